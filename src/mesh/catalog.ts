@@ -1,0 +1,110 @@
+// Every kind that the mesh or its embedded cluster serves: group, versions (storage first), names and scope.
+
+export interface CatalogEntry {
+  readonly kind: string;
+  readonly group: string;
+  readonly versions: readonly string[];
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly namespaced: boolean;
+  /** True for Istio's own kinds: their field positions are kept and their status is reported. */
+  readonly mesh: boolean;
+}
+
+const kubernetes = (
+  group: string,
+  version: string,
+  kind: string,
+  plural: string,
+  shortNames: string[] = [],
+  namespaced = true,
+): CatalogEntry => ({
+  kind,
+  group,
+  versions: [version],
+  plural,
+  singular: kind.toLowerCase(),
+  shortNames,
+  namespaced,
+  mesh: false,
+});
+
+const istio = (
+  group: string,
+  versions: string[],
+  kind: string,
+  plural: string,
+  shortNames: string[] = [],
+): CatalogEntry => ({
+  kind,
+  group,
+  versions,
+  plural,
+  singular: kind.toLowerCase(),
+  shortNames,
+  namespaced: true,
+  mesh: true,
+});
+
+const networking = "networking.istio.io";
+const security = "security.istio.io";
+
+export const catalog: readonly CatalogEntry[] = [
+  kubernetes("", "v1", "Namespace", "namespaces", ["ns"], false),
+  kubernetes("", "v1", "Node", "nodes", ["no"], false),
+  kubernetes("", "v1", "Pod", "pods", ["po"]),
+  kubernetes("", "v1", "Service", "services", ["svc"]),
+  kubernetes("", "v1", "ServiceAccount", "serviceaccounts", ["sa"]),
+  kubernetes("", "v1", "ConfigMap", "configmaps", ["cm"]),
+  kubernetes("", "v1", "Secret", "secrets"),
+  kubernetes("", "v1", "Endpoints", "endpoints", ["ep"]),
+  kubernetes("", "v1", "Event", "events", ["ev"]),
+  kubernetes("apps", "v1", "Deployment", "deployments", ["deploy"]),
+  kubernetes("apps", "v1", "ReplicaSet", "replicasets", ["rs"]),
+  kubernetes("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
+  kubernetes("coordination.k8s.io", "v1", "Lease", "leases"),
+  kubernetes("rbac.authorization.k8s.io", "v1", "Role", "roles"),
+  kubernetes("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
+  kubernetes("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", [], false),
+  kubernetes("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", [], false),
+  kubernetes(
+    "admissionregistration.k8s.io",
+    "v1",
+    "MutatingWebhookConfiguration",
+    "mutatingwebhookconfigurations",
+    [],
+    false,
+  ),
+  kubernetes(
+    "admissionregistration.k8s.io",
+    "v1",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    [],
+    false,
+  ),
+  kubernetes("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", [], false),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "VirtualService", "virtualservices", ["vs"]),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "DestinationRule", "destinationrules", ["dr"]),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "Gateway", "gateways", ["gw"]),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "ServiceEntry", "serviceentries", ["se"]),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "Sidecar", "sidecars"),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "WorkloadEntry", "workloadentries", ["we"]),
+  istio(networking, ["v1", "v1beta1", "v1alpha3"], "WorkloadGroup", "workloadgroups", ["wg"]),
+  istio(networking, ["v1alpha3"], "EnvoyFilter", "envoyfilters"),
+  istio(networking, ["v1beta1"], "ProxyConfig", "proxyconfigs"),
+  istio(security, ["v1", "v1beta1"], "AuthorizationPolicy", "authorizationpolicies", ["ap"]),
+  istio(security, ["v1", "v1beta1"], "PeerAuthentication", "peerauthentications", ["pa"]),
+  istio(security, ["v1", "v1beta1"], "RequestAuthentication", "requestauthentications", ["ra"]),
+  istio("telemetry.istio.io", ["v1alpha1", "v1"], "Telemetry", "telemetries", ["telemetry"]),
+  istio("extensions.istio.io", ["v1alpha1"], "WasmPlugin", "wasmplugins"),
+  istio("extensions.istio.io", ["v1alpha1"], "TrafficExtension", "trafficextensions"),
+];
+
+export function findKind(apiVersion: string, kind: string): CatalogEntry | undefined {
+  const slash = apiVersion.indexOf("/");
+  const group = slash === -1 ? "" : apiVersion.slice(0, slash);
+  const version = apiVersion.slice(slash + 1);
+  return catalog.find((entry) => entry.kind === kind && entry.group === group && entry.versions.includes(version));
+}

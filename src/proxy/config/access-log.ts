@@ -1,0 +1,43 @@
+// Runtime shape of an access log: where lines go and how one is rendered. The renderer is compiled from the format
+// once; `observe/access-log` owns both.
+
+export interface AccessLogger {
+  /** `/dev/stdout` or a file. */
+  readonly path: string;
+  /** Renders one entry with its newline. */
+  readonly render: (entry: AccessLogEntry) => string;
+  /** Envoy's access log filter; null logs everything. */
+  readonly accepts: ((entry: AccessLogEntry) => boolean) | null;
+}
+
+/** All that a format operator can ask for, for one stream or one connection. Absent values render as `-`. */
+export interface AccessLogEntry {
+  startTimeMs: number;
+  durationMs: number;
+  method: string | undefined;
+  /** As received, before rewrites. */
+  originalPath: string | undefined;
+  path: string | undefined;
+  authority: string | undefined;
+  protocol: string | undefined;
+  responseCode: number;
+  responseFlags: string;
+  responseCodeDetails: string | undefined;
+  connectionTerminationDetails: string | undefined;
+  upstreamTransportFailureReason: string | undefined;
+  bytesReceived: number;
+  bytesSent: number;
+  upstreamHost: string | undefined;
+  upstreamCluster: string | undefined;
+  upstreamLocalAddress: string | undefined;
+  downstreamLocalAddress: string | undefined;
+  downstreamRemoteAddress: string | undefined;
+  requestedServerName: string | undefined;
+  routeName: string | undefined;
+  peerUriSan: string | undefined;
+  localUriSan: string | undefined;
+  requestHeader: (name: string) => string | undefined;
+  responseHeader: (name: string) => string | undefined;
+  /** The cause in words with resource and file:line, for every locally generated response. */
+  cause: string | undefined;
+}

@@ -1,0 +1,92 @@
+// Runtime shape of listeners: what an LDS resource becomes once, at configuration time. Immutable. The data path
+// reads these objects and never a protobuf.
+import type { Provenance } from "#wire/xds/provenance.ts";
+import type { AccessLogger } from "./access-log.ts";
+import type { HttpConnectionManagerConfig } from "./http.ts";
+import type { CidrSet, StringMatcher } from "./matcher.ts";
+import type { RbacRules } from "./rbac.ts";
+
+export const TrafficDirection = { Unspecified: 0, Inbound: 1, Outbound: 2 } as const;
+export type TrafficDirection = (typeof TrafficDirection)[keyof typeof TrafficDirection];
+
+export interface ListenerConfig {
+  readonly name: string;
+  readonly direction: TrafficDirection;
+  readonly host: string;
+  readonly port: number;
+  /** False: reached only through a listener with `useOriginalDst`. */
+  readonly bindToPort: boolean;
+  /** Hand an accepted connection to the listener that matches its original destination. */
+  readonly useOriginalDst: boolean;
+  /** Read the original destination (SO_ORIGINAL_DST) before filter chains are matched. */
+  readonly originalDst: boolean;
+  readonly tlsInspector: ListenerFilter | null;
+  readonly httpInspector: ListenerFilter | null;
+  readonly proxyProtocol: boolean;
+  /** 0 waits for ever. */
+  readonly listenerFiltersTimeoutMs: number;
+  readonly continueOnListenerFiltersTimeout: boolean;
+  readonly filterChains: readonly FilterChainConfig[];
+  readonly defaultFilterChain: FilterChainConfig | null;
+  readonly accessLog: readonly AccessLogger[];
+  readonly provenance: Provenance;
+}
+
+/** A listener filter can be switched off for some destination ports. */
+export interface ListenerFilter {
+  readonly disabledForPort: (port: number) => boolean;
+}
+
+export interface FilterChainConfig {
+  readonly name: string;
+  readonly match: FilterChainMatch;
+  readonly tls: DownstreamTlsConfig | null;
+  /** Network filters in order; the last is terminal (tcp_proxy or http_connection_manager). */
+  readonly filters: readonly NetworkFilterConfig[];
+  readonly provenance: Provenance;
+}
+
+/** Envoy's FilterChainMatch. Empty lists and nulls match everything. */
+export interface FilterChainMatch {
+  readonly destinationPort: number | null;
+  readonly destinationRanges: CidrSet | null;
+  readonly sourceRanges: CidrSet | null;
+  readonly transportProtocol: "tls" | "raw_buffer" | null;
+  readonly applicationProtocols: readonly string[];
+  readonly serverNames: readonly string[];
+}
+
+export interface DownstreamTlsConfig {
+  readonly alpnProtocols: readonly string[];
+  /** SDS names, in order of preference. */
+  readonly certificateNames: readonly string[];
+  readonly validationName: string | null;
+  readonly requireClientCertificate: boolean;
+  readonly uriSanMatchers: readonly StringMatcher[];
+  readonly minVersion: "TLSv1.2" | "TLSv1.3";
+  readonly maxVersion: "TLSv1.2" | "TLSv1.3";
+  readonly ciphers: readonly string[];
+}
+
+export type NetworkFilterConfig =
+  | { readonly type: "http_connection_manager"; readonly config: HttpConnectionManagerConfig }
+  | { readonly type: "tcp_proxy"; readonly config: TcpProxyConfig }
+  | { readonly type: "rbac"; readonly config: NetworkRbacConfig }
+  | { readonly type: "istio_stats" }
+  | { readonly type: "metadata_exchange" };
+
+export interface TcpProxyConfig {
+  readonly statPrefix: string;
+  /** One entry with weight 1 for a plain cluster. */
+  readonly clusters: readonly { readonly name: string; readonly weight: number }[];
+  readonly totalWeight: number;
+  /** 0 disables. */
+  readonly idleTimeoutMs: number;
+  readonly accessLog: readonly AccessLogger[];
+}
+
+export interface NetworkRbacConfig {
+  readonly statPrefix: string;
+  readonly rules: RbacRules | null;
+  readonly shadowRules: RbacRules | null;
+}

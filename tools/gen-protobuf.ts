@@ -1,0 +1,97 @@
+// Generates src/wire/gen/ from the Envoy protos that ship inside @grpc/grpc-js-xds and from our own
+// overlay protos in src/wire/protobuf/. Runs at `npm ci` (the prepare script); the output is not committed.
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+const out = join(root, "src/wire/gen");
+const protoRoots = ["envoy-api", "googleapis", "protoc-gen-validate", "xds"];
+
+/** The messages the product speaks. `buf` follows their imports. */
+const entryPoints = [
+  "envoy/config/bootstrap",
+  "envoy/config/cluster",
+  "envoy/config/core",
+  "envoy/config/endpoint",
+  "envoy/config/listener",
+  "envoy/config/rbac",
+  "envoy/config/route",
+  "envoy/admin/v3",
+  "envoy/data/accesslog",
+  "envoy/extensions/access_loggers/file",
+  "envoy/extensions/clusters/dynamic_forward_proxy",
+  "envoy/extensions/filters",
+  "envoy/extensions/load_balancing_policies",
+  "envoy/extensions/retry",
+  "envoy/extensions/transport_sockets/raw_buffer",
+  "envoy/extensions/transport_sockets/tls",
+  "envoy/extensions/upstreams/http",
+  "envoy/service/auth/v3",
+  "envoy/service/discovery/v3",
+  "envoy/service/ratelimit/v3",
+  "envoy/service/secret/v3",
+  "envoy/service/status/v3",
+  "envoy/type",
+  "istio",
+];
+
+const work = mkdtempSync(join(tmpdir(), "outrigger-gen-"));
+try {
+  const deps = join(root, "node_modules/@grpc/grpc-js-xds/deps");
+  for (const protoRoot of protoRoots) cpSync(join(deps, protoRoot), work, { recursive: true });
+  for (const extra of ["java", "tests"]) rmSync(join(work, extra), { recursive: true, force: true });
+  cpSync(join(root, "src/wire/protobuf/istio"), join(work, "istio"), { recursive: true });
+  dropOldEnvoyVersions(join(work, "envoy"));
+  patchValidateProto(join(work, "validate/validate.proto"));
+  writeFileSync(join(work, "buf.yaml"), "version: v2\n");
+  writeFileSync(join(work, "buf.gen.yaml"), bufTemplate());
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  const paths = entryPoints.filter((path) => existsSync(join(work, path))).flatMap((path) => ["--path", path]);
+  execFileSync(join(root, "node_modules/.bin/buf"), ["generate", "--include-imports", ...paths], {
+    cwd: work,
+    stdio: ["ignore", "inherit", "inherit"],
+    env: { ...process.env, PATH: `${join(root, "node_modules/.bin")}:${process.env["PATH"] ?? ""}` },
+  });
+  writeFileSync(
+    join(out, "NOTICE"),
+    "Generated from the Envoy, xDS, googleapis and protoc-gen-validate protos (Apache-2.0) distributed with\n" +
+      "@grpc/grpc-js-xds, and from the protos in src/wire/protobuf. Do not edit; run `npm run gen`.\n",
+  );
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+// Only v3 of Envoy's API is complete in the package; the older versions import files that it lacks.
+function dropOldEnvoyVersions(folder: string): void {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isFile() && !path.includes("/v3/") && !path.includes("/annotations/")) rmSync(path);
+  }
+}
+
+// Envoy's protos use a field of StringRules that the bundled validate.proto does not declare yet.
+function patchValidateProto(path: string): void {
+  const text = readFileSync(path, "utf8");
+  if (/message StringRules \{[^}]*ignore_empty/s.test(text)) return;
+  writeFileSync(
+    path,
+    text.replace("message StringRules {", "message StringRules {\n  optional bool ignore_empty = 26;"),
+  );
+}
+
+function bufTemplate(): string {
+  return `version: v2
+plugins:
+  - local: protoc-gen-es
+    out: ${out}
+    strategy: all
+    opt:
+      - target=ts
+      - import_extension=ts
+      - erasable_syntax=true
+    include_imports: true
+`;
+}
