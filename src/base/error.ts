@@ -11,6 +11,9 @@ export class OutriggerError extends Error {
   }
 }
 
+/** A part's table of its codes, in its `errors.ts`: what each means and what the operator can do. */
+export type ErrorTable = Readonly<Record<string, { readonly meaning: string; readonly action: string }>>;
+
 /** Tells whether the error, or one of its causes, carries the code (also Node's own, as ECONNREFUSED). */
 export function hasCode(error: unknown, code: string): boolean {
   for (let current = error; typeof current === "object" && current !== null; ) {
@@ -23,11 +26,6 @@ export function hasCode(error: unknown, code: string): boolean {
 /** The message of anything that was thrown, with its causes, in one line. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? "" : `: ${describeError(error.cause)}`;
-  return `${error.message}${cause}`;
-}
-
-/** Fails on a broken invariant of ours. External input is never asserted. */
-export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new OutriggerError("INVARIANT", message);
+  const cause = error.cause === undefined ? "" : describeError(error.cause);
+  return cause === "" || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
 }

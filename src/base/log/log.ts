@@ -23,6 +23,7 @@ export interface LogSettings {
 export class LogRegistry {
   readonly #settings: LogSettings;
   readonly #levelByScope = new Map<string, number>();
+  readonly #scopes = new Set<string>();
   #defaultLevel: number;
 
   constructor(settings: Partial<LogSettings> = {}) {
@@ -50,7 +51,13 @@ export class LogRegistry {
     return levels[this.#levelByScope.get(scope) ?? this.#defaultLevel] ?? "info";
   }
 
+  /** Names of the scopes that were asked for. */
+  scopes(): string[] {
+    return [...this.#scopes].sort();
+  }
+
   scope(scope: string): Logger {
+    this.#scopes.add(scope);
     const emit = (level: number, message: string, fields: LogFields | undefined): void => {
       if (level > (this.#levelByScope.get(scope) ?? this.#defaultLevel)) return;
       this.#settings.write(
