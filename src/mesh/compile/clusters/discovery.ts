@@ -1,0 +1,23 @@
+// Where a cluster's endpoints come from, by the service's resolution and the kind of proxy.
+import { Cluster_DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { LoadBalancerSettings } from "../../objects/fields/traffic-policy.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { Service } from "../../snapshot/service.ts";
+
+/** The application dialled an address itself only on a sidecar; a gateway needs to be told the endpoints. */
+export function discoveryType(
+  service: Service,
+  proxy: ProxyNode,
+  loadBalancer: LoadBalancerSettings | undefined,
+): Cluster_DiscoveryType {
+  switch (service.resolution) {
+    case "client-side-lb":
+      return loadBalancer?.simple === "PASSTHROUGH" ? Cluster_DiscoveryType.ORIGINAL_DST : Cluster_DiscoveryType.EDS;
+    case "dns-lb":
+      return Cluster_DiscoveryType.STRICT_DNS;
+    case "dns-round-robin-lb":
+      return Cluster_DiscoveryType.LOGICAL_DNS;
+    case "passthrough":
+      return proxy.type === "router" ? Cluster_DiscoveryType.EDS : Cluster_DiscoveryType.ORIGINAL_DST;
+  }
+}

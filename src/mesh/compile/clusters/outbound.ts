@@ -1,0 +1,229 @@
+// Outbound clusters: one per service port, and one per subset of it that a DestinationRule names.
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import {
+  type Cluster,
+  Cluster_DiscoveryType,
+  Cluster_DnsLookupFamily,
+  Cluster_LbPolicy,
+  ClusterSchema,
+} from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { Service, ServicePort } from "../../snapshot/service.ts";
+import type { MergedDestinationRule, MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { loadAssignment } from "../endpoints/load-assignment.ts";
+import { fromAds, milliseconds, pack } from "../envoy-values.ts";
+import { configOf, resourceMetadata, servicesOf } from "../metadata.ts";
+import { mutualTlsSni, outboundClusterName, statDelimiter } from "../names.ts";
+import { type EffectivePolicy, effectivePolicy } from "../policy/traffic-policy.ts";
+import { type UpstreamTls, upstreamTls } from "../policy/upstream-tls.ts";
+import { isHttp, isHttp2, isUdp, listenerProtocol } from "../protocol.ts";
+import { once } from "../shared-work.ts";
+import { autoMutualTls, istioMutualTls, originatedTls } from "../tls/upstream.ts";
+import {
+  type ClusterInit,
+  circuitBreakers,
+  httpProtocolOptions,
+  keepalive,
+  loadBalancing,
+  outlierDetection,
+} from "./cluster-blocks.ts";
+import { discoveryType } from "./discovery.ts";
+
+/** What a proxy of either kind sees of the mesh. */
+export interface OutboundScope {
+  readonly services: readonly Service[];
+  destinationRule(service: Service): MergedDestinationRule | undefined;
+}
+
+/** Compiles the clusters that a proxy can send to, by name. */
+export function outboundClusters(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): Cluster[] {
+  return scope.services.flatMap((service) => {
+    // An alias is reached through the clusters of the service that it names.
+    if (service.externalName !== "") return [];
+    const rule = scope.destinationRule(service);
+    const key = `outbound ${proxy.type} ${addressFamily(proxy)} ${service.hostname} ${service.namespace} ${ruleKey(rule)}`;
+    return once(snapshot, key, () => serviceClusters(snapshot, proxy, service, rule));
+  });
+}
+
+function serviceClusters(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  service: Service,
+  rule: MergedDestinationRule | undefined,
+): Cluster[] {
+  return service.ports
+    .filter((port) => !isUdp(port.protocol))
+    .flatMap((port) => {
+      const whole = outboundCluster(snapshot, proxy, { service, port, rule, subset: undefined });
+      const subsets = (rule?.subsets ?? []).map((subset) =>
+        outboundCluster(snapshot, proxy, { service, port, rule, subset }),
+      );
+      return [whole, ...subsets];
+    });
+}
+
+interface Target {
+  readonly service: Service;
+  readonly port: ServicePort;
+  readonly rule: MergedDestinationRule | undefined;
+  readonly subset: MergedSubset | undefined;
+}
+
+function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Target): Cluster {
+  const { service, port, rule, subset } = target;
+  const { meshConfig } = snapshot;
+  const subsetName = subset?.name ?? "";
+  const name = outboundClusterName(port.number, subsetName, service.hostname);
+  const policy = effectivePolicy(
+    rule?.trafficPolicy,
+    subset?.trafficPolicy,
+    port.number,
+    meshConfig.defaultTrafficPolicy,
+  );
+  const type = discoveryType(service, proxy, policy.loadBalancer);
+  const isOriginalDestination = type === Cluster_DiscoveryType.ORIGINAL_DST;
+  const tls = upstreamTls(snapshot, { service, port: port.number, tls: policy.tls, isOriginalDestination });
+  const http2 = speaksHttp2(port, policy, meshConfig.h2UpgradePolicy);
+  const originates = tls.kind === "originate" ? tls.tls : undefined;
+  return create(ClusterSchema, {
+    name,
+    altStatName: `${name}${statDelimiter}`,
+    clusterDiscoveryType: { case: "type", value: type },
+    connectTimeout: milliseconds(policy.connectionPool?.tcp?.connectTimeout ?? meshConfig.connectTimeout),
+    ...source(snapshot, proxy, target, type),
+    ...(isOriginalDestination ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancing(policy.loadBalancer)),
+    commonLbConfig: { healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 } },
+    circuitBreakers: circuitBreakers(policy.connectionPool, policy.retryBudget),
+    ...(policy.outlierDetection &&
+      !isOriginalDestination && { outlierDetection: outlierDetection(policy.outlierDetection) }),
+    ...keepalive(policy.connectionPool?.tcp?.tcpKeepalive, meshConfig.tcpKeepalive),
+    typedExtensionProtocolOptions: httpProtocolOptions({
+      protocol: upstreamProtocol(proxy, port, policy, http2),
+      pool: policy.connectionPool?.http,
+      autoSni: originates !== undefined && originates.sni === "",
+      autoSanValidation:
+        originates !== undefined &&
+        originates.sni === "" &&
+        originates.subjectAltNames.length === 0 &&
+        originates.insecureSkipVerify !== true,
+    }),
+    ...transport(snapshot, target, tls, http2),
+    filters: [{ name: "istio.metadata_exchange", typedConfig: peerExchange }],
+    metadata: resourceMetadata({
+      istio: istioMetadata(target, originates !== undefined),
+      origins: [...ruleObjects(target).map((object) => object.origin), service.origin],
+    }),
+  });
+}
+
+const peerExchange = pack(MetadataExchangeSchema, { protocol: "istio-peer-exchange", enableDiscovery: true });
+
+function speaksHttp2(port: ServicePort, policy: EffectivePolicy, meshUpgrade: string): boolean {
+  if (isHttp2(port.protocol)) return true;
+  if (!isHttp(port.protocol) || policy.connectionPool?.http?.useClientProtocol) return false;
+  const asked = policy.connectionPool?.http?.h2UpgradePolicy ?? "DEFAULT";
+  return asked === "UPGRADE" || (asked === "DEFAULT" && meshUpgrade === "UPGRADE");
+}
+
+function upstreamProtocol(
+  proxy: ProxyNode,
+  port: ServicePort,
+  policy: EffectivePolicy,
+  http2: boolean,
+): "http1" | "http2" | "downstream" {
+  if (http2) return "http2";
+  if (policy.connectionPool?.http?.useClientProtocol) return "downstream";
+  // Only a sidecar sniffs, and only then is there a downstream protocol to follow.
+  return listenerProtocol(port.protocol) === "auto" && proxy.type === "sidecar" ? "downstream" : "http1";
+}
+
+/** The part that depends on where endpoints come from. */
+function source(snapshot: MeshSnapshot, proxy: ProxyNode, target: Target, type: Cluster_DiscoveryType): ClusterInit {
+  const { service, port, subset } = target;
+  switch (type) {
+    case Cluster_DiscoveryType.EDS:
+      return {
+        edsClusterConfig: {
+          edsConfig: fromAds,
+          serviceName: outboundClusterName(port.number, subset?.name ?? "", service.hostname),
+        },
+      };
+    case Cluster_DiscoveryType.STRICT_DNS:
+    case Cluster_DiscoveryType.LOGICAL_DNS:
+      return {
+        dnsLookupFamily:
+          addressFamily(proxy) === "ipv6" ? Cluster_DnsLookupFamily.V6_ONLY : Cluster_DnsLookupFamily.V4_ONLY,
+        dnsRefreshRate: milliseconds(snapshot.meshConfig.dnsRefreshRate),
+        respectDnsTtl: true,
+        loadAssignment: loadAssignment(snapshot, { service, port, subset }),
+      };
+    default:
+      return {};
+  }
+}
+
+function transport(snapshot: MeshSnapshot, target: Target, tls: UpstreamTls, http2: boolean): ClusterInit {
+  const { service, port, subset } = target;
+  const sni = mutualTlsSni(port.number, subset?.name ?? "", service.hostname);
+  switch (tls.kind) {
+    case "plaintext":
+      return {};
+    case "per-endpoint":
+      return {
+        transportSocketMatches: autoMutualTls(
+          istioMutualTls({ sni, subjectAltNames: snapshot.serviceAccountsOf(service), http2 }),
+        ),
+      };
+    case "mutual":
+      return {
+        transportSocket: istioMutualTls({
+          sni: tls.sni || sni,
+          subjectAltNames: tls.subjectAltNames.length > 0 ? tls.subjectAltNames : snapshot.serviceAccountsOf(service),
+          http2,
+        }),
+      };
+    case "originate":
+      return {
+        transportSocket: originatedTls({
+          ...tls.tls,
+          mutual: tls.tls.mode === "MUTUAL",
+          insecureSkipVerify: tls.tls.insecureSkipVerify ?? false,
+          subjectAltNames:
+            tls.tls.subjectAltNames.length === 0 && service.source === "service-entry"
+              ? service.subjectAltNames
+              : tls.tls.subjectAltNames,
+          http2,
+        }),
+      };
+  }
+}
+
+function istioMetadata(target: Target, originatesTls: boolean): JsonObject {
+  const { service, subset } = target;
+  const [object] = ruleObjects(target);
+  return {
+    ...(object && { config: configOf(object) }),
+    ...(subset && { subset: subset.name }),
+    ...(originatesTls && { alpn_override: "false" }),
+    ...(service.meshExternal && { external: true }),
+    services: servicesOf(service),
+  };
+}
+
+/** The rules that shaped the cluster, the subset's own first. */
+function ruleObjects({ rule, subset }: Target): MergedDestinationRule["rules"] {
+  if (rule === undefined) return [];
+  if (subset === undefined) return rule.rules;
+  return [subset.rule, ...rule.rules.filter((object) => object !== subset.rule)];
+}
+
+/** Names a merged rule within a snapshot. */
+export function ruleKey(rule: MergedDestinationRule | undefined): string {
+  return rule === undefined ? "-" : rule.rules.map(({ namespace, name }) => `${namespace}/${name}`).join();
+}
+
+export function addressFamily(proxy: ProxyNode): "ipv4" | "ipv6" {
+  return proxy.ipAddresses[0]?.includes(":") ? "ipv6" : "ipv4";
+}

@@ -1,0 +1,59 @@
+// Clusters that are always there: where unknown traffic goes, and where it ends.
+import { create } from "@bufbuild/protobuf";
+import {
+  type Cluster,
+  Cluster_DiscoveryType,
+  Cluster_LbPolicy,
+  ClusterSchema,
+} from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { milliseconds } from "../envoy-values.ts";
+import {
+  blackHoleCluster as blackHole,
+  inboundPassthroughCluster,
+  passthroughCluster,
+  statDelimiter,
+} from "../names.ts";
+import { type ClusterInit, circuitBreakers, httpProtocolOptions } from "./cluster-blocks.ts";
+import { inboundBind } from "./inbound.ts";
+
+/** Takes connections nowhere: it has no endpoints. */
+export function blackHoleCluster(snapshot: MeshSnapshot): Cluster {
+  return create(ClusterSchema, {
+    name: blackHole,
+    altStatName: `${blackHole}${statDelimiter}`,
+    clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.STATIC },
+    connectTimeout: milliseconds(snapshot.meshConfig.connectTimeout),
+    lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
+  });
+}
+
+/** Keeps the address that the application dialled, for traffic to destinations that the mesh does not know. */
+export function outboundPassthroughCluster(snapshot: MeshSnapshot): Cluster {
+  return passthrough(snapshot, passthroughCluster);
+}
+
+/** The same towards the workload, for ports that no service names. */
+export function inboundPassthrough(snapshot: MeshSnapshot, proxy: ProxyNode): Cluster {
+  return passthrough(snapshot, inboundPassthroughCluster, { upstreamBindConfig: inboundBind(proxy) });
+}
+
+function passthrough(snapshot: MeshSnapshot, name: string, more: ClusterInit = {}): Cluster {
+  return create(ClusterSchema, {
+    ...more,
+    name,
+    altStatName: `${name}${statDelimiter}`,
+    clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.ORIGINAL_DST },
+    connectTimeout: milliseconds(snapshot.meshConfig.connectTimeout),
+    lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+    circuitBreakers: circuitBreakers(undefined),
+    typedExtensionProtocolOptions: httpProtocolOptions({
+      protocol: "downstream",
+      pool: undefined,
+      autoSni: false,
+      autoSanValidation: false,
+      idleTimeoutMs: 300_000,
+    }),
+  });
+}

@@ -1,0 +1,105 @@
+// From a snapshot of the mesh to the Envoy resources of one proxy. Pure and deterministic: the same snapshot and
+// proxy give equal messages in the same order. The parts can be asked for apart, for incremental pushes.
+// Messages are shared between proxies and must not be changed.
+import type { Cluster } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { Cluster_DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import type { ProxyNode } from "../snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "../snapshot/snapshot.ts";
+import { inboundCluster } from "./clusters/inbound.ts";
+import { outboundClusters } from "./clusters/outbound.ts";
+import { blackHoleCluster, inboundPassthrough, outboundPassthroughCluster } from "./clusters/special.ts";
+import { clusterEndpoints } from "./endpoints/endpoints.ts";
+import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
+import { virtualInbound } from "./listeners/inbound.ts";
+import { inboundPorts } from "./listeners/inbound-ports.ts";
+import { outboundListeners, outboundRouteNames } from "./listeners/outbound.ts";
+import { virtualOutbound } from "./listeners/virtual-outbound.ts";
+import { gatewayRoutes } from "./routes/gateway.ts";
+import { outboundRoutes } from "./routes/outbound.ts";
+import { once } from "./shared-work.ts";
+
+/** Resources by name. */
+export interface CompiledResources {
+  readonly listeners: ReadonlyMap<string, Listener>;
+  readonly routes: ReadonlyMap<string, RouteConfiguration>;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+}
+
+/** Compiles everything that a proxy is to have. */
+export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledResources {
+  const clusters = compileClusters(snapshot, proxy);
+  return {
+    clusters,
+    endpoints: compileEndpoints(snapshot, proxy, edsClusterNames(clusters)),
+    listeners: compileListeners(snapshot, proxy),
+    routes: compileRoutes(snapshot, proxy),
+  };
+}
+
+export function compileClusters(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Cluster> {
+  if (proxy.type === "router") {
+    return byName([...outboundClusters(snapshot, proxy, snapshot.gateways(proxy)), blackHole(snapshot)]);
+  }
+  return byName([
+    ...outboundClusters(snapshot, proxy, snapshot.scope(proxy)),
+    blackHole(snapshot),
+    once(snapshot, "PassthroughCluster", () => outboundPassthroughCluster(snapshot)),
+    ...inboundPorts(snapshot, proxy).map((port) => inboundCluster(snapshot, proxy, port)),
+    inboundPassthrough(snapshot, proxy),
+  ]);
+}
+
+export function compileListeners(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Listener> {
+  if (proxy.type === "router") return byName(gatewayListeners(snapshot, proxy));
+  const isCaptured = proxy.interceptionMode !== "NONE";
+  return byName([
+    ...outboundListeners(snapshot, proxy),
+    ...(isCaptured ? [virtualOutbound(snapshot, proxy), virtualInbound(snapshot, proxy)] : []),
+  ]);
+}
+
+/** Compiles the named route configurations, or all that the proxy's listeners ask for. */
+export function compileRoutes(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  names?: Iterable<string>,
+): ReadonlyMap<string, RouteConfiguration> {
+  const isGateway = proxy.type === "router";
+  const all = names ?? (isGateway ? gatewayRouteNames(snapshot, proxy) : outboundRouteNames(snapshot, proxy));
+  const routes = [...all].flatMap(
+    (name) => (isGateway ? gatewayRoutes(snapshot, proxy, name) : outboundRoutes(snapshot, proxy, name)) ?? [],
+  );
+  return byName(routes);
+}
+
+/** Compiles the endpoints of the named clusters, or of all clusters of the proxy that take endpoints over EDS. */
+export function compileEndpoints(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  clusterNames?: Iterable<string>,
+): ReadonlyMap<string, ClusterLoadAssignment> {
+  const scope = proxy.type === "router" ? snapshot.gateways(proxy) : snapshot.scope(proxy);
+  const names = clusterNames ?? edsClusterNames(compileClusters(snapshot, proxy));
+  return new Map([...names].map((name) => [name, clusterEndpoints(snapshot, scope, name)]));
+}
+
+function edsClusterNames(clusters: ReadonlyMap<string, Cluster>): string[] {
+  return [...clusters.values()]
+    .filter(({ clusterDiscoveryType: { case: kind, value } }) => kind === "type" && value === Cluster_DiscoveryType.EDS)
+    .map(({ name }) => name);
+}
+
+function blackHole(snapshot: MeshSnapshot): Cluster {
+  return once(snapshot, "BlackHoleCluster", () => blackHoleCluster(snapshot));
+}
+
+/** The first of equal names stays. */
+function byName<Resource extends { readonly name: string }>(resources: readonly Resource[]): Map<string, Resource> {
+  const map = new Map<string, Resource>();
+  for (const resource of resources) if (!map.has(resource.name)) map.set(resource.name, resource);
+  return map;
+}

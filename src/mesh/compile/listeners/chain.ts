@@ -1,0 +1,87 @@
+// Small parts of every listener: filter chains, their matches, and the connection limit per event.
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Origin } from "#base/issue.ts";
+import type { TransportSocket } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import {
+  type Filter,
+  type FilterChain,
+  type FilterChainMatchSchema,
+  FilterChainSchema,
+  type ListenerFilter,
+} from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
+import type { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { milliseconds } from "../envoy-values.ts";
+import { type AccessLogs, accessLogs } from "../filters/access-log.ts";
+import { httpInspector, tlsInspector } from "../filters/listener-filters.ts";
+import { tcpProxy, tcpStats } from "../filters/network-filters.ts";
+import { resourceMetadata } from "../metadata.ts";
+import { once } from "../shared-work.ts";
+
+export type ChainMatch = Exclude<MessageInitShape<typeof FilterChainMatchSchema>, { $typeName: string }>;
+export type ListenerInit = Exclude<MessageInitShape<typeof ListenerSchema>, { $typeName: string }>;
+
+export interface ChainSettings {
+  readonly name?: string;
+  readonly match?: ChainMatch | undefined;
+  readonly filters: Filter[];
+  readonly tls?: TransportSocket | undefined;
+  readonly origins?: readonly Origin[];
+  readonly policies?: ReadonlyMap<string, Origin>;
+}
+
+export function filterChain(settings: ChainSettings): FilterChain {
+  const { name = "", match, filters, tls, origins = [], policies } = settings;
+  return create(FilterChainSchema, {
+    name,
+    filters,
+    ...(match !== undefined && { filterChainMatch: match }),
+    ...(tls !== undefined && { transportSocket: tls }),
+    metadata: resourceMetadata({ origins, ...(policies && { policies }) }),
+  });
+}
+
+/** Sends every connection to one cluster. */
+export function clusterChain(name: string, cluster: string, logs: AccessLogs, match?: ChainMatch): FilterChain {
+  return filterChain({
+    name,
+    match,
+    filters: [tcpStats, tcpProxy({ statPrefix: cluster, destinations: [{ cluster, weight: 1 }], accessLogs: logs })],
+  });
+}
+
+/** Application protocols that the HTTP inspector reports. */
+export const plaintextHttp: ChainMatch = {
+  transportProtocol: "raw_buffer",
+  applicationProtocols: ["http/1.0", "http/1.1", "h2c"],
+};
+
+/** Inspectors that the matches of a listener's chains need, for listeners of one port. */
+export function inspectors(chains: readonly FilterChain[]): ListenerFilter[] {
+  const matches = chains.map(({ filterChainMatch }) => filterChainMatch);
+  const looksAtHttp = matches.some((match) => match?.applicationProtocols.includes("http/1.1"));
+  const looksAtTls = looksAtHttp || matches.some((match) => (match?.serverNames.length ?? 0) > 0);
+  return [...(looksAtTls ? [tlsInspector()] : []), ...(looksAtHttp ? [httpInspector()] : [])];
+}
+
+/** Fields that depend on mesh configuration only. */
+export function listenerDefaults(snapshot: MeshSnapshot): ListenerInit {
+  return {
+    listenerFiltersTimeout: milliseconds(snapshot.meshConfig.protocolDetectionTimeout),
+    continueOnListenerFiltersTimeout: true,
+    maxConnectionsToAcceptPerSocketEvent: 1,
+    accessLog: [...meshAccessLogs(snapshot).listener],
+  };
+}
+
+export function meshAccessLogs(snapshot: MeshSnapshot): AccessLogs {
+  return once(snapshot, "access logs", () => {
+    const logs = accessLogs(snapshot.meshConfig);
+    return snapshot.meshConfig.disableEnvoyListenerLog ? { ...logs, listener: [] } : logs;
+  });
+}
+
+/** The mesh's own trust domain, then its aliases. */
+export function trustDomains(snapshot: MeshSnapshot): string[] {
+  return [snapshot.meshConfig.trustDomain, ...snapshot.meshConfig.trustDomainAliases];
+}

@@ -1,0 +1,195 @@
+// Listeners of a gateway: `0.0.0.0_8080` for plain HTTP with routes over RDS, a filter chain per TLS server chosen by
+// server name, and TCP servers.
+import { create } from "@bufbuild/protobuf";
+import { TrafficDirection } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import type { Filter, FilterChain } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
+import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { GatewayListener, GatewayScope, GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { cidrRange, socketAddress } from "../envoy-values.ts";
+import { httpConnectionManager } from "../filters/http-connection-manager.ts";
+import { httpFilterChain } from "../filters/http-filters.ts";
+import { tlsInspector } from "../filters/listener-filters.ts";
+import { tcpStats } from "../filters/network-filters.ts";
+import type { Authorization } from "../filters/rbac/authorization.ts";
+import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
+import { originAt, resourceMetadata } from "../metadata.ts";
+import { listenerName } from "../names.ts";
+import { isHttp } from "../protocol.ts";
+import { gatewayTls } from "../tls/downstream.ts";
+import { type ChainMatch, filterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
+import { wildcard } from "./outbound.ts";
+import { pathNormalization } from "./outbound-http.ts";
+import { tcpChoices, tcpRouteFilter, tlsChoices } from "./tcp-destinations.ts";
+
+export function gatewayListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Listener[] {
+  const scope = snapshot.gateways(proxy);
+  const context: GatewayContext = {
+    snapshot,
+    proxy,
+    scope,
+    authorization: workloadAuthorization(snapshot, proxy, scope),
+  };
+  return scope.listeners.flatMap((listener) => gatewayListener(context, listener) ?? []);
+}
+
+/** The route configurations that the listeners will ask for. */
+export function gatewayRouteNames(snapshot: MeshSnapshot, proxy: ProxyNode): string[] {
+  const names = snapshot
+    .gateways(proxy)
+    .listeners.flatMap(({ servers }) => servers.map(({ routeName }) => routeName).filter((name) => name !== ""));
+  return [...new Set(names)].sort();
+}
+
+interface GatewayContext {
+  readonly snapshot: MeshSnapshot;
+  readonly proxy: ProxyNode;
+  readonly scope: GatewayScope;
+  readonly authorization: Authorization;
+}
+
+function gatewayListener(context: GatewayContext, listener: GatewayListener): Listener | undefined {
+  const chains = listenerChains(context, listener);
+  // Envoy refuses a listener without chains: a TCP server needs a route before it can listen.
+  if (chains.length === 0) return undefined;
+  const bind = listener.bind || wildcard(context.proxy);
+  const objects = new Set(listener.servers.map(({ gateway }) => gateway));
+  return create(ListenerSchema, {
+    ...listenerDefaults(context.snapshot),
+    name: listenerName(bind, listener.port),
+    address: socketAddress(bind, listener.port),
+    trafficDirection: TrafficDirection.OUTBOUND,
+    filterChains: chains,
+    listenerFilters: listener.family === "tls" ? [tlsInspector()] : [],
+    metadata: resourceMetadata({ origins: [...objects].map(({ origin }) => origin) }),
+  });
+}
+
+function listenerChains(context: GatewayContext, listener: GatewayListener): FilterChain[] {
+  switch (listener.family) {
+    case "http": {
+      const [first] = listener.servers;
+      if (first === undefined) return [];
+      const origins = listener.servers.map((server) => originAt(server.gateway, `spec.servers[${server.index}]`));
+      return [
+        filterChain({
+          filters: [httpFilters(context, listener, first.routeName)],
+          origins,
+          policies: context.authorization.origins,
+        }),
+      ];
+    }
+    case "tcp":
+      return withoutRepeatedMatches(
+        listener.servers.flatMap((server) => tcpChains(context, server, tcpChoices, undefined)),
+      );
+    case "tls":
+      return withoutRepeatedMatches(listener.servers.flatMap((server) => tlsChains(context, listener, server)));
+  }
+}
+
+function httpFilters(context: GatewayContext, listener: GatewayListener, routeName: string): Filter {
+  const { snapshot, authorization } = context;
+  const bind = listener.bind || wildcard(context.proxy);
+  return httpConnectionManager({
+    class: "gateway",
+    statPrefix: `outbound_${listenerName(bind, listener.port)}`,
+    routes: routeName,
+    httpFilters: httpFilterChain({
+      class: "gateway",
+      grpcWeb: listener.servers.some(({ protocol }) => protocol === "GRPC-Web"),
+      authorization: authorization.http,
+    }),
+    accessLogs: meshAccessLogs(snapshot),
+    trustedHops: trustedProxies(snapshot),
+    pathNormalization: pathNormalization(snapshot),
+  });
+}
+
+/** A TLS server: ends TLS and speaks HTTP or TCP behind it, or passes TLS on by server name. */
+function tlsChains(context: GatewayContext, listener: GatewayListener, server: GatewayServer): FilterChain[] {
+  const { tls } = server.server;
+  const mode = tls?.mode ?? "PASSTHROUGH";
+  if (tls === undefined || mode === "PASSTHROUGH") return tcpChains(context, server, tlsChoices, undefined);
+  // Needs the SNI routing between clusters, which this version does not offer.
+  if (mode === "AUTO_PASSTHROUGH") return [];
+  const isHttpServer = isHttp(server.protocol) || server.protocol === "HTTPS";
+  const [files] = tls.tlsCertificates;
+  const socket = gatewayTls({
+    mode,
+    credentialNames:
+      tls.credentialNames.length > 0 ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [],
+    caCredentialName: tls.caCertCredentialName,
+    serverCertificate: files?.serverCertificate ?? tls.serverCertificate,
+    privateKey: files?.privateKey ?? tls.privateKey,
+    caCertificates: files?.caCertificates ?? tls.caCertificates,
+    subjectAltNames: tls.subjectAltNames,
+    verifyCertificateSpki: tls.verifyCertificateSpki,
+    verifyCertificateHash: tls.verifyCertificateHash,
+    minVersion: tls.minProtocolVersion,
+    maxVersion: tls.maxProtocolVersion,
+    cipherSuites: tls.cipherSuites,
+    protocol: isHttpServer ? "http" : "tcp",
+  });
+  if (!isHttpServer) return tcpChains(context, server, tcpChoices, socket);
+  return [
+    filterChain({
+      match: { serverNames: serverNames(server.hosts) },
+      filters: [httpFilters(context, listener, server.routeName)],
+      tls: socket,
+      origins: [originAt(server.gateway, `spec.servers[${server.index}]`)],
+      policies: context.authorization.origins,
+    }),
+  ];
+}
+
+function tcpChains(
+  context: GatewayContext,
+  server: GatewayServer,
+  choicesOf: typeof tcpChoices,
+  socket: FilterChain["transportSocket"],
+): FilterChain[] {
+  const { snapshot, proxy, scope, authorization } = context;
+  const port = server.server.port.number;
+  return server.virtualServices.flatMap(({ virtualService, gateway }) =>
+    choicesOf(virtualService, { proxy, gateway, port }).map((choice) => {
+      const names = choice.serverNames.length > 0 ? choice.serverNames : socket === undefined ? [] : server.hosts;
+      const prefixRanges = choice.destinationSubnets.flatMap((range) => cidrRange(range) ?? []);
+      const match: ChainMatch = { serverNames: serverNames(names), prefixRanges };
+      const isSpecific = serverNames(names).length > 0 || prefixRanges.length > 0;
+      return filterChain({
+        ...(isSpecific && { match }),
+        filters: [...authorization.tcp, tcpStats, tcpRouteFilter(scope, choice, port, meshAccessLogs(snapshot))],
+        tls: socket,
+        origins: [choice.origin, originAt(server.gateway, `spec.servers[${server.index}]`)],
+        policies: authorization.origins,
+      });
+    }),
+  );
+}
+
+/** `*` is every name, which Envoy writes as none. */
+function serverNames(hosts: readonly string[]): string[] {
+  return hosts.includes("*") ? [] : [...new Set(hosts)];
+}
+
+/** Envoy refuses two chains that match the same; the first one stays. */
+function withoutRepeatedMatches(chains: readonly FilterChain[]): FilterChain[] {
+  const taken = new Set<string>();
+  return chains.filter(({ filterChainMatch: match }) => {
+    const names = match === undefined || match.serverNames.length === 0 ? ["*"] : match.serverNames;
+    const ranges = (match?.prefixRanges ?? []).map((range) => `${range.addressPrefix}/${range.prefixLen}`).join();
+    const keys = names.map((name) => `${name} ${ranges}`);
+    if (keys.some((key) => taken.has(key))) return false;
+    for (const key of keys) taken.add(key);
+    return true;
+  });
+}
+
+/** `gatewayTopology.numTrustedProxies` of the mesh's proxy configuration. */
+function trustedProxies(snapshot: MeshSnapshot): number {
+  const topology = snapshot.meshConfig.defaultConfig.rest["gatewayTopology"];
+  if (typeof topology !== "object" || topology === null || !("numTrustedProxies" in topology)) return 0;
+  const count = Number(topology.numTrustedProxies);
+  return Number.isInteger(count) && count > 0 ? count : 0;
+}

@@ -1,0 +1,67 @@
+// Which filter chains an inbound port has, by its declared protocol and the mutual TLS mode in force:
+//
+// | declared | PERMISSIVE                                             | STRICT                     | DISABLE            |
+// |----------|--------------------------------------------------------|----------------------------|--------------------|
+// | HTTP     | mutual TLS → HTTP; plaintext → HTTP                    | TLS → HTTP                 | plaintext → HTTP   |
+// | TCP      | mutual TLS → TCP; plaintext → TCP; other TLS → TCP     | TLS → TCP                  | plaintext → TCP    |
+// | sniffed  | mutual TLS HTTP → HTTP; plaintext HTTP → HTTP;         | mutual TLS HTTP → HTTP;    | plaintext HTTP →   |
+// |          | mutual TLS → TCP; plaintext → TCP; other TLS → TCP     | TLS → TCP                  | HTTP; → TCP        |
+//
+// "TLS" chains end TLS with the workload's certificate; "other TLS" is the application's own and passes as it is.
+import type { EffectiveMtlsMode } from "../../kinds/peer-authentication/spec.ts";
+import type { ListenerProtocol } from "../protocol.ts";
+import type { ChainMatch } from "./chain.ts";
+
+export interface InboundChainChoice {
+  readonly match: ChainMatch;
+  readonly protocol: "http" | "tcp";
+  readonly terminatesTls: boolean;
+}
+
+/** ALPN of HTTP between sidecars, and of any mutual TLS between them. */
+const meshHttpAlpn = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
+const meshTcpAlpn = ["istio-peer-exchange", "istio"];
+const meshAlpn = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
+const plaintextHttpAlpn = ["http/1.0", "http/1.1", "h2c"];
+
+type Protocol = InboundChainChoice["protocol"];
+
+const mutualTls = (protocol: Protocol, applicationProtocols: string[] = []): InboundChainChoice => ({
+  match: { transportProtocol: "tls", applicationProtocols },
+  protocol,
+  terminatesTls: true,
+});
+
+const plaintext = (protocol: Protocol, applicationProtocols: string[] = []): InboundChainChoice => ({
+  match: { transportProtocol: "raw_buffer", applicationProtocols },
+  protocol,
+  terminatesTls: false,
+});
+
+const otherTls: InboundChainChoice = { match: { transportProtocol: "tls" }, protocol: "tcp", terminatesTls: false };
+
+export function inboundChainChoices(
+  declared: ListenerProtocol,
+  mode: EffectiveMtlsMode,
+): readonly InboundChainChoice[] {
+  switch (declared) {
+    case "http":
+      if (mode === "STRICT") return [mutualTls("http")];
+      if (mode === "DISABLE") return [plaintext("http")];
+      return [mutualTls("http", meshAlpn), plaintext("http")];
+    case "tcp":
+      if (mode === "STRICT") return [mutualTls("tcp")];
+      if (mode === "DISABLE") return [plaintext("tcp")];
+      return [mutualTls("tcp", meshAlpn), plaintext("tcp"), otherTls];
+    case "auto":
+      if (mode === "STRICT") return [mutualTls("http", meshHttpAlpn), mutualTls("tcp")];
+      if (mode === "DISABLE") return [plaintext("http", plaintextHttpAlpn), plaintext("tcp")];
+      return [
+        mutualTls("http", meshHttpAlpn),
+        plaintext("http", plaintextHttpAlpn),
+        mutualTls("tcp", meshTcpAlpn),
+        plaintext("tcp"),
+        otherTls,
+      ];
+  }
+}

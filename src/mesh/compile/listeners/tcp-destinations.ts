@@ -1,0 +1,105 @@
+// Where outbound TCP and TLS connections go: the tcp and tls routes of VirtualServices, or the service itself.
+import type { Origin } from "#base/issue.ts";
+import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
+import type { RouteDestination, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
+import type { MeshObject } from "../../objects/mesh-object.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import { milliseconds } from "../envoy-values.ts";
+import type { AccessLogs } from "../filters/access-log.ts";
+import { tcpProxy } from "../filters/network-filters.ts";
+import { originAt } from "../metadata.ts";
+import { parseOutboundClusterName } from "../names.ts";
+import { effectivePolicy } from "../policy/traffic-policy.ts";
+import { type DestinationScope, resolveDestination } from "../routes/destination.ts";
+import { appliesTo } from "../routes/route-match.ts";
+
+/** One way a connection can go, and what it must look like. */
+export interface TcpRouteChoice {
+  readonly serverNames: readonly string[];
+  readonly destinationSubnets: readonly string[];
+  readonly destinations: readonly RouteDestination[];
+  readonly statPrefix: string;
+  readonly origin: Origin;
+}
+
+export interface TcpPlace {
+  readonly proxy: ProxyNode;
+  readonly gateway: string;
+  readonly port: number;
+}
+
+/** The tcp routes of a VirtualService for a place, up to the first that matches every connection. */
+export function tcpChoices(object: MeshObject<VirtualServiceSpec>, place: TcpPlace): TcpRouteChoice[] {
+  const choices: TcpRouteChoice[] = [];
+  for (const [index, { match, route }] of object.spec.tcp.entries()) {
+    const choice = choiceOf(object, route, `spec.tcp[${index}]`);
+    if (match.length === 0) return [...choices, choice];
+    for (const item of match) {
+      if (!appliesTo(item, place.proxy, place)) continue;
+      choices.push({ ...choice, destinationSubnets: item.destinationSubnets });
+      if (item.destinationSubnets.length === 0) return choices;
+    }
+  }
+  return choices;
+}
+
+/** The tls routes of a VirtualService for a place: chosen by server name. */
+export function tlsChoices(object: MeshObject<VirtualServiceSpec>, place: TcpPlace): TcpRouteChoice[] {
+  return object.spec.tls.flatMap(({ match, route }, index) =>
+    match
+      .filter((item) => appliesTo(item, place.proxy, place))
+      .map((item) => ({
+        ...choiceOf(object, route, `spec.tls[${index}]`),
+        serverNames: item.sniHosts.map((host) => host.toLowerCase()),
+        destinationSubnets: item.destinationSubnets,
+      })),
+  );
+}
+
+/** The filter that forwards connections as a choice says. */
+export function tcpRouteFilter(
+  scope: DestinationScope,
+  choice: Pick<TcpRouteChoice, "destinations" | "statPrefix">,
+  port: number,
+  logs: AccessLogs,
+): Filter {
+  const weighted =
+    choice.destinations.length === 1 ? choice.destinations : choice.destinations.filter(({ weight }) => weight > 0);
+  const destinations = weighted.map(({ destination, weight }) => ({
+    cluster: resolveDestination(scope, destination, port).cluster,
+    weight: weighted.length === 1 ? 1 : weight,
+  }));
+  const [only] = destinations;
+  return tcpProxy({
+    statPrefix: destinations.length === 1 && only !== undefined ? only.cluster : choice.statPrefix,
+    destinations,
+    accessLogs: logs,
+    idleTimeout: only && idleTimeout(scope, only.cluster),
+  });
+}
+
+/** The idle timeout that a DestinationRule sets for the cluster. */
+function idleTimeout(scope: DestinationScope, cluster: string): ReturnType<typeof milliseconds> | undefined {
+  const key = parseOutboundClusterName(cluster);
+  const service = key && scope.service(key.host);
+  const rule = service && scope.destinationRule(service);
+  if (key === undefined || rule === undefined) return undefined;
+  const subset = rule.subsets.find(({ name }) => name === key.subset);
+  const policy = effectivePolicy(rule.trafficPolicy, subset?.trafficPolicy, key.port);
+  const idle = policy.connectionPool?.tcp?.idleTimeout;
+  return idle === undefined ? undefined : milliseconds(idle);
+}
+
+function choiceOf(
+  object: MeshObject<VirtualServiceSpec>,
+  destinations: readonly RouteDestination[],
+  path: string,
+): TcpRouteChoice {
+  return {
+    serverNames: [],
+    destinationSubnets: [],
+    destinations,
+    statPrefix: `${object.name}.${object.namespace}`,
+    origin: originAt(object, path),
+  };
+}

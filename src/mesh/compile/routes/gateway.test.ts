@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import { type CompiledResources, compileProxy } from "../compile.ts";
+import { refusals } from "../testing/accepted.ts";
+import { bookinfo, ingressGateway, mesh } from "../testing/mesh.ts";
+import { describeListener, filterNames, httpManager, whereGoes } from "../testing/summary.ts";
+
+function gateway(servers: string, more = ""): string {
+  return `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+${servers.replace(/^/gm, "  ")}
+---
+${more}`;
+}
+
+function virtualService(name: string, hosts: string, rest: string): string {
+  return `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ${name}, creationTimestamp: "2026-01-0${name.length}T00:00:00Z"}
+spec: {hosts: ${hosts}, gateways: [edge], ${rest}}
+`;
+}
+
+const to = (host: string): string => `route: [{destination: {host: ${host}, port: {number: 9080}}}]`;
+const cluster = (name: string): string => `outbound|9080||${name}.default.svc.cluster.local`;
+
+function compiled(yaml: string): CompiledResources {
+  const snapshot = mesh(bookinfo, yaml);
+  assert.deepEqual(
+    snapshot.issues.filter(({ code }) => code === "IST0106"),
+    [],
+  );
+  const result = compileProxy(snapshot, ingressGateway());
+  assert.deepEqual(refusals(result), []);
+  return result;
+}
+
+test("VirtualServices for one host are joined, and what matches everything comes last", () => {
+  const yaml = gateway(
+    '- {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}',
+    [
+      virtualService("a", "[shop.example.com]", `http: [{${to("productpage")}}]`),
+      virtualService("bb", "[shop.example.com]", `http: [{match: [{uri: {prefix: /api}}], ${to("reviews")}}]`),
+    ].join("---"),
+  );
+  const { routes } = compiled(yaml);
+  const go = (path: string, host = "shop.example.com"): string => whereGoes(routes.get("http.8080"), { host, path });
+  assert.equal(go("/api/1"), cluster("reviews"));
+  assert.equal(go("/"), cluster("productpage"));
+  assert.equal(go("/", "other.example.com"), "no virtual host");
+});
+
+test("a TLS server has a filter chain by server name and a route configuration of its own", () => {
+  const yaml = gateway(
+    `- {port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example.com], tls: {mode: SIMPLE, credentialName: shop-cert}}
+- {port: {number: 443, name: https-admin, protocol: HTTPS}, hosts: [admin.example.com], tls: {mode: MUTUAL, credentialName: admin-cert}}`,
+    virtualService("a", '["*"]', `http: [{${to("productpage")}}]`),
+  );
+  const { listeners, routes } = compiled(yaml);
+  const listener = listeners.get("0.0.0.0_443");
+  assert.deepEqual(describeListener(listener), [
+    "[sni shop.example.com] ends TLS -> route https.443.https.edge.default",
+    "[sni admin.example.com] ends TLS -> route https.443.https-admin.edge.default",
+  ]);
+  assert.deepEqual([...routes.keys()], ["https.443.https-admin.edge.default", "https.443.https.edge.default"]);
+  assert.equal(
+    whereGoes(routes.get("https.443.https.edge.default"), { host: "shop.example.com" }),
+    cluster("productpage"),
+  );
+  const contexts = listener?.filterChains.map(({ transportSocket }) =>
+    transportSocket?.configType.case === "typedConfig"
+      ? anyUnpack(transportSocket.configType.value, DownstreamTlsContextSchema)
+      : undefined,
+  );
+  assert.deepEqual(
+    contexts?.map((context) => context?.commonTlsContext?.tlsCertificateSdsSecretConfigs.map(({ name }) => name)),
+    [["kubernetes://shop-cert"], ["kubernetes://admin-cert"]],
+  );
+  assert.deepEqual(
+    contexts?.map((context) => context?.requireClientCertificate),
+    [false, true],
+  );
+  const validation = contexts?.[1]?.commonTlsContext?.validationContextType;
+  assert.equal(
+    validation?.case === "combinedValidationContext" && validation.value.validationContextSdsSecretConfig?.name,
+    "kubernetes://admin-cert-cacert",
+  );
+});
+
+test("TLS passthrough goes by server name to where tls routes say", () => {
+  const yaml = gateway(
+    "- {port: {number: 443, name: tls, protocol: TLS}, hosts: [db.example.com], tls: {mode: PASSTHROUGH}}",
+    virtualService(
+      "a",
+      "[db.example.com]",
+      `tls: [{match: [{port: 443, sniHosts: [db.example.com]}], ${to("reviews")}}]`,
+    ),
+  );
+  const { listeners } = compiled(yaml);
+  assert.deepEqual(describeListener(listeners.get("0.0.0.0_443")), [`[sni db.example.com] -> ${cluster("reviews")}`]);
+  assert.deepEqual(
+    listeners.get("0.0.0.0_443")?.listenerFilters.map(({ name }) => name),
+    ["envoy.filters.listener.tls_inspector"],
+  );
+});
+
+test("a TCP server listens once a route is bound to it", () => {
+  const server = '- {port: {number: 5000, name: tcp, protocol: TCP}, hosts: ["*"]}';
+  assert.equal(compiled(gateway(server)).listeners.size, 0);
+  const { listeners } = compiled(gateway(server, virtualService("a", '["*"]', `tcp: [{${to("reviews")}}]`)));
+  assert.deepEqual(describeListener(listeners.get("0.0.0.0_5000")), [`[any] -> ${cluster("reviews")}`]);
+});
+
+test("httpsRedirect asks for TLS on every host of the server", () => {
+  const yaml = gateway(
+    "- {port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example.com], tls: {httpsRedirect: true}}",
+  );
+  const [host] = compiled(yaml).routes.get("http.8080")?.virtualHosts ?? [];
+  assert.deepEqual(host?.domains, ["shop.example.com"]);
+  assert.equal(host?.requireTls, 2);
+});
+
+test("a gateway believes no forwarded header and shows its own name", () => {
+  const { listeners } = compiled(
+    gateway(
+      '- {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}',
+      virtualService("a", '["*"]', `http: [{${to("reviews")}}]`),
+    ),
+  );
+  const chain = listeners.get("0.0.0.0_8080")?.filterChains[0];
+  const manager = httpManager(chain);
+  assert.equal(manager?.useRemoteAddress, true);
+  assert.equal(manager?.forwardClientCertDetails, 3);
+  assert.equal(manager?.serverName, "istio-envoy");
+  assert.deepEqual(filterNames(chain), [
+    "istio.metadata_exchange",
+    "envoy.filters.http.grpc_stats",
+    "istio.alpn",
+    "envoy.filters.http.fault",
+    "envoy.filters.http.cors",
+    "istio.stats",
+    "envoy.filters.http.router",
+  ]);
+});

@@ -1,0 +1,96 @@
+// The HTTP routes of a VirtualService, for one proxy, gateway and port; and the route of a service that no
+// VirtualService is about.
+import { create } from "@bufbuild/protobuf";
+import { type Route, RouteSchema } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import type { HttpMatchRequest, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
+import type { HttpRetry } from "../../objects/fields/http-retry.ts";
+import type { MeshObject } from "../../objects/mesh-object.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { Service } from "../../snapshot/service.ts";
+import { milliseconds } from "../envoy-values.ts";
+import { configOf, originAt, resourceMetadata } from "../metadata.ts";
+import { defaultRouteName, outboundClusterName, parseOutboundClusterName } from "../names.ts";
+import { type DestinationScope, hashPolicies } from "./destination.ts";
+import { retryPolicy } from "./retry-policy.ts";
+import { type RouteInit, routeAction } from "./route-action.ts";
+import { routeFilterSettings } from "./route-filters.ts";
+import { appliesTo, isCatchAll, routeMatch } from "./route-match.ts";
+
+export interface RoutePlace {
+  readonly proxy: ProxyNode;
+  readonly scope: DestinationScope;
+  /** `mesh`, or the gateway as `namespace/name`. */
+  readonly gateway: string;
+  readonly port: number;
+  readonly secure: boolean;
+  readonly defaultRetries: HttpRetry | undefined;
+}
+
+/** Compiles the routes in order, up to the first that matches everything; empty when none is for this place. */
+export function virtualServiceRoutes(object: MeshObject<VirtualServiceSpec>, place: RoutePlace): Route[] {
+  const routes: Route[] = [];
+  for (const [index, http] of object.spec.http.entries()) {
+    const matches: (HttpMatchRequest | undefined)[] = http.match.length === 0 ? [undefined] : [...http.match];
+    for (const match of matches) {
+      if (match !== undefined && !appliesTo(match, place.proxy, place)) continue;
+      const action = routeAction(http, place);
+      if (action === undefined) continue;
+      const compiledMatch = routeMatch(match);
+      const init: RouteInit = {
+        ...action,
+        // Istio joins both names even where the first is empty.
+        name: match === undefined || match.name === "" ? http.name : `${http.name}.${match.name}`,
+        match: compiledMatch,
+        statPrefix: match?.statPrefix ?? "",
+        typedPerFilterConfig: routeFilterSettings(http),
+        metadata: resourceMetadata({
+          istio: { config: configOf(object) },
+          origins: [originAt(object, `spec.http[${index}]`)],
+        }),
+      };
+      routes.push(create(RouteSchema, { ...init, decorator: { operation: operationName(init, object.name, place) } }));
+      if (isCatchAll(compiledMatch)) return routes;
+    }
+  }
+  return routes;
+}
+
+/** The route of a service by its own: to its one cluster. */
+export function defaultRoute(service: Service, place: RoutePlace): Route {
+  const rule = place.scope.destinationRule(service);
+  const hashes = hashPolicies(rule, place.port, "");
+  const retries = retryPolicy(place.defaultRetries, hashes.length > 0);
+  const noTimeout = milliseconds(0);
+  return create(RouteSchema, {
+    name: defaultRouteName,
+    match: { pathSpecifier: { case: "prefix", value: "/" } },
+    action: {
+      case: "route",
+      value: {
+        clusterSpecifier: { case: "cluster", value: outboundClusterName(place.port, "", service.hostname) },
+        timeout: noTimeout,
+        maxGrpcTimeout: noTimeout,
+        hashPolicy: hashes,
+        ...(retries && { retryPolicy: retries }),
+      },
+    },
+    decorator: { operation: `${service.hostname}:${place.port}/*` },
+    metadata: resourceMetadata({ origins: [service.origin] }),
+  });
+}
+
+/** What traces call the route: the one destination, or the VirtualService where there are several. */
+function operationName(route: RouteInit, virtualService: string, place: RoutePlace): string {
+  const specifier = route.match?.pathSpecifier;
+  const path =
+    specifier?.case === "prefix"
+      ? `${specifier.value}*`
+      : specifier?.case === "path"
+        ? specifier.value
+        : specifier?.case === "safeRegex"
+          ? (specifier.value.regex ?? "")
+          : "/*";
+  const cluster = route.action?.case === "route" ? route.action.value.clusterSpecifier : undefined;
+  const target = cluster?.case === "cluster" ? parseOutboundClusterName(cluster.value) : undefined;
+  return target === undefined ? `${virtualService}:${place.port}${path}` : `${target.host}:${target.port}${path}`;
+}

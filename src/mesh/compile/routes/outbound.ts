@@ -1,0 +1,224 @@
+// Outbound route configurations of a sidecar: `9080` for all HTTP services on a port, and
+// `reviews.default.svc.cluster.local:9080` for a port whose protocol is found out by looking.
+import { create } from "@bufbuild/protobuf";
+import {
+  type Route,
+  type VirtualHost,
+  VirtualHostSchema,
+} from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { meshGateway } from "../../kinds/virtual-service/spec.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { Service } from "../../snapshot/service.ts";
+import { servicePort } from "../../snapshot/service.ts";
+import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/snapshot.ts";
+import { ruleKey } from "../clusters/outbound.ts";
+import { milliseconds } from "../envoy-values.ts";
+import { resourceMetadata } from "../metadata.ts";
+import { allowAnyVirtualHost, blockAllVirtualHost, passthroughCluster, serviceRouteName } from "../names.ts";
+import { listenerProtocol } from "../protocol.ts";
+import { once } from "../shared-work.ts";
+import { bracketed, serviceDomains } from "./domains.ts";
+import { defaultRoute, type RoutePlace, virtualServiceRoutes } from "./http-route.ts";
+import {
+  type HostIndex,
+  indexByHost,
+  matchesSuffix,
+  type VirtualService,
+  virtualServicesFor,
+} from "./virtual-service-hosts.ts";
+
+const maxDirectResponseBytes = 1024 * 1024;
+
+/** Compiles one route configuration by name; a name that means nothing gives one without virtual hosts. */
+export function outboundRoutes(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): RouteConfiguration {
+  const scope = snapshot.scope(proxy);
+  // Proxies of one scope share the result, unless a VirtualService asks who the client is.
+  const labels = once(scope, "asks for source", () => asksForSource(scope))
+    ? JSON.stringify(Object.entries(proxy.labels).sort())
+    : "";
+  const key = `routes ${name} ${proxy.namespace} ${proxy.clusterDomain} ${proxy.dnsCapture} ${labels}`;
+  return once(scope, key, () => compileRoutes(snapshot, proxy, name));
+}
+
+function asksForSource(scope: SidecarScope): boolean {
+  return scope.virtualServices.some(({ spec }) =>
+    spec.http.some(({ match }) =>
+      match.some(({ sourceLabels, sourceNamespace }) => sourceNamespace !== "" || Object.keys(sourceLabels).length > 0),
+    ),
+  );
+}
+
+function compileRoutes(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): RouteConfiguration {
+  const colon = name.lastIndexOf(":");
+  const port = Number(name.slice(colon + 1));
+  const isWhole = Number.isInteger(port) && port > 0;
+  const builder = isWhole ? hostBuilder(snapshot, proxy, port) : undefined;
+  const virtualHosts =
+    builder === undefined
+      ? []
+      : colon === -1
+        ? [...allHosts(builder), catchAll(builder.scope)]
+        : serviceHost(builder, name.slice(0, colon));
+  return create(RouteConfigurationSchema, {
+    name,
+    virtualHosts,
+    validateClusters: false,
+    maxDirectResponseBodySizeBytes: maxDirectResponseBytes,
+    ignorePortInHostMatching: true,
+  });
+}
+
+interface HostBuilder {
+  readonly snapshot: MeshSnapshot;
+  readonly scope: SidecarScope;
+  readonly listener: EgressListener;
+  readonly place: RoutePlace;
+  readonly index: HostIndex;
+  readonly routesOf: (object: VirtualService) => Route[];
+}
+
+function hostBuilder(snapshot: MeshSnapshot, proxy: ProxyNode, port: number): HostBuilder | undefined {
+  const scope = snapshot.scope(proxy);
+  const listener =
+    scope.egressListeners.find((item) => item.port?.number === port) ??
+    scope.egressListeners.find((item) => item.port === undefined);
+  if (listener === undefined) return undefined;
+  const place: RoutePlace = {
+    proxy,
+    scope,
+    gateway: meshGateway,
+    port,
+    secure: false,
+    defaultRetries: snapshot.meshConfig.defaultHttpRetryPolicy,
+  };
+  const compiled = new Map<VirtualService, Route[]>();
+  const routesOf = (object: VirtualService): Route[] => {
+    const known = compiled.get(object) ?? virtualServiceRoutes(object, place);
+    compiled.set(object, known);
+    return known;
+  };
+  return { snapshot, scope, listener, place, index: indexByHost(listener.virtualServices), routesOf };
+}
+
+function allHosts(builder: HostBuilder): VirtualHost[] {
+  const { listener, place } = builder;
+  const taken = new Set<string>();
+  const names = new Set<string>();
+  const hosts: VirtualHost[] = [];
+  const add = (host: string, domains: string[], routes: Route[], origins: VirtualHostOrigins): void => {
+    const name = `${bracketed(host)}:${place.port}`;
+    if (names.has(name) || routes.length === 0) return;
+    names.add(name);
+    const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
+    if (free.length === 0) return;
+    for (const domain of free) taken.add(domain.toLowerCase());
+    hosts.push(virtualHost(name, free, routes, origins));
+  };
+
+  const services = httpServices(listener, place.port);
+  // Full names are taken first, so that nobody's short name can shadow them.
+  for (const { hostname } of services) taken.add(hostname);
+  for (const service of services) {
+    taken.delete(service.hostname);
+    const aliases = listener.services.filter(({ externalName }) => externalName.toLowerCase() === service.hostname);
+    const { routes, object } = routesFor(builder, service);
+    add(service.hostname, serviceDomains(service, place.proxy, aliases), routes, [object, service]);
+  }
+  for (const { host, object } of foreignHosts(builder, services)) {
+    add(host, [bracketed(host)], builder.routesOf(object), [object]);
+  }
+  return hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** A listener that serves one service needs no Host to choose. */
+function serviceHost(builder: HostBuilder, hostname: string): VirtualHost[] {
+  const service = builder.listener.services.find((item) => item.hostname === hostname);
+  if (service === undefined || servicePort(service, builder.place.port) === undefined) return [];
+  const { routes, object } = routesFor(builder, service);
+  return [virtualHost(serviceRouteName(hostname, builder.place.port), ["*"], routes, [object, service])];
+}
+
+/** Routes of the first VirtualService that has any for this place, else the service's own. */
+function routesFor(builder: HostBuilder, service: Service): { routes: Route[]; object: VirtualService | undefined } {
+  for (const object of virtualServicesFor(builder.index, service.hostname)) {
+    const routes = builder.routesOf(object);
+    if (routes.length > 0) return { routes, object };
+  }
+  const { place } = builder;
+  const rule = ruleKey(place.scope.destinationRule(service));
+  const key = `default route ${service.namespace} ${service.hostname} ${place.port} ${rule}`;
+  return { routes: [once(builder.snapshot, key, () => defaultRoute(service, place))], object: undefined };
+}
+
+function httpServices(listener: EgressListener, portNumber: number): Service[] {
+  return listener.services.filter((service) => {
+    const port = servicePort(service, portNumber);
+    return (
+      port !== undefined &&
+      port.protocol !== "UDP" &&
+      service.externalName === "" &&
+      listenerProtocol(port.protocol) !== "tcp"
+    );
+  });
+}
+
+/**
+ * Hosts of VirtualServices that no service carries. On port 80 all of them are served; on other ports those whose
+ * VirtualService is also about a service of that port.
+ */
+function foreignHosts(builder: HostBuilder, services: readonly Service[]): { host: string; object: VirtualService }[] {
+  const { listener, place } = builder;
+  const known = new Set(listener.services.map(({ hostname }) => hostname));
+  const isServed = (host: string): boolean =>
+    host.startsWith("*")
+      ? services.some(({ hostname }) => matchesSuffix(hostname, host.slice(1)))
+      : services.some(({ hostname }) => hostname === host);
+  return listener.virtualServices.flatMap((object) => {
+    const hosts = object.spec.hosts.map((host) => host.toLowerCase());
+    if (place.port !== 80 && !hosts.some(isServed)) return [];
+    return hosts.filter((host) => !known.has(host) && !isServed(host)).map((host) => ({ host, object }));
+  });
+}
+
+type VirtualHostOrigins = readonly (VirtualService | Service | undefined)[];
+
+function virtualHost(name: string, domains: string[], routes: Route[], origins: VirtualHostOrigins): VirtualHost {
+  return create(VirtualHostSchema, {
+    name,
+    domains,
+    routes,
+    includeRequestAttemptCount: true,
+    metadata: resourceMetadata({ origins: origins.flatMap((item) => item?.origin ?? []) }),
+  });
+}
+
+/** What happens to hosts that the mesh does not know. */
+function catchAll(scope: SidecarScope): VirtualHost {
+  const origins = scope.sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [scope.sidecar.origin];
+  const isAllowed = scope.outboundTrafficPolicy !== "REGISTRY_ONLY";
+  const name = isAllowed ? allowAnyVirtualHost : blockAllVirtualHost;
+  const noTimeout = milliseconds(0);
+  return create(VirtualHostSchema, {
+    name,
+    domains: ["*"],
+    includeRequestAttemptCount: true,
+    routes: [
+      {
+        name,
+        match: { pathSpecifier: { case: "prefix", value: "/" } },
+        action: isAllowed
+          ? {
+              case: "route",
+              value: {
+                clusterSpecifier: { case: "cluster", value: passthroughCluster },
+                timeout: noTimeout,
+                maxGrpcTimeout: noTimeout,
+              },
+            }
+          : { case: "directResponse", value: { status: 502 } },
+      },
+    ],
+    ...(origins.length > 0 && { metadata: resourceMetadata({ origins }) }),
+  });
+}

@@ -1,0 +1,131 @@
+// TLS contexts of listeners: Istio's mutual TLS on inbound, and the servers of a Gateway.
+import { create } from "@bufbuild/protobuf";
+import { type TransportSocket, TransportSocketSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { TlsParameters_TlsProtocol } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
+import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import { exactMatcher, pack, prefixMatcher } from "../envoy-values.ts";
+import { secretName, secretRootsName, trustedRoots, workloadCertificate } from "../names.ts";
+import { secretReference } from "./secret-reference.ts";
+
+export interface InboundTlsSettings {
+  /** The mesh's trust domain and its aliases: whose identities may call. */
+  readonly trustDomains: readonly string[];
+  readonly minVersion: "TLSV1_2" | "TLSV1_3";
+  readonly cipherSuites: readonly string[];
+}
+
+/** Builds the server side of mutual TLS between sidecars; TCP chains also offer the metadata exchange. */
+export function inboundMutualTls(protocol: "http" | "tcp", settings: InboundTlsSettings): TransportSocket {
+  return downstreamSocket({
+    commonTlsContext: {
+      tlsParams: {
+        tlsMinimumProtocolVersion: TlsParameters_TlsProtocol[settings.minVersion === "TLSV1_3" ? "TLSv1_3" : "TLSv1_2"],
+        tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3,
+        cipherSuites: [...(settings.cipherSuites.length > 0 ? settings.cipherSuites : serverCiphers)],
+      },
+      tlsCertificateSdsSecretConfigs: [secretReference(workloadCertificate)],
+      validationContextType: {
+        case: "combinedValidationContext",
+        value: {
+          defaultValidationContext: {
+            matchSubjectAltNames: settings.trustDomains.map((domain) => prefixMatcher(`spiffe://${domain}/`)),
+          },
+          validationContextSdsSecretConfig: secretReference(trustedRoots),
+        },
+      },
+      alpnProtocols: protocol === "tcp" ? ["istio-peer-exchange", "h2", "http/1.1"] : ["h2", "http/1.1"],
+    },
+    requireClientCertificate: true,
+  });
+}
+
+/** Ciphers that servers accept below TLS 1.3. */
+const serverCiphers: readonly string[] = [
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "AES256-GCM-SHA384",
+  "AES128-GCM-SHA256",
+];
+
+type TlsVersion = "TLS_AUTO" | "TLSV1_0" | "TLSV1_1" | "TLSV1_2" | "TLSV1_3";
+
+export interface GatewayTlsSettings {
+  readonly mode: "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL" | "ISTIO_MUTUAL";
+  /** Secrets of the gateway's namespace, or one pair of files. */
+  readonly credentialNames: readonly string[];
+  readonly caCredentialName: string;
+  readonly serverCertificate: string;
+  readonly privateKey: string;
+  readonly caCertificates: string;
+  readonly subjectAltNames: readonly string[];
+  readonly verifyCertificateSpki: readonly string[];
+  readonly verifyCertificateHash: readonly string[];
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
+  readonly cipherSuites: readonly string[];
+  readonly protocol: "http" | "tcp";
+}
+
+/** Builds the TLS that a Gateway's server terminates. */
+export function gatewayTls(settings: GatewayTlsSettings): TransportSocket {
+  const asksForCertificate = settings.mode !== "SIMPLE";
+  const istioMutual = settings.mode === "ISTIO_MUTUAL";
+  const rootsName = clientRootsName(settings);
+  const validation = {
+    matchSubjectAltNames: settings.subjectAltNames.map(exactMatcher),
+    verifyCertificateSpki: [...settings.verifyCertificateSpki],
+    verifyCertificateHash: [...settings.verifyCertificateHash],
+  };
+  return downstreamSocket({
+    commonTlsContext: {
+      tlsParams: {
+        tlsMinimumProtocolVersion: version(settings.minVersion, TlsParameters_TlsProtocol.TLSv1_2),
+        tlsMaximumProtocolVersion: version(settings.maxVersion, TlsParameters_TlsProtocol.TLSv1_3),
+        cipherSuites: [...(settings.cipherSuites.length > 0 ? settings.cipherSuites : serverCiphers)],
+      },
+      tlsCertificateSdsSecretConfigs: istioMutual
+        ? [secretReference(workloadCertificate)]
+        : certificateNames(settings).map(secretReference),
+      ...(asksForCertificate && {
+        validationContextType: {
+          case: "combinedValidationContext" as const,
+          value: { defaultValidationContext: validation, validationContextSdsSecretConfig: secretReference(rootsName) },
+        },
+      }),
+      alpnProtocols: settings.protocol === "http" ? ["h2", "http/1.1"] : ["istio-peer-exchange", "h2", "http/1.1"],
+    },
+    requireClientCertificate: settings.mode === "MUTUAL" || istioMutual,
+  });
+}
+
+function certificateNames(settings: GatewayTlsSettings): readonly string[] {
+  if (settings.credentialNames.length > 0) return settings.credentialNames.map(secretName);
+  return [`file-cert:${settings.serverCertificate}~${settings.privateKey}`];
+}
+
+function clientRootsName(settings: GatewayTlsSettings): string {
+  if (settings.mode === "ISTIO_MUTUAL") return trustedRoots;
+  if (settings.caCredentialName !== "") return secretName(settings.caCredentialName);
+  const [credential] = settings.credentialNames;
+  return credential === undefined ? `file-root:${settings.caCertificates}` : secretRootsName(credential);
+}
+
+function version(asked: TlsVersion, otherwise: TlsParameters_TlsProtocol): TlsParameters_TlsProtocol {
+  return versions[asked] ?? otherwise;
+}
+
+const versions: Readonly<Partial<Record<TlsVersion, TlsParameters_TlsProtocol>>> = {
+  TLSV1_0: TlsParameters_TlsProtocol.TLSv1_0,
+  TLSV1_1: TlsParameters_TlsProtocol.TLSv1_1,
+  TLSV1_2: TlsParameters_TlsProtocol.TLSv1_2,
+  TLSV1_3: TlsParameters_TlsProtocol.TLSv1_3,
+};
+
+function downstreamSocket(init: Parameters<typeof pack<typeof DownstreamTlsContextSchema>>[1]): TransportSocket {
+  return create(TransportSocketSchema, {
+    name: "envoy.transport_sockets.tls",
+    configType: { case: "typedConfig", value: pack(DownstreamTlsContextSchema, init) },
+  });
+}

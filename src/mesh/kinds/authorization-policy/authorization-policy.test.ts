@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { MeshObject } from "../../objects/mesh-object.ts";
+import { objectOf, problemsOf } from "../../objects/testing/objects.ts";
+import { authorizationPolicy } from "./kind.ts";
+import { applicablePolicies } from "./resolve.ts";
+import type { AuthorizationPolicySpec } from "./spec.ts";
+
+const policy = (name: string, spec: unknown): MeshObject<AuthorizationPolicySpec> =>
+  objectOf(authorizationPolicy, { name, spec });
+const names = (policies: readonly MeshObject<AuthorizationPolicySpec>[]): string[] => policies.map((item) => item.name);
+const anything = [{}];
+
+test("policies of the root namespace and of the workload's namespace add up, by action", () => {
+  const root = [policy("root-deny", { action: "DENY", rules: anything }), policy("root-allow", { rules: anything })];
+  const own = [
+    policy("web", { selector: { matchLabels: { app: "web" } }, rules: anything }),
+    policy("other", { selector: { matchLabels: { app: "other" } }, rules: anything }),
+    policy("audit", { action: "AUDIT", rules: anything }),
+    policy("custom", { action: "CUSTOM", provider: { name: "p" }, rules: anything }),
+  ];
+  const applicable = applicablePolicies(root, own, { app: "web" });
+  assert.deepEqual(names(applicable.deny), ["root-deny"]);
+  assert.deepEqual(names(applicable.allow), ["root-allow", "web"]);
+  assert.deepEqual(names(applicable.audit), ["audit"]);
+  assert.deepEqual(names(applicable.custom), ["custom"]);
+});
+
+test("a policy with targetRefs is for gateways and waypoints, not for a sidecar", () => {
+  const target = { group: "gateway.networking.k8s.io", kind: "Gateway", name: "gw" };
+  const own = [
+    policy("a", { targetRefs: [target], rules: anything }),
+    policy("b", { targetRef: target, rules: anything }),
+  ];
+  assert.deepEqual(names(applicablePolicies([], own, {}).allow), []);
+});
+
+test("rules that can never work are refused", () => {
+  const cases: [unknown, string][] = [
+    [{ action: "DENY" }, "spec.rules: DENY without rules never triggers"],
+    [{ action: "CUSTOM", rules: anything }, "spec.provider: CUSTOM needs provider.name"],
+    [{ provider: { name: "p" }, rules: anything }, "spec.provider: provider is for CUSTOM, not for ALLOW"],
+    [{ rules: [{ from: [{}] }] }, "spec.rules[0].from[0]: source is missing"],
+    [{ rules: [{ from: [{ source: {} }] }] }, "spec.rules[0].from[0].source: the source says nothing"],
+    [
+      { rules: [{ to: [{ operation: { ports: ["http"] } }] }] },
+      'spec.rules[0].to[0].operation.ports[0]: "http" is not a port',
+    ],
+    [
+      { rules: [{ to: [{ operation: { paths: ["/a*b"] } }] }] },
+      'spec.rules[0].to[0].operation.paths[0]: "/a*b": * can stand only at the start or at the end',
+    ],
+    [
+      { rules: [{ when: [{ key: "source.ipp", values: ["a"] }] }] },
+      'spec.rules[0].when[0].key: unknown key "source.ipp"',
+    ],
+    [{ rules: [{ when: [{ key: "source.ip" }] }] }, "spec.rules[0].when[0]: values or notValues is needed"],
+    [
+      { rules: [{ from: [{ source: { ipBlocks: ["10.0.0.0/99"] } }] }] },
+      'spec.rules[0].from[0].source.ipBlocks[0]: "10.0.0.0/99" is not an IP address or a CIDR block',
+    ],
+  ];
+  for (const [spec, expected] of cases) assert.deepEqual(problemsOf(authorizationPolicy, spec), [expected]);
+});
+
+test("an ALLOW policy without rules is valid: it denies everything", () => {
+  assert.deepEqual(problemsOf(authorizationPolicy, {}), []);
+});
+
+test("dry-run is for ALLOW and DENY", () => {
+  const spec = { action: "AUDIT", rules: anything };
+  assert.deepEqual(problemsOf(authorizationPolicy, spec, { "istio.io/dry-run": "true" }), [
+    "metadata.annotations: dry-run is for ALLOW and DENY, not for AUDIT",
+  ]);
+});

@@ -1,0 +1,242 @@
+// Rules for AuthorizationPolicies that the types of their fields cannot say (reference 1.15).
+import { validateSelector } from "../../objects/fields/selector.ts";
+import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
+import type { Report } from "../../objects/report.ts";
+import { isIpOrCidr, warn } from "../../objects/validate-names.ts";
+import {
+  AuthorizationAction,
+  type AuthorizationPolicySpec,
+  type AuthorizationRule,
+  type Condition,
+  dryRunAnnotation,
+  type Operation,
+  type Source,
+} from "./spec.ts";
+
+export function validateAuthorizationPolicy(
+  spec: AuthorizationPolicySpec,
+  report: Report,
+  object: KubernetesObject,
+): void {
+  validateTarget(spec, report);
+  const { action, rules, provider } = spec;
+  if (action === AuthorizationAction.Custom) {
+    if (provider === undefined || provider.name === "") {
+      report({ path: "spec.provider", message: "CUSTOM needs provider.name" });
+    }
+    if (rules.length === 0) report({ path: "spec.rules", message: "CUSTOM without rules never triggers" });
+  } else if (provider !== undefined) {
+    report({ path: "spec.provider", message: `provider is for CUSTOM, not for ${action}` });
+  }
+  if (action === AuthorizationAction.Deny && rules.length === 0) {
+    report({ path: "spec.rules", message: "DENY without rules never triggers", fix: "rules: [{}] denies everything" });
+  }
+  const isDryRun = object.metadata.annotations?.[dryRunAnnotation] === "true";
+  if (isDryRun && action !== AuthorizationAction.Allow && action !== AuthorizationAction.Deny) {
+    report({ path: "metadata.annotations", message: `dry-run is for ALLOW and DENY, not for ${action}` });
+  }
+  for (const [index, rule] of rules.entries()) validateRule(rule, action, `spec.rules[${index}]`, report);
+}
+
+function validateTarget(spec: AuthorizationPolicySpec, report: Report): void {
+  const set = [spec.selector, spec.targetRef, spec.targetRefs.length > 0 ? spec.targetRefs : undefined];
+  if (set.filter((item) => item !== undefined).length > 1) {
+    report({ path: "spec.selector", message: "only one of selector and targetRefs can be set" });
+  }
+  validateSelector(spec.selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
+  for (const [index, target] of spec.targetRefs.entries()) {
+    const path = `spec.targetRefs[${index}]`;
+    if (target.kind === "" || target.name === "") report({ path, message: "kind and name are needed" });
+    if (target.namespace !== "") report({ path: `${path}.namespace`, message: "namespace must be empty" });
+  }
+}
+
+function validateRule(rule: AuthorizationRule, action: AuthorizationAction, path: string, report: Report): void {
+  for (const [index, { source }] of rule.from.entries()) {
+    const at = `${path}.from[${index}]`;
+    if (source === undefined) report({ path: at, message: "source is missing" });
+    else validateSource(source, action, `${at}.source`, report);
+  }
+  for (const [index, { operation }] of rule.to.entries()) {
+    const at = `${path}.to[${index}]`;
+    if (operation === undefined) report({ path: at, message: "operation is missing" });
+    else validateOperation(operation, `${at}.operation`, report);
+  }
+  for (const [index, condition] of rule.when.entries()) {
+    validateCondition(condition, action, `${path}.when[${index}]`, report);
+  }
+}
+
+function validateSource(source: Source, action: AuthorizationAction, path: string, report: Report): void {
+  if (Object.values(source).every((list: readonly string[]) => list.length === 0)) {
+    report({ path, message: "the source says nothing" });
+  }
+  const byAccount = source.serviceAccounts.length > 0 || source.notServiceAccounts.length > 0;
+  const byName = [source.principals, source.notPrincipals, source.namespaces, source.notNamespaces];
+  if (byAccount && byName.some((list) => list.length > 0)) {
+    report({
+      path,
+      message: "serviceAccounts cannot be combined with principals or namespaces",
+      fix: "use two sources",
+    });
+  }
+  if (action === AuthorizationAction.Custom) {
+    for (const field of ["requestPrincipals", "notRequestPrincipals"] as const) {
+      if (source[field].length > 0)
+        report({ path: `${path}.${field}`, message: `${field} is not possible with CUSTOM` });
+    }
+  }
+  for (const field of ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"] as const) {
+    validateEach(source[field], `${path}.${field}`, report, (value) =>
+      isIpOrCidr(value) ? undefined : `"${value}" is not an IP address or a CIDR block`,
+    );
+  }
+  for (const field of ["serviceAccounts", "notServiceAccounts"] as const) {
+    if (source[field].length > 16) report({ path: `${path}.${field}`, message: "at most 16 can be given" });
+    validateEach(source[field], `${path}.${field}`, report, serviceAccountProblem);
+  }
+  for (const field of ["trustDomains", "notTrustDomains"] as const) {
+    validateEach(source[field], `${path}.${field}`, report, trustDomainProblem);
+  }
+  const patterns = [
+    "principals",
+    "notPrincipals",
+    "requestPrincipals",
+    "notRequestPrincipals",
+    "namespaces",
+    "notNamespaces",
+  ] as const;
+  for (const field of patterns) validateEach(source[field], `${path}.${field}`, report, patternProblem);
+}
+
+function validateOperation(operation: Operation, path: string, report: Report): void {
+  if (Object.values(operation).every((list: readonly string[]) => list.length === 0)) {
+    report({ path, message: "the operation says nothing" });
+  }
+  for (const field of ["ports", "notPorts"] as const) {
+    validateEach(operation[field], `${path}.${field}`, report, portProblem);
+  }
+  for (const field of ["hosts", "notHosts", "methods", "notMethods"] as const) {
+    validateEach(operation[field], `${path}.${field}`, report, patternProblem);
+  }
+  for (const field of ["methods", "notMethods"] as const) {
+    for (const [index, method] of operation[field].entries()) {
+      if (/^[a-z]+$/.test(method) && knownMethods.has(method.toUpperCase())) {
+        report(
+          warn(`${path}.${field}[${index}]`, `methods are compared exactly, and are upper case`, method.toUpperCase()),
+        );
+      }
+    }
+  }
+  for (const field of ["paths", "notPaths"] as const) {
+    validateEach(operation[field], `${path}.${field}`, report, pathProblem);
+  }
+}
+
+const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]);
+
+const plainKeys: ReadonlySet<string> = new Set([
+  "source.ip",
+  "remote.ip",
+  "source.namespace",
+  "source.serviceAccount",
+  "source.trustDomain",
+  "source.principal",
+  "request.auth.principal",
+  "request.auth.audiences",
+  "request.auth.presenter",
+  "destination.ip",
+  "destination.port",
+  "connection.sni",
+]);
+
+const indexedKeys: readonly RegExp[] = [
+  /^request\.headers\[[^\]]+\]$/,
+  /^request\.auth\.claims(\[[^\]]+\])+$/,
+  /^experimental\.envoy\.filters\..+/,
+];
+
+function validateCondition(condition: Condition, action: AuthorizationAction, path: string, report: Report): void {
+  const { key, values, notValues } = condition;
+  if (key === "") report({ path, message: "the key is empty" });
+  else if (!plainKeys.has(key) && !indexedKeys.some((pattern) => pattern.test(key))) {
+    const fix = `one of ${[...plainKeys].join(", ")}, request.headers[NAME], request.auth.claims[NAME]`;
+    report({ path: `${path}.key`, message: `unknown key "${key}"`, fix });
+  }
+  if (action === AuthorizationAction.Custom && key.startsWith("request.auth.")) {
+    report({ path: `${path}.key`, message: `${key} is not possible with CUSTOM` });
+  }
+  if (values.length === 0 && notValues.length === 0) report({ path, message: "values or notValues is needed" });
+  const problem = problemOfValue(key);
+  validateEach(values, `${path}.values`, report, problem);
+  validateEach(notValues, `${path}.notValues`, report, problem);
+}
+
+function problemOfValue(key: string): (value: string) => string | undefined {
+  if (key === "source.ip" || key === "remote.ip" || key === "destination.ip") {
+    return (value) => (isIpOrCidr(value) ? undefined : `"${value}" is not an IP address or a CIDR block`);
+  }
+  if (key === "destination.port") return portProblem;
+  if (key === "source.serviceAccount") return serviceAccountProblem;
+  if (key === "source.trustDomain") return trustDomainProblem;
+  return (value) => (value === "" ? "a value is empty" : undefined);
+}
+
+function validateEach(
+  values: readonly string[],
+  path: string,
+  report: Report,
+  problem: (value: string) => string | undefined,
+): void {
+  for (const [index, value] of values.entries()) {
+    const message = problem(value);
+    if (message !== undefined) report({ path: `${path}[${index}]`, message });
+  }
+}
+
+function portProblem(value: string): string | undefined {
+  const number = Number(value);
+  return /^\d+$/.test(value) && number >= 1 && number <= 65_535 ? undefined : `"${value}" is not a port`;
+}
+
+function serviceAccountProblem(value: string): string | undefined {
+  if (value === "") return "a service account is empty";
+  if (value.includes("*")) return `"${value}": wildcards are not possible in service accounts`;
+  if (value.length > 320) return "the name is too long";
+  const parts = value.split("/");
+  return parts.length > 2 || parts.includes("") ? `"${value}" is not namespace/name or name` : undefined;
+}
+
+/** Exact, `prefix*`, `*suffix` or `*`. */
+export function patternProblem(value: string): string | undefined {
+  if (value === "") return "a value is empty";
+  const inner = value === "*" ? "" : value.replace(/^\*/, "").replace(/\*$/, "");
+  const both = value.length > 1 && value.startsWith("*") && value.endsWith("*");
+  return inner.includes("*") || both ? `"${value}": * can stand only at the start or at the end` : undefined;
+}
+
+export function trustDomainProblem(value: string): string | undefined {
+  if (value.includes("/")) return `"${value}" is not a trust domain`;
+  return patternProblem(value);
+}
+
+function pathProblem(value: string): string | undefined {
+  if (!isPathTemplate(value)) return patternProblem(value);
+  const segments = value.split("/");
+  for (const segment of segments) {
+    if (segment === "{*}" || segment === "{**}") continue;
+    if (!isTemplateLiteral(segment)) return `"${value}": "${segment}" cannot stand in a path template`;
+  }
+  const open = segments.indexOf("{**}");
+  const after = open === -1 ? [] : segments.slice(open + 1);
+  return after.includes("{**}") || after.includes("{*}") ? `"${value}": no operator can follow {**}` : undefined;
+}
+
+export function isPathTemplate(path: string): boolean {
+  return path.includes("{*}") || path.includes("{**}");
+}
+
+/** A path segment without operators: what RFC 3986 allows. */
+export function isTemplateLiteral(segment: string): boolean {
+  return /^[a-zA-Z0-9._~%!$&'()+,;:@=-]*$/.test(segment);
+}

@@ -1,0 +1,65 @@
+// What a Gateway's server is, and which workloads a Gateway selects.
+import { Protocol, parseProtocol } from "../../objects/fields/port.ts";
+import { type Labels, selects } from "../../objects/fields/selector.ts";
+import { ServerTlsMode } from "../../objects/fields/server-tls.ts";
+import type { GatewaySpec, Server } from "./spec.ts";
+
+export interface ServerHost {
+  /** `*`, or a namespace. */
+  readonly namespace: string;
+  readonly host: string;
+}
+
+export function selectsWorkload(gateway: GatewaySpec, labels: Labels): boolean {
+  return selects(gateway.selector, labels);
+}
+
+/** Takes `[namespace/]host` apart; `.` is the Gateway's own namespace, none means every namespace. */
+export function serverHosts(server: Server, gatewayNamespace: string): ServerHost[] {
+  return server.hosts.map((entry) => {
+    const slash = entry.indexOf("/");
+    const namespace = slash === -1 ? "*" : entry.slice(0, slash);
+    return {
+      namespace: namespace === "." ? gatewayNamespace : namespace,
+      host: entry.slice(slash + 1).toLowerCase(),
+    };
+  });
+}
+
+/** TLS is spoken on the port, whether it ends here or not. */
+export function isTlsServer(server: Server): boolean {
+  return server.tls !== undefined && !isHttpProtocol(parseProtocol(server.port.protocol));
+}
+
+/** Requests can be read: plain HTTP, or HTTPS that ends here. */
+export function isHttpServer(server: Server): boolean {
+  const protocol = parseProtocol(server.port.protocol);
+  return isHttpProtocol(protocol) || isHttpsServerWithTermination(server);
+}
+
+export function isHttpsServerWithTermination(server: Server): boolean {
+  return (
+    server.tls !== undefined && parseProtocol(server.port.protocol) === Protocol.Https && !isPassthroughServer(server)
+  );
+}
+
+export function isTcpServerWithTermination(server: Server): boolean {
+  const protocol = parseProtocol(server.port.protocol);
+  return (
+    server.tls !== undefined && !isHttpProtocol(protocol) && protocol !== Protocol.Https && !isPassthroughServer(server)
+  );
+}
+
+export function isPassthroughServer(server: Server): boolean {
+  return server.tls?.mode === ServerTlsMode.Passthrough || server.tls?.mode === ServerTlsMode.AutoPassthrough;
+}
+
+function isHttpProtocol(protocol: Protocol): boolean {
+  return (
+    protocol === Protocol.Http ||
+    protocol === Protocol.Http2 ||
+    protocol === Protocol.Grpc ||
+    protocol === Protocol.GrpcWeb ||
+    protocol === Protocol.HttpProxy
+  );
+}

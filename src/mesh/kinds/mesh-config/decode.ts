@@ -1,0 +1,272 @@
+// Reads mesh configuration: YAML text of the ConfigMap `istio`, key `mesh`. Every field has a default (reference 9), so
+// there is always a mesh configuration; a wrong field costs itself.
+import { parse } from "yaml";
+import { type Issue, type ObjectRef, Severity } from "#base/issue.ts";
+import {
+  boolean,
+  duration,
+  type Fields,
+  integer,
+  lenientRecord,
+  list,
+  oneOf,
+  optional,
+  string,
+  stringMap,
+  strings,
+  text,
+  uint32,
+  withDefault,
+} from "../../objects/decode.ts";
+import { decodeHttpRetry } from "../../objects/fields/http-retry.ts";
+import { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
+import { decodeTlsVersion, TlsVersion } from "../../objects/fields/server-tls.ts";
+import { H2UpgradePolicy } from "../../objects/fields/traffic-policy.ts";
+import {
+  decodeConnectionPool,
+  decodeH2UpgradePolicy,
+  decodeLocalityLb,
+  decodeOutlierDetection,
+  decodeTcpKeepalive,
+} from "../../objects/fields/traffic-policy-decode.ts";
+import { child } from "../../objects/path.ts";
+import { type Report, reportInto } from "../../objects/report.ts";
+import { nearest } from "../../objects/suggest.ts";
+import type { DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
+
+const port = integer(0, 65_535);
+const everywhere = withDefault(strings.decode, ["*"]);
+
+/** `rest` is filled in after decoding, from the fields that no decoder has taken. */
+const rest = withDefault<Readonly<Record<string, unknown>>>(() => undefined, {});
+
+const proxyConfigFields: Fields<ProxyConfig> = {
+  configPath: withDefault(string, "./etc/istio/proxy"),
+  serviceCluster: withDefault(string, "istio-proxy"),
+  drainDuration: withDefault(duration, 45_000),
+  terminationDrainDuration: withDefault(duration, 5_000),
+  discoveryAddress: withDefault(string, "istiod.istio-system.svc:15012"),
+  proxyAdminPort: withDefault(port, 15_000),
+  statusPort: withDefault(port, 15_020),
+  concurrency: optional(uint32),
+  interceptionMode: withDefault(oneOf(["REDIRECT", "TPROXY", "NONE"]), "REDIRECT"),
+  proxyMetadata: stringMap,
+  holdApplicationUntilProxyStarts: withDefault(boolean, false),
+  rest,
+};
+
+const decodeProxyConfig = lenientRecord<ProxyConfig>(proxyConfigFields);
+
+const defaultProxyConfig = decodeProxyConfig({}, undefined, () => {}) as ProxyConfig;
+
+const decodeSelector = lenientRecord<DiscoverySelector>({
+  matchLabels: stringMap,
+  matchExpressions: list(
+    lenientRecord<DiscoverySelector["matchExpressions"][number]>({ key: text, operator: text, values: strings }),
+  ),
+});
+
+const meshConfigFields: Fields<MeshConfig> = {
+  proxyListenPort: withDefault(port, 15_001),
+  proxyInboundListenPort: withDefault(port, 15_006),
+  proxyHttpPort: withDefault(port, 0),
+  connectTimeout: withDefault(duration, 10_000),
+  protocolDetectionTimeout: withDefault(duration, 0),
+  tcpKeepalive: optional(decodeTcpKeepalive),
+  enableTracing: withDefault(boolean, true),
+  accessLogFile: text,
+  accessLogFormat: text,
+  accessLogEncoding: withDefault(oneOf(["TEXT", "JSON"]), "TEXT"),
+  disableEnvoyListenerLog: withDefault(boolean, false),
+  defaultConfig: withDefault(decodeProxyConfig, defaultProxyConfig),
+  outboundTrafficPolicy: withDefault(
+    lenientRecord<MeshConfig["outboundTrafficPolicy"]>({
+      mode: withDefault(oneOf(Object.values(OutboundMode)), OutboundMode.AllowAny),
+    }),
+    { mode: OutboundMode.AllowAny },
+  ),
+  inboundTrafficPolicy: withDefault(
+    lenientRecord<MeshConfig["inboundTrafficPolicy"]>({
+      mode: withDefault(oneOf(["PASSTHROUGH", "LOCALHOST"]), "PASSTHROUGH"),
+    }),
+    { mode: "PASSTHROUGH" },
+  ),
+  enableAutoMtls: withDefault(boolean, true),
+  trustDomain: withDefault(string, "cluster.local"),
+  trustDomainAliases: strings,
+  defaultServiceExportTo: everywhere,
+  defaultVirtualServiceExportTo: everywhere,
+  defaultDestinationRuleExportTo: everywhere,
+  rootNamespace: withDefault(string, "istio-system"),
+  localityLbSetting: optional(decodeLocalityLb),
+  dnsRefreshRate: withDefault(duration, 60_000),
+  h2UpgradePolicy: withDefault(decodeH2UpgradePolicy, H2UpgradePolicy.DoNotUpgrade),
+  inboundClusterStatName: text,
+  outboundClusterStatName: text,
+  enablePrometheusMerge: withDefault(boolean, true),
+  pathNormalization: withDefault(
+    lenientRecord<MeshConfig["pathNormalization"]>({
+      normalization: withDefault(
+        oneOf(["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]),
+        "DEFAULT",
+      ),
+    }),
+    { normalization: "DEFAULT" },
+  ),
+  defaultHttpRetryPolicy: optional(decodeHttpRetry),
+  meshMTLS: withDefault(
+    lenientRecord<MeshConfig["meshMTLS"]>({
+      minProtocolVersion: withDefault(decodeTlsVersion, TlsVersion.Auto),
+      cipherSuites: strings,
+    }),
+    { minProtocolVersion: TlsVersion.Auto, cipherSuites: [] },
+  ),
+  defaultTrafficPolicy: optional(
+    lenientRecord<NonNullable<MeshConfig["defaultTrafficPolicy"]>>({
+      connectionPool: optional(decodeConnectionPool),
+      outlierDetection: optional(decodeOutlierDetection),
+    }),
+  ),
+  discoverySelectors: list(decodeSelector),
+  rest,
+};
+
+const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
+
+/** Fields that are read and that nothing asks for today. */
+const readOnly: ReadonlySet<string> = new Set([
+  "tcpKeepalive",
+  "localityLbSetting",
+  "proxyHttpPort",
+  "inboundClusterStatName",
+  "outboundClusterStatName",
+  "enableTracing",
+]);
+
+/** Fields that stay in `rest` and are looked at there. */
+const usedFromRest: ReadonlySet<string> = new Set(["gatewayTopology"]);
+
+/** Fields of the API that are accepted without effect today. */
+const acceptedOnly: ReadonlySet<string> = new Set([
+  "hboneIdleTimeout",
+  "ingressClass",
+  "ingressService",
+  "ingressSelector",
+  "ingressControllerMode",
+  "enableEnvoyAccessLogService",
+  "configSources",
+  "caCertificates",
+  "zoneAwareLbSetting",
+  "serviceSettings",
+  "serviceScopeConfigs",
+  "verifyCertificateAtClient",
+  "ca",
+  "extensionProviders",
+  "defaultProviders",
+  "tlsDefaults",
+  "serviceEntryVisibility",
+  "certificates",
+  "thriftConfig",
+]);
+
+const acceptedOnlyInProxyConfig: ReadonlySet<string> = new Set([
+  "binaryPath",
+  "tracingServiceName",
+  "controlPlaneAuthPolicy",
+  "statNameLength",
+  "tracing",
+  "runtimeValues",
+  "proxyStatsMatcher",
+  "readinessProbe",
+  "caCertificatesPem",
+  "image",
+  "privateKeyProvider",
+  "extraStatTags",
+  "envoyAccessLogService",
+  "envoyMetricsService",
+  "meshId",
+  "availabilityZone",
+  "customConfigFile",
+  "sds",
+  "zipkinAddress",
+  "proxyHeaders",
+  "connectionSettings",
+  "fileFlushInterval",
+  "fileFlushMinSizeKb",
+]);
+
+export const defaultMeshConfig: MeshConfig = decodeFields({}, undefined, () => {}) as MeshConfig;
+
+/** Reads decoded YAML or JSON; what cannot be read keeps its default. */
+function decodeMeshConfig(value: unknown, report: Report): MeshConfig {
+  if (value === undefined || value === null) return defaultMeshConfig;
+  const decoded = decodeFields(value, undefined, report);
+  if (decoded === undefined) return defaultMeshConfig;
+  const fields = value as Record<string, unknown>;
+  const proxyFields = fields["defaultConfig"];
+  const proxyConfig =
+    typeof proxyFields === "object" && proxyFields !== null
+      ? {
+          ...decoded.defaultConfig,
+          rest: takeRest(
+            proxyFields as Record<string, unknown>,
+            new Set(Object.keys(proxyConfigFields)),
+            acceptedOnlyInProxyConfig,
+            "defaultConfig",
+            report,
+          ),
+        }
+      : decoded.defaultConfig;
+  return {
+    ...decoded,
+    defaultConfig: proxyConfig,
+    rest: takeRest(fields, new Set(Object.keys(meshConfigFields)), acceptedOnly, undefined, report),
+  };
+}
+
+function takeRest(
+  fields: Readonly<Record<string, unknown>>,
+  known: ReadonlySet<string>,
+  accepted: ReadonlySet<string>,
+  parent: string | undefined,
+  report: Report,
+): Record<string, unknown> {
+  const left: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    const isKnown = known.has(name) && name !== "rest";
+    if (isKnown && !readOnly.has(name)) continue;
+    if (!isKnown) left[name] = value;
+    if (usedFromRest.has(name)) continue;
+    const path = child(parent === undefined ? undefined : child(undefined, parent), name);
+    if (isKnown || accepted.has(name)) {
+      report({ path, severity: Severity.Info, code: "OUT0003", message: `${name} is accepted and not in force yet` });
+      continue;
+    }
+    const suggestion = nearest(name, [...known, ...accepted]);
+    report({
+      path,
+      severity: Severity.Warning,
+      message: `unknown field "${name}" of mesh configuration`,
+      ...(suggestion !== undefined && { fix: `did you mean "${suggestion}"?` }),
+    });
+  }
+  return left;
+}
+
+/** Reads the YAML text of mesh configuration; text that is not YAML is one issue and the defaults. */
+export function parseMeshConfig(
+  yaml: string,
+  object: ObjectRef = { kind: "ConfigMap", namespace: "istio-system", name: "istio" },
+): { readonly meshConfig: MeshConfig; readonly issues: readonly Issue[] } {
+  const issues: Issue[] = [];
+  const report = reportInto(issues, object, () => undefined);
+  let value: unknown;
+  try {
+    value = parse(yaml, { version: "1.1", maxAliasCount: 100 });
+  } catch (error) {
+    const message = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+    report({ path: undefined, message: `mesh configuration is not valid YAML: ${message}` });
+    return { meshConfig: defaultMeshConfig, issues };
+  }
+  return { meshConfig: decodeMeshConfig(value, report), issues };
+}

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defaultMeshConfig, parseMeshConfig } from "./decode.ts";
+
+test("an empty text gives the defaults", () => {
+  const { meshConfig, issues } = parseMeshConfig("");
+  assert.deepEqual(issues, []);
+  assert.equal(meshConfig, defaultMeshConfig);
+  assert.equal(meshConfig.rootNamespace, "istio-system");
+  assert.equal(meshConfig.connectTimeout, 10_000);
+  assert.equal(meshConfig.enableAutoMtls, true);
+  assert.equal(meshConfig.outboundTrafficPolicy.mode, "ALLOW_ANY");
+  assert.equal(meshConfig.defaultConfig.terminationDrainDuration, 5_000);
+});
+
+test("a wrong field costs itself and keeps its default", () => {
+  const { meshConfig, issues } = parseMeshConfig("connectTimeout: soon\naccessLogFile: /dev/stdout\n");
+  assert.equal(meshConfig.connectTimeout, 10_000);
+  assert.equal(meshConfig.accessLogFile, "/dev/stdout");
+  assert.deepEqual(
+    issues.map((issue) => [issue.severity, issue.path]),
+    [["error", "connectTimeout"]],
+  );
+});
+
+test("fields that have no effect yet are said to have none, unknown ones get a suggestion", () => {
+  const { meshConfig, issues } = parseMeshConfig(
+    "extensionProviders: []\nacessLogFile: a\ndefaultConfig: { tracing: {}, holdApplicationUntilProxyStarts: true }\n",
+  );
+  assert.equal(meshConfig.defaultConfig.holdApplicationUntilProxyStarts, true);
+  assert.deepEqual(Object.keys(meshConfig.rest).sort(), ["acessLogFile", "extensionProviders"]);
+  assert.deepEqual(
+    issues.map((issue) => [issue.severity, issue.path, issue.fix]),
+    [
+      ["info", "defaultConfig.tracing", undefined],
+      ["info", "extensionProviders", undefined],
+      ["warning", "acessLogFile", 'did you mean "accessLogFile"?'],
+    ],
+  );
+});
+
+test("text that is not YAML is one issue and the defaults", () => {
+  const { meshConfig, issues } = parseMeshConfig("a: [");
+  assert.equal(meshConfig, defaultMeshConfig);
+  assert.equal(issues.length, 1);
+});
+
+test("a field that nothing asks for yet is reported, one that is looked at elsewhere is not", () => {
+  const { issues } = parseMeshConfig(`
+tcpKeepalive: { probes: 3 }
+connectTimeout: 3s
+defaultConfig:
+  gatewayTopology: { numTrustedProxies: 1 }
+`);
+  assert.deepEqual(
+    issues.map(({ code, path }) => [code, path]),
+    [["OUT0003", "tcpKeepalive"]],
+  );
+});

@@ -1,0 +1,85 @@
+// Mesh configuration (ConfigMap `istio`, key `mesh`) as decoded: the fields that are in force today, with defaults.
+import type { HttpRetry } from "../../objects/fields/http-retry.ts";
+import type { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
+import type { Labels } from "../../objects/fields/selector.ts";
+import type { TlsVersion } from "../../objects/fields/server-tls.ts";
+import type {
+  ConnectionPoolSettings,
+  H2UpgradePolicy,
+  LocalityLbSetting,
+  OutlierDetection,
+  TcpKeepalive,
+} from "../../objects/fields/traffic-policy.ts";
+import type { Milliseconds } from "../../objects/fields/units.ts";
+
+export interface MeshConfig {
+  readonly proxyListenPort: number;
+  readonly proxyInboundListenPort: number;
+  /** 0 means no HTTP proxy listener. */
+  readonly proxyHttpPort: number;
+  readonly connectTimeout: Milliseconds;
+  /** 0 waits for the first bytes without limit. */
+  readonly protocolDetectionTimeout: Milliseconds;
+  readonly tcpKeepalive?: TcpKeepalive;
+  readonly enableTracing: boolean;
+  /** Empty switches the access log off. */
+  readonly accessLogFile: string;
+  readonly accessLogFormat: string;
+  readonly accessLogEncoding: "TEXT" | "JSON";
+  readonly disableEnvoyListenerLog: boolean;
+  readonly defaultConfig: ProxyConfig;
+  readonly outboundTrafficPolicy: { readonly mode: OutboundMode };
+  readonly inboundTrafficPolicy: { readonly mode: "PASSTHROUGH" | "LOCALHOST" };
+  readonly enableAutoMtls: boolean;
+  readonly trustDomain: string;
+  readonly trustDomainAliases: readonly string[];
+  readonly defaultServiceExportTo: readonly string[];
+  readonly defaultVirtualServiceExportTo: readonly string[];
+  readonly defaultDestinationRuleExportTo: readonly string[];
+  readonly rootNamespace: string;
+  readonly localityLbSetting?: LocalityLbSetting;
+  readonly dnsRefreshRate: Milliseconds;
+  readonly h2UpgradePolicy: H2UpgradePolicy;
+  readonly inboundClusterStatName: string;
+  readonly outboundClusterStatName: string;
+  readonly enablePrometheusMerge: boolean;
+  readonly pathNormalization: {
+    readonly normalization: "DEFAULT" | "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
+  };
+  /** Undefined means the built-in policy. */
+  readonly defaultHttpRetryPolicy?: HttpRetry;
+  readonly meshMTLS: { readonly minProtocolVersion: TlsVersion; readonly cipherSuites: readonly string[] };
+  readonly defaultTrafficPolicy?: {
+    readonly connectionPool?: ConnectionPoolSettings;
+    readonly outlierDetection?: OutlierDetection;
+  };
+  readonly discoverySelectors: readonly DiscoverySelector[];
+  /** Fields of the API that are accepted and not in force; kept as written. */
+  readonly rest: Readonly<Record<string, unknown>>;
+}
+
+export interface DiscoverySelector {
+  readonly matchLabels: Labels;
+  readonly matchExpressions: readonly {
+    readonly key: string;
+    readonly operator: string;
+    readonly values: readonly string[];
+  }[];
+}
+
+/** `defaultConfig`, also the pod annotation `proxy.istio.io/config`. */
+export interface ProxyConfig {
+  readonly configPath: string;
+  readonly serviceCluster: string;
+  readonly drainDuration: Milliseconds;
+  readonly terminationDrainDuration: Milliseconds;
+  readonly discoveryAddress: string;
+  readonly proxyAdminPort: number;
+  readonly statusPort: number;
+  /** Undefined follows the container's CPU limit; 0 means all cores. */
+  readonly concurrency?: number;
+  readonly interceptionMode: "REDIRECT" | "TPROXY" | "NONE";
+  readonly proxyMetadata: Readonly<Record<string, string>>;
+  readonly holdApplicationUntilProxyStarts: boolean;
+  readonly rest: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,50 @@
+// Reads a Kubernetes Service. The API server has validated it; fields the mesh does not read are passed over.
+import {
+  count,
+  type Decoder,
+  decodeSpec,
+  flag,
+  lenientRecord,
+  list,
+  stringMap,
+  strings,
+  text,
+  withDefault,
+} from "../../objects/decode.ts";
+import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
+import type { Report } from "../../objects/report.ts";
+import type { ServicePortSpec, ServiceSpec } from "./spec.ts";
+
+const targetPort: Decoder<number | string> = (value) =>
+  typeof value === "number" || typeof value === "string" ? value : undefined;
+
+const port = lenientRecord<ServicePortSpec>({
+  name: text,
+  port: count,
+  protocol: withDefault(text.decode, "TCP"),
+  targetPort: withDefault(targetPort, 0),
+  nodePort: count,
+  appProtocol: text,
+});
+
+const spec = lenientRecord<ServiceSpec>({
+  type: withDefault(text.decode, "ClusterIP"),
+  clusterIP: text,
+  clusterIPs: strings,
+  externalName: text,
+  externalIPs: strings,
+  ports: list((value, path, report) => {
+    const decoded = port(value, path, report);
+    if (decoded === undefined) return undefined;
+    const target = decoded.targetPort;
+    return target === 0 || target === "" ? { ...decoded, targetPort: decoded.port } : decoded;
+  }),
+  selector: stringMap,
+  publishNotReadyAddresses: flag,
+  internalTrafficPolicy: text,
+  trafficDistribution: text,
+});
+
+export function decodeService(object: KubernetesObject, report: Report): ServiceSpec | undefined {
+  return decodeSpec(object, spec, report);
+}

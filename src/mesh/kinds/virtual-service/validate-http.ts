@@ -1,0 +1,276 @@
+// Rules for HTTP routes that the types of their fields cannot say (reference 1.15).
+import { grpcStatusNames } from "../../objects/fields/grpc-status.ts";
+import type { HttpRetry } from "../../objects/fields/http-retry.ts";
+import { validatePortNumber } from "../../objects/fields/port.ts";
+import { validateLabels } from "../../objects/fields/selector.ts";
+import { validateStringMatch } from "../../objects/fields/string-match.ts";
+import { checkRegex } from "../../objects/regex.ts";
+import type { Report } from "../../objects/report.ts";
+import { validateHost, warn } from "../../objects/validate-names.ts";
+import type {
+  CorsPolicy,
+  Destination,
+  Headers,
+  HttpDirectResponse,
+  HttpFaultInjection,
+  HttpMatchRequest,
+  HttpRedirect,
+  HttpRewrite,
+  HttpRoute,
+} from "./spec.ts";
+
+export function validateHttpRoute(route: HttpRoute, isDelegate: boolean, path: string, report: Report): void {
+  validateActions(route, isDelegate, path, report);
+  for (const [index, match] of route.match.entries()) validateMatch(match, `${path}.match[${index}]`, report);
+  for (const [index, item] of route.route.entries()) {
+    const at = `${path}.route[${index}]`;
+    validateDestination(item.destination, `${at}.destination`, report);
+    if (item.headers !== undefined) validateHeaders(item.headers, `${at}.headers`, report);
+  }
+  validateWeights(route.route, `${path}.route`, report);
+  if (route.redirect !== undefined) validateRedirect(route.redirect, route.match, `${path}.redirect`, report);
+  if (route.directResponse !== undefined)
+    validateDirectResponse(route.directResponse, `${path}.directResponse`, report);
+  if (route.rewrite !== undefined) validateRewrite(route.rewrite, `${path}.rewrite`, report);
+  if (route.fault !== undefined) validateFault(route.fault, `${path}.fault`, report);
+  if (route.retries !== undefined) validateRetries(route.retries, `${path}.retries`, report);
+  if (route.corsPolicy !== undefined) validateCors(route.corsPolicy, `${path}.corsPolicy`, report);
+  if (route.headers !== undefined) validateHeaders(route.headers, `${path}.headers`, report);
+  if (route.timeout !== undefined && route.timeout < 0)
+    report({ path: `${path}.timeout`, message: "the timeout is negative" });
+  validateMirrors(route, path, report);
+}
+
+function validateActions(route: HttpRoute, isDelegate: boolean, path: string, report: Report): void {
+  const actions = [
+    route.route.length > 0 ? "route" : undefined,
+    route.redirect === undefined ? undefined : "redirect",
+    route.directResponse === undefined ? undefined : "directResponse",
+    route.delegate === undefined ? undefined : "delegate",
+  ].filter((action) => action !== undefined);
+  if (actions.length === 0) {
+    report({ path, message: "the route does nothing", fix: "one of route, redirect, directResponse and delegate" });
+  }
+  if (actions.length > 1) report({ path, message: `${actions.join(" and ")} cannot stand in one route` });
+  if (isDelegate && route.delegate !== undefined) {
+    report({ path: `${path}.delegate`, message: "a delegate cannot delegate further" });
+  }
+  if (route.redirect === undefined && route.directResponse === undefined) return;
+  for (const field of ["fault", "rewrite"] as const) {
+    if (route[field] === undefined) continue;
+    const action = route.redirect === undefined ? "directResponse" : "redirect";
+    report({ path: `${path}.${field}`, message: `${field} cannot be combined with ${action}` });
+  }
+}
+
+function validateMatch(match: HttpMatchRequest, path: string, report: Report): void {
+  for (const field of ["uri", "scheme", "method", "authority"] as const) {
+    const value = match[field];
+    if (value !== undefined) validateStringMatch(value, `${path}.${field}`, report);
+  }
+  for (const field of ["headers", "withoutHeaders", "queryParams"] as const) {
+    for (const [name, value] of Object.entries(match[field])) {
+      const at = `${path}.${field}["${name}"]`;
+      if (name === "") report({ path: at, message: "the name is empty" });
+      if (field !== "queryParams" && !name.startsWith("@") && !headerName.test(name)) {
+        report({ path: at, message: `"${name}" is not a header name` });
+      }
+      // The regex * is Istio's spelling of "is present".
+      if (value.regex !== "*") validateStringMatch(value, at, report);
+    }
+  }
+  if (match.port !== 0) validatePortNumber(match.port, `${path}.port`, report);
+  validateLabels(match.sourceLabels, `${path}.sourceLabels`, report);
+}
+
+const headerName = /^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+export function validateDestination(destination: Destination, path: string, report: Report): void {
+  if (destination.host === "") report({ path: `${path}.host`, message: "a destination needs a host" });
+  else if (destination.host.startsWith("*")) {
+    report({ path: `${path}.host`, message: "a destination cannot be a wildcard" });
+  } else validateHost(destination.host, `${path}.host`, report);
+  if (destination.subset !== "" && !/^[a-zA-Z0-9](?:[-a-zA-Z0-9_.]{0,251}[a-zA-Z0-9])?$/.test(destination.subset)) {
+    report({ path: `${path}.subset`, message: `"${destination.subset}" is not a subset name` });
+  }
+  if (destination.port !== undefined) validatePortNumber(destination.port.number, `${path}.port.number`, report);
+}
+
+export function validateWeights(routes: readonly { readonly weight: number }[], path: string, report: Report): void {
+  for (const [index, { weight }] of routes.entries()) {
+    if (weight < 0) report({ path: `${path}[${index}].weight`, message: `the weight ${weight} is negative` });
+  }
+  if (routes.length > 1 && routes.every(({ weight }) => weight === 0)) {
+    report({ path, message: "all weights are 0", fix: "give each destination a weight" });
+  }
+}
+
+function validateRedirect(
+  redirect: HttpRedirect,
+  matches: readonly HttpMatchRequest[],
+  path: string,
+  report: Report,
+): void {
+  const { uri, prefixRewrite, authority, scheme, port, derivePort } = redirect;
+  if (
+    uri === "" &&
+    prefixRewrite === "" &&
+    authority === "" &&
+    scheme === "" &&
+    port === 0 &&
+    derivePort === undefined
+  ) {
+    report({ path, message: "the redirect leads nowhere", fix: "set uri, prefixRewrite, authority, scheme or port" });
+  }
+  if (uri !== "" && prefixRewrite !== "") report({ path, message: "uri and prefixRewrite cannot both be set" });
+  if (prefixRewrite !== "" && !(matches.length > 0 && matches.every((match) => match.uri?.prefix !== undefined))) {
+    report({ path: `${path}.prefixRewrite`, message: "prefixRewrite needs a uri prefix in every match" });
+  }
+  if (port !== 0 && derivePort !== undefined) report({ path, message: "port and derivePort cannot both be set" });
+  if (redirect.redirectCode < 300 || redirect.redirectCode > 399) {
+    report({ path: `${path}.redirectCode`, message: `${redirect.redirectCode} is not a 3xx code` });
+  }
+}
+
+function validateDirectResponse(response: HttpDirectResponse, path: string, report: Report): void {
+  if (response.status < 200 || response.status > 599) {
+    report({ path: `${path}.status`, message: `${response.status} is not between 200 and 599` });
+  }
+  const size = response.body?.string?.length ?? Math.floor(((response.body?.bytes?.length ?? 0) * 3) / 4);
+  if (size > 1024 * 1024) report({ path: `${path}.body`, message: "the body is larger than 1 MiB" });
+  else if (size > 100 * 1024) report(warn(`${path}.body`, "the body is larger than 100 KiB"));
+}
+
+function validateRewrite(rewrite: HttpRewrite, path: string, report: Report): void {
+  const { uri, authority, uriRegexRewrite } = rewrite;
+  if (uri === "" && authority === "" && uriRegexRewrite === undefined) {
+    report({ path, message: "the rewrite changes nothing", fix: "set uri, uriRegexRewrite or authority" });
+  }
+  if (uri !== "" && uriRegexRewrite !== undefined)
+    report({ path, message: "uri and uriRegexRewrite cannot both be set" });
+  if (uriRegexRewrite === undefined) return;
+  if (uriRegexRewrite.match === "" || uriRegexRewrite.rewrite === "") {
+    report({ path: `${path}.uriRegexRewrite`, message: "match and rewrite are both needed" });
+  } else checkRegex(uriRegexRewrite.match, `${path}.uriRegexRewrite.match`, report);
+}
+
+function validateFault(fault: HttpFaultInjection, path: string, report: Report): void {
+  const { delay, abort } = fault;
+  if (delay === undefined && abort === undefined) report({ path, message: "a fault needs delay or abort" });
+  if (delay !== undefined) {
+    if (delay.exponentialDelay !== undefined) {
+      report({ path: `${path}.delay.exponentialDelay`, message: "exponentialDelay is not supported" });
+    }
+    if (delay.fixedDelay === undefined || delay.fixedDelay < 1) {
+      report({ path: `${path}.delay`, message: "fixedDelay of at least 1ms is needed" });
+    }
+    validatePercentage(delay.percentage, `${path}.delay.percentage`, report);
+  }
+  if (abort === undefined) return;
+  const kinds = [abort.httpStatus, abort.grpcStatus, abort.http2Error].filter((kind) => kind !== undefined);
+  if (kinds.length !== 1) report({ path: `${path}.abort`, message: "one of httpStatus and grpcStatus is needed" });
+  if (abort.http2Error !== undefined)
+    report({ path: `${path}.abort.http2Error`, message: "http2Error is not supported" });
+  if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 599)) {
+    report({ path: `${path}.abort.httpStatus`, message: `${abort.httpStatus} is not between 200 and 599` });
+  }
+  if (abort.grpcStatus !== undefined && !grpcStatusNames.includes(abort.grpcStatus)) {
+    const fix = `one of ${grpcStatusNames.join(", ")}`;
+    report({ path: `${path}.abort.grpcStatus`, message: `unknown gRPC status "${abort.grpcStatus}"`, fix });
+  }
+  validatePercentage(abort.percentage, `${path}.abort.percentage`, report);
+}
+
+function validatePercentage(percentage: number | undefined, path: string, report: Report): void {
+  if (percentage === undefined) return;
+  if (percentage < 0 || percentage > 100) report({ path, message: `${percentage} is not between 0 and 100` });
+  else if (percentage > 0 && percentage < 0.0001) report({ path, message: `${percentage} is less than 0.0001` });
+}
+
+const retryConditions: ReadonlySet<string> = new Set([
+  "5xx",
+  "gateway-error",
+  "reset",
+  "reset-before-request",
+  "connect-failure",
+  "envoy-ratelimited",
+  "retriable-4xx",
+  "refused-stream",
+  "retriable-status-codes",
+  "retriable-headers",
+  "http3-post-connect-failure",
+  "cancelled",
+  "deadline-exceeded",
+  "internal",
+  "resource-exhausted",
+  "unavailable",
+]);
+
+function validateRetries(retries: HttpRetry, path: string, report: Report): void {
+  if (retries.attempts < 0) report({ path: `${path}.attempts`, message: `${retries.attempts} attempts are negative` });
+  const others = [retries.perTryTimeout, retries.retryRemoteLocalities, retries.backoff];
+  if (retries.attempts === 0 && (retries.retryOn !== "" || others.some((item) => item !== undefined))) {
+    report({ path, message: "with attempts 0 the other fields have no meaning", fix: "attempts: 2" });
+  }
+  for (const field of ["perTryTimeout", "backoff"] as const) {
+    const value = retries[field];
+    if (value !== undefined && value < 1) report({ path: `${path}.${field}`, message: `${field} is shorter than 1ms` });
+  }
+  for (const token of retries.retryOn.split(",").map((item) => item.trim())) {
+    if (token === "" || retryConditions.has(token)) continue;
+    if (/^\d{3}$/.test(token) && Number(token) >= 100 && Number(token) < 600) continue;
+    report({ path: `${path}.retryOn`, message: `"${token}" is neither a retry condition nor a status code` });
+  }
+}
+
+function validateCors(cors: CorsPolicy, path: string, report: Report): void {
+  for (const [index, origin] of cors.allowOrigins.entries()) {
+    validateStringMatch(origin, `${path}.allowOrigins[${index}]`, report);
+  }
+  for (const [index, method] of cors.allowMethods.entries()) {
+    if (method !== "*" && !/^[A-Z]+$/.test(method)) {
+      report({ path: `${path}.allowMethods[${index}]`, message: `"${method}" is not an HTTP method` });
+    }
+  }
+  if (cors.maxAge !== undefined && (cors.maxAge < 0 || cors.maxAge % 1000 !== 0)) {
+    report({ path: `${path}.maxAge`, message: "maxAge must be whole seconds" });
+  }
+}
+
+function validateHeaders(headers: Headers, path: string, report: Report): void {
+  for (const direction of ["request", "response"] as const) {
+    const operations = headers[direction];
+    if (operations === undefined) continue;
+    const names = [
+      ...Object.keys(operations.set).map((name) => [name, `set["${name}"]`] as const),
+      ...Object.keys(operations.add).map((name) => [name, `add["${name}"]`] as const),
+      ...operations.remove.map((name, index) => [name, `remove[${index}]`] as const),
+    ];
+    for (const [name, at] of names) {
+      const place = `${path}.${direction}.${at}`;
+      if (!headerName.test(name)) report({ path: place, message: `"${name}" is not a header name` });
+    }
+    for (const field of ["set", "add"] as const) {
+      for (const [name, value] of Object.entries(operations[field])) {
+        if (/[\r\n\0]/.test(value)) {
+          report({ path: `${path}.${direction}.${field}["${name}"]`, message: "a header value has no line breaks" });
+        }
+      }
+    }
+  }
+}
+
+function validateMirrors(route: HttpRoute, path: string, report: Report): void {
+  if (route.mirror !== undefined) validateDestination(route.mirror, `${path}.mirror`, report);
+  if (route.mirror !== undefined && route.mirrors.length > 0) {
+    report({ path: `${path}.mirrors`, message: "mirror and mirrors cannot both be set" });
+  }
+  for (const [index, mirror] of route.mirrors.entries()) {
+    validateDestination(mirror.destination, `${path}.mirrors[${index}].destination`, report);
+    validatePercentage(mirror.percentage, `${path}.mirrors[${index}].percentage`, report);
+  }
+  validatePercentage(route.mirrorPercentage, `${path}.mirrorPercentage`, report);
+  if (route.mirrorPercent !== undefined && route.mirrorPercent > 100) {
+    report({ path: `${path}.mirrorPercent`, message: `${route.mirrorPercent} is more than 100` });
+  }
+}

@@ -1,0 +1,39 @@
+// A decoded object: a typed spec with its metadata and the place it was written.
+import type { Origin, SourcePosition } from "#base/issue.ts";
+import type { ObjectMeta } from "./kubernetes-object.ts";
+
+export interface MeshObject<Spec> {
+  readonly kind: string;
+  readonly apiVersion: string;
+  readonly metadata: ObjectMeta;
+  readonly name: string;
+  /** Empty on cluster-scoped objects. */
+  readonly namespace: string;
+  /** Milliseconds since the epoch; 0 when the object carries no creation time. */
+  readonly createdAt: number;
+  readonly spec: Spec;
+  /** Kind, namespace, name, and file and line where they are known. */
+  readonly origin: Origin;
+  /** Where the field with this path (`spec.http[0].route[1]`) was written; the nearest enclosing field that is known. */
+  position(path: string): SourcePosition | undefined;
+}
+
+/** `VirtualService/default/reviews`: names an object within a snapshot. */
+export function objectKey(object: {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}): string {
+  return `${object.kind}/${object.namespace}/${object.name}`;
+}
+
+/** The order in which Istio reads objects of one kind: oldest first, then by name, then by namespace. */
+export function byAge(
+  a: { readonly createdAt: number; readonly name: string; readonly namespace: string },
+  b: { readonly createdAt: number; readonly name: string; readonly namespace: string },
+): number {
+  if (a.createdAt !== b.createdAt) return a.createdAt - b.createdAt;
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  if (a.namespace !== b.namespace) return a.namespace < b.namespace ? -1 : 1;
+  return 0;
+}

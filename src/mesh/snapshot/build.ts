@@ -1,0 +1,195 @@
+// Builds a snapshot. Reading is eager (every object, reusing what did not change), answers are computed when they are
+// first asked for and kept for the life of the snapshot.
+import type { Issue } from "#base/issue.ts";
+import { defaultMeshConfig } from "../kinds/mesh-config/decode.ts";
+import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
+import type { InboundMtls } from "../kinds/peer-authentication/resolve.ts";
+import { type EffectiveMtlsMode, MtlsMode } from "../kinds/peer-authentication/spec.ts";
+import { selects } from "../objects/fields/selector.ts";
+import { checkAll } from "./checks/all.ts";
+import { changesBetween, contentVersion, sortIssues } from "./content.ts";
+import { indexDestinationRules } from "./destination-rule-index.ts";
+import { discovered } from "./discovery.ts";
+import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
+import { gatewayScope } from "./gateway-scopes.ts";
+import { ObjectTable } from "./object-table.ts";
+import { indexPolicies } from "./policy-index.ts";
+import type { ProxyNode } from "./proxy-node.ts";
+import { type Entry, readObject, type SourceObject } from "./read-object.ts";
+import { resourceStates } from "./resource-states.ts";
+import type { Service } from "./service.ts";
+import { indexServices } from "./service-index.ts";
+import { serviceInstances } from "./service-instances.ts";
+import { sidecarScopes } from "./sidecar-scopes.ts";
+import type { GatewayScope, MeshSnapshot, ServiceInstance } from "./snapshot.ts";
+
+export interface SnapshotOptions {
+  readonly meshConfig?: MeshConfig;
+  /** `cluster.local` by default. */
+  readonly domain?: string;
+  /** `Kubernetes` by default. */
+  readonly clusterId?: string;
+}
+
+export interface BuiltSnapshot extends MeshSnapshot {
+  /** For the next `buildSnapshot` and for analyze. */
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly table: ObjectTable;
+}
+
+/** Reads all objects. `previous` saves work and keeps last good versions of objects whose new version is wrong. */
+export function buildSnapshot(
+  objects: Iterable<SourceObject>,
+  options: SnapshotOptions = {},
+  previous?: BuiltSnapshot,
+): BuiltSnapshot {
+  const meshConfig = options.meshConfig ?? defaultMeshConfig;
+  const domain = options.domain ?? "cluster.local";
+  const entries = new Map<string, Entry>();
+  const duplicates: Issue[] = [];
+  const reusable = previous?.domain === domain ? previous.entries : undefined;
+  for (const source of objects) {
+    const key = `${source.object.kind}/${source.object.metadata.namespace ?? ""}/${source.object.metadata.name}`;
+    const entry = readObject(source, domain, reusable?.get(key));
+    if (entry === undefined) continue;
+    const earlier = entries.get(entry.key);
+    if (earlier === undefined) entries.set(entry.key, entry);
+    else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier));
+  }
+  return assemble({ entries, duplicates, meshConfig, domain, clusterId: options.clusterId ?? "Kubernetes" }, previous);
+}
+
+interface Content {
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly duplicates: readonly Issue[];
+  readonly meshConfig: MeshConfig;
+  readonly domain: string;
+  readonly clusterId: string;
+}
+
+function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
+  const { entries, meshConfig, domain } = content;
+  const { rootNamespace } = meshConfig;
+  const table = new ObjectTable([...discovered(entries, meshConfig)].flatMap((entry) => entry.object ?? []));
+  const services = indexServices(table, domain, meshConfig.defaultServiceExportTo);
+  const destinationRules = indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
+  const policies = indexPolicies(table, rootNamespace);
+  const endpoints = indexEndpoints(
+    { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId },
+    (workload, port) => portMode(policies.inboundMtls(workload), port) === MtlsMode.Disable,
+  );
+  const instances = (proxy: ProxyNode): readonly ServiceInstance[] =>
+    serviceInstances(proxy, table, services, endpoints);
+  const scope = sidecarScopes({ objects: table, services, destinationRules, meshConfig });
+  const gatewaysOf = onceByKey<ProxyNode, GatewayScope>(
+    (proxy) => JSON.stringify([proxy.namespace, proxy.name, proxy.ipAddresses, proxy.labels]),
+    (proxy) => gatewayScope(proxy, { objects: table, services, destinationRules, meshConfig, instances }),
+  );
+  const findings = once(() => checkAll({ objects: table, services, destinationRules, endpoints, meshConfig, domain }));
+  const issues = once(() =>
+    sortIssues([
+      ...content.duplicates,
+      ...[...entries.values()].flatMap((entry) => entry.issues),
+      ...findings().map((item) => item.issue),
+    ]),
+  );
+  const states = once(() => resourceStates(entries.values(), findings()));
+  const identities = new Map<Service, readonly string[]>();
+  return {
+    entries,
+    table,
+    version: contentVersion(entries, meshConfig, domain),
+    meshConfig,
+    domain,
+    get issues() {
+      return issues();
+    },
+    changes: changesBetween(previous?.entries, entries),
+    services: services.all,
+    objects: (kind) => table.ofKind(kind),
+    scope,
+    gateways: gatewaysOf,
+    serviceInstances: instances,
+    endpoints(service, portNumber, subsetLabels) {
+      const all = endpoints.of(service, portNumber);
+      return subsetLabels === undefined
+        ? all
+        : all.filter((endpoint) => selects(subsetLabels, endpoint.workload.labels));
+    },
+    serviceAccountsOf(service) {
+      let accounts = identities.get(service);
+      if (accounts === undefined) {
+        accounts = accountsOf(service, endpoints);
+        identities.set(service, accounts);
+      }
+      return accounts;
+    },
+    inboundMtlsMode(proxy, targetPort) {
+      const all = policies.inboundMtls(proxy);
+      return (
+        (targetPort === undefined ? undefined : all.ports.get(targetPort)) ?? { mode: all.mode, policy: all.policy }
+      );
+    },
+    inboundMtlsPorts: (proxy) => policies.inboundMtls(proxy).ports,
+    serviceMtlsMode(service, portNumber) {
+      const modes = endpoints
+        .of(service, portNumber)
+        .map((endpoint) => portMode(policies.inboundMtls(endpoint.workload), endpoint.port));
+      const [first] = modes;
+      if (first === undefined)
+        return policies.inboundMtls({ namespace: service.namespace, labels: service.selector }).mode;
+      return modes.every((mode) => mode === first) ? first : MtlsMode.Permissive;
+    },
+    authorizationPolicies: (proxy) => policies.authorization(proxy),
+    resourceStates: states,
+  };
+}
+
+function portMode(mtls: InboundMtls, port: number): EffectiveMtlsMode {
+  return mtls.ports.get(port)?.mode ?? mtls.mode;
+}
+
+function accountsOf(service: Service, endpoints: EndpointIndex): string[] {
+  const found = new Set(service.subjectAltNames);
+  for (const port of service.ports) {
+    for (const { workload } of endpoints.of(service, port.number)) {
+      if (workload.identity !== "") found.add(workload.identity);
+    }
+  }
+  return [...found].sort();
+}
+
+function once<T>(compute: () => T): () => T {
+  let answer: { readonly value: T } | undefined;
+  return () => {
+    answer ??= { value: compute() };
+    return answer.value;
+  };
+}
+
+function onceByKey<A, T>(key: (argument: A) => string, compute: (argument: A) => T): (argument: A) => T {
+  const answers = new Map<string, T>();
+  return (argument) => {
+    const name = key(argument);
+    let answer = answers.get(name);
+    if (answer === undefined) {
+      answer = compute(argument);
+      answers.set(name, answer);
+    }
+    return answer;
+  };
+}
+
+function duplicateIssue(entry: Entry, earlier: Entry): Issue {
+  const position =
+    entry.origin.file === undefined ? undefined : { file: entry.origin.file, line: entry.origin.line ?? 1, column: 1 };
+  const first =
+    earlier.origin.file === undefined ? "" : `, first in ${earlier.origin.file}:${earlier.origin.line ?? 1}`;
+  return {
+    code: "OUT0005",
+    severity: "error",
+    message: `${entry.origin.kind} ${entry.origin.name} is written twice${first}; this one is not read`,
+    object: { kind: entry.origin.kind, namespace: entry.origin.namespace, name: entry.origin.name },
+    ...(position !== undefined && { position }),
+  };
+}

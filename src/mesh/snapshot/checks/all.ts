@@ -1,0 +1,13 @@
+// All checks between objects.
+import { checkDestinationRules } from "./destination-rules.ts";
+import { checkFieldsInForce } from "./fields-not-in-force.ts";
+import type { CheckContext, Finding } from "./finding.ts";
+import { checkGateways } from "./gateways.ts";
+import { checkPolicies } from "./policies.ts";
+import { checkVirtualServices } from "./virtual-services.ts";
+
+export function checkAll(context: CheckContext): Finding[] {
+  return [checkVirtualServices, checkDestinationRules, checkGateways, checkPolicies, checkFieldsInForce].flatMap(
+    (check) => check(context),
+  );
+}

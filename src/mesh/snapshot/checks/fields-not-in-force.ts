@@ -1,0 +1,157 @@
+// Fields that are accepted and validated, but that a sidecar or gateway of ours does not act on: the compiler leaves them
+// out, or the proxy does not do what it is sent. Each one that is set is reported, so that nothing is silently without
+// effect. A line is deleted when its feature is there.
+import { Severity } from "#base/issue.ts";
+import { portProtocol } from "../../kinds/service/resolve.ts";
+import { Protocol } from "../../objects/fields/port.ts";
+import type { MeshObject } from "../../objects/mesh-object.ts";
+import { joinPath, type PathSegment } from "../../objects/path.ts";
+import type { Problem } from "../../objects/report.ts";
+import { type CheckContext, type Finding, finding } from "./finding.ts";
+
+/** What happens instead; `when` where only some values are without effect. */
+type Instead = string | { readonly when: RegExp; readonly instead: string };
+
+/** Path within the spec (`[]` stands for every item) → what happens instead. */
+type Fields = Readonly<Record<string, Instead>>;
+
+const noHttp2 = "HTTP/2 is not spoken yet, and clients are asked to use HTTP/1.1";
+const noSecret = "certificates from secrets and files are not delivered, and connections fail";
+const noSocket = { when: /^unix:/, instead: "Unix sockets are not reached, and requests fail" };
+
+const trafficPolicy: Fields = {
+  "loadBalancer.consistentHash": "endpoints are chosen at random",
+  "loadBalancer.localityLbSetting": "endpoints of all localities are used alike",
+  "loadBalancer.zoneAwareLbSetting": "endpoints of all zones are used alike",
+  "loadBalancer.warmup": "new endpoints get their whole share at once",
+  "loadBalancer.warmupDurationSecs": "new endpoints get their whole share at once",
+  "connectionPool.tcp.tcpKeepalive": "the system's settings are used",
+  "connectionPool.tcp.maxConnectionDuration": "connections have no greatest age",
+  "connectionPool.http.h2UpgradePolicy": { when: /^UPGRADE$/, instead: "requests fail: HTTP/2 is not spoken yet" },
+  "connectionPool.http.maxConcurrentStreams": "HTTP/2 is not spoken yet",
+  "connectionPool.http.http2KeepAlive": "HTTP/2 is not spoken yet",
+  outlierDetection: "no endpoint is ejected",
+  "tls.clientCertificate": noSecret,
+  "tls.caCertificates": { when: /^(?!system$)/, instead: noSecret },
+  "tls.credentialName": noSecret,
+  "tls.caCrl": "no revocation list is read",
+  tunnel: "connections are not tunneled",
+  proxyProtocol: "no PROXY header is sent",
+  retryBudget: "at most three retries run at a time",
+};
+
+const under = (prefix: string, fields: Fields): Fields =>
+  Object.fromEntries(Object.entries(fields).map(([path, instead]) => [`${prefix}.${path}`, instead]));
+
+const serverTls: Fields = {
+  credentialName: noSecret,
+  credentialNames: noSecret,
+  caCertCredentialName: noSecret,
+  serverCertificate: noSecret,
+  tlsCertificates: noSecret,
+  caCertificates: noSecret,
+  caCrl: "no revocation list is read",
+  verifyCertificateHash: "the gateway refuses the port's listener",
+  verifyCertificateSpki: "the gateway refuses the port's listener",
+  mode: { when: /^AUTO_PASSTHROUGH$/, instead: "the server is left out" },
+};
+
+const fieldsByKind: Readonly<Record<string, Fields>> = {
+  VirtualService: {
+    "http[].fault": "no fault is injected",
+    "http[].mirror": "requests are not mirrored",
+    "http[].mirrors": "requests are not mirrored",
+    "http[].corsPolicy": "CORS requests are passed on",
+    "http[].match[].statPrefix": "no statistics are kept under it",
+    "http[].retries.retryRemoteLocalities": "endpoints of all localities are used alike",
+    "tcp[].match[].sourceSubnet": "connections of every source match",
+  },
+  DestinationRule: {
+    ...under("trafficPolicy", trafficPolicy),
+    ...under("trafficPolicy.portLevelSettings[]", trafficPolicy),
+    ...under("subsets[].trafficPolicy", trafficPolicy),
+    ...under("subsets[].trafficPolicy.portLevelSettings[]", trafficPolicy),
+  },
+  Gateway: {
+    ...under("servers[].tls", serverTls),
+    "servers[].port.protocol": { when: /^(HTTP2|GRPC)/i, instead: noHttp2 },
+    "servers[].defaultEndpoint": "VirtualServices say where requests go",
+  },
+  ServiceEntry: {
+    "ports[].protocol": { when: /^(HTTP2|GRPC)/i, instead: "requests fail: HTTP/2 is not spoken yet" },
+    resolution: { when: /^DYNAMIC_DNS$/, instead: "connections go to the address that the client dialled" },
+    "endpoints[].network": "every network is reached directly",
+    "endpoints[].address": noSocket,
+  },
+  WorkloadEntry: { network: "every network is reached directly", address: noSocket },
+  Sidecar: {
+    "outboundTrafficPolicy.egressProxy": "unknown destinations are reached directly",
+    "ingress[].tls": "the listener follows PeerAuthentication",
+    "ingress[].bind": "the port of every address is captured",
+    "ingress[].captureMode": { when: /^NONE$/, instead: "the port is captured like the others" },
+    "ingress[].defaultEndpoint": noSocket,
+  },
+  AuthorizationPolicy: { provider: "the external service is not asked, and requests that the rules match are denied" },
+};
+
+export function checkFieldsInForce({ objects, meshConfig }: CheckContext): Finding[] {
+  const found = Object.entries(fieldsByKind).flatMap(([kind, fields]) =>
+    objects.ofKind(kind).flatMap((object) => withoutEffect(object, fields)),
+  );
+  return [...found, ...http2Ports(objects, meshConfig.rootNamespace)];
+}
+
+function withoutEffect(object: MeshObject<unknown>, fields: Fields): Finding[] {
+  return Object.entries(fields).flatMap(([pattern, field]) =>
+    [...places(object.spec, pattern.split(/\.|(?=\[\])/), [])]
+      .filter(({ value }) => typeof field === "string" || field.when.test(String(value)))
+      .map(({ path, value }) => {
+        const name = pattern.split(".").at(-1) ?? "";
+        const what = typeof field === "string" ? name : `${name} ${String(value)}`;
+        return finding(object, notYet(path, what, typeof field === "string" ? field : field.instead), "partly");
+      }),
+  );
+}
+
+/** The protocol of a Service's port stands in no field of its own. Proxies reach the control plane without a sidecar. */
+function http2Ports(objects: CheckContext["objects"], controlPlaneNamespace: string): Finding[] {
+  const services = objects.all("Service").filter(({ namespace }) => namespace !== controlPlaneNamespace);
+  return services.flatMap((service) =>
+    service.spec.ports.flatMap((port, index) => {
+      const protocol = portProtocol(port);
+      if (!http2Protocols.includes(protocol)) return [];
+      const what = `the protocol ${protocol} of port ${port.port}`;
+      return [finding(service, notYet(["ports", index], what, "requests fail: HTTP/2 is not spoken yet"), "partly")];
+    }),
+  );
+}
+
+const http2Protocols: readonly string[] = [Protocol.Http2, Protocol.Grpc, Protocol.GrpcWeb];
+
+function notYet(path: readonly PathSegment[], what: string, instead: string): Problem {
+  const message = `${what} is accepted and not in force yet: ${instead}`;
+  return { code: "OUT0003", severity: Severity.Warning, path: joinPath(["spec", ...path]), message };
+}
+
+interface Place {
+  readonly path: PathSegment[];
+  readonly value: unknown;
+}
+
+/** The places in a value that a pattern names and where something is set. */
+function* places(value: unknown, pattern: readonly string[], path: readonly PathSegment[]): Iterable<Place> {
+  const [next, ...rest] = pattern;
+  if (next === undefined) {
+    if (isSet(value)) yield { path: [...path], value };
+  } else if (next === "[]") {
+    if (!Array.isArray(value)) return;
+    for (const [index, item] of value.entries()) yield* places(item, rest, [...path, index]);
+  } else if (typeof value === "object" && value !== null && next in value) {
+    yield* places((value as Record<string, unknown>)[next], rest, [...path, next]);
+  }
+}
+
+function isSet(value: unknown): boolean {
+  if (value === undefined || value === "" || value === 0 || value === false) return false;
+  return !Array.isArray(value) || value.length > 0;
+}

@@ -1,0 +1,31 @@
+// What a check between objects finds: an issue, and what it costs the object.
+import type { Issue } from "#base/issue.ts";
+import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
+import type { MeshObject } from "../../objects/mesh-object.ts";
+import { type Problem, toIssue } from "../../objects/report.ts";
+import type { DestinationRuleIndex } from "../destination-rule-index.ts";
+import type { EndpointIndex } from "../endpoint-index.ts";
+import type { ObjectTable } from "../object-table.ts";
+import type { ServiceIndex } from "../service-index.ts";
+
+export interface Finding {
+  readonly object: MeshObject<unknown>;
+  readonly issue: Issue;
+  /** Undefined when the object has its whole effect. */
+  readonly effect?: "partly" | "shadowed" | "nothing";
+}
+
+/** What the checks may look at. */
+export interface CheckContext {
+  readonly objects: ObjectTable;
+  readonly services: ServiceIndex;
+  readonly destinationRules: DestinationRuleIndex;
+  readonly endpoints: EndpointIndex;
+  readonly meshConfig: MeshConfig;
+  readonly domain: string;
+}
+
+export function finding(object: MeshObject<unknown>, problem: Problem, effect?: Finding["effect"]): Finding {
+  const issue = toIssue(problem, object.origin, (path) => object.position(path));
+  return { object, issue, ...(effect !== undefined && { effect }) };
+}

@@ -1,0 +1,54 @@
+// The kinds that a snapshot reads, and those that it accepts without effect. Adding a kind is adding its folder and
+// one line here.
+import { authorizationPolicy } from "../kinds/authorization-policy/kind.ts";
+import { destinationRule } from "../kinds/destination-rule/kind.ts";
+import { endpointSlice } from "../kinds/endpoint-slice/kind.ts";
+import { gateway } from "../kinds/gateway/kind.ts";
+import { namespace } from "../kinds/namespace/kind.ts";
+import { node } from "../kinds/node/kind.ts";
+import { peerAuthentication } from "../kinds/peer-authentication/kind.ts";
+import { pod } from "../kinds/pod/kind.ts";
+import { service } from "../kinds/service/kind.ts";
+import { serviceEntry } from "../kinds/service-entry/kind.ts";
+import { sidecar } from "../kinds/sidecar/kind.ts";
+import { virtualService } from "../kinds/virtual-service/kind.ts";
+import { workloadEntry } from "../kinds/workload-entry/kind.ts";
+import type { Kind } from "../objects/kind.ts";
+
+/** Keyed by `group/Kind`; the group of Kubernetes' own kinds is empty. */
+export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string, Kind<unknown>>([
+  ["networking.istio.io/VirtualService", erase(virtualService)],
+  ["networking.istio.io/DestinationRule", erase(destinationRule)],
+  ["networking.istio.io/Gateway", erase(gateway)],
+  ["networking.istio.io/ServiceEntry", erase(serviceEntry)],
+  ["networking.istio.io/WorkloadEntry", erase(workloadEntry)],
+  ["networking.istio.io/Sidecar", erase(sidecar)],
+  ["security.istio.io/PeerAuthentication", erase(peerAuthentication)],
+  ["security.istio.io/AuthorizationPolicy", erase(authorizationPolicy)],
+  ["/Service", erase(service)],
+  ["/Pod", erase(pod)],
+  ["/Namespace", erase(namespace)],
+  ["/Node", erase(node)],
+  ["discovery.k8s.io/EndpointSlice", erase(endpointSlice)],
+]);
+
+/** What happens to an object of these kinds today, for the message that says so. */
+export const acceptedKinds: ReadonlyMap<string, string> = new Map([
+  ["security.istio.io/RequestAuthentication", "tokens are not checked"],
+  ["networking.istio.io/EnvoyFilter", "the generated configuration is not patched"],
+  ["networking.istio.io/ProxyConfig", "proxies keep the mesh's settings"],
+  ["networking.istio.io/WorkloadGroup", "no workload is registered from it"],
+  ["telemetry.istio.io/Telemetry", "metrics, logs and traces follow mesh configuration"],
+  ["extensions.istio.io/WasmPlugin", "the module is not loaded"],
+  ["extensions.istio.io/TrafficExtension", "the extension is not loaded"],
+]);
+
+export function kindKey(apiVersion: string, kind: string): string {
+  const slash = apiVersion.indexOf("/");
+  return `${slash === -1 ? "" : apiVersion.slice(0, slash)}/${kind}`;
+}
+
+// The one place where the type of a spec is forgotten; `objectsOf` in indexes gives it back by kind.
+function erase<Spec>(kind: Kind<Spec>): Kind<unknown> {
+  return kind as Kind<unknown>;
+}

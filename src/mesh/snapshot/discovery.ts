@@ -1,0 +1,24 @@
+// Which namespaces the mesh reads at all: `meshConfig.discoverySelectors`, compared with the labels of Namespaces.
+import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
+import { matchesKubernetesSelector } from "../objects/fields/selector.ts";
+import type { Entry } from "./read-object.ts";
+
+/** Leaves out the objects of namespaces that no selector picks. The root namespace is always read. */
+export function discovered(entries: ReadonlyMap<string, Entry>, meshConfig: MeshConfig): Iterable<Entry> {
+  const { discoverySelectors, rootNamespace } = meshConfig;
+  if (discoverySelectors.length === 0) return entries.values();
+  const isRead = (namespace: string): boolean => {
+    if (namespace === "" || namespace === rootNamespace) return true;
+    const labels = entries.get(`Namespace//${namespace}`)?.source.metadata.labels ?? {};
+    return discoverySelectors.some((selector) => matchesKubernetesSelector(selector, labels));
+  };
+  const known = new Map<string, boolean>();
+  return [...entries.values()].filter(({ origin }) => {
+    let answer = known.get(origin.namespace);
+    if (answer === undefined) {
+      answer = isRead(origin.namespace);
+      known.set(origin.namespace, answer);
+    }
+    return answer;
+  });
+}

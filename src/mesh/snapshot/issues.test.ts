@@ -1,0 +1,304 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatIssue, formatObjectRef } from "#base/issue.ts";
+import { ForceState, type ResourceState } from "./snapshot.ts";
+import { meshFromYaml } from "./testing/mesh-from-yaml.ts";
+
+const reviews = `
+apiVersion: v1
+kind: Service
+metadata: { name: reviews }
+spec: { clusterIP: 10.96.0.7, ports: [{ name: http, port: 9080 }], selector: { app: reviews } }
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: reviews }
+spec:
+  host: reviews
+  subsets:
+  - { name: v1, labels: { version: v1 } }
+  - { name: v2, labels: { version: v2 } }
+`;
+
+function stateOf(states: readonly ResourceState[], object: string): ResourceState | undefined {
+  return states.find((state) => formatObjectRef(state.origin) === object);
+}
+
+test("an unknown subset is reported at its place in the file with the subsets that exist", () => {
+  const snapshot = meshFromYaml(`${reviews}---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: reviews
+spec:
+  hosts: [reviews]
+  http:
+  - route:
+    - destination:
+        host: reviews
+        subset: v9
+`);
+  assert.deepEqual(snapshot.issues.map(formatIssue), [
+    'mesh.yaml:26:9 error IST0101 spec.http[0].route[0].destination.subset: there is no subset "v9" of ' +
+      "reviews.default.svc.cluster.local: DestinationRule default/reviews (mesh.yaml:7) defines others " +
+      '(fix: did you mean "v1"? (known subsets: v1, v2))',
+  ]);
+  assert.equal(stateOf(snapshot.resourceStates(), "VirtualService default/reviews")?.state, ForceState.Partly);
+});
+
+test("an unknown host is reported with the name that was probably meant", () => {
+  const snapshot = meshFromYaml(`${reviews}---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews }
+spec:
+  hosts: [reviews]
+  http:
+  - route:
+    - destination: { host: reveiws }
+`);
+  const [issue] = snapshot.issues;
+  assert.equal(issue?.code, "IST0101");
+  assert.equal(issue?.position?.line, 23);
+  assert.match(issue?.fix ?? "", /did you mean "reviews"/);
+});
+
+test("an unknown gateway is reported and the VirtualService that names only it matches nothing", () => {
+  const snapshot = meshFromYaml(`${reviews}---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: bookinfo-gateway }
+spec:
+  selector: { istio: ingressgateway }
+  servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: ["*"] }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: bookinfo }
+spec:
+  hosts: ["*"]
+  gateways: [bookinfo-gatewey]
+  http: [{ route: [{ destination: { host: reviews } }] }]
+`);
+  const [issue] = snapshot.issues;
+  assert.equal(issue?.message, "there is no Gateway default/bookinfo-gatewey");
+  assert.match(issue?.fix ?? "", /did you mean "bookinfo-gateway"/);
+  const state = stateOf(snapshot.resourceStates(), "VirtualService default/bookinfo");
+  assert.equal(state?.state, ForceState.MatchesNothing);
+});
+
+test("of two VirtualServices for a host the older one stands and the later one is told which", () => {
+  const virtualService = (name: string, time: string): string => `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: ${name}, creationTimestamp: "${time}" }
+spec:
+  hosts: [reviews]
+  http: [{ route: [{ destination: { host: reviews } }] }]
+`;
+  const snapshot = meshFromYaml(
+    reviews + virtualService("a", "2026-01-02T00:00:00Z") + virtualService("b", "2026-01-01T00:00:00Z"),
+  );
+  const [issue, ...others] = snapshot.issues;
+  assert.equal(others.length, 0);
+  assert.equal(issue?.code, "IST0109");
+  assert.deepEqual(issue?.object, { kind: "VirtualService", namespace: "default", name: "a" });
+  assert.equal(issue?.position?.line, 20);
+  assert.match(issue?.message ?? "", /already routed by VirtualService default\/b \(mesh.yaml:23\)/);
+  assert.equal(stateOf(snapshot.resourceStates(), "VirtualService default/a")?.state, ForceState.Shadowed);
+  assert.equal(stateOf(snapshot.resourceStates(), "VirtualService default/b")?.state, ForceState.InForce);
+});
+
+test("two VirtualServices for a host that no namespace sees together are not in conflict", () => {
+  const virtualService = (namespace: string): string => `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: api, namespace: ${namespace} }
+spec:
+  hosts: [api.example.com]
+  exportTo: ["."]
+  http: [{ directResponse: { status: 200 } }]
+`;
+  assert.deepEqual(meshFromYaml(virtualService("a") + virtualService("b")).issues, []);
+});
+
+test("an unknown field is refused with the field that was probably meant", () => {
+  const snapshot = meshFromYaml(`
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews }
+spec:
+  hosts: [reviews]
+  http:
+  - timout: 3s
+    route: [{ destination: { host: reviews } }]
+`);
+  assert.deepEqual(snapshot.issues.map(formatIssue), [
+    'mesh.yaml:8:5 error IST0106 spec.http[0].timout: unknown field "timout" (fix: did you mean "timeout"?)',
+  ]);
+  assert.equal(stateOf(snapshot.resourceStates(), "VirtualService default/reviews")?.state, ForceState.Invalid);
+  assert.equal(snapshot.objects("VirtualService").length, 0);
+});
+
+test("a new version that is wrong keeps the last good version in force", () => {
+  const rule = (mode: string): string => `
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: { name: default }
+spec: { mtls: { mode: ${mode} } }
+`;
+  const first = meshFromYaml(rule("STRICT"));
+  const second = meshFromYaml(rule("STRIKT"), {}, first);
+  assert.deepEqual(second.objects("PeerAuthentication"), first.objects("PeerAuthentication"));
+  assert.deepEqual(second.changes, []);
+  assert.equal(second.version, first.version);
+  const [state] = second.resourceStates();
+  assert.equal(state?.state, ForceState.Invalid);
+  assert.ok(state?.reasons.includes("its last good version stays in force"));
+  const third = meshFromYaml(rule("PERMISSIVE"), {}, second);
+  assert.deepEqual(third.changes, [
+    { kind: "PeerAuthentication", namespace: "default", name: "default", change: "changed" },
+  ]);
+});
+
+test("a kind that is accepted without effect says so", () => {
+  const snapshot = meshFromYaml(`
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: jwt }
+spec: { jwtRules: [{ issuer: a }] }
+`);
+  const [issue] = snapshot.issues;
+  assert.equal(issue?.code, "OUT0003");
+  assert.equal(issue?.severity, "warning");
+  assert.equal(snapshot.resourceStates()[0]?.state, ForceState.NotInForce);
+});
+
+test("fields that no sidecar acts on yet are named, where they stand", () => {
+  const snapshot = meshFromYaml(`${reviews}---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: ratings }
+spec:
+  host: reviews
+  trafficPolicy:
+    portLevelSettings:
+    - port: { number: 9080 }
+      outlierDetection: { consecutive5xxErrors: 3 }
+`);
+  assert.deepEqual(snapshot.issues.map(formatIssue), [
+    "mesh.yaml:24:7 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].outlierDetection: " +
+      "outlierDetection is accepted and not in force yet: no endpoint is ejected",
+  ]);
+  assert.equal(stateOf(snapshot.resourceStates(), "DestinationRule default/ratings")?.state, ForceState.Partly);
+});
+
+test("a field that is without effect only for some values is named for those", () => {
+  const codes = (mode: string, protocol: string): string[] =>
+    meshFromYaml(`
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: edge }
+spec:
+  selector: {}
+  servers:
+  - port: { number: 443, name: tls, protocol: ${protocol} }
+    hosts: [ a.example ]
+    tls: { mode: ${mode} }
+`).issues.map(({ code, path, message }) => `${code} ${path} ${message}`);
+  assert.deepEqual(codes("AUTO_PASSTHROUGH", "TLS"), [
+    "OUT0003 spec.servers[0].tls.mode mode AUTO_PASSTHROUGH is accepted and not in force yet: the server is left out",
+  ]);
+  assert.deepEqual(codes("PASSTHROUGH", "TLS"), []);
+});
+
+test("a port whose protocol is not spoken is named", () => {
+  const snapshot = meshFromYaml(`
+apiVersion: v1
+kind: Service
+metadata: { name: ledger }
+spec: { clusterIP: 10.96.1.1, selector: { app: ledger }, ports: [{ port: 80, name: http }, { port: 90, name: grpc-web-ui }, { port: 91, name: grpc }] }
+`);
+  assert.deepEqual(
+    snapshot.issues.filter(({ code }) => code === "OUT0003").map(({ path, message }) => `${path} ${message}`),
+    [
+      "spec.ports[1] the protocol GRPC-Web of port 90 is accepted and not in force yet: requests fail: HTTP/2 is not spoken yet",
+      "spec.ports[2] the protocol GRPC of port 91 is accepted and not in force yet: requests fail: HTTP/2 is not spoken yet",
+    ],
+  );
+});
+
+test("a policy that asks an external service says that it denies", () => {
+  const snapshot = meshFromYaml(`
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: ask }
+spec: { action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }
+`);
+  assert.match(snapshot.issues[0]?.message ?? "", /requests that the rules match are denied/);
+  assert.equal(snapshot.issues[0]?.object?.name, "ask");
+});
+
+test("a kind that does not exist is an error with the kind that was probably meant", () => {
+  const snapshot = meshFromYaml(`
+apiVersion: networking.istio.io/v1
+kind: VirtualServce
+metadata: { name: reviews }
+`);
+  assert.match(snapshot.issues[0]?.fix ?? "", /VirtualService/);
+  const wrongGroup = meshFromYaml(`
+apiVersion: security.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews }
+`);
+  assert.equal(wrongGroup.issues[0]?.fix, "apiVersion: networking.istio.io/v1");
+});
+
+test("selectors that select no pod are reported once pods are known", () => {
+  const policy = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: allow }
+spec:
+  selector: { matchLabels: { app: revews } }
+  rules: [{}]
+`;
+  assert.deepEqual(meshFromYaml(policy).issues, []);
+  const pod = `---
+apiVersion: v1
+kind: Pod
+metadata: { name: reviews-1, labels: { app: reviews } }
+status: { podIP: 10.244.0.5 }
+`;
+  const snapshot = meshFromYaml(policy + pod);
+  assert.equal(snapshot.issues[0]?.code, "IST0127");
+  assert.equal(snapshot.resourceStates()[0]?.state, ForceState.MatchesNothing);
+});
+
+test("a server that cannot share its port with an older Gateway is left out and told why", () => {
+  const gateway = (name: string, protocol: string): string => `---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: ${name} }
+spec:
+  selector: { istio: ingressgateway }
+  servers: [{ port: { number: 80, name: p, protocol: ${protocol} }, hosts: ["*"] }]
+`;
+  const snapshot = meshFromYaml(gateway("a", "HTTP") + gateway("b", "TCP"));
+  const [issue] = snapshot.issues;
+  assert.equal(issue?.code, "IST0145");
+  assert.equal(issue?.object?.name, "b");
+  assert.match(issue?.message ?? "", /Gateway default\/a \(mesh.yaml:2\)/);
+});
+
+test("an object that is written twice counts once and the second is reported", () => {
+  const service = `
+apiVersion: v1
+kind: Service
+metadata: { name: a }
+spec: { ports: [{ port: 80 }] }
+`;
+  const snapshot = meshFromYaml(`${service}---${service}`);
+  assert.equal(snapshot.services.length, 1);
+  assert.match(snapshot.issues[0]?.message ?? "", /written twice, first in mesh.yaml:2/);
+});

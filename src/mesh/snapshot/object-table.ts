@@ -1,0 +1,73 @@
+// The objects in force, by kind, by namespace and by name.
+import type { AuthorizationPolicySpec } from "../kinds/authorization-policy/spec.ts";
+import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
+import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
+import type { GatewaySpec } from "../kinds/gateway/spec.ts";
+import type { NodeSpec } from "../kinds/node/spec.ts";
+import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.ts";
+import type { PodSpec } from "../kinds/pod/spec.ts";
+import type { ServiceSpec } from "../kinds/service/spec.ts";
+import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
+import type { SidecarSpec } from "../kinds/sidecar/spec.ts";
+import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
+import type { WorkloadEntrySpec } from "../kinds/workload-entry/spec.ts";
+import { byAge, type MeshObject } from "../objects/mesh-object.ts";
+
+/** The spec of each kind; `decodable-kinds.ts` reads them. */
+export interface SpecByKind {
+  readonly VirtualService: VirtualServiceSpec;
+  readonly DestinationRule: DestinationRuleSpec;
+  readonly Gateway: GatewaySpec;
+  readonly ServiceEntry: ServiceEntrySpec;
+  readonly WorkloadEntry: WorkloadEntrySpec;
+  readonly Sidecar: SidecarSpec;
+  readonly PeerAuthentication: PeerAuthenticationSpec;
+  readonly AuthorizationPolicy: AuthorizationPolicySpec;
+  readonly Service: ServiceSpec;
+  readonly Pod: PodSpec;
+  readonly Node: NodeSpec;
+  readonly EndpointSlice: EndpointSliceSpec;
+}
+
+export class ObjectTable {
+  readonly #byKind: Map<string, MeshObject<unknown>[]> = new Map();
+  readonly #byNamespace: Map<string, Map<string, MeshObject<unknown>[]>> = new Map();
+  readonly #byName: Map<string, Map<string, MeshObject<unknown>>> = new Map();
+
+  constructor(objects: Iterable<MeshObject<unknown>>) {
+    for (const object of objects) {
+      const list = this.#byKind.get(object.kind);
+      if (list === undefined) this.#byKind.set(object.kind, [object]);
+      else list.push(object);
+    }
+    for (const list of this.#byKind.values()) list.sort(byAge);
+  }
+
+  /** All objects of a kind, oldest first. */
+  all<K extends keyof SpecByKind>(kind: K): readonly MeshObject<SpecByKind[K]>[] {
+    return this.ofKind(kind) as readonly MeshObject<SpecByKind[K]>[];
+  }
+
+  ofKind(kind: string): readonly MeshObject<unknown>[] {
+    return this.#byKind.get(kind) ?? [];
+  }
+
+  /** The objects of a kind in a namespace, oldest first. */
+  inNamespace<K extends keyof SpecByKind>(kind: K, namespace: string): readonly MeshObject<SpecByKind[K]>[] {
+    let groups = this.#byNamespace.get(kind);
+    if (groups === undefined) {
+      groups = Map.groupBy(this.ofKind(kind), (object) => object.namespace);
+      this.#byNamespace.set(kind, groups);
+    }
+    return (groups.get(namespace) ?? []) as MeshObject<SpecByKind[K]>[];
+  }
+
+  find<K extends keyof SpecByKind>(kind: K, namespace: string, name: string): MeshObject<SpecByKind[K]> | undefined {
+    let names = this.#byName.get(kind);
+    if (names === undefined) {
+      names = new Map(this.ofKind(kind).map((object) => [`${object.namespace}/${object.name}`, object]));
+      this.#byName.set(kind, names);
+    }
+    return names.get(`${namespace}/${name}`) as MeshObject<SpecByKind[K]> | undefined;
+  }
+}

@@ -1,0 +1,72 @@
+// All services, by hostname and by namespace, and which of them a namespace sees.
+import { isVisible } from "../objects/export-to.ts";
+import { isWildcard } from "../objects/host.ts";
+import { byAge } from "../objects/mesh-object.ts";
+import { servicesFromEntry } from "./entry-services.ts";
+import { serviceFromKubernetes } from "./kubernetes-services.ts";
+import type { ObjectTable } from "./object-table.ts";
+import type { Service } from "./service.ts";
+
+export interface ServiceIndex {
+  /** Oldest first. */
+  readonly all: readonly Service[];
+  readonly byHostname: ReadonlyMap<string, readonly Service[]>;
+  readonly byNamespace: ReadonlyMap<string, readonly Service[]>;
+  /** Services with a wildcard hostname. */
+  readonly wildcards: readonly Service[];
+  /** What the namespace sees, one service per hostname, oldest first. Computed once per namespace. */
+  visibleFrom(namespace: string): readonly Service[];
+}
+
+export function indexServices(objects: ObjectTable, domain: string, defaultExportTo: readonly string[]): ServiceIndex {
+  const fromKubernetes = objects.all("Service").map((object) => serviceFromKubernetes(object, domain, defaultExportTo));
+  const fromEntries = objects.all("ServiceEntry").flatMap((object) => servicesFromEntry(object, defaultExportTo));
+  const all = decorate(fromKubernetes, fromEntries).sort(byAge);
+  const byHostname = Map.groupBy(all, (service) => service.hostname);
+  const memo = new Map<string, readonly Service[]>();
+  return {
+    all,
+    byHostname,
+    byNamespace: Map.groupBy(all, (service) => service.namespace),
+    wildcards: all.filter((service) => isWildcard(service.hostname)),
+    visibleFrom(namespace) {
+      let visible = memo.get(namespace);
+      if (visible === undefined) {
+        visible = onePerHostname(
+          all.filter((service) => isVisible(service.exportTo, service.namespace, namespace)),
+          namespace,
+        );
+        memo.set(namespace, visible);
+      }
+      return visible;
+    },
+  };
+}
+
+/** A ServiceEntry for the host of a Kubernetes Service adds its names to that Service and is no service of its own. */
+function decorate(fromKubernetes: readonly Service[], fromEntries: readonly Service[]): Service[] {
+  const entriesByHost = Map.groupBy(fromEntries, (service) => service.hostname);
+  const decorated = fromKubernetes.map((service) => {
+    const names = (entriesByHost.get(service.hostname) ?? []).flatMap((entry) => entry.subjectAltNames);
+    return names.length === 0 ? service : { ...service, subjectAltNames: [...new Set(names)] };
+  });
+  const taken = new Set(fromKubernetes.map((service) => service.hostname));
+  return [...decorated, ...fromEntries.filter((entry) => !taken.has(entry.hostname))];
+}
+
+/** Where several services share a hostname: Kubernetes' own, then the namespace's own, then the oldest. */
+export function onePerHostname(services: readonly Service[], namespace: string): Service[] {
+  const chosen = new Map<string, Service>();
+  for (const service of services) {
+    const current = chosen.get(service.hostname);
+    if (current === undefined || rank(service, namespace) < rank(current, namespace)) {
+      chosen.set(service.hostname, service);
+    }
+  }
+  return [...chosen.values()];
+}
+
+function rank(service: Service, namespace: string): number {
+  if (service.source === "kubernetes") return 0;
+  return service.namespace === namespace ? 1 : 2;
+}
