@@ -1,0 +1,78 @@
+// What the control plane is started with, and what it gives back.
+import type { Running } from "#base/lifecycle.ts";
+import type { LogRegistry } from "#base/log/log.ts";
+import type { MetricRegistry } from "#base/metrics/registry.ts";
+import type { Clock } from "#base/time/clock.ts";
+import type { InjectionContext } from "#mesh/inject/injection.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import type { BoundAddress } from "./bind.ts";
+import type { AuthorityLimits, CertificateAuthority } from "./ca/authority.ts";
+import type { AuthorityMaterial } from "./ca/material.ts";
+import type { RateLimitSettings } from "./ca/rate-limit.ts";
+import type { TokenVerifier } from "./ca/token-review.ts";
+import type { DebounceSettings } from "./push/debounce.ts";
+import type { ConfigSource } from "./sources/config-source.ts";
+import type { KubernetesClient } from "./sources/kubernetes/client.ts";
+
+/** Ports to open; an absent one stays closed, 0 takes a free one. */
+export interface ControlPlanePorts {
+  /** xDS and certificates without TLS or authentication (15010). For trusted networks only. */
+  readonly plaintext?: number;
+  /** xDS and certificates over TLS, authenticated (15012). */
+  readonly tls?: number;
+  /** /metrics, /version, /debug (15014). */
+  readonly monitoring?: number;
+  /** Admission webhooks (15017). */
+  readonly webhook?: number;
+  /** /ready (8080). */
+  readonly http?: number;
+}
+
+export interface ControlPlaneOptions {
+  readonly sources: readonly ConfigSource[];
+  /** The API server: verifies tokens, keeps the CA's Secret, carries the root. Absent when configuration is files only. */
+  readonly client?: KubernetesClient;
+  readonly ports: ControlPlanePorts;
+  /** Default all IPv4 addresses. */
+  readonly host?: string;
+  /** Default `istio-system`. */
+  readonly namespace?: string;
+  /** Default `default`. */
+  readonly revision?: string;
+  /** Default `Kubernetes`. */
+  readonly clusterId?: string;
+  /** Default: as MeshConfig says, else `cluster.local`. */
+  readonly trustDomain?: string;
+  /** Default: from the cluster's Secrets; without an API server a new root that ends with the process. */
+  readonly authorityMaterial?: AuthorityMaterial;
+  /** Folder with plugged-in material by Istio's file names (`/etc/cacerts`); used when it holds any, and followed. */
+  readonly authorityFolder?: string;
+  readonly authorityLimits?: AuthorityLimits;
+  /** Default 500 certificates at once and 50 per second for each identity: all pods of a service account share one. */
+  readonly certificateRate?: RateLimitSettings;
+  /** Default TokenReview of the API server. */
+  readonly tokens?: TokenVerifier;
+  /** Audiences of tokens; default `istio-ca`. */
+  readonly tokenAudiences?: readonly string[];
+  /** Further DNS names of the serving certificate. */
+  readonly servingNames?: readonly string[];
+  /** What injection uses where the cluster has no ConfigMap that says otherwise. */
+  readonly injection?: InjectionContext;
+  /** Default 10,000. */
+  readonly maxStreams?: number;
+  readonly maxConnectionAgeMs?: number;
+  readonly debounce?: DebounceSettings;
+  readonly log?: LogRegistry;
+  readonly metrics?: MetricRegistry;
+  readonly clock?: Clock;
+}
+
+export interface ControlPlane extends Running {
+  /** Where it listens, by the names of `ControlPlanePorts`. */
+  readonly addresses: { readonly [P in keyof ControlPlanePorts]?: BoundAddress };
+  /** PEM bundle of the CA's trust anchors. */
+  readonly rootCertificates: string;
+  readonly authority: CertificateAuthority;
+  readonly metrics: MetricRegistry;
+  snapshot(): MeshSnapshot | undefined;
+}

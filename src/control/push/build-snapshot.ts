@@ -1,0 +1,64 @@
+// Builds snapshots with the mesh's settings as they stand in the cluster: ConfigMap `istio`, key `mesh`, of the root
+// namespace; the one with the revision's name counts first.
+import { hasErrors, type Issue } from "#base/issue.ts";
+import { parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
+import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
+import type { SourceObject } from "#mesh/snapshot/read-object.ts";
+
+export interface SnapshotSettings {
+  /** Where the control plane and its ConfigMaps are. */
+  readonly namespace: string;
+  readonly revision: string;
+  readonly clusterId?: string;
+}
+
+export interface SettledBuilder {
+  build(objects: Iterable<SourceObject>): BuiltSnapshot;
+  /** What is wrong with MeshConfig. */
+  issues(): readonly Issue[];
+}
+
+export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilder {
+  let previous: BuiltSnapshot | undefined;
+  let text: string | undefined;
+  let meshConfig: MeshConfig | undefined;
+  let issues: readonly Issue[] = [];
+  return {
+    build: (objects) => {
+      const all = [...objects];
+      const next = meshConfigText(all, settings);
+      if (next !== text) {
+        const parsed = next === undefined ? undefined : parseMeshConfig(next);
+        issues = parsed?.issues ?? [];
+        // The last good settings stay in force; without any, what can be read of these.
+        if (meshConfig === undefined || !hasErrors(issues)) meshConfig = parsed?.meshConfig;
+        text = next;
+      }
+      previous = buildSnapshot(
+        all,
+        {
+          ...(meshConfig !== undefined && { meshConfig }),
+          ...(settings.clusterId !== undefined && { clusterId: settings.clusterId }),
+        },
+        previous,
+      );
+      return previous;
+    },
+    issues: () => issues,
+  };
+}
+
+function meshConfigText(objects: readonly SourceObject[], settings: SnapshotSettings): string | undefined {
+  const isDefault = settings.revision === "" || settings.revision === "default";
+  const name = isDefault ? "istio" : `istio-${settings.revision}`;
+  const found = objects.find(({ object }) => isConfigMap(object, settings.namespace, name))?.object;
+  const data = found?.["data"] as Readonly<Record<string, unknown>> | undefined;
+  const mesh = data?.["mesh"];
+  return typeof mesh === "string" ? mesh : undefined;
+}
+
+function isConfigMap(object: KubernetesObject, namespace: string, name: string): boolean {
+  return object.kind === "ConfigMap" && object.metadata.name === name && object.metadata.namespace === namespace;
+}

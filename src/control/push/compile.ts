@@ -1,0 +1,67 @@
+// The compiler as the push pipeline needs it, and its results as bytes.
+
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import type { Cluster } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import type { ProxyResources, ResourceEncoder, ResourcesByName } from "./encoded-resource.ts";
+
+/** What a proxy should have, as messages by name. */
+export interface CompiledMessages {
+  readonly listeners: ReadonlyMap<string, Listener>;
+  readonly routes: ReadonlyMap<string, RouteConfiguration>;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+}
+
+export interface MeshCompiler {
+  compile(snapshot: MeshSnapshot, node: ProxyNode): CompiledMessages;
+  /** Only the endpoints of these clusters, which the proxy is known to have. */
+  compileEndpoints(
+    snapshot: MeshSnapshot,
+    node: ProxyNode,
+    clusterNames: Iterable<string>,
+  ): ReadonlyMap<string, ClusterLoadAssignment>;
+}
+
+export function encodeCompiled(
+  encoder: ResourceEncoder,
+  snapshotVersion: string,
+  compiled: CompiledMessages,
+): ProxyResources {
+  return {
+    snapshotVersion,
+    byType: new Map<string, ResourcesByName>([
+      [typeUrl.cluster, encoder.encodeAll(typeUrl.cluster, ClusterSchema, compiled.clusters)],
+      [typeUrl.endpoint, encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints)],
+      [typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, compiled.listeners)],
+      [typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, compiled.routes)],
+    ]),
+  };
+}
+
+/** The same resources with the endpoints of some clusters compiled anew; the same object when none of them differs. */
+export function replaceEndpoints(
+  encoder: ResourceEncoder,
+  previous: ProxyResources,
+  snapshotVersion: string,
+  assignments: ReadonlyMap<string, ClusterLoadAssignment>,
+): ProxyResources {
+  const before = previous.byType.get(typeUrl.endpoint);
+  const endpoints = new Map(before);
+  let differs = false;
+  for (const [name, message] of assignments) {
+    const resource = encoder.encode(typeUrl.endpoint, ClusterLoadAssignmentSchema, name, message);
+    differs ||= before?.get(name)?.version !== resource.version;
+    endpoints.set(name, resource);
+  }
+  if (!differs) return previous;
+  return { snapshotVersion, byType: new Map(previous.byType).set(typeUrl.endpoint, endpoints) };
+}

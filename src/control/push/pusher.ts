@@ -1,0 +1,166 @@
+// Brings every connected proxy up to date with a snapshot: decides which are affected, compiles each once, and hands
+// the result to its stream, which sends what differs. Works in small turns, so that streams are served in between; a
+// newer snapshot takes over a push that is still running.
+import { describeError } from "#base/error.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import { encodeCompiled, type MeshCompiler, replaceEndpoints } from "./compile.ts";
+import { noResources, type ProxyResources, ResourceEncoder } from "./encoded-resource.ts";
+import type { Impact } from "./impact.ts";
+import type { PushMetrics } from "./push-metrics.ts";
+
+/** A connected proxy, as the pusher sees it. */
+export interface PushTarget {
+  readonly node: ProxyNode;
+  /** Takes the resources over and sends what differs from the last ones. */
+  update(resources: ProxyResources): void;
+}
+
+interface TargetState {
+  resources: ProxyResources;
+  /** Of the last whole compilation; endpoints may be newer. */
+  compiledVersion: string;
+}
+
+const turnMs = 10;
+
+export class Pusher {
+  readonly #compiler: MeshCompiler;
+  readonly #log: Logger;
+  readonly #metrics: PushMetrics;
+  readonly #encoder = new ResourceEncoder();
+  readonly #targets = new Map<PushTarget, TargetState>();
+  #snapshot: MeshSnapshot | undefined;
+  #pending: Impact = { kind: "none" };
+  /** Set and cleared in the same turn as the work, so that no push falls between two runs. */
+  #isRunning = false;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(compiler: MeshCompiler, log: Logger, metrics: PushMetrics) {
+    this.#compiler = compiler;
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  get snapshot(): MeshSnapshot | undefined {
+    return this.#snapshot;
+  }
+
+  targets(): Iterable<PushTarget> {
+    return this.#targets.keys();
+  }
+
+  resourcesOf(target: PushTarget): ProxyResources {
+    return this.#targets.get(target)?.resources ?? noResources;
+  }
+
+  /** Adds a proxy and gives it its resources at once, if there is a snapshot yet. */
+  add(target: PushTarget): void {
+    this.#targets.set(target, { resources: noResources, compiledVersion: "" });
+    if (this.#snapshot !== undefined) this.#pushEverything(target, this.#snapshot);
+  }
+
+  remove(target: PushTarget): void {
+    this.#targets.delete(target);
+  }
+
+  /** Starts bringing all proxies up to date. */
+  push(snapshot: MeshSnapshot, impact: Impact): void {
+    this.#snapshot = snapshot;
+    this.#pending = merge(this.#pending, impact);
+    if (!this.#isRunning) this.#running = this.#run();
+  }
+
+  /** Resolves when nothing is left to push. */
+  async idle(): Promise<void> {
+    while (this.#isRunning) await this.#running;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#targets.clear();
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    while (this.#pending.kind !== "none" && !this.#stopped) {
+      const impact = this.#pending;
+      this.#pending = { kind: "none" };
+      await this.#pushRound(impact);
+    }
+    this.#isRunning = false;
+  }
+
+  async #pushRound(impact: Impact): Promise<void> {
+    let turnStarted = performance.now();
+    for (const target of this.#targets.keys()) {
+      if (performance.now() - turnStarted > turnMs) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnStarted = performance.now();
+      }
+      const snapshot = this.#snapshot;
+      if (snapshot === undefined || this.#stopped) return;
+      if (impact.kind === "endpoints") this.#pushEndpoints(target, snapshot, impact);
+      else this.#pushEverything(target, snapshot);
+    }
+  }
+
+  #pushEverything(target: PushTarget, snapshot: MeshSnapshot): void {
+    const state = this.#targets.get(target);
+    if (state === undefined || state.compiledVersion === snapshot.version) return;
+    this.#attempt(target, () => {
+      const started = performance.now();
+      const compiled = this.#compiler.compile(snapshot, target.node);
+      state.resources = encodeCompiled(this.#encoder, snapshot.version, compiled);
+      state.compiledVersion = snapshot.version;
+      this.#metrics.compileSeconds.observe((performance.now() - started) / 1000);
+      target.update(state.resources);
+    });
+  }
+
+  #pushEndpoints(target: PushTarget, snapshot: MeshSnapshot, impact: Extract<Impact, { kind: "endpoints" }>): void {
+    const state = this.#targets.get(target);
+    if (state === undefined) return;
+    if (state.compiledVersion === "" || target.node.ipAddresses.some((address) => impact.addresses.has(address))) {
+      return this.#pushEverything(target, snapshot);
+    }
+    const names = [...(state.resources.byType.get(typeUrl.endpoint)?.keys() ?? [])].filter((name) =>
+      impact.hostnames.has(name.slice(name.lastIndexOf("|") + 1)),
+    );
+    if (names.length === 0) return;
+    this.#attempt(target, () => {
+      const assignments = this.#compiler.compileEndpoints(snapshot, target.node, names);
+      const next = replaceEndpoints(this.#encoder, state.resources, snapshot.version, assignments);
+      if (next === state.resources) return;
+      state.resources = next;
+      target.update(next);
+    });
+  }
+
+  /** One proxy that cannot be served must not keep the others from being served. */
+  #attempt(target: PushTarget, push: () => void): void {
+    try {
+      push();
+    } catch (error) {
+      this.#metrics.internalErrors.increment();
+      this.#log.error("the proxy's configuration could not be compiled; it keeps what it has", {
+        proxy: target.node.id,
+        error: describeError(error),
+      });
+    }
+  }
+}
+
+function merge(a: Impact, b: Impact): Impact {
+  if (a.kind === "none") return b;
+  if (b.kind === "none") return a;
+  if (a.kind === "everything" || b.kind === "everything") return { kind: "everything" };
+  return {
+    kind: "endpoints",
+    hostnames: new Set([...a.hostnames, ...b.hostnames]),
+    addresses: new Set([...a.addresses, ...b.addresses]),
+  };
+}

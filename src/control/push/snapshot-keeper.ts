@@ -1,0 +1,100 @@
+// Keeps the snapshot current: collects what the sources say changed, builds the next snapshot when it is quiet, and
+// hands it on with what it can reach. A snapshot that cannot be built is logged, and the last one stays.
+import { describeError } from "#base/error.ts";
+import type { Issue } from "#base/issue.ts";
+import type { Running } from "#base/lifecycle.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { Clock } from "#base/time/clock.ts";
+import type { SourceObject } from "#mesh/snapshot/read-object.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import type { ConfigSource, SourceChange } from "../sources/config-source.ts";
+import { Debounce, type DebounceSettings } from "./debounce.ts";
+import { assessImpact, type Impact, isUrgent } from "./impact.ts";
+import type { PushMetrics } from "./push-metrics.ts";
+
+/** Builds the next snapshot; remembers the last one by itself. */
+type SnapshotBuilder = (objects: Iterable<SourceObject>) => MeshSnapshot;
+
+export interface SnapshotKeeperOptions {
+  readonly sources: readonly ConfigSource[];
+  readonly build: SnapshotBuilder;
+  readonly onSnapshot: (snapshot: MeshSnapshot, impact: Impact) => void;
+  readonly debounce: DebounceSettings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: PushMetrics;
+}
+
+export class SnapshotKeeper implements Running {
+  readonly #options: SnapshotKeeperOptions;
+  readonly #debounce: Debounce<SourceChange>;
+  #current: MeshSnapshot | undefined;
+  #isComplete = false;
+
+  constructor(options: SnapshotKeeperOptions) {
+    this.#options = options;
+    this.#debounce = new Debounce(options.debounce, options.clock, (changes, waitedMs) => {
+      options.metrics.debounceSeconds.observe(waitedMs / 1000);
+      this.#rebuild(changes);
+    });
+  }
+
+  get current(): MeshSnapshot | undefined {
+    return this.#current;
+  }
+
+  /** Resolves with the first snapshot: only when every source is complete, so that no proxy sees half a mesh. */
+  async start(): Promise<void> {
+    const { sources } = this.#options;
+    await Promise.all(sources.map((source) => source.start((changes) => this.#collect(changes))));
+    this.#isComplete = true;
+    this.#rebuild([]);
+  }
+
+  issues(): readonly Issue[] {
+    return this.#options.sources.flatMap((source) => source.issues());
+  }
+
+  async stop(): Promise<void> {
+    this.#debounce.stop();
+    await Promise.all(this.#options.sources.map((source) => source.stop()));
+  }
+
+  #collect(changes: readonly SourceChange[]): void {
+    if (!this.#isComplete) return;
+    for (const change of changes) this.#options.metrics.inboundUpdates.labels(change.change).increment();
+    this.#debounce.add(changes, changes.every(isUrgent));
+  }
+
+  #rebuild(changes: readonly SourceChange[]): void {
+    const { build, sources, log, metrics, onSnapshot } = this.#options;
+    const started = performance.now();
+    let next: MeshSnapshot;
+    try {
+      next = build(allObjects(sources));
+    } catch (error) {
+      log.error("the configuration could not be read into a snapshot; the last one stays", {
+        error: describeError(error),
+      });
+      return;
+    }
+    metrics.snapshotSeconds.observe((performance.now() - started) / 1000);
+    const impact = assessImpact(this.#current, next, changes);
+    this.#current = next;
+    metrics.services.labels().set(next.services.length);
+    metrics.virtualServices.labels().set(next.objects("VirtualService").length);
+    if (impact.kind === "none") return;
+    metrics.pushTriggers.labels(impact.kind === "endpoints" ? "endpoint" : "config").increment();
+    log.info("push", {
+      snapshot: next.version,
+      scope: impact.kind,
+      changes: next.changes.length,
+      first: next.changes[0] && `${next.changes[0].kind} ${next.changes[0].namespace}/${next.changes[0].name}`,
+    });
+    onSnapshot(next, impact);
+  }
+}
+
+function* allObjects(sources: readonly ConfigSource[]): Generator<SourceObject> {
+  for (const source of sources) yield* source.objects();
+}

@@ -1,0 +1,144 @@
+// Opens what proxies and API servers connect to: xDS with certificates over gRPC, and the admission webhooks. In a file
+// of its own because gRPC is heavy to load, and is loaded while the sources are read.
+import { describeError } from "#base/error.ts";
+import type { InjectionContext } from "#mesh/inject/injection.ts";
+import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { ReloadableServerCredentials, type ServerTlsMaterial } from "#wire/grpc/server-tls.ts";
+import type { AuthenticatorOptions } from "./ca/authenticate.ts";
+import type { CertificateAuthority } from "./ca/authority.ts";
+import { createCertificateHandlers } from "./ca/certificate-service.ts";
+import { RateLimit } from "./ca/rate-limit.ts";
+import { ServingCertificateKeeper, servingNames } from "./ca/serving-certificate.ts";
+import type { ControlPlaneContext } from "./context.ts";
+import type { Pusher } from "./push/pusher.ts";
+import { createInjectHandler } from "./webhooks/inject.ts";
+import { InjectionSettings } from "./webhooks/injection-settings.ts";
+import { createValidateHandler } from "./webhooks/validate.ts";
+import { WebhookServer } from "./webhooks/webhook-server.ts";
+import { createAdsHandlers } from "./xds/ads-server.ts";
+import { GrpcServer } from "./xds/grpc-server.ts";
+
+export interface ServedParts {
+  readonly pusher: Pusher;
+  readonly authority: CertificateAuthority;
+  /** MeshConfig as it is now. */
+  readonly mesh: () => MeshConfig | undefined;
+}
+
+export async function startServers(context: ControlPlaneContext, parts: ServedParts): Promise<void> {
+  const { options, lifecycle, clock, namespace, revision } = context;
+  const serving = lifecycle.add(
+    new ServingCertificateKeeper({
+      authority: parts.authority,
+      clock,
+      dnsNames: servingNames(namespace, revision, options.servingNames),
+    }),
+  );
+  await startGrpcServers(context, parts, serving);
+  if (options.ports.webhook !== undefined) await startWebhooks(context, serving, options.ports.webhook);
+}
+
+async function startGrpcServers(
+  context: ControlPlaneContext,
+  { pusher, authority, mesh }: ServedParts,
+  serving: ServingCertificateKeeper,
+): Promise<void> {
+  const { options, host, addresses, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
+  const authentication = createAuthentication(context, mesh);
+  const certificates = createCertificateHandlers({
+    authority,
+    authentication,
+    rateLimit: new RateLimit(options.certificateRate ?? { burst: 500, perSecond: 50 }, clock),
+    log: log.scope("ca"),
+    metrics,
+  });
+  const ads = (authenticated: boolean): ReturnType<typeof createAdsHandlers> =>
+    createAdsHandlers(connections, {
+      pusher,
+      metrics: pushMetrics,
+      log: log.scope("ads"),
+      clock,
+      authentication: authenticated ? authentication : undefined,
+      maxStreams: options.maxStreams ?? 10_000,
+    });
+  const age = options.maxConnectionAgeMs;
+  const settings = { host, certificates, ...(age !== undefined && { maxConnectionAgeMs: age }) };
+  const { tls, plaintext } = options.ports;
+  if (tls !== undefined) {
+    const material = (): ServerTlsMaterial => ({ ...serving.current, clientRoots: authority.rootCertificates });
+    const credentials = new ReloadableServerCredentials(material());
+    serving.onChange(() => credentials.update(material()));
+    const server = lifecycle.add(new GrpcServer({ ...settings, port: tls, credentials, ads: ads(true) }));
+    addresses.tls = await server.listen();
+  }
+  if (plaintext !== undefined) {
+    const server = lifecycle.add(new GrpcServer({ ...settings, port: plaintext, ads: ads(false) }));
+    addresses.plaintext = await server.listen();
+  }
+}
+
+function createAuthentication(context: ControlPlaneContext, mesh: () => MeshConfig | undefined): AuthenticatorOptions {
+  const { options, tokens } = context;
+  return {
+    tokens,
+    now: () => context.clock.now(),
+    audiences: options.tokenAudiences ?? ["istio-ca"],
+    get trustDomain() {
+      return options.trustDomain ?? mesh()?.trustDomain ?? "cluster.local";
+    },
+    get trustDomainAliases() {
+      return mesh()?.trustDomainAliases ?? [];
+    },
+  };
+}
+
+async function startWebhooks(
+  context: ControlPlaneContext,
+  serving: ServingCertificateKeeper,
+  port: number,
+): Promise<void> {
+  const { options, host, addresses, log, metrics, lifecycle, namespace, revision } = context;
+  const settings = new InjectionSettings({
+    revision,
+    findConfigMap: (name) => findConfigMap(context, namespace, name),
+    log: log.scope("injection"),
+    ...(options.injection !== undefined && { defaults: options.injection }),
+  });
+  const server = lifecycle.add(
+    new WebhookServer({
+      host,
+      port,
+      certificate: serving.current,
+      inject: createInjectHandler({
+        loadInjector: async () => (await import("#mesh/inject/inject-pod.ts")).injectPod,
+        context: (): InjectionContext => settings.current(),
+        metrics,
+      }),
+      validate: createValidateHandler({
+        loadValidator: async () => (await import("./webhooks/validate-object.ts")).validateObject,
+        metrics,
+      }),
+      log: log.scope("webhook"),
+    }),
+  );
+  serving.onChange((certificate) => {
+    try {
+      server.updateCertificate(certificate);
+    } catch (error) {
+      log.scope("webhook").error("the new certificate cannot be served", { error: describeError(error) });
+    }
+  });
+  addresses.webhook = await server.listen();
+}
+
+function findConfigMap(context: ControlPlaneContext, namespace: string, name: string): KubernetesObject | undefined {
+  for (const source of context.options.sources) {
+    for (const { object } of source.objects()) {
+      if (object.kind === "ConfigMap" && object.metadata.name === name && object.metadata.namespace === namespace) {
+        return object;
+      }
+    }
+  }
+  return undefined;
+}

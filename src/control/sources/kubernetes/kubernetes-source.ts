@@ -1,0 +1,111 @@
+// Configuration from an API server: one reflector per kind that the mesh looks at. Secrets are read only in the
+// namespaces that were named; a kind that the server does not have counts as empty.
+import type { Issue } from "#base/issue.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { Clock } from "#base/time/clock.ts";
+import { type CatalogEntry, catalog } from "#mesh/catalog.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { type ConfigSource, type SourceChange, SourceObjects } from "../config-source.ts";
+import type { KubernetesClient, Selection } from "./client.ts";
+import { Reflector } from "./reflector.ts";
+
+export interface KubernetesSourceOptions {
+  readonly client: KubernetesClient;
+  /** Where the mesh's own ConfigMaps and Secrets are. */
+  readonly rootNamespace: string;
+  /** Further namespaces whose Secrets gateways use. */
+  readonly secretNamespaces?: readonly string[];
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+const watchedKinds: ReadonlySet<string> = new Set([
+  "Namespace",
+  "Node",
+  "Pod",
+  "Service",
+  "ServiceAccount",
+  "EndpointSlice",
+]);
+
+export class KubernetesSource implements ConfigSource {
+  readonly name = "kubernetes";
+  readonly #options: KubernetesSourceOptions;
+  readonly #objects = new SourceObjects();
+  readonly #reflectors: Reflector[] = [];
+
+  constructor(options: KubernetesSourceOptions) {
+    this.#options = options;
+  }
+
+  async start(onChange: (changes: readonly SourceChange[]) => void): Promise<void> {
+    const started = this.#watches().map(([kind, selection]) => this.#startReflector(kind, selection, onChange));
+    await Promise.all(started);
+  }
+
+  objects(): ReturnType<SourceObjects["values"]> {
+    return this.#objects.values();
+  }
+
+  issues(): readonly Issue[] {
+    return [];
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+  }
+
+  #watches(): [CatalogEntry, Selection][] {
+    const { rootNamespace, secretNamespaces = [] } = this.#options;
+    const watches: [CatalogEntry, Selection][] = [];
+    for (const kind of catalog) {
+      if (kind.mesh || watchedKinds.has(kind.kind)) watches.push([kind, {}]);
+      if (kind.kind === "ConfigMap") watches.push([kind, { namespace: rootNamespace }]);
+      if (kind.kind === "Secret") {
+        for (const namespace of new Set([rootNamespace, ...secretNamespaces])) watches.push([kind, { namespace }]);
+      }
+    }
+    return watches;
+  }
+
+  #startReflector(
+    kind: CatalogEntry,
+    selection: Selection,
+    onChange: (changes: readonly SourceChange[]) => void,
+  ): Promise<void> {
+    const { client, log, clock } = this.#options;
+    const belongs = (object: KubernetesObject): boolean =>
+      object.kind === kind.kind &&
+      groupOf(object) === kind.group &&
+      (selection.namespace === undefined || object.metadata.namespace === selection.namespace);
+    const report = (changes: readonly SourceChange[]): void => {
+      if (changes.length > 0) onChange(changes);
+    };
+    const one = (change: SourceChange | undefined): void => report(change === undefined ? [] : [change]);
+    const reflector = new Reflector({
+      client,
+      kind,
+      selection,
+      log,
+      clock,
+      handlers: {
+        replace: (objects) =>
+          report(
+            this.#objects.replace(
+              objects.map((object) => ({ object })),
+              belongs,
+            ),
+          ),
+        apply: (object) => one(this.#objects.put({ object })),
+        remove: (object) => one(this.#objects.delete(object)),
+      },
+    });
+    this.#reflectors.push(reflector);
+    return reflector.start();
+  }
+}
+
+function groupOf(object: KubernetesObject): string {
+  const slash = object.apiVersion.indexOf("/");
+  return slash === -1 ? "" : object.apiVersion.slice(0, slash);
+}

@@ -1,0 +1,211 @@
+// Starts the control plane: sources → snapshot → push → ADS, the certificate authority, the webhooks and what operators
+// look at. Everything it touches comes in as an option, so that tests and the CLI run the same code.
+
+import { describeError, hasCode } from "#base/error.ts";
+import { Lifecycle } from "#base/lifecycle.ts";
+import { LogRegistry } from "#base/log/log.ts";
+import { MetricRegistry } from "#base/metrics/registry.ts";
+import { Backoff } from "#base/time/backoff.ts";
+import { systemClock } from "#base/time/clock.ts";
+import { istioVersion } from "#wire/xds/istio-version.ts";
+import { CertificateAuthority } from "./ca/authority.ts";
+import { type ClusterMaterialOptions, loadClusterMaterial } from "./ca/cluster-material.ts";
+import { type AuthorityMaterial, createSelfSignedMaterial, readMaterialFolder } from "./ca/material.ts";
+import { watchMaterialFolder, watchMaterialSecret } from "./ca/material-watch.ts";
+import { RootDistribution } from "./ca/root-distribution.ts";
+import { TokenReviewVerifier } from "./ca/token-review.ts";
+import type { ControlPlaneContext } from "./context.ts";
+import type { DebugState } from "./debug/debug-endpoints.ts";
+import { MonitoringServer } from "./debug/monitoring-server.ts";
+import type { ControlPlane, ControlPlaneOptions } from "./options.ts";
+import { defaultDebounce } from "./push/debounce.ts";
+import { createPushMetrics } from "./push/push-metrics.ts";
+import { Pusher } from "./push/pusher.ts";
+import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
+import type { KubernetesClient } from "./sources/kubernetes/client.ts";
+import { ConnectionTable } from "./xds/connection-table.ts";
+
+/** Resolves when every port is open and the first snapshot is there. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const lifecycle = new Lifecycle();
+  try {
+    return await start(options, lifecycle);
+  } catch (error) {
+    await lifecycle.stop().catch(() => {
+      // The first failure is the one to report.
+    });
+    throw error;
+  }
+}
+
+async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promise<ControlPlane> {
+  const context = createContext(options, lifecycle);
+  const { log, pushMetrics, clock } = context;
+  const authorityReady = createAuthority(context);
+  authorityReady.catch(() => {
+    // Awaited below; this only keeps an early failure from being reported as unhandled.
+  });
+  // What costs most to load is loaded while the API server answers.
+  const [compiling, building, serving] = await Promise.all([
+    import("./xds/mesh-compiler.ts"),
+    import("./push/build-snapshot.ts"),
+    import("./serve.ts"),
+  ]);
+  const builder = building.createSnapshotBuilder(context);
+  const pusher = new Pusher(compiling.meshCompiler, log.scope("ads"), pushMetrics);
+  lifecycle.onStop(() => pusher.stop());
+  const keeper = lifecycle.add(
+    new SnapshotKeeper({
+      sources: options.sources,
+      build: builder.build,
+      onSnapshot: (snapshot, impact) => pusher.push(snapshot, impact),
+      debounce: options.debounce ?? defaultDebounce,
+      clock,
+      log: log.scope("push"),
+      metrics: pushMetrics,
+    }),
+  );
+  let isReady = false;
+  await startMonitoring(context, {
+    pusher,
+    connections: context.connections,
+    sourceIssues: () => [...keeper.issues(), ...builder.issues()],
+    isReady: () => isReady,
+  });
+  const [authority] = await Promise.all([authorityReady, keeper.start()]);
+  await serving.startServers(context, { pusher, authority, mesh: () => keeper.current?.meshConfig });
+  if (options.client !== undefined) startRootDistribution(context, options.client, authority);
+  isReady = true;
+  log.scope("control").info("control plane is ready", { proxies: 0, services: keeper.current?.services.length });
+  return {
+    addresses: context.addresses,
+    authority,
+    metrics: context.metrics,
+    get rootCertificates() {
+      return authority.rootCertificates;
+    },
+    snapshot: () => keeper.current,
+    stop: () => lifecycle.stop(),
+  };
+}
+
+function createContext(options: ControlPlaneOptions, lifecycle: Lifecycle): ControlPlaneContext {
+  const log = options.log ?? new LogRegistry();
+  const metrics = options.metrics ?? new MetricRegistry();
+  const clock = options.clock ?? systemClock;
+  const pushMetrics = createPushMetrics(metrics);
+  const connections = new ConnectionTable();
+  metrics.gauge("istio_build", "Version that is followed.", ["component", "tag"]).labels("pilot", istioVersion).set(1);
+  metrics.onCollect(() => {
+    pushMetrics.connected.clear();
+    for (const { info } of connections.values()) {
+      pushMetrics.connected.labels(info.node.istioVersion || "unknown").add(1);
+    }
+  });
+  return {
+    options,
+    lifecycle,
+    log,
+    metrics,
+    pushMetrics,
+    clock,
+    connections,
+    host: options.host ?? "0.0.0.0",
+    namespace: options.namespace ?? "istio-system",
+    revision: options.revision ?? "default",
+    tokens:
+      options.tokens ?? (options.client === undefined ? undefined : new TokenReviewVerifier(options.client, clock)),
+    addresses: {},
+    ...(options.clusterId !== undefined && { clusterId: options.clusterId }),
+  };
+}
+
+async function createAuthority(context: ControlPlaneContext): Promise<CertificateAuthority> {
+  const { options, clock, metrics, lifecycle } = context;
+  const fromFolder = options.authorityFolder === undefined ? undefined : readMaterialFolder(options.authorityFolder);
+  const material = options.authorityMaterial ?? fromFolder ?? (await findMaterial(context));
+  const authority = new CertificateAuthority(material, clock, options.authorityLimits);
+  const expiry = metrics.gauge("citadel_server_root_cert_expiry_timestamp", "When the CA's certificate ends.").labels();
+  metrics.onCollect(() => expiry.set(authority.notAfterMs / 1000));
+  const watching = { authority, clock, log: context.log.scope("ca") };
+  if (options.authorityFolder !== undefined) lifecycle.add(watchMaterialFolder(options.authorityFolder, watching));
+  else if (options.client !== undefined && options.authorityMaterial === undefined) {
+    lifecycle.add(watchMaterialSecret(options.client, context.namespace, watching));
+  }
+  return authority;
+}
+
+async function findMaterial(context: ControlPlaneContext): Promise<AuthorityMaterial> {
+  const { options, clock, namespace } = context;
+  const trustDomain = options.trustDomain ?? "cluster.local";
+  const nowMs = clock.now();
+  if (options.client === undefined) return createSelfSignedMaterial(trustDomain, nowMs);
+  return loadMaterialPatiently(context, { client: options.client, namespace, trustDomain, nowMs });
+}
+
+/** The API server may come up after us, and our permissions after it. */
+async function loadMaterialPatiently(
+  context: ControlPlaneContext,
+  wanted: ClusterMaterialOptions,
+): Promise<AuthorityMaterial> {
+  const backoff = new Backoff({ initialMs: 200, maxMs: 5000 });
+  let isStopped = false;
+  context.lifecycle.onStop(() => {
+    isStopped = true;
+  });
+  for (;;) {
+    try {
+      return await loadClusterMaterial(wanted);
+    } catch (error) {
+      if (hasCode(error, "CA_MATERIAL_INVALID") || isStopped) throw error;
+      context.log.scope("ca").warn("the CA's Secret cannot be read; trying again", { error: describeError(error) });
+      await new Promise<void>((resolve) => {
+        context.clock.after(backoff.next(), resolve);
+      });
+    }
+  }
+}
+
+async function startMonitoring(
+  context: ControlPlaneContext,
+  state: Omit<DebugState, "now"> & { isReady: () => boolean },
+): Promise<void> {
+  const { options, host, addresses, lifecycle } = context;
+  const { monitoring, http } = options.ports;
+  if (monitoring === undefined && http === undefined) return;
+  const server = lifecycle.add(
+    new MonitoringServer({
+      metrics: context.metrics,
+      version: istioVersion,
+      debug: { ...state, now: () => context.clock.now() },
+      isReady: state.isReady,
+      tokens: context.tokens,
+      rootNamespace: context.namespace,
+      log: context.log.scope("monitor"),
+    }),
+  );
+  if (monitoring !== undefined) addresses.monitoring = await server.listen(host, monitoring);
+  if (http !== undefined) addresses.http = await server.listen(host, http);
+}
+
+function startRootDistribution(
+  context: ControlPlaneContext,
+  client: KubernetesClient,
+  authority: CertificateAuthority,
+): void {
+  const { revision, namespace } = context;
+  const suffix = revision === "default" || revision === "" ? "" : `-${revision}`;
+  const distribution = context.lifecycle.add(
+    new RootDistribution({
+      client,
+      authority,
+      mutatingWebhooks: [`istio-sidecar-injector${suffix}`],
+      validatingWebhooks: [`istio-validator${suffix}-${namespace}`, `istio-${namespace}`],
+      log: context.log.scope("ca"),
+      clock: context.clock,
+    }),
+  );
+  distribution.start().catch((error: unknown) => {
+    context.log.scope("ca").error("the root certificate is not distributed", { error: describeError(error) });
+  });
+}

@@ -1,0 +1,165 @@
+// Envoy's aggregated discovery service on gRPC streams: authenticates the caller, reads the node of the first request,
+// checks that the one is the other, and connects a session with the pusher until the stream ends.
+import type { JsonObject } from "@bufbuild/protobuf";
+import { type handleBidiStreamingCall, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { describeError } from "#base/error.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { Clock } from "#base/time/clock.ts";
+import { type ProxyNode, parseProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import type { Node } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { type AuthenticatorOptions, authenticate, type Caller } from "../ca/authenticate.ts";
+import type { PushMetrics } from "../push/push-metrics.ts";
+import type { Pusher } from "../push/pusher.ts";
+import { ProxyConnection } from "./connection.ts";
+import type { ConnectionTable } from "./connection-table.ts";
+import { deltaVariant } from "./delta.ts";
+import { stateOfTheWorldVariant } from "./state-of-the-world.ts";
+import type { ProtocolVariant } from "./stream-session.ts";
+
+export interface AdsOptions {
+  readonly pusher: Pusher;
+  readonly metrics: PushMetrics;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Absent on the plaintext port, where nobody is authenticated. */
+  readonly authentication: AuthenticatorOptions | undefined;
+  readonly maxStreams: number;
+}
+
+type RawStream = ServerDuplexStream<Buffer, Buffer>;
+type RawHandler = handleBidiStreamingCall<Buffer, Buffer>;
+interface NodeRequest {
+  readonly node?: Node | undefined;
+}
+
+export function createAdsHandlers(
+  table: ConnectionTable,
+  options: AdsOptions,
+): { StreamAggregatedResources: RawHandler; DeltaAggregatedResources: RawHandler } {
+  return {
+    StreamAggregatedResources: (call) => serveStream(call, stateOfTheWorldVariant, table, options),
+    DeltaAggregatedResources: (call) => serveStream(call, deltaVariant, table, options),
+  };
+}
+
+function serveStream<Request extends NodeRequest>(
+  call: RawStream,
+  variant: ProtocolVariant<Request>,
+  table: ConnectionTable,
+  options: AdsOptions,
+): void {
+  const { log, pusher } = options;
+  let connection: ProxyConnection<Request> | undefined;
+  let ended = false;
+
+  const end = (): void => {
+    if (ended) return;
+    ended = true;
+    if (connection === undefined) return;
+    table.remove(connection as ProxyConnection);
+    pusher.remove(connection);
+    connection.session.end();
+    log.info("proxy disconnected", { proxy: connection.node.id, connection: connection.info.id });
+  };
+  const refuse = (code: status, details: string): void => {
+    if (ended) return;
+    log.warn("xDS stream refused", { peer: call.getPeer(), reason: details });
+    call.emit("error", { code, details });
+    end();
+  };
+  const connect = (node: ProxyNode, caller: Caller | undefined, request: Request): void => {
+    connection = new ProxyConnection(variant, {
+      info: {
+        id: table.nextId(node),
+        node,
+        peer: call.getPeer(),
+        caller,
+        userAgent: request.node?.userAgentName ?? "",
+        connectedAtMs: options.clock.now(),
+      },
+      clock: options.clock,
+      log,
+      metrics: options.metrics,
+      write: (bytes) => {
+        if (!ended) call.write(bytes);
+      },
+    });
+    table.add(connection as ProxyConnection);
+    log.info("proxy connected", { proxy: node.id, connection: connection.info.id, protocol: variant.name });
+    pusher.add(connection);
+  };
+  const take = (request: Request, caller: Caller | undefined): void => {
+    if (connection === undefined) {
+      const node = readNode(request.node);
+      if (typeof node === "string") return refuse(status.INVALID_ARGUMENT, node);
+      const mismatch = caller === undefined ? undefined : identityMismatch(node, caller);
+      if (mismatch !== undefined) return refuse(status.PERMISSION_DENIED, mismatch);
+      connect(node, caller, request);
+    }
+    const problem = connection?.session.handle(request);
+    if (problem !== undefined) refuse(status.INVALID_ARGUMENT, problem);
+  };
+
+  if (table.size >= options.maxStreams) {
+    refuse(status.RESOURCE_EXHAUSTED, `more than ${options.maxStreams} streams`);
+    return;
+  }
+  let caller: Caller | undefined;
+  call.on("data", (bytes: Buffer) => {
+    if (ended) return;
+    try {
+      take(variant.decode(bytes), caller);
+    } catch (error) {
+      refuse(status.INVALID_ARGUMENT, `malformed request: ${describeError(error)}`);
+    }
+  });
+  // Requests are not even read before the caller is known.
+  call.pause();
+  authenticateCall(call, options).then(
+    (result) => {
+      if (typeof result === "string") return refuse(status.UNAUTHENTICATED, result);
+      caller = result.caller;
+      call.resume();
+    },
+    (error: unknown) => refuse(status.INTERNAL, describeError(error)),
+  );
+  call.on("end", () => {
+    end();
+    call.end();
+  });
+  call.on("cancelled", end);
+  call.on("error", end);
+}
+
+async function authenticateCall(
+  call: RawStream,
+  options: AdsOptions,
+): Promise<{ caller: Caller | undefined } | string> {
+  if (options.authentication === undefined) return { caller: undefined };
+  const certificate = call.getAuthContext().sslPeerCertificate?.raw;
+  const result = await authenticate({ metadata: call.metadata, certificate }, options.authentication);
+  return "caller" in result ? { caller: result.caller } : result.refused;
+}
+
+function readNode(node: Node | undefined): ProxyNode | string {
+  if (node === undefined) return "the first request of a stream has no node";
+  const { locality } = node;
+  return parseProxyNode({
+    id: node.id,
+    metadata: (node.metadata ?? {}) as JsonObject,
+    ...(locality !== undefined && {
+      locality: { region: locality.region, zone: locality.zone, subZone: locality.subZone },
+    }),
+  });
+}
+
+/** A proxy gets the configuration of its own workload only (PILOT_ENABLE_XDS_IDENTITY_CHECK). */
+function identityMismatch(node: ProxyNode, { identity }: Caller): string | undefined {
+  if (identity.namespace !== node.namespace) {
+    return `the caller is in namespace ${identity.namespace}, its node says ${node.namespace}`;
+  }
+  if (node.serviceAccount !== "" && identity.serviceAccount !== node.serviceAccount) {
+    return `the caller is service account ${identity.serviceAccount}, its node says ${node.serviceAccount}`;
+  }
+  return undefined;
+}

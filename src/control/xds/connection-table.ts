@@ -1,0 +1,29 @@
+// The open streams.
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import type { ProxyConnection } from "./connection.ts";
+
+/** All streams of one control plane, over all of its ports. */
+export class ConnectionTable {
+  readonly #connections = new Map<string, ProxyConnection>();
+  #count = 0;
+
+  nextId(node: ProxyNode): string {
+    return `${node.name}.${node.namespace}-${++this.#count}`;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  values(): Iterable<ProxyConnection> {
+    return this.#connections.values();
+  }
+
+  add(connection: ProxyConnection): void {
+    this.#connections.set(connection.info.id, connection);
+  }
+
+  remove(connection: ProxyConnection): void {
+    this.#connections.delete(connection.info.id);
+  }
+}

@@ -1,0 +1,117 @@
+// One connected proxy: its stream's session, and what the rest of the control plane may ask about it.
+
+import type { Logger } from "#base/log/log.ts";
+import type { Clock } from "#base/time/clock.ts";
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import { formatWorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import type { Caller } from "../ca/authenticate.ts";
+import type { ProxyResources } from "../push/encoded-resource.ts";
+import type { PushMetrics } from "../push/push-metrics.ts";
+import type { PushTarget } from "../push/pusher.ts";
+import { type ProtocolVariant, StreamSession } from "./stream-session.ts";
+import type { Rejection, TypeState } from "./type-state.ts";
+
+/** `envoy.config.cluster.v3.Cluster` → `cds`. */
+export const shortTypeNames: Readonly<Record<string, string>> = {
+  [typeUrl.cluster]: "cds",
+  [typeUrl.endpoint]: "eds",
+  [typeUrl.listener]: "lds",
+  [typeUrl.route]: "rds",
+  [typeUrl.secret]: "sds",
+  [typeUrl.extensionConfig]: "ecds",
+};
+
+export interface ConnectionInfo {
+  /** Unique among all streams of this control plane. */
+  readonly id: string;
+  readonly node: ProxyNode;
+  readonly peer: string;
+  readonly caller: Caller | undefined;
+  /** `envoy`, `outrigger`, `gRPC Node Pure JS`, ... */
+  readonly userAgent: string;
+  readonly connectedAtMs: number;
+}
+
+export interface ConnectionOptions {
+  readonly info: ConnectionInfo;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: PushMetrics;
+  readonly write: (bytes: Buffer) => void;
+}
+
+export class ProxyConnection<Request = unknown> implements PushTarget {
+  readonly info: ConnectionInfo;
+  readonly session: StreamSession<Request>;
+  readonly #options: ConnectionOptions;
+  #updatedAtMs = 0;
+
+  constructor(variant: ProtocolVariant<Request>, options: ConnectionOptions) {
+    this.info = options.info;
+    this.#options = options;
+    this.session = new StreamSession(variant, {
+      clock: options.clock,
+      resendEndpoints: options.info.userAgent === "envoy",
+      events: {
+        send: (bytes, url) => this.#send(bytes, url),
+        onAck: () => this.#acked(),
+        onNack: (url, rejection) => this.#rejected(url, rejection),
+        onStaleNonce: (url) => options.metrics.expiredNonces.labels(shortName(url)).increment(),
+      },
+    });
+  }
+
+  get node(): ProxyNode {
+    return this.info.node;
+  }
+
+  get types(): ReadonlyMap<string, TypeState> {
+    return this.session.types;
+  }
+
+  get protocol(): "delta" | "sotw" {
+    return this.session.variant.name;
+  }
+
+  get identity(): string {
+    return this.info.caller === undefined ? "" : formatWorkloadIdentity(this.info.caller.identity);
+  }
+
+  update(resources: ProxyResources): void {
+    this.#updatedAtMs = this.#options.clock.now();
+    this.session.update(resources);
+  }
+
+  #send(bytes: Buffer, url: string): void {
+    const type = shortName(url);
+    const { metrics } = this.#options;
+    metrics.pushes.labels(type).increment();
+    metrics.configBytes.labels(url).observe(bytes.length);
+    this.#options.write(bytes);
+  }
+
+  #acked(): void {
+    if (this.#updatedAtMs === 0) return;
+    for (const state of this.types.values()) if (state.outstanding !== undefined || state.waiting) return;
+    this.#options.metrics.convergence.observe((this.#options.clock.now() - this.#updatedAtMs) / 1000);
+    this.#updatedAtMs = 0;
+  }
+
+  #rejected(url: string, rejection: Rejection): void {
+    const { metrics, log } = this.#options;
+    const type = shortName(url);
+    metrics.totalRejects.increment();
+    metrics.rejects[type]?.increment();
+    log.warn("a proxy rejected its configuration and keeps what it had", {
+      proxy: this.node.id,
+      type,
+      resources: rejection.resources.slice(0, 10).join(", "),
+      error: rejection.message,
+    });
+  }
+}
+
+function shortName(url: string): string {
+  return shortTypeNames[url] ?? "other";
+}

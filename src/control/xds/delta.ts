@@ -1,0 +1,71 @@
+// The delta (incremental) variant of ADS: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  type DeltaDiscoveryRequest,
+  DeltaDiscoveryRequestSchema,
+} from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import type { ProxyResources, ResourcesByName } from "../push/encoded-resource.ts";
+import { encodeDeltaResponse } from "./response-bytes.ts";
+import type { ProtocolVariant } from "./stream-session.ts";
+import type { Difference, TypeState } from "./type-state.ts";
+
+const wildcardName = "*";
+
+export const deltaVariant: ProtocolVariant<DeltaDiscoveryRequest> = {
+  name: "delta",
+  decode: (bytes) => fromBinary(DeltaDiscoveryRequestSchema, bytes),
+  typeUrlOf: (request) => request.typeUrl,
+  nonceOf: (request) => request.responseNonce,
+  errorOf: (request) => (request.errorDetail === undefined ? undefined : request.errorDetail.message || "rejected"),
+  subscribe,
+  select,
+  encode: (state, nonce, content, resources: ProxyResources) =>
+    encodeDeltaResponse({
+      typeUrl: state.typeUrl,
+      nonce,
+      systemVersion: resources.snapshotVersion,
+      resources: content.changed,
+      removed: content.removed,
+    }),
+};
+
+/** Subscriptions count even in a request with an old nonce: they are not repeated. */
+function subscribe(state: TypeState, request: DeltaDiscoveryRequest, isFirst: boolean): boolean {
+  const { resourceNamesSubscribe: added, resourceNamesUnsubscribe: dropped } = request;
+  if (isFirst) {
+    if (added.length === 0) state.wildcard = true;
+    for (const [name, version] of Object.entries(request.initialResourceVersions)) state.sent.set(name, version);
+  }
+  for (const name of added) {
+    if (name === wildcardName) {
+      state.wildcard = true;
+      continue;
+    }
+    // Who subscribes again has lost the resource, whatever we sent before.
+    if (!isFirst) state.sent.delete(name);
+    state.absent.delete(name);
+    state.subscribed.add(name);
+  }
+  for (const name of dropped) {
+    if (name === wildcardName) {
+      state.wildcard = false;
+      for (const known of state.sent.keys()) if (!state.subscribed.has(known)) state.sent.delete(known);
+      continue;
+    }
+    state.subscribed.delete(name);
+    state.absent.delete(name);
+    state.sent.delete(name);
+  }
+  return isFirst;
+}
+
+/** What never existed can be told at once; what the client uses goes away at the end of a push. */
+function select(
+  state: TypeState,
+  found: Difference,
+  _resources: ResourcesByName,
+  sendRemovals: boolean,
+): Difference | undefined {
+  const removed = sendRemovals ? found.removed : found.removed.filter((name) => !state.sent.has(name));
+  return found.changed.length === 0 && removed.length === 0 ? undefined : { changed: found.changed, removed };
+}

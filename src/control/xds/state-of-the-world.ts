@@ -1,0 +1,74 @@
+// The state-of-the-world variant of ADS: a response for clusters and listeners lists everything the client should
+// have; for other types it carries what changed. What is absent from the full list is gone.
+import { fromBinary } from "@bufbuild/protobuf";
+import { type DiscoveryRequest, DiscoveryRequestSchema } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
+import { encodeFullResponse } from "./response-bytes.ts";
+import type { ProtocolVariant } from "./stream-session.ts";
+import type { Difference, TypeState } from "./type-state.ts";
+
+const fullStateTypes: ReadonlySet<string> = new Set([typeUrl.cluster, typeUrl.listener]);
+
+export const stateOfTheWorldVariant: ProtocolVariant<DiscoveryRequest> = {
+  name: "sotw",
+  decode: (bytes) => fromBinary(DiscoveryRequestSchema, bytes),
+  typeUrlOf: (request) => request.typeUrl,
+  nonceOf: (request) => request.responseNonce,
+  errorOf: (request) => (request.errorDetail === undefined ? undefined : request.errorDetail.message || "rejected"),
+  subscribe,
+  select,
+  encode: (state, nonce, content, resources) => {
+    const version = `${resources.snapshotVersion || "0"}/${nonce}`;
+    return encodeFullResponse({ typeUrl: state.typeUrl, nonce, version, resources: content.changed });
+  },
+};
+
+/** The names of a request are the whole subscription. A request with an old nonce is not looked at. */
+function subscribe(state: TypeState, request: DiscoveryRequest, isFirst: boolean, isStale: boolean): boolean {
+  if (isStale) return false;
+  const names = new Set(request.resourceNames);
+  if (isFirst && names.size === 0) {
+    state.wildcard = true;
+    return true;
+  }
+  if (names.has("*")) state.wildcard = names.delete("*");
+  else if (names.size > 0) state.wildcard = false;
+  for (const name of state.subscribed) {
+    if (names.has(name)) continue;
+    state.subscribed.delete(name);
+    state.absent.delete(name);
+    // The client drops what it no longer names, without being told.
+    if (!state.wildcard) state.sent.delete(name);
+  }
+  for (const name of names) state.subscribed.add(name);
+  return isFirst;
+}
+
+function select(
+  state: TypeState,
+  found: Difference,
+  resources: ResourcesByName,
+  sendRemovals: boolean,
+): Difference | undefined {
+  if (!fullStateTypes.has(state.typeUrl)) {
+    // There is no way to say "removed": the names are only written off.
+    for (const name of found.removed) {
+      state.sent.delete(name);
+      if (state.subscribed.has(name)) state.absent.add(name);
+    }
+    return found.changed.length === 0 ? undefined : { changed: found.changed, removed: [] };
+  }
+  const gone = found.removed.filter((name) => state.sent.has(name));
+  if (found.changed.length === 0 && (gone.length === 0 || !sendRemovals)) {
+    // Names that never existed need no response: the client's own timer tells it.
+    for (const name of found.removed) if (!state.sent.has(name)) state.absent.add(name);
+    return undefined;
+  }
+  return { changed: wanted(state, resources), removed: found.removed };
+}
+
+function wanted(state: TypeState, resources: ResourcesByName): EncodedResource[] {
+  if (state.wildcard) return [...resources.values()];
+  return [...state.subscribed].flatMap((name) => resources.get(name) ?? []);
+}
