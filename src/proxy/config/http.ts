@@ -24,6 +24,8 @@ export interface HttpConnectionManagerConfig {
   readonly serverHeader: "overwrite" | "append_if_absent" | "pass_through";
   readonly generateRequestId: boolean;
   readonly normalizePath: boolean;
+  /** `%2F` and `%5C` in a path count as the slashes that they stand for, before anything else is done with it. */
+  readonly unescapeSlashes?: boolean;
   readonly mergeSlashes: boolean;
   readonly upgradeTypes: readonly string[];
   /** 0 disables. */
@@ -44,7 +46,12 @@ export type HttpFilterConfig =
       readonly rules: RbacRules | null;
       readonly shadowRules: RbacRules | null;
     }
-  | { readonly name: string; readonly type: "istio_stats" }
+  | {
+      readonly name: string;
+      readonly type: "istio_stats";
+      /** True: a request without service metadata is not reported under its Host header, which anyone may set. */
+      readonly disableHostHeaderFallback?: boolean;
+    }
   | {
       readonly name: string;
       readonly type: "peer_metadata";
@@ -153,23 +160,24 @@ export interface RetryPolicy {
   readonly backoffMaxMs: number;
 }
 
+/** Envoy's `retry_on` values as bits. */
 export const RetryOn = {
-  FiveXx: 1 << 0,
-  GatewayError: 1 << 1,
-  Reset: 1 << 2,
-  ResetBeforeRequest: 1 << 3,
-  ConnectFailure: 1 << 4,
-  RefusedStream: 1 << 5,
-  Retriable4xx: 1 << 6,
-  RetriableStatusCodes: 1 << 7,
-  RetriableHeaders: 1 << 8,
-  EnvoyRatelimited: 1 << 9,
-  GrpcCancelled: 1 << 10,
-  GrpcDeadlineExceeded: 1 << 11,
-  GrpcInternal: 1 << 12,
-  GrpcResourceExhausted: 1 << 13,
-  GrpcUnavailable: 1 << 14,
-  Http3PostConnectFailure: 1 << 15,
+  FiveXx: 0x1,
+  GatewayError: 0x2,
+  Reset: 0x4,
+  ResetBeforeRequest: 0x8,
+  ConnectFailure: 0x10,
+  RefusedStream: 0x20,
+  Retriable4xx: 0x40,
+  RetriableStatusCodes: 0x80,
+  RetriableHeaders: 0x100,
+  EnvoyRatelimited: 0x200,
+  GrpcCancelled: 0x400,
+  GrpcDeadlineExceeded: 0x800,
+  GrpcInternal: 0x1000,
+  GrpcResourceExhausted: 0x2000,
+  GrpcUnavailable: 0x4000,
+  Http3PostConnectFailure: 0x8000,
 } as const;
 
 /** Header operations in order; `null` on an owner means none. Values may hold command operators. */

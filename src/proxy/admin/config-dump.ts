@@ -1,0 +1,267 @@
+// `/config_dump`: what was accepted, resource by resource, in Envoy's shape: protobuf JSON with the field names of the
+// proto files. Written in pieces, so that a large configuration does not hold up traffic. Private keys are never in it.
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { RE2JS } from "re2js";
+import { anyRegistry } from "../xds/any-registry.ts";
+import type { ResourceTable } from "../xds/resource-table.ts";
+import { nodeJson } from "./node.ts";
+import { withOpaqueTypes } from "./opaque-types.ts";
+import type { ProxyState } from "./proxy-state.ts";
+import { type Reply, text } from "./reply.ts";
+import { secretEntries } from "./secrets.ts";
+
+/** Resources rendered in one turn of the event loop. */
+const perTurn = 20;
+
+interface Section {
+  readonly type: string;
+  /** Fields before the lists. */
+  readonly fields: JsonObject;
+  readonly lists: readonly SectionList[];
+}
+
+interface SectionList {
+  readonly name: string;
+  /** Of one entry, within the section's type. */
+  readonly entryType: string;
+  readonly entries: () => Iterable<NamedEntry>;
+}
+
+interface NamedEntry {
+  readonly name: string;
+  readonly render: () => JsonObject;
+}
+
+export function configDump(state: ProxyState, query: URLSearchParams): Reply {
+  const pattern = query.get("name_regex");
+  let accepts: (name: string) => boolean = () => true;
+  if (pattern !== null) {
+    try {
+      const regex = RE2JS.compile(pattern);
+      accepts = (name) => regex.testExact(name);
+    } catch {
+      return text(`name_regex "${pattern}" is not a regular expression\n`, 400);
+    }
+  }
+  const withEndpoints = query.has("include_eds");
+  const sections = sectionsOf(state, withEndpoints);
+  const wanted = query.get("resource");
+  if (wanted === null) return { status: 200, contentType: "application/json", body: renderSections(sections, accepts) };
+  const found = sections
+    .flatMap((section) => section.lists.map((list) => ({ section, list })))
+    .find(({ list }) => list.name === wanted);
+  if (found === undefined) return text(`resource "${wanted}" is not part of the configuration dump\n`, 404);
+  const type = `${dumpType(found.section)}.${found.list.entryType}`;
+  return { status: 200, contentType: "application/json", body: renderList(found.list, type, accepts) };
+}
+
+async function* renderSections(
+  sections: readonly Section[],
+  accepts: (name: string) => boolean,
+): AsyncIterable<string> {
+  yield '{"configs":[';
+  let separator = "";
+  for (const section of sections) {
+    const fields = JSON.stringify({ "@type": dumpType(section), ...section.fields });
+    yield `${separator}\n${fields.slice(0, -1)}`;
+    for (const list of section.lists) {
+      const entries = [...list.entries()].filter((entry) => accepts(entry.name));
+      // Canonical JSON leaves empty lists out.
+      if (entries.length === 0) continue;
+      yield `,"${list.name}":[`;
+      yield* renderEntries(entries);
+      yield "]";
+    }
+    yield "}";
+    separator = ",";
+  }
+  yield "\n]}\n";
+}
+
+async function* renderList(list: SectionList, type: string, accepts: (name: string) => boolean): AsyncIterable<string> {
+  const accepted = [...list.entries()].filter((entry) => accepts(entry.name));
+  yield '{"configs":[';
+  yield* renderEntries(accepted.map(({ name, render }) => ({ name, render: () => ({ "@type": type, ...render() }) })));
+  yield "\n]}\n";
+}
+
+function dumpType(section: Section): string {
+  return `type.googleapis.com/envoy.admin.v3.${section.type}`;
+}
+
+async function* renderEntries(entries: readonly NamedEntry[]): AsyncIterable<string> {
+  let piece = "";
+  for (const [index, entry] of entries.entries()) {
+    piece += `${index === 0 ? "" : ","}\n${JSON.stringify(entry.render())}`;
+    if (index % perTurn === perTurn - 1) {
+      yield piece;
+      piece = "";
+      await nextTurn();
+    }
+  }
+  yield piece;
+}
+
+function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
+  const { configuration } = state;
+  const isStatic = state.bootstrap !== null && state.ads() === null;
+  const sections: Section[] = [
+    {
+      type: "BootstrapConfigDump",
+      fields: {
+        bootstrap: state.bootstrap ?? { node: nodeJson(state.node) },
+        last_updated: timestamp(state.startedAtMs),
+      },
+      lists: [],
+    },
+    {
+      type: "ClustersConfigDump",
+      fields: versionField(configuration.clusters),
+      lists: isStatic
+        ? [
+            {
+              name: "static_clusters",
+              entryType: "StaticCluster",
+              entries: () => entries(configuration.clusters, "cluster", () => true),
+            },
+          ]
+        : [
+            {
+              name: "dynamic_active_clusters",
+              entryType: "DynamicCluster",
+              entries: () => entries(configuration.clusters, "cluster", (name) => configuration.isClusterLive(name)),
+            },
+            {
+              name: "dynamic_warming_clusters",
+              entryType: "DynamicCluster",
+              entries: () => entries(configuration.clusters, "cluster", (name) => !configuration.isClusterLive(name)),
+            },
+          ],
+    },
+  ];
+  if (withEndpoints) {
+    sections.push({
+      type: "EndpointsConfigDump",
+      fields: {},
+      lists: [
+        {
+          name: "dynamic_endpoint_configs",
+          entryType: "DynamicEndpointConfig",
+          entries: () => entries(configuration.endpoints, "endpoint_config", () => true),
+        },
+      ],
+    });
+  }
+  sections.push(
+    {
+      type: "ListenersConfigDump",
+      fields: versionField(configuration.listeners),
+      lists: isStatic
+        ? [
+            {
+              name: "static_listeners",
+              entryType: "StaticListener",
+              entries: () => entries(configuration.listeners, "listener", () => true),
+            },
+          ]
+        : [{ name: "dynamic_listeners", entryType: "DynamicListener", entries: () => dynamicListeners(state) }],
+    },
+    {
+      type: "RoutesConfigDump",
+      fields: {},
+      lists: [
+        {
+          name: "dynamic_route_configs",
+          entryType: "DynamicRouteConfig",
+          entries: () => entries(configuration.routes, "route_config", () => true),
+        },
+      ],
+    },
+    {
+      type: "SecretsConfigDump",
+      fields: {},
+      lists: [
+        { name: "dynamic_active_secrets", entryType: "DynamicSecret", entries: () => secretEntries(state.secrets) },
+      ],
+    },
+  );
+  return sections;
+}
+
+function* entries<T>(table: ResourceTable<T>, field: string, accepts: (name: string) => boolean): Iterable<NamedEntry> {
+  const refusals = refusalsOf(table);
+  for (const held of table.values()) {
+    if (!accepts(held.name)) continue;
+    yield {
+      name: held.name,
+      render: () => ({
+        ...(held.version !== "static" && { version_info: held.version }),
+        [field]: anyJson(held.any),
+        last_updated: timestamp(held.lastUpdatedMs),
+        ...errorState(refusals.get(held.name)),
+      }),
+    };
+  }
+}
+
+function* dynamicListeners(state: ProxyState): Iterable<NamedEntry> {
+  const { listeners } = state.configuration;
+  const refusals = refusalsOf(listeners);
+  for (const held of listeners.values()) {
+    const stateName = state.configuration.isListenerLive(held.name) ? "active_state" : "warming_state";
+    const refused = refusals.get(held.name);
+    refusals.delete(held.name);
+    yield {
+      name: held.name,
+      render: () => ({
+        name: held.name,
+        [stateName]: {
+          version_info: held.version,
+          listener: anyJson(held.any),
+          last_updated: timestamp(held.lastUpdatedMs),
+        },
+        ...errorState(refused),
+      }),
+    };
+  }
+  // Listeners that never had a valid version.
+  for (const refused of refusals.values()) {
+    yield { name: refused.name, render: () => ({ name: refused.name, ...errorState(refused) }) };
+  }
+}
+
+type Refusal = ReturnType<ResourceTable<unknown>["refusals"]> extends IterableIterator<infer R> ? R : never;
+
+function refusalsOf<T>(table: ResourceTable<T>): Map<string, Refusal> {
+  return new Map([...table.refusals()].map((refused) => [refused.name, refused]));
+}
+
+function errorState(refused: Refusal | undefined): JsonObject {
+  if (refused === undefined) return {};
+  return {
+    error_state: {
+      last_update_attempt: timestamp(refused.lastAttemptMs),
+      details: refused.reason,
+      version_info: refused.version,
+    },
+  };
+}
+
+function versionField(table: ResourceTable<unknown>): JsonObject {
+  return table.version === "" || table.version === "static" ? {} : { version_info: table.version };
+}
+
+function anyJson(any: Any): JsonValue {
+  try {
+    return toJson(AnySchema, any, { registry: withOpaqueTypes(anyRegistry()), useProtoFieldName: true });
+  } catch (error) {
+    // Bytes of a part that was left out need not parse.
+    return { "@type": any.typeUrl, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+export function timestamp(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}

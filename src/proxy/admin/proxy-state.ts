@@ -1,0 +1,40 @@
+// What the admin API shows of a running proxy. `start.ts` fills it; nothing here is Envoy's or Istio's format yet.
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { LogRegistry } from "#base/log/log.ts";
+import type { SecretStore } from "#wire/tls/secrets.ts";
+import type { ListenerDescription } from "../listener/listener-manager.ts";
+import type { ClusterDescription } from "../upstream/cluster-manager.ts";
+import type { AdsStatus } from "../xds/ads-client.ts";
+import type { Configuration } from "../xds/configuration.ts";
+
+/** Envoy's server states. */
+export type ServerState = "LIVE" | "DRAINING" | "INITIALIZING";
+
+export interface ProxyNode {
+  readonly id: string;
+  readonly cluster: string;
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  readonly metadata: JsonObject;
+}
+
+export interface ProxyState {
+  readonly node: ProxyNode;
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly now: () => number;
+  readonly configuration: Configuration;
+  readonly secrets: SecretStore;
+  readonly log: LogRegistry;
+  /** The bootstrap as JSON with the names of the proto file; null for a proxy that was started without one. */
+  readonly bootstrap: JsonObject | null;
+  readonly serverState: () => ServerState;
+  readonly clusters: () => readonly ClusterDescription[];
+  readonly listeners: () => readonly ListenerDescription[];
+  readonly ads: () => AdsStatus | null;
+  /** The istio_* families, in Prometheus' text format. */
+  readonly trafficMetrics: () => string;
+  /** Begins to drain: clients are asked to leave. */
+  readonly startDraining: () => void;
+  /** Stops the process that the proxy runs in. */
+  readonly quit: () => void;
+}

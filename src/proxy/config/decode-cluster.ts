@@ -1,0 +1,233 @@
+// envoy.config.cluster.v3.Cluster to a cluster's runtime shape.
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { CircuitBreakers } from "#wire/gen/envoy/config/cluster/v3/circuit_breaker_pb.ts";
+import {
+  type Cluster,
+  Cluster_DiscoveryType as DiscoveryType,
+  Cluster_LbPolicy as LbPolicy,
+} from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { RoutingPriority } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import {
+  type HttpProtocolOptions,
+  HttpProtocolOptionsSchema,
+} from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
+import type { CircuitBreakerThresholds, ClusterConfig, EndpointSet, TransportSocketMatch } from "./cluster.ts";
+import { decodeAssignment } from "./decode-endpoints.ts";
+import { decodeUpstreamTls } from "./decode-tls.ts";
+import { milliseconds, provenanceOf, typeName, unpack } from "./decode-values.ts";
+import type { StringMatcher } from "./matcher.ts";
+import { type Decoded, Problems } from "./problems.ts";
+
+/** Decodes a CDS resource or a static cluster. */
+export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
+  const problems = new Problems("cluster", cluster.name);
+  if (cluster.name === "") problems.invalid("name", "is missing");
+  const type = decodeType(cluster, problems);
+  const options = decodeHttpOptions(cluster, problems);
+  const istio = cluster.metadata?.filterMetadata["istio"];
+  const idle = options?.commonHttpProtocolOptions ?? cluster.commonHttpProtocolOptions;
+  return problems.done<ClusterConfig>({
+    name: cluster.name,
+    type,
+    edsServiceName: cluster.edsClusterConfig?.serviceName ?? "",
+    connectTimeoutMs: milliseconds(cluster.connectTimeout, 5000),
+    lbPolicy: decodePolicy(cluster, type, problems),
+    endpoints: decodeInlineEndpoints(cluster, type, problems),
+    dnsRefreshMs: Math.max(1000, milliseconds(cluster.dnsRefreshRate, 5000)),
+    thresholds: decodeThresholds(cluster.circuitBreakers),
+    transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
+    upstreamProtocol: decodeProtocol(cluster, options, problems),
+    idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),
+    maxRequestsPerConnection: idle?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
+    bindAddress: decodeBindAddress(cluster, problems),
+    services: decodeServices(istio),
+    alpnOverride: istio?.["alpn_override"] !== "false",
+    commonLb: { healthyPanicPercent: cluster.commonLbConfig?.healthyPanicThreshold?.value ?? 50 },
+    provenance: provenanceOf(cluster.metadata),
+  });
+}
+
+function decodeType(cluster: Cluster, problems: Problems): ClusterConfig["type"] {
+  const discovery = cluster.clusterDiscoveryType;
+  if (discovery.case === "clusterType") {
+    problems.unsupported("cluster_type", `the cluster type ${discovery.value.name}`);
+    return "static";
+  }
+  return types[discovery.value ?? DiscoveryType.STATIC] ?? "static";
+}
+
+const types: Readonly<Record<number, ClusterConfig["type"]>> = {
+  [DiscoveryType.STATIC]: "static",
+  [DiscoveryType.STRICT_DNS]: "strict_dns",
+  [DiscoveryType.LOGICAL_DNS]: "logical_dns",
+  [DiscoveryType.EDS]: "eds",
+  [DiscoveryType.ORIGINAL_DST]: "original_dst",
+};
+
+function decodePolicy(cluster: Cluster, type: ClusterConfig["type"], problems: Problems): ClusterConfig["lbPolicy"] {
+  if (cluster.lbSubsetConfig !== undefined && cluster.lbSubsetConfig.subsetSelectors.length > 0) {
+    problems.unsupported("lb_subset_config", "subset load balancing");
+  }
+  if (cluster.loadBalancingPolicy !== undefined) return extensionPolicy(cluster, problems);
+  if (type === "original_dst" && cluster.lbPolicy !== LbPolicy.CLUSTER_PROVIDED) {
+    problems.invalid("lb_policy", "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED");
+  }
+  return policies[cluster.lbPolicy] ?? "round_robin";
+}
+
+const policies: Readonly<Record<number, ClusterConfig["lbPolicy"]>> = {
+  [LbPolicy.ROUND_ROBIN]: "round_robin",
+  [LbPolicy.LEAST_REQUEST]: "least_request",
+  [LbPolicy.RANDOM]: "random",
+  [LbPolicy.RING_HASH]: "ring_hash",
+  [LbPolicy.MAGLEV]: "maglev",
+  [LbPolicy.CLUSTER_PROVIDED]: "cluster_provided",
+};
+
+/** Envoy's newer form: a list of policies, the first known one is taken. */
+function extensionPolicy(cluster: Cluster, problems: Problems): ClusterConfig["lbPolicy"] {
+  for (const { typedExtensionConfig } of cluster.loadBalancingPolicy?.policies ?? []) {
+    const type = typeName(typedExtensionConfig?.typedConfig);
+    const known = extensionPolicies[type];
+    if (known !== undefined) return known;
+  }
+  problems.unsupported("load_balancing_policy", "none of the policies");
+  return "round_robin";
+}
+
+const extensionPolicies: Readonly<Record<string, ClusterConfig["lbPolicy"]>> = {
+  "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "round_robin",
+  "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": "least_request",
+  "envoy.extensions.load_balancing_policies.random.v3.Random": "random",
+  "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": "ring_hash",
+  "envoy.extensions.load_balancing_policies.maglev.v3.Maglev": "maglev",
+  "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": "cluster_provided",
+};
+
+function decodeInlineEndpoints(cluster: Cluster, type: ClusterConfig["type"], problems: Problems): EndpointSet | null {
+  if (type === "eds" || type === "original_dst") return null;
+  if (cluster.loadAssignment === undefined) return { clusterName: cluster.name, endpoints: [] };
+  const set = decodeAssignment(cluster.loadAssignment, "load_assignment.", problems);
+  if (type === "logical_dns" && set.endpoints.length !== 1) {
+    problems.invalid("load_assignment.endpoints", "a LOGICAL_DNS cluster has exactly one endpoint");
+  }
+  return { clusterName: cluster.name, endpoints: set.endpoints };
+}
+
+function decodeThresholds(breakers: CircuitBreakers | undefined): CircuitBreakerThresholds {
+  const limits = breakers?.thresholds.find((it) => it.priority === RoutingPriority.DEFAULT);
+  return {
+    maxConnections: limits?.maxConnections ?? 1024,
+    maxPendingRequests: limits?.maxPendingRequests ?? 1024,
+    maxRequests: limits?.maxRequests ?? 1024,
+    maxRetries: limits?.maxRetries ?? 3,
+  };
+}
+
+function decodeTransports(cluster: Cluster, problems: Problems): TransportSocketMatch[] {
+  const matches = cluster.transportSocketMatches.map(
+    (it, i): TransportSocketMatch => ({
+      name: it.name,
+      match: labels(it.match),
+      tls: decodeUpstreamTls(it.transportSocket, `transport_socket_matches[${i}].transport_socket`, problems),
+    }),
+  );
+  const plain = decodeUpstreamTls(cluster.transportSocket, "transport_socket", problems);
+  return [...matches, { name: "default", match: {}, tls: plain }];
+}
+
+/**
+ * `auto_sni` and `auto_san_validation`: SNI and the name to verify. Envoy takes both from the Host header of each
+ * request; here they are the host of the cluster's service, which is what clients ask for.
+ */
+function withServerName(
+  transport: TransportSocketMatch,
+  options: HttpProtocolOptions | null,
+  services: ClusterConfig["services"],
+): TransportSocketMatch {
+  const { tls } = transport;
+  const wanted = options?.upstreamHttpProtocolOptions;
+  if (tls === null || wanted === undefined) return transport;
+  const host = services[0]?.host ?? "";
+  const verifies = wanted.autoSanValidation && tls.validationName !== null && tls.sanMatchers.length === 0;
+  return {
+    ...transport,
+    tls: {
+      ...tls,
+      sni: wanted.autoSni && tls.sni === "" && !host.startsWith("*") ? host : tls.sni,
+      sanMatchers: verifies ? [serverName(host)] : tls.sanMatchers,
+    },
+  };
+}
+
+/** Whether a name of a certificate is for the host. The certificate's wildcard stands for one label. */
+function serverName(host: string): StringMatcher {
+  const covers = (pattern: string, name: string): boolean =>
+    pattern.startsWith("*.") && name.endsWith(pattern.slice(1));
+  const parent = host.slice(host.indexOf(".") + 1);
+  return {
+    matches: (name) =>
+      host !== "" && (name === host || (name.startsWith("*.") && name.slice(2) === parent) || covers(host, name)),
+    description: `host "${host}"`,
+  };
+}
+
+function labels(match: JsonObject | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(match ?? {}).map(([key, value]) => [key, String(value)]));
+}
+
+const optionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+function decodeHttpOptions(cluster: Cluster, problems: Problems): HttpProtocolOptions | null {
+  const any = cluster.typedExtensionProtocolOptions[optionsKey];
+  if (any === undefined) return null;
+  const path = `typed_extension_protocol_options["${optionsKey}"]`;
+  if (typeName(any) !== HttpProtocolOptionsSchema.typeName) {
+    problems.invalid(path, `${typeName(any)} is not ${HttpProtocolOptionsSchema.typeName}`);
+    return null;
+  }
+  const options = unpack(any, HttpProtocolOptionsSchema, path, problems);
+  if ((options?.httpFilters.length ?? 0) > 1) problems.unsupported(`${path}.http_filters`, "an upstream filter chain");
+  return options;
+}
+
+function decodeProtocol(
+  cluster: Cluster,
+  options: HttpProtocolOptions | null,
+  problems: Problems,
+): ClusterConfig["upstreamProtocol"] {
+  const choice = options?.upstreamProtocolOptions;
+  switch (choice?.case) {
+    case "explicitHttpConfig": {
+      const explicit = choice.value.protocolConfig.case;
+      if (explicit === "http3ProtocolOptions") problems.unsupported("http3_protocol_options", "HTTP/3");
+      return explicit === "http2ProtocolOptions" ? "http2" : "http1";
+    }
+    case "useDownstreamProtocolConfig":
+    case "autoConfig":
+      return "downstream";
+    default:
+      return cluster.http2ProtocolOptions === undefined ? "http1" : "http2";
+  }
+}
+
+function decodeBindAddress(cluster: Cluster, problems: Problems): string | null {
+  const source = cluster.upstreamBindConfig?.sourceAddress;
+  if (source === undefined) return null;
+  const port = source.portSpecifier.case === "portValue" ? source.portSpecifier.value : 0;
+  if (port !== 0) problems.unsupported("upstream_bind_config.source_address.port_value", "a fixed source port");
+  return source.address;
+}
+
+function decodeServices(istio: JsonObject | undefined): ClusterConfig["services"] {
+  const services = istio?.["services"];
+  if (!Array.isArray(services)) return [];
+  return services.flatMap((service) => {
+    if (typeof service !== "object" || service === null || Array.isArray(service)) return [];
+    return [{ host: text(service["host"]), name: text(service["name"]), namespace: text(service["namespace"]) }];
+  });
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

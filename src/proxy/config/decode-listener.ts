@@ -1,0 +1,164 @@
+// envoy.config.listener.v3.Listener to a listener's runtime shape.
+
+import {
+  type ListenerFilter as EnvoyListenerFilter,
+  type FilterChainMatch as EnvoyMatch,
+  type FilterChain,
+  type ListenerFilterChainMatchPredicate,
+  FilterChainMatch_ConnectionSourceType as SourceType,
+} from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
+import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { decodeAccessLogs } from "./decode-access-log.ts";
+import { decodeNetworkFilters } from "./decode-network-filters.ts";
+import { decodeDownstreamTls } from "./decode-tls.ts";
+import { decodeRanges, milliseconds, provenanceOf, socketAddress, typeName } from "./decode-values.ts";
+import type {
+  FilterChainConfig,
+  FilterChainMatch,
+  ListenerConfig,
+  ListenerFilter,
+  TrafficDirection,
+} from "./listener.ts";
+import { type Decoded, Problems } from "./problems.ts";
+
+/** Decodes an LDS resource or a static listener. */
+export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
+  const problems = new Problems("listener", listener.name);
+  if (listener.name === "") problems.invalid("name", "is missing");
+  if (listener.udpListenerConfig !== undefined) problems.unsupported("udp_listener_config", "UDP");
+  if (listener.apiListener !== undefined) problems.unsupported("api_listener", "a listener without a socket");
+  if (listener.listenerSpecifier.case !== undefined) problems.unsupported("internal_listener", "an internal listener");
+  if (listener.filterChainMatcher !== undefined) problems.unsupported("filter_chain_matcher", "a matching tree");
+  if (listener.additionalAddresses.length > 0) problems.unsupported("additional_addresses", "more than one address");
+  if (listener.filterChains.length === 0 && listener.defaultFilterChain === undefined) {
+    problems.invalid("filter_chains", "is empty");
+  }
+  const filters = decodeListenerFilters(listener.listenerFilters, problems);
+  return problems.done<ListenerConfig>({
+    name: listener.name,
+    direction: listener.trafficDirection as TrafficDirection,
+    ...socketAddress(listener.address, "address", problems),
+    bindToPort: listener.bindToPort ?? listener.deprecatedV1?.bindToPort ?? true,
+    useOriginalDst: listener.useOriginalDst ?? false,
+    ...filters,
+    listenerFiltersTimeoutMs: milliseconds(listener.listenerFiltersTimeout, 15_000),
+    continueOnListenerFiltersTimeout: listener.continueOnListenerFiltersTimeout,
+    filterChains: listener.filterChains.map((chain, i) => decodeChain(chain, `filter_chains[${i}]`, problems)),
+    defaultFilterChain:
+      listener.defaultFilterChain === undefined
+        ? null
+        : decodeChain(listener.defaultFilterChain, "default_filter_chain", problems),
+    accessLog: decodeAccessLogs(listener.accessLog, "access_log", problems),
+    provenance: provenanceOf(listener.metadata),
+  });
+}
+
+function decodeChain(chain: FilterChain, path: string, problems: Problems): FilterChainConfig {
+  const provenance = provenanceOf(chain.metadata);
+  return {
+    name: chain.name,
+    match: decodeMatch(chain.filterChainMatch, `${path}.filter_chain_match`, problems),
+    tls: decodeDownstreamTls(chain.transportSocket, `${path}.transport_socket`, problems),
+    filters: decodeNetworkFilters(chain.filters, provenance.policies, `${path}.filters`, problems),
+    provenance,
+  };
+}
+
+function decodeMatch(match: EnvoyMatch | undefined, path: string, problems: Problems): FilterChainMatch {
+  if (match === undefined) return matchesEverything;
+  if (match.sourcePorts.length > 0) problems.unsupported(`${path}.source_ports`, "matching source ports");
+  if (match.sourceType !== SourceType.ANY) problems.unsupported(`${path}.source_type`, "matching the source type");
+  if (match.directSourcePrefixRanges.length > 0) {
+    problems.unsupported(`${path}.direct_source_prefix_ranges`, "matching the direct source");
+  }
+  if (match.addressSuffix !== "") problems.unsupported(`${path}.address_suffix`, "matching an address suffix");
+  const transport = match.transportProtocol;
+  if (transport !== "" && transport !== "tls" && transport !== "raw_buffer") {
+    problems.unsupported(`${path}.transport_protocol`, `the transport protocol ${transport}`);
+  }
+  for (const name of match.serverNames) {
+    if (name.indexOf("*", 1) !== -1 || (name.startsWith("*") && !name.startsWith("*."))) {
+      problems.invalid(`${path}.server_names`, `"${name}" may have a star only as its first label`);
+    }
+  }
+  return {
+    destinationPort: match.destinationPort ?? null,
+    destinationRanges: decodeRanges(match.prefixRanges, `${path}.prefix_ranges`, problems),
+    sourceRanges: decodeRanges(match.sourcePrefixRanges, `${path}.source_prefix_ranges`, problems),
+    transportProtocol: transport === "tls" || transport === "raw_buffer" ? transport : null,
+    applicationProtocols: match.applicationProtocols,
+    // "*" alone is the same as no name.
+    serverNames: match.serverNames.includes("*") ? [] : match.serverNames.map((name) => name.toLowerCase()),
+  };
+}
+
+const matchesEverything: FilterChainMatch = {
+  destinationPort: null,
+  destinationRanges: null,
+  sourceRanges: null,
+  transportProtocol: null,
+  applicationProtocols: [],
+  serverNames: [],
+};
+
+type ListenerFilters = Pick<ListenerConfig, "originalDst" | "tlsInspector" | "httpInspector" | "proxyProtocol">;
+
+const filterPrefix = "envoy.extensions.filters.listener.";
+
+function decodeListenerFilters(filters: readonly EnvoyListenerFilter[], problems: Problems): ListenerFilters {
+  let originalDst = false;
+  let proxyProtocol = false;
+  let tlsInspector: ListenerFilter | null = null;
+  let httpInspector: ListenerFilter | null = null;
+  filters.forEach((filter, i) => {
+    const path = `listener_filters[${i}]`;
+    const disabledForPort = decodePortPredicate(filter.filterDisabled, `${path}.filter_disabled`, problems);
+    switch (typeName(filter.configType.case === "typedConfig" ? filter.configType.value : undefined)) {
+      case `${filterPrefix}original_dst.v3.OriginalDst`:
+        originalDst = true;
+        break;
+      case `${filterPrefix}tls_inspector.v3.TlsInspector`:
+        tlsInspector = { disabledForPort };
+        break;
+      case `${filterPrefix}http_inspector.v3.HttpInspector`:
+        httpInspector = { disabledForPort };
+        break;
+      case `${filterPrefix}proxy_protocol.v3.ProxyProtocol`:
+        proxyProtocol = true;
+        break;
+      default:
+        problems.unsupported(path, `the listener filter ${filter.name}`);
+    }
+  });
+  return { originalDst, tlsInspector, httpInspector, proxyProtocol };
+}
+
+function decodePortPredicate(
+  predicate: ListenerFilterChainMatchPredicate | undefined,
+  path: string,
+  problems: Problems,
+): (port: number) => boolean {
+  const rule = predicate?.rule;
+  switch (rule?.case) {
+    case "anyMatch":
+      return () => rule.value;
+    case "destinationPortRange": {
+      const { start, end } = rule.value;
+      return (port) => port >= start && port < end;
+    }
+    case "notMatch": {
+      const inner = decodePortPredicate(rule.value, `${path}.not_match`, problems);
+      return (port) => !inner(port);
+    }
+    case "orMatch":
+    case "andMatch": {
+      const inner = rule.value.rules.map((it, i) => decodePortPredicate(it, `${path}.rules[${i}]`, problems));
+      return rule.case === "orMatch"
+        ? (port) => inner.some((test) => test(port))
+        : (port) => inner.every((test) => test(port));
+    }
+    case undefined:
+      if (predicate !== undefined) problems.invalid(path, "names no rule");
+      return () => false;
+  }
+}

@@ -1,0 +1,260 @@
+// envoy.config.rbac.v3.RBAC to predicates. Permissions of a policy are alternatives, so are its principals; a policy
+// matches when one of each does. A condition on HTTP is false on a TCP connection.
+import type { Origin } from "#base/issue.ts";
+import {
+  type Permission,
+  type Policy,
+  type Principal,
+  type RBAC,
+  RBAC_Action,
+} from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
+import type { PathMatcher } from "#wire/gen/envoy/type/matcher/v3/path_pb.ts";
+import { pathWithoutQuery } from "../decide/route.ts";
+import { cidrSet } from "./cidr-set.ts";
+import { decodeHeaderMatcher, decodeMetadataMatcher, decodeStringMatcher } from "./decode-matcher.ts";
+import { decodeUriTemplate } from "./decode-uri-template.ts";
+import { decodeRange } from "./decode-values.ts";
+import type { Problems } from "./problems.ts";
+import type { RbacPolicy, RbacPredicate, RbacRules } from "./rbac.ts";
+
+interface Condition {
+  readonly description: string;
+  readonly matches: RbacPredicate;
+}
+
+/** Null stays null: no rules, nothing is enforced. Policies are evaluated in the order of their names, as in Envoy. */
+export function decodeRbac(
+  rules: RBAC | undefined,
+  policyOrigins: ReadonlyMap<string, Origin>,
+  path: string,
+  problems: Problems,
+): RbacRules | null {
+  if (rules === undefined) return null;
+  const policies = Object.entries(rules.policies)
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([name, policy]) =>
+      decodePolicy(name, policy, policyOrigins.get(name) ?? null, `${path}.policies["${name}"]`, problems),
+    );
+  return { action: decodeAction(rules.action, `${path}.action`, problems), policies };
+}
+
+function decodeAction(action: RBAC_Action, path: string, problems: Problems): RbacRules["action"] {
+  if (action === RBAC_Action.ALLOW) return "allow";
+  if (action === RBAC_Action.LOG) return "log";
+  if (action !== RBAC_Action.DENY) problems.invalid(path, `${action} is not an action`);
+  return "deny";
+}
+
+function decodePolicy(
+  name: string,
+  policy: Policy,
+  origin: Origin | null,
+  path: string,
+  problems: Problems,
+): RbacPolicy {
+  if (policy.condition !== undefined || policy.checkedCondition !== undefined) {
+    problems.unsupported(`${path}.condition`, "a CEL condition");
+  }
+  if (policy.permissions.length === 0) problems.invalid(`${path}.permissions`, "is empty");
+  if (policy.principals.length === 0) problems.invalid(`${path}.principals`, "is empty");
+  const permissions = policy.permissions.map((it, i) => decodePermission(it, `${path}.permissions[${i}]`, problems));
+  const principals = policy.principals.map((it, i) => decodePrincipal(it, `${path}.principals[${i}]`, problems));
+  const conditions = [...asList(permissions), ...asList(principals)].filter((it) => it !== always);
+  return { name, matches: every(conditions), conditions, origin };
+}
+
+// Alternatives are one condition; a single alternative that is a conjunction falls into its parts.
+function asList(alternatives: readonly Node[]): readonly Condition[] {
+  const [only, ...more] = alternatives;
+  if (only !== undefined && more.length === 0) return only.parts;
+  return [either(alternatives)];
+}
+
+/** A condition and, where it is a conjunction, its parts. */
+interface Node extends Condition {
+  readonly parts: readonly Condition[];
+}
+
+const always: Node = node("anything", () => true);
+
+function node(description: string, matches: RbacPredicate, parts?: readonly Condition[]): Node {
+  const self: Node = { description, matches, parts: parts ?? [] };
+  return parts === undefined ? Object.assign(self, { parts: [self] }) : self;
+}
+
+function every(conditions: readonly Condition[]): RbacPredicate {
+  const tests = conditions.map((condition) => condition.matches);
+  const [first, second] = tests;
+  if (first === undefined) return () => true;
+  if (second === undefined) return first;
+  return (subject) => {
+    for (let i = 0; i < tests.length; i++) if (!(tests[i] as RbacPredicate)(subject)) return false;
+    return true;
+  };
+}
+
+function all(nodes: readonly Node[]): Node {
+  const parts = nodes.flatMap((it) => it.parts).filter((it) => it !== always);
+  if (parts.length === 0) return always;
+  return node(parts.map((it) => it.description).join(" and "), every(parts), parts);
+}
+
+function either(nodes: readonly Node[]): Node {
+  if (nodes.length === 1) return nodes[0] as Node;
+  if (nodes.includes(always)) return always;
+  const tests = nodes.map((it) => it.matches);
+  return node(`(${nodes.map((it) => it.description).join(" or ")})`, (subject) => {
+    for (let i = 0; i < tests.length; i++) if ((tests[i] as RbacPredicate)(subject)) return true;
+    return false;
+  });
+}
+
+function not(inner: Node): Node {
+  return node(`not ${inner.description}`, (subject) => !inner.matches(subject));
+}
+
+function decodePermission(permission: Permission, path: string, problems: Problems): Node {
+  const rule = permission.rule;
+  switch (rule.case) {
+    case "any":
+      return always;
+    case "andRules":
+      return all(rule.value.rules.map((it, i) => decodePermission(it, `${path}.and_rules[${i}]`, problems)));
+    case "orRules":
+      return either(rule.value.rules.map((it, i) => decodePermission(it, `${path}.or_rules[${i}]`, problems)));
+    case "notRule":
+      return not(decodePermission(rule.value, `${path}.not_rule`, problems));
+    case "header":
+      return headerCondition(rule.value, `${path}.header`, problems);
+    case "urlPath":
+      return pathCondition(rule.value, `${path}.url_path`, problems);
+    case "metadata":
+      return metadataCondition(rule.value, `${path}.metadata`, problems);
+    case "destinationIp": {
+      const set = cidrSet([decodeRange(rule.value, `${path}.destination_ip`, problems)]);
+      return node(`destination ip ${set.ranges[0]}`, (subject) => set.contains(subject.destinationIp));
+    }
+    case "destinationPort": {
+      const port = rule.value;
+      return node(`port ${port}`, (subject) => subject.destinationPort === port);
+    }
+    case "destinationPortRange": {
+      const { start, end } = rule.value;
+      return node(
+        `port from ${start} to below ${end}`,
+        (subject) => subject.destinationPort >= start && subject.destinationPort < end,
+      );
+    }
+    case "requestedServerName": {
+      const test = decodeStringMatcher(rule.value, `${path}.requested_server_name`, problems);
+      return node(`SNI ${test.description}`, (subject) => test.matches(subject.requestedServerName));
+    }
+    case "uriTemplate": {
+      const test = decodeUriTemplate(rule.value.typedConfig, `${path}.uri_template`, problems);
+      if (test === null) return always;
+      return node(
+        `path ${test.description}`,
+        ({ path: value }) => value !== undefined && test.matches(pathWithoutQuery(value)),
+      );
+    }
+    case "matcher":
+      problems.unsupported(path, "a permission by extension");
+      return always;
+    case undefined:
+      problems.invalid(path, "names no rule");
+      return always;
+  }
+}
+
+function decodePrincipal(principal: Principal, path: string, problems: Problems): Node {
+  const identifier = principal.identifier;
+  switch (identifier.case) {
+    case "any":
+      return always;
+    case "andIds":
+      return all(identifier.value.ids.map((it, i) => decodePrincipal(it, `${path}.and_ids[${i}]`, problems)));
+    case "orIds":
+      return either(identifier.value.ids.map((it, i) => decodePrincipal(it, `${path}.or_ids[${i}]`, problems)));
+    case "notId":
+      return not(decodePrincipal(identifier.value, `${path}.not_id`, problems));
+    case "authenticated": {
+      const name = identifier.value.principalName;
+      if (name === undefined) return node("any authenticated peer", (subject) => subject.peerId !== undefined);
+      const test = decodeStringMatcher(name, `${path}.authenticated.principal_name`, problems);
+      return node(
+        `principal ${test.description}`,
+        (subject) => subject.peerId !== undefined && test.matches(subject.peerId),
+      );
+    }
+    case "sourceIp":
+    case "directRemoteIp": {
+      const set = cidrSet([decodeRange(identifier.value, path, problems)]);
+      return node(`source ip ${set.ranges[0]}`, (subject) => set.contains(subject.directRemoteIp));
+    }
+    case "remoteIp": {
+      const set = cidrSet([decodeRange(identifier.value, path, problems)]);
+      return node(`remote ip ${set.ranges[0]}`, (subject) => set.contains(subject.remoteIp));
+    }
+    case "header":
+      return headerCondition(identifier.value, `${path}.header`, problems);
+    case "urlPath":
+      return pathCondition(identifier.value, `${path}.url_path`, problems);
+    case "metadata":
+      return metadataCondition(identifier.value, `${path}.metadata`, problems);
+    case "filterState":
+      return peerFilterState(identifier.value, `${path}.filter_state`, problems);
+    case undefined:
+      problems.invalid(path, "names no identifier");
+      return always;
+  }
+}
+
+type HeaderRule = Extract<Permission["rule"], { case: "header" }>["value"];
+type MetadataRule = Extract<Permission["rule"], { case: "metadata" }>["value"];
+type FilterStateRule = Extract<Principal["identifier"], { case: "filterState" }>["value"];
+
+/** Istio puts the identity of a TCP peer here when it does not come from the certificate. */
+const peerPrincipalKey = "io.istio.peer_principal";
+
+function peerFilterState(rule: FilterStateRule, path: string, problems: Problems): Node {
+  if (rule.key !== peerPrincipalKey || rule.matcher.case !== "stringMatch") {
+    problems.unsupported(path, `filter state "${rule.key}"`);
+    return always;
+  }
+  const test = decodeStringMatcher(rule.matcher.value, `${path}.string_match`, problems);
+  return node(
+    `principal ${test.description}`,
+    (subject) => subject.peerId !== undefined && test.matches(subject.peerId),
+  );
+}
+
+function headerCondition(rule: HeaderRule, path: string, problems: Problems): Node {
+  const test = decodeHeaderMatcher(rule, path, problems);
+  const { name, matches } = test;
+  // Called on the subject: the live one reads its own stream.
+  return node(
+    describeHeader(test.description),
+    (subject) => subject.header !== undefined && matches(subject.header(name)),
+  );
+}
+
+/** `:method exact "GET"` reads better without "header". */
+function describeHeader(description: string): string {
+  return description.startsWith("header :") ? description.slice("header :".length) : description;
+}
+
+function pathCondition(rule: PathMatcher, path: string, problems: Problems): Node {
+  const test = decodeStringMatcher(rule.rule.value, `${path}.path`, problems);
+  return node(`path ${test.description}`, (subject) => {
+    const value = subject.path;
+    return value !== undefined && test.matches(pathWithoutQuery(value));
+  });
+}
+
+function metadataCondition(rule: MetadataRule, path: string, problems: Problems): Node {
+  const test = decodeMetadataMatcher(rule, path, problems);
+  return node(
+    test.description,
+    (subject) => subject.metadata !== undefined && test.matches(subject.metadata(test.filter)),
+  );
+}

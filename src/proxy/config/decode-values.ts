@@ -1,0 +1,81 @@
+// Small Envoy values that every decoder needs: durations, addresses, address blocks, data sources, Any.
+import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import type { Any, Duration } from "@bufbuild/protobuf/wkt";
+import { parseAddress } from "#base/net/address-bytes.ts";
+import type { Address, CidrRange } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
+import type { DataSource, Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { decodeProvenance, type Provenance } from "#wire/xds/provenance.ts";
+import { cidrSet } from "./cidr-set.ts";
+import type { CidrSet } from "./matcher.ts";
+import type { Problems } from "./problems.ts";
+
+export function milliseconds(duration: Duration | undefined, otherwise: number): number {
+  return duration === undefined ? otherwise : Number(duration.seconds) * 1000 + duration.nanos / 1e6;
+}
+
+export function socketAddress(
+  address: Address | undefined,
+  path: string,
+  problems: Problems,
+): { readonly host: string; readonly port: number } {
+  if (address?.address.case === "socketAddress") {
+    const { address: host, portSpecifier } = address.address.value;
+    if (portSpecifier.case === "namedPort") problems.unsupported(`${path}.socket_address.named_port`, "a named port");
+    const port = portSpecifier.case === "portValue" ? portSpecifier.value : 0;
+    if (port > 65_535) problems.invalid(`${path}.socket_address.port_value`, `${port} is not a port`);
+    if (host === "") problems.invalid(`${path}.socket_address.address`, "is missing");
+    return { host, port };
+  }
+  if (address?.address.case === undefined) problems.invalid(path, "is missing");
+  else problems.unsupported(path, address.address.case === "pipe" ? "a Unix socket" : "an internal address");
+  return { host: "", port: 0 };
+}
+
+/** Null for an empty list: it matches every address. */
+export function decodeRanges(ranges: readonly CidrRange[], path: string, problems: Problems): CidrSet | null {
+  if (ranges.length === 0) return null;
+  return cidrSet(ranges.map((range, i) => decodeRange(range, `${path}[${i}]`, problems)));
+}
+
+/** Renders `10.0.0.0/8`. */
+export function decodeRange(range: CidrRange, path: string, problems: Problems): string {
+  const bytes = parseAddress(range.addressPrefix);
+  const length = range.prefixLen ?? 0;
+  if (bytes === null) problems.invalid(`${path}.address_prefix`, `"${range.addressPrefix}" is not an IP address`);
+  else if (length > bytes.length * 8) problems.invalid(`${path}.prefix_len`, `${length} is too long`);
+  return `${range.addressPrefix}/${length}`;
+}
+
+/** Text that is given inline; files are not read here. */
+export function inlineText(source: DataSource | undefined): string | undefined {
+  if (source?.specifier.case === "inlineString") return source.specifier.value;
+  if (source?.specifier.case === "inlineBytes") return Buffer.from(source.specifier.value).toString("utf8");
+  return undefined;
+}
+
+const anyPrefix = "type.googleapis.com/";
+
+/** The full message name of an Any. */
+export function typeName(any: Any | undefined): string {
+  const url = any?.typeUrl ?? "";
+  return url.startsWith(anyPrefix) ? url.slice(anyPrefix.length) : url.slice(url.lastIndexOf("/") + 1);
+}
+
+/** Decodes an Any whose type was checked; bytes that do not parse become a problem. */
+export function unpack<Desc extends DescMessage>(
+  any: Any,
+  schema: Desc,
+  path: string,
+  problems: Problems,
+): MessageShape<Desc> | null {
+  try {
+    return fromBinary(schema, any.value);
+  } catch {
+    problems.invalid(path, `the bytes are not a ${schema.typeName}`);
+    return null;
+  }
+}
+
+export function provenanceOf(metadata: Metadata | undefined): Provenance {
+  return decodeProvenance(metadata?.filterMetadata);
+}

@@ -1,0 +1,321 @@
+// The whole walk that a connection and its first request take through one proxy: listener, filter chain, authorization,
+// route, cluster, endpoint, transport. Pure; used by explain, built from the same functions as the live data path.
+import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
+import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
+import { type FilterChainConfig, type ListenerConfig, TrafficDirection } from "../config/listener.ts";
+import type { RbacRules, RbacSubject } from "../config/rbac.ts";
+import { formatAddress } from "../transport/connection-info.ts";
+import { matchFilterChain } from "./filter-chain.ts";
+import { listenerKey, selectListener } from "./listener.ts";
+import { evaluateRbac, type RbacVerdict } from "./rbac.ts";
+import { drawWeighted, pathWithoutQuery, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
+import { addStep, type Trace } from "./trace.ts";
+import { chooseTransport } from "./transport.ts";
+import { endpointsOf, type ProxyView } from "./view.ts";
+
+interface HttpQuestion {
+  readonly method: string;
+  readonly authority: string;
+  /** With query. */
+  readonly path: string;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface Question {
+  readonly destinationIp: string;
+  readonly destinationPort: number;
+  readonly sourceIp: string;
+  /** What the client begins with: TLS (with what it offers and who it is), or null for plaintext. */
+  readonly tls: {
+    readonly serverName: string;
+    readonly alpn: readonly string[];
+    readonly peerId: string | undefined;
+  } | null;
+  /** Null for a TCP connection without HTTP in it. */
+  readonly http: HttpQuestion | null;
+  /** A draw from [0, 1) for weights and endpoints. */
+  readonly random: number;
+}
+
+export interface Decision {
+  /** `refused`: closed, or answered with 403 or 404 or 503. `answered`: a redirect or direct response. */
+  readonly outcome: "forwarded" | "answered" | "refused";
+  /** In words, for a refusal or an answer; empty when forwarded. */
+  readonly reason: string;
+  /** Status of a local answer; null for TCP and for forwarded requests. */
+  readonly status: number | null;
+  readonly listener: ListenerConfig | null;
+  readonly chain: FilterChainConfig | null;
+  readonly authorization: readonly RbacVerdict[];
+  readonly route: RouteDecision | null;
+  readonly cluster: ClusterConfig | null;
+  /** Those that traffic may go to now. */
+  readonly endpoints: readonly EndpointConfig[];
+  readonly endpoint: EndpointConfig | null;
+  readonly transport: TransportSocketMatch | null;
+  /** What this proxy offers in ALPN when the transport is TLS. */
+  readonly upstreamAlpn: readonly string[];
+}
+
+/** Traffic that leaves an application and was redirected to the outbound listener. */
+export function decideOutbound(view: ProxyView, question: Question, trace: Trace | null): Decision {
+  const byAddress = new Map<string, ListenerConfig>();
+  let capture: ListenerConfig | null = null;
+  for (const listener of view.listeners.values()) {
+    if (listener.direction === TrafficDirection.Inbound) continue;
+    byAddress.set(listenerKey(listener), listener);
+    if (listener.useOriginalDst) capture = listener;
+  }
+  const listener = selectListener(byAddress, question.destinationIp, question.destinationPort, trace) ?? capture;
+  return decideAt(view, listener, question, trace);
+}
+
+/** Traffic that arrives at a workload and was redirected to the inbound listener. */
+export function decideInbound(view: ProxyView, question: Question, trace: Trace | null): Decision {
+  let capture: ListenerConfig | null = null;
+  for (const listener of view.listeners.values()) {
+    if (listener.direction === TrafficDirection.Inbound && listener.originalDst) capture = listener;
+  }
+  return decideAt(view, capture, question, trace);
+}
+
+/** Traffic to a port that the proxy itself listens on: a gateway. */
+export function decideGateway(view: ProxyView, question: Question, trace: Trace | null): Decision {
+  const bound = new Map<string, ListenerConfig>();
+  for (const listener of view.listeners.values()) if (listener.bindToPort) bound.set(listenerKey(listener), listener);
+  const listener = selectListener(bound, question.destinationIp, question.destinationPort, trace);
+  return decideAt(view, listener, question, trace);
+}
+
+interface Draft extends Partial<Decision> {
+  readonly listener: ListenerConfig | null;
+}
+
+function decideAt(view: ProxyView, listener: ListenerConfig | null, question: Question, trace: Trace | null): Decision {
+  if (listener === null) {
+    return refuse({ listener }, null, `nothing listens for port ${question.destinationPort}`, trace);
+  }
+  const chain = matchFilterChain(listener, factsOf(listener, question), trace);
+  const draft: Draft = { listener, chain };
+  if (chain === null) return refuse(draft, null, whyNoChain(question), trace);
+  const tlsProblem = checkTls(chain, question);
+  if (tlsProblem !== null) return refuse(draft, null, tlsProblem, trace);
+  return decideFilters(view, chain, question, draft, trace);
+}
+
+function factsOf(listener: ListenerConfig, question: Question): Parameters<typeof matchFilterChain>[1] {
+  const { destinationIp, destinationPort, sourceIp, tls, http } = question;
+  const seesTls =
+    tls !== null && listener.tlsInspector !== null && !listener.tlsInspector.disabledForPort(destinationPort);
+  const seesHttp =
+    tls === null &&
+    http !== null &&
+    listener.httpInspector !== null &&
+    !listener.httpInspector.disabledForPort(destinationPort);
+  return {
+    destinationIp,
+    destinationPort,
+    sourceIp,
+    transportProtocol: seesTls ? "tls" : "raw_buffer",
+    serverName: seesTls ? tls.serverName.toLowerCase() : "",
+    applicationProtocols: seesTls ? tls.alpn : seesHttp ? ["http/1.1"] : [],
+  };
+}
+
+function whyNoChain(question: Question): string {
+  return question.tls === null
+    ? `plaintext to port ${question.destinationPort} is refused: every filter chain of the port wants TLS`
+    : `no filter chain takes this TLS connection to port ${question.destinationPort}`;
+}
+
+function checkTls(chain: FilterChainConfig, question: Question): string | null {
+  if (chain.tls === null) return null;
+  if (question.tls === null) return "the filter chain wants TLS and the client speaks plaintext";
+  if (!chain.tls.requireClientCertificate) return null;
+  const { peerId } = question.tls;
+  if (peerId === undefined) return "the filter chain wants a client certificate and the client has none";
+  const matchers = chain.tls.uriSanMatchers;
+  if (matchers.length === 0 || matchers.some((matcher) => matcher.matches(peerId))) return null;
+  return `the client's identity ${peerId} is not among those that may connect`;
+}
+
+function decideFilters(
+  view: ProxyView,
+  chain: FilterChainConfig,
+  question: Question,
+  draft: Draft,
+  trace: Trace | null,
+): Decision {
+  const authorization: RbacVerdict[] = [];
+  const peerId = chain.tls === null ? undefined : question.tls?.peerId;
+  for (const filter of chain.filters) {
+    switch (filter.type) {
+      case "rbac": {
+        const verdict = evaluateRbac(filter.config.rules, subjectOf(question, peerId, null), trace);
+        authorization.push(verdict);
+        if (!verdict.allowed)
+          return refuse({ ...draft, authorization }, null, whyDenied(filter.config.rules, verdict), trace);
+        break;
+      }
+      case "tcp_proxy": {
+        const entry = drawWeighted(filter.config.clusters, filter.config.totalWeight, question.random);
+        if (trace !== null) addStep(trace, "tcp proxy", `forwards bytes to ${entry?.name ?? "no cluster"}`);
+        return decideCluster(view, entry?.name ?? "", question, { ...draft, authorization }, null, trace);
+      }
+      case "http_connection_manager":
+        return decideHttp(view, filter.config, question, peerId, { ...draft, authorization }, trace);
+      default:
+        break;
+    }
+  }
+  return refuse({ ...draft, authorization }, null, "the filter chain leads nowhere", trace);
+}
+
+function decideHttp(
+  view: ProxyView,
+  manager: HttpConnectionManagerConfig,
+  question: Question,
+  peerId: string | undefined,
+  draft: Draft,
+  trace: Trace | null,
+): Decision {
+  const http = question.http;
+  if (http === null) return refuse(draft, 400, "the filter chain speaks HTTP and the client does not", trace);
+  const authorization = [...(draft.authorization ?? [])];
+  for (const filter of manager.httpFilters) {
+    if (filter.type !== "rbac") continue;
+    const verdict = evaluateRbac(filter.rules, subjectOf(question, peerId, http), trace);
+    authorization.push(verdict);
+    if (!verdict.allowed) return refuse({ ...draft, authorization }, 403, whyDenied(filter.rules, verdict), trace);
+  }
+  const routes = routesOf(view, manager);
+  const decided: Draft = { ...draft, authorization };
+  if (routes === null) {
+    return refuse(decided, 404, `the route configuration ${manager.routeConfigName ?? "?"} does not exist`, trace);
+  }
+  const route = selectRoute(routes, requestOf(http), question.random, trace);
+  if (route === null) return refuse(decided, 404, `no route for ${http.authority}${http.path}`, trace);
+  const action = route.route.action;
+  if (action.type === "redirect") return answer({ ...decided, route }, action.redirect.status, "redirects");
+  if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
+  const alpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn") ? istioHttpAlpn : null;
+  return decideCluster(view, route.cluster?.name ?? "", question, { ...decided, route }, alpn, trace);
+}
+
+/** What the istio.alpn filter offers for HTTP/1.1. */
+const istioHttpAlpn: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
+
+function routesOf(view: ProxyView, manager: HttpConnectionManagerConfig): RouteConfig | null {
+  if (manager.routeConfig !== null) return manager.routeConfig;
+  return view.routes.get(manager.routeConfigName ?? "") ?? null;
+}
+
+function decideCluster(
+  view: ProxyView,
+  name: string,
+  question: Question,
+  draft: Draft,
+  httpAlpn: readonly string[] | null,
+  trace: Trace | null,
+): Decision {
+  const status = question.http === null ? null : 503;
+  const cluster = view.clusters.get(name) ?? null;
+  if (cluster === null) return refuse(draft, status, `the cluster ${name || "(none)"} does not exist`, trace);
+  const endpoints = candidates(view, cluster, question);
+  const endpoint = endpoints[Math.floor(question.random * endpoints.length)] ?? null;
+  if (endpoint === null) {
+    return refuse({ ...draft, cluster }, status, `the cluster ${name} has no healthy endpoint`, trace);
+  }
+  if (trace !== null) {
+    const others = endpoints.length === 1 ? "the only one" : `one of ${endpoints.length}`;
+    addStep(trace, "endpoint", `${endpoint.key} (${others} of ${name})`, cluster.provenance.origins);
+  }
+  const transport = chooseTransport(cluster, endpoint, trace);
+  const tls = transport?.tls ?? null;
+  const upstreamAlpn = tls === null ? [] : cluster.alpnOverride && httpAlpn !== null ? httpAlpn : tls.alpnProtocols;
+  return complete({ ...draft, outcome: "forwarded", cluster, endpoints, endpoint, transport, upstreamAlpn });
+}
+
+/** Endpoints of the best priority that has any that may serve. */
+function candidates(view: ProxyView, cluster: ClusterConfig, question: Question): readonly EndpointConfig[] {
+  if (cluster.type === "original_dst") return [originalDestination(question)];
+  const serving = (endpointsOf(view, cluster)?.endpoints ?? []).filter(
+    (endpoint) => endpoint.health === "healthy" || endpoint.health === "degraded",
+  );
+  const best = Math.min(...serving.map((endpoint) => endpoint.priority));
+  return serving.filter((endpoint) => endpoint.priority === best);
+}
+
+function originalDestination(question: Question): EndpointConfig {
+  return {
+    key: formatAddress(question.destinationIp, question.destinationPort),
+    host: question.destinationIp,
+    port: question.destinationPort,
+    weight: 1,
+    priority: 0,
+    locality: "",
+    health: "healthy",
+    transportMatch: {},
+    workload: "",
+  };
+}
+
+function requestOf(http: HttpQuestion): RouteRequest {
+  return {
+    authority: http.authority,
+    path: http.path,
+    header: (name) => {
+      if (name === ":path") return http.path;
+      if (name === ":method") return http.method;
+      if (name === ":authority") return http.authority;
+      return http.headers[name];
+    },
+  };
+}
+
+function subjectOf(question: Question, peerId: string | undefined, http: HttpQuestion | null): RbacSubject {
+  return {
+    peerId,
+    directRemoteIp: question.sourceIp,
+    remoteIp: question.sourceIp,
+    destinationIp: question.destinationIp,
+    destinationPort: question.destinationPort,
+    requestedServerName: question.tls?.serverName ?? "",
+    path: http === null ? undefined : pathWithoutQuery(http.path),
+    header: http === null ? undefined : requestOf(http).header,
+    metadata: undefined,
+  };
+}
+
+function whyDenied(rules: RbacRules | null, verdict: RbacVerdict): string {
+  if (verdict.policy !== null) return `denied by ${verdict.policy.name}`;
+  if (rules?.policies.length === 0) return "denied: an ALLOW policy without rules lets nobody in";
+  return "denied: no ALLOW policy matches";
+}
+
+function refuse(draft: Draft, status: number | null, reason: string, trace: Trace | null): Decision {
+  addStep(trace, "outcome", status === null ? `closed: ${reason}` : `${status}: ${reason}`);
+  return complete({ ...draft, outcome: "refused", status, reason });
+}
+
+function answer(draft: Draft, status: number, reason: string): Decision {
+  return complete({ ...draft, outcome: "answered", status, reason });
+}
+
+function complete(draft: Draft): Decision {
+  return {
+    outcome: "refused",
+    reason: "",
+    status: null,
+    chain: null,
+    authorization: [],
+    route: null,
+    cluster: null,
+    endpoints: [],
+    endpoint: null,
+    transport: null,
+    upstreamAlpn: [],
+    ...draft,
+  };
+}

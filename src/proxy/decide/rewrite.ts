@@ -1,0 +1,22 @@
+// HOT: per request. What a route makes of path and authority before the request goes on.
+import type { ForwardAction } from "../config/http.ts";
+
+/** The path that the upstream gets, with its query. */
+export function rewrittenPath(action: ForwardAction, path: string): string {
+  if (action.prefixRewrite !== null) {
+    const { matched, replacement } = action.prefixRewrite;
+    const rewritten = replacement + path.slice(matched.length);
+    return rewritten.startsWith("/") ? rewritten : `/${rewritten}`;
+  }
+  return action.regexRewrite === null ? path : rewritePathOnly(path, action.regexRewrite);
+}
+
+export function rewrittenAuthority(action: ForwardAction, authority: string): string {
+  return action.hostRewrite ?? authority;
+}
+
+/** Applies a rewrite to the path and leaves the query as it is. */
+export function rewritePathOnly(path: string, rewrite: (path: string) => string): string {
+  const query = path.indexOf("?");
+  return query < 0 ? rewrite(path) : rewrite(path.slice(0, query)) + path.slice(query);
+}

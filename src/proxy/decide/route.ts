@@ -1,0 +1,167 @@
+// HOT: per request. Authority to virtual host, request to the first route that matches, a draw among weighted clusters.
+import type { RouteConfig, RouteEntry, RouteMatch, VirtualHost, WeightedCluster } from "../config/http.ts";
+import { addStep, type Trace } from "./trace.ts";
+
+export interface RouteRequest {
+  /** Host header or :authority, as received. */
+  readonly authority: string;
+  /** With query, as received (after normalization). */
+  readonly path: string;
+  /** By name in lower case, `:path`, `:method`, `:authority` and `:scheme` included. */
+  header(name: string): string | undefined;
+}
+
+export interface RouteDecision {
+  readonly virtualHost: VirtualHost;
+  readonly route: RouteEntry;
+  /** Null when the route redirects or answers itself. */
+  readonly cluster: WeightedCluster | null;
+}
+
+/**
+ * Chooses virtual host, route and cluster; null is Envoy's 404 with flag NR. `random` is a draw from [0, 1).
+ */
+export function selectRoute(
+  config: RouteConfig,
+  request: RouteRequest,
+  random: number,
+  trace: Trace | null,
+): RouteDecision | null {
+  const virtualHost = config.index.find(matchableAuthority(config, request.authority));
+  if (virtualHost === null) {
+    if (trace !== null) traceNoHost(trace, config, request);
+    return null;
+  }
+  const path = pathWithoutQuery(request.path);
+  const routes = virtualHost.routes;
+  for (let i = 0; i < routes.length; i++) {
+    const route = routes[i] as RouteEntry;
+    if (!matchesRoute(route.match, request, path)) continue;
+    const cluster = selectCluster(route, random);
+    const decision: RouteDecision = { virtualHost, route, cluster };
+    if (trace !== null) traceDecision(trace, config, request, decision);
+    return decision;
+  }
+  if (trace !== null) traceNoRoute(trace, virtualHost, request);
+  return null;
+}
+
+/** The authority as virtual hosts are looked up by: lower case, and without its port when the configuration says so. */
+function matchableAuthority(config: RouteConfig, authority: string): string {
+  const lower = authority.toLowerCase();
+  return config.ignorePortInHostMatching ? withoutPort(lower) : lower;
+}
+
+function withoutPort(authority: string): string {
+  const colon = authority.lastIndexOf(":");
+  if (colon === -1 || authority.indexOf("]", colon) !== -1) return authority;
+  // An IPv6 address without brackets has no port.
+  if (authority.charCodeAt(0) !== 0x5b && authority.indexOf(":") !== colon) return authority;
+  return authority.slice(0, colon);
+}
+
+/** Cuts query and fragment off. */
+export function pathWithoutQuery(path: string): string {
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    if (code === 0x3f || code === 0x23) return path.slice(0, i);
+  }
+  return path;
+}
+
+function matchesRoute(match: RouteMatch, request: RouteRequest, path: string): boolean {
+  if (!matchesPath(match.path, path)) return false;
+  const headers = match.headers;
+  for (let i = 0; i < headers.length; i++) {
+    const matcher = headers[i] as RouteMatch["headers"][number];
+    if (!matcher.matches(request.header(matcher.name))) return false;
+  }
+  return match.queryParameters.length === 0 || matchesQuery(match, request.path);
+}
+
+function matchesPath(rule: RouteMatch["path"], path: string): boolean {
+  if (rule.type === "regex") return rule.matcher.matches(path);
+  const value = rule.value;
+  if (!rule.caseSensitive) {
+    const lower = path.toLowerCase();
+    return matchesLiteral(rule.type, value.toLowerCase(), lower);
+  }
+  return matchesLiteral(rule.type, value, path);
+}
+
+function matchesLiteral(type: "prefix" | "path" | "path_separated_prefix", value: string, path: string): boolean {
+  if (type === "path") return path === value;
+  if (!path.startsWith(value)) return false;
+  return type === "prefix" || path.length === value.length || path.charCodeAt(value.length) === 0x2f;
+}
+
+function matchesQuery(match: RouteMatch, path: string): boolean {
+  const start = path.indexOf("?");
+  const end = path.indexOf("#");
+  const query = new URLSearchParams(start === -1 ? "" : path.slice(start + 1, end === -1 ? undefined : end));
+  return match.queryParameters.every((parameter) => parameter.matches(query.get(parameter.name) ?? undefined));
+}
+
+function selectCluster(route: RouteEntry, random: number): WeightedCluster | null {
+  if (route.action.type !== "forward") return null;
+  const { clusters, totalWeight } = route.action.forward;
+  return drawWeighted(clusters, totalWeight, random);
+}
+
+/** Draws among weighted entries; also used by the TCP proxy. Null when every weight is 0. */
+export function drawWeighted<T extends { readonly weight: number }>(
+  entries: readonly T[],
+  totalWeight: number,
+  random: number,
+): T | null {
+  if (entries.length === 1) return entries[0] as T;
+  let left = Math.floor(random * totalWeight);
+  for (let i = 0; i < entries.length; i++) {
+    const entry = entries[i] as T;
+    if (left < entry.weight) return entry;
+    left -= entry.weight;
+  }
+  return null;
+}
+
+function traceDecision(trace: Trace, config: RouteConfig, request: RouteRequest, decision: RouteDecision): void {
+  const { virtualHost, route, cluster } = decision;
+  addStep(
+    trace,
+    "virtual host",
+    `${virtualHost.name} of route configuration ${config.name} takes authority ${request.authority}`,
+    virtualHost.provenance.origins,
+  );
+  const name = route.name === "" ? "unnamed route" : `route ${route.name}`;
+  const skipped = virtualHost.routes.indexOf(route);
+  const order = skipped === 0 ? "the first" : `number ${skipped + 1}, after ${skipped} that did not match`;
+  addStep(trace, "route", `${name} (${route.match.description}) is ${order}`, route.provenance.origins);
+  if (route.action.type === "redirect") addStep(trace, "action", `redirects with ${route.action.redirect.status}`);
+  else if (route.action.type === "direct_response") addStep(trace, "action", `answers ${route.action.status} itself`);
+  else traceClusters(trace, route, cluster);
+}
+
+function traceClusters(trace: Trace, route: RouteEntry, cluster: WeightedCluster | null): void {
+  if (route.action.type !== "forward") return;
+  const { clusters, totalWeight } = route.action.forward;
+  const chosen = cluster === null ? "no cluster (all weights are 0)" : cluster.name;
+  const share =
+    clusters.length === 1
+      ? ""
+      : ` by weight: ${clusters.map((it) => `${it.name} ${it.weight}/${totalWeight}`).join(", ")}`;
+  addStep(trace, "cluster", `${chosen}${share}`, route.provenance.origins);
+}
+
+function traceNoHost(trace: Trace, config: RouteConfig, request: RouteRequest): void {
+  addStep(trace, "virtual host", `route configuration ${config.name} has none for authority ${request.authority}: 404`);
+}
+
+function traceNoRoute(trace: Trace, virtualHost: VirtualHost, request: RouteRequest): void {
+  const tried = virtualHost.routes.map((route) => route.match.description).join("; ");
+  addStep(
+    trace,
+    "route",
+    `none of ${virtualHost.name} matches ${request.path}: 404 (it has: ${tried || "no routes"})`,
+    virtualHost.provenance.origins,
+  );
+}

@@ -1,0 +1,18 @@
+// All that one proxy knows, decoded: what the live proxy holds and what explain compiles offline.
+import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import type { RouteConfig } from "../config/http.ts";
+import type { ListenerConfig } from "../config/listener.ts";
+
+export interface ProxyView {
+  readonly listeners: ReadonlyMap<string, ListenerConfig>;
+  readonly routes: ReadonlyMap<string, RouteConfig>;
+  readonly clusters: ReadonlyMap<string, ClusterConfig>;
+  /** By the name that EDS goes by. */
+  readonly endpoints: ReadonlyMap<string, EndpointSet>;
+}
+
+/** The endpoints of a cluster, wherever they come from. */
+export function endpointsOf(view: ProxyView, cluster: ClusterConfig): EndpointSet | null {
+  if (cluster.type === "eds") return view.endpoints.get(cluster.edsServiceName || cluster.name) ?? null;
+  return cluster.endpoints;
+}

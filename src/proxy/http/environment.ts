@@ -1,0 +1,33 @@
+// What the HTTP part needs from the rest of the proxy, given once at start.
+import type { Logger } from "#base/log/log.ts";
+import type { RouteConfig } from "../config/http.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
+import type { ClusterManager } from "../upstream/cluster-manager.ts";
+import type { TrafficObserver } from "./observer.ts";
+
+/** Route configurations by name, as RDS delivered them. */
+export interface RouteSource {
+  get(name: string): RouteConfig | undefined;
+}
+
+/** Our own workload, as the peer metadata headers carry it. */
+export interface OwnPeerMetadata {
+  readonly id: string;
+  /** Base64 of a serialized protobuf Struct. */
+  readonly value: string;
+}
+
+export interface HttpEnvironment {
+  readonly loop: EventLoop;
+  readonly clusters: ClusterManager;
+  readonly routes: RouteSource;
+  readonly log: Logger;
+  readonly observer: TrafficObserver;
+  /** Writes one access log line to the file or `/dev/stdout`. */
+  readonly writeAccessLog: (path: string, line: string) => void;
+  readonly ownPeerMetadata: OwnPeerMetadata | null;
+  /** Adds the cause of local replies to their headers and body. For development: it shows configuration to clients. */
+  readonly explainToClients: boolean;
+  /** True while the proxy drains: responses ask for the connection to be closed. */
+  readonly isDraining: () => boolean;
+}

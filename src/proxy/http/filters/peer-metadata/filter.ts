@@ -1,0 +1,43 @@
+// Istio's peer metadata exchange in headers: who the workload at the other end is, for metrics. What came in is taken
+// off the request or response before the application sees it, and our own is put on where the settings say so.
+import { X_ENVOY_PEER_METADATA, X_ENVOY_PEER_METADATA_ID } from "#wire/http1/header-names.ts";
+import type { Headers } from "#wire/http1/headers.ts";
+import { TrafficDirection } from "../../../config/listener.ts";
+import type { OwnPeerMetadata } from "../../environment.ts";
+import { CONTINUE, type HttpFilter, type HttpFilterType, sharedFilter } from "../../filter.ts";
+
+export const peerMetadata: HttpFilterType<"peer_metadata"> = {
+  type: "peer_metadata",
+  configure: (config, environment) => {
+    const own = environment.ownPeerMetadata;
+    const filter: HttpFilter = {
+      onRequestHeaders: (stream, headers) => {
+        if (stream.connection.direction !== TrafficDirection.Outbound) {
+          stream.downstreamPeerMetadata = headers.getId(X_ENVOY_PEER_METADATA);
+          stream.downstreamPeerMetadataId = headers.getId(X_ENVOY_PEER_METADATA_ID);
+        }
+        replace(headers, config.upstreamPropagation ? own : null);
+        return CONTINUE;
+      },
+      onResponseHeaders: (stream, headers) => {
+        if (stream.connection.direction !== TrafficDirection.Inbound) {
+          stream.upstreamPeerMetadata = headers.getId(X_ENVOY_PEER_METADATA);
+          stream.upstreamPeerMetadataId = headers.getId(X_ENVOY_PEER_METADATA_ID);
+        }
+        // Who never told its name is not told ours: a client outside the mesh has no use for it.
+        const asked = stream.downstreamPeerMetadata !== undefined;
+        replace(headers, config.downstreamPropagation && asked ? own : null);
+        return CONTINUE;
+      },
+    };
+    return sharedFilter(filter);
+  },
+};
+
+function replace(headers: Headers, own: OwnPeerMetadata | null): void {
+  headers.removeId(X_ENVOY_PEER_METADATA);
+  headers.removeId(X_ENVOY_PEER_METADATA_ID);
+  if (own === null) return;
+  headers.addKnown(X_ENVOY_PEER_METADATA, "x-envoy-peer-metadata", own.value);
+  headers.addKnown(X_ENVOY_PEER_METADATA_ID, "x-envoy-peer-metadata-id", own.id);
+}

@@ -1,0 +1,40 @@
+// Routes that are answered here: direct responses and redirects.
+import type { Headers } from "#wire/http1/headers.ts";
+import type { RedirectAction } from "../../../config/http.ts";
+import type { RouteDecision } from "../../../decide/route.ts";
+import type { LocalReply } from "../../local-replies.ts";
+import type { Stream } from "../../stream.ts";
+import { redirectLocation } from "./rewrite.ts";
+import { mutateResponseHeaders } from "./route-headers.ts";
+
+export function sendDirectResponse(stream: Stream, decision: RouteDecision, status: number, body: string): void {
+  const cause = `route "${decision.route.name}" answers ${status} itself`;
+  send(stream, decision, { status, flag: "", details: "direct_response", body, isConfigured: true }, cause, () => {});
+}
+
+export function sendRedirect(stream: Stream, decision: RouteDecision, redirect: RedirectAction): void {
+  const { name, match } = decision.route;
+  const location = redirectLocation(stream, redirect, match.path.type === "regex" ? "" : match.path.value);
+  const reply: LocalReply = {
+    status: redirect.status,
+    flag: "",
+    details: "direct_response",
+    body: "",
+    isConfigured: true,
+  };
+  send(stream, decision, reply, `route "${name}" redirects`, (headers) => headers.add("location", location));
+}
+
+function send(
+  stream: Stream,
+  { route, virtualHost }: RouteDecision,
+  reply: LocalReply,
+  cause: string,
+  addHeaders: (headers: Headers) => void,
+): void {
+  const own = route.provenance.origins;
+  stream.sendLocalReply(reply, cause, own.length > 0 ? own : virtualHost.provenance.origins, (headers) => {
+    addHeaders(headers);
+    mutateResponseHeaders(stream, headers);
+  });
+}

@@ -1,0 +1,82 @@
+// HOT: per attempt. Which outcomes a retry policy retries, and how long to wait before. Envoy's `retry_on` rules.
+
+import { GRPC_STATUS } from "#wire/http1/header-names.ts";
+import type { Headers } from "#wire/http1/headers.ts";
+import { RetryOn, type RetryPolicy } from "../../../config/http.ts";
+import {
+  RESET_CLUSTER_GONE,
+  RESET_CONNECT_FAILURE,
+  RESET_OVERFLOW,
+  RESET_PROTOCOL_ERROR,
+} from "../../../upstream/response-handler.ts";
+
+const anyReset = RetryOn.FiveXx | RetryOn.GatewayError | RetryOn.Reset;
+
+/** Whether the policy retries a response with this status. */
+export function retriesStatus(policy: RetryPolicy, status: number, headers: Headers): boolean {
+  const on = policy.retryOn;
+  if ((on & RetryOn.FiveXx) !== 0 && status >= 500) return true;
+  if ((on & RetryOn.GatewayError) !== 0 && status >= 502 && status <= 504) return true;
+  if ((on & RetryOn.Retriable4xx) !== 0 && status === 409) return true;
+  if ((on & RetryOn.RetriableStatusCodes) !== 0 && policy.retriableStatusCodes.includes(status)) return true;
+  if ((on & RetryOn.EnvoyRatelimited) !== 0 && headers.has("x-envoy-ratelimited")) return true;
+  return (on & grpcBits) !== 0 && retriesGrpcStatus(on, headers.getId(GRPC_STATUS));
+}
+
+const grpcBits =
+  RetryOn.GrpcCancelled |
+  RetryOn.GrpcDeadlineExceeded |
+  RetryOn.GrpcInternal |
+  RetryOn.GrpcResourceExhausted |
+  RetryOn.GrpcUnavailable;
+
+function retriesGrpcStatus(on: number, status: string | undefined): boolean {
+  switch (status) {
+    case "1":
+      return (on & RetryOn.GrpcCancelled) !== 0;
+    case "4":
+      return (on & RetryOn.GrpcDeadlineExceeded) !== 0;
+    case "8":
+      return (on & RetryOn.GrpcResourceExhausted) !== 0;
+    case "13":
+      return (on & RetryOn.GrpcInternal) !== 0;
+    case "14":
+      return (on & RetryOn.GrpcUnavailable) !== 0;
+    default:
+      return false;
+  }
+}
+
+/** Whether the policy retries an exchange that ended with RESET_* before the response. */
+export function retriesReset(policy: RetryPolicy, reason: number, requestStarted: boolean): boolean {
+  const on = policy.retryOn;
+  if (reason === RESET_OVERFLOW || reason === RESET_CLUSTER_GONE) return false;
+  if ((on & anyReset) !== 0) return true;
+  if (reason === RESET_CONNECT_FAILURE) return (on & (RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) !== 0;
+  if (reason === RESET_PROTOCOL_ERROR) return false;
+  return (on & RetryOn.ResetBeforeRequest) !== 0 && !requestStarted;
+}
+
+/** Whether a try that took longer than the per-try timeout is retried. */
+export function retriesTimeout(policy: RetryPolicy): boolean {
+  return (policy.retryOn & anyReset) !== 0;
+}
+
+/** Envoy's fully jittered exponential back-off; `attempt` counts retries from 1. */
+export function backoffMs(policy: RetryPolicy, attempt: number, random: number): number {
+  const base = policy.backoffBaseMs > 0 ? policy.backoffBaseMs : 25;
+  const max = policy.backoffMaxMs > 0 ? policy.backoffMaxMs : base * 10;
+  return Math.floor(random * Math.min(max, base * (2 ** Math.min(attempt, 20) - 1)));
+}
+
+/** Methods that may be sent again when it is unknown whether the server saw the first try (RFC 9110 9.2.2). */
+export function isIdempotent(method: string): boolean {
+  return (
+    method === "GET" ||
+    method === "HEAD" ||
+    method === "PUT" ||
+    method === "DELETE" ||
+    method === "OPTIONS" ||
+    method === "TRACE"
+  );
+}

@@ -1,0 +1,446 @@
+// HOT: per request. The end of the filter chain: carries out the route's action. It chooses an endpoint, takes a
+// connection from its pool, sends the request, hands the response to the stream, and tries again where the retry
+// policy, or the keep-alive race, asks for it. Timers exist only where a timeout is configured.
+
+import type { Origin } from "#base/issue.ts";
+import type { HeadParser } from "#wire/http1/head-parser.ts";
+import { X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http1/header-names.ts";
+import type { Headers } from "#wire/http1/headers.ts";
+import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
+import type { RouteDecision } from "../../../decide/route.ts";
+import type { SocketFailure } from "../../../transport/socket-error.ts";
+import type { Cluster } from "../../../upstream/cluster.ts";
+import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
+import type { UpstreamHttp1Connection } from "../../../upstream/http1-connection.ts";
+import type { Http1Pool, PoolWaiter } from "../../../upstream/http1-pool.ts";
+import { overflow } from "../../../upstream/http1-pool.ts";
+import {
+  BODY_NONE,
+  RESET_CONNECT_FAILURE,
+  RESET_OVERFLOW,
+  RESET_PROTOCOL_ERROR,
+  RESET_STALE,
+  type ResponseHandler,
+} from "../../../upstream/response-handler.ts";
+import {
+  clusterNotFound,
+  http2UpstreamUnsupported,
+  type LocalReply,
+  noHealthyUpstream,
+  noWeightedCluster,
+  perTryTimeout,
+  responseTimeout,
+  upstreamReset,
+} from "../../local-replies.ts";
+import { removeHopByHop } from "../../request-head.ts";
+import type { Stream } from "../../stream.ts";
+import { alpnFor } from "../istio-alpn/alpn.ts";
+import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
+import { backoffMs, isIdempotent, retriesReset, retriesStatus, retriesTimeout } from "./retry.ts";
+import { rewriteRequest } from "./rewrite.ts";
+import { mutateRequestHeaders, mutateResponseHeaders } from "./route-headers.ts";
+
+/** Request body bytes kept for another try. A longer body is sent once. */
+const maxReplayBytes = 256 * 1024;
+/** Body bytes held while there is no connection yet; then the client has to wait. */
+const maxHeldBytes = 64 * 1024;
+
+export class Router implements PoolWaiter, ResponseHandler {
+  readonly #stream: Stream;
+  #action: ForwardAction | null = null;
+  #cluster: Cluster | null = null;
+  #endpoint: UpstreamEndpoint | null = null;
+  #pool: Http1Pool | null = null;
+  #exchange: UpstreamHttp1Connection | null = null;
+  #isCounted = false;
+  /** Body sent or to be sent again; null once it is too long or no retry can happen. */
+  #replay: Buffer[] | null = null;
+  #replayBytes = 0;
+  #isRequestPaused = false;
+  #isResponsePaused = false;
+  #retries = 0;
+  #staleRetried = false;
+  #isRetryCounted = false;
+  #tried: UpstreamEndpoint[] | null = null;
+  #headSentAt = 0;
+  #responseBegan = false;
+  #cancelRouteTimer: (() => void) | null = null;
+  #cancelTryTimer: (() => void) | null = null;
+  #cancelBackoff: (() => void) | null = null;
+  #isOver = false;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  /** Carries out the route. */
+  start(decision: RouteDecision): void {
+    const stream = this.#stream;
+    const action = decision.route.action;
+    if (action.type === "forward") {
+      this.#forward(decision, action.forward);
+      return;
+    }
+    this.#isOver = true;
+    if (action.type === "redirect") sendRedirect(stream, decision, action.redirect);
+    else sendDirectResponse(stream, decision, action.status, action.body);
+  }
+
+  #forward(decision: RouteDecision, action: ForwardAction): void {
+    const stream = this.#stream;
+    const { manager } = stream;
+    this.#action = action;
+    const origins = decision.route.provenance.origins;
+    if (decision.cluster === null) {
+      this.#fail(noWeightedCluster, `every destination of route "${decision.route.name}" has weight 0`, origins);
+      return;
+    }
+    const cluster = manager.environment.clusters.get(decision.cluster.name);
+    if (cluster === undefined) {
+      const cause = `route "${decision.route.name}" names the cluster "${decision.cluster.name}", which does not exist`;
+      this.#fail(clusterNotFound, cause, origins);
+      return;
+    }
+    this.#cluster = cluster;
+    stream.clusterConfig = cluster.config;
+    if (cluster.config.upstreamProtocol === "http2") {
+      this.#fail(http2UpstreamUnsupported, `cluster ${cluster.config.name} speaks HTTP/2 only`, this.#origins());
+      return;
+    }
+    rewriteRequest(stream, action);
+    mutateRequestHeaders(stream, decision);
+    if (cluster.counters.activeRequests >= cluster.config.thresholds.maxRequests) {
+      cluster.counters.overflows++;
+      this.onPoolFailed(RESET_OVERFLOW, overflow("max_requests", cluster.config.thresholds.maxRequests));
+      return;
+    }
+    cluster.counters.activeRequests++;
+    cluster.counters.requestsTotal++;
+    this.#isCounted = true;
+    this.#replay = [];
+    if (stream.requestEnded) this.#requestReceived();
+    this.#try();
+  }
+
+  #origins(): readonly Origin[] {
+    const own = this.#cluster?.config.provenance.origins ?? [];
+    return own.length > 0 ? own : (this.#stream.decision?.route.provenance.origins ?? []);
+  }
+
+  /** Begins one attempt. */
+  #try(): void {
+    const stream = this.#stream;
+    const cluster = this.#cluster!;
+    const retry = this.#action!.retry;
+    const { connection } = stream;
+    const destination =
+      cluster.config.type !== "original_dst" || connection.isOwnAddress
+        ? null
+        : { ip: connection.destinationIp, port: connection.destinationPort };
+    const avoid = retry !== null && retry.avoidPreviousHosts ? this.#tried : null;
+    const endpoint = cluster.choose(destination, avoid, retry?.hostSelectionAttempts ?? 0);
+    stream.attemptCount++;
+    if (endpoint === null) {
+      this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection.destinationAddress), this.#origins());
+      return;
+    }
+    this.#endpoint = endpoint;
+    endpoint.activeRequests++;
+    endpoint.requestsTotal++;
+    stream.endpointConfig = endpoint.config;
+    const perTryMs = retry?.perTryTimeoutMs ?? 0;
+    if (perTryMs > 0) this.#cancelTryTimer = cluster.loop.after(perTryMs, () => this.#tryTimedOut());
+    this.#pool = cluster.pool(endpoint, alpnFor(stream));
+    this.#pool.acquire(this);
+  }
+
+  onPoolReady(connection: UpstreamHttp1Connection): void {
+    const stream = this.#stream;
+    this.#pool = null;
+    this.#exchange = connection;
+    this.#isResponsePaused = false;
+    this.#headSentAt = stream.manager.environment.loop.now;
+    connection.begin(this);
+    stream.upstreamLocalAddress = connection.localAddress;
+    stream.upstreamPeerUriSan = connection.securedBy.peerUriSan;
+    stream.upstreamLocalUriSan = connection.securedBy.localUriSan;
+    const headers = stream.headers;
+    if (stream.decision!.virtualHost.includeAttemptCount) {
+      headers.setId(X_ENVOY_ATTEMPT_COUNT, String(stream.attemptCount));
+    }
+    const hasBody = stream.requestFraming !== BODY_NONE;
+    const isComplete = stream.requestEnded && (!hasBody || this.#replay !== null);
+    const text = stream.upgrade === "" ? headers.serialize() : this.#upgradeHead(headers);
+    connection.start(
+      stream.method,
+      stream.path === "" ? stream.authority : stream.path,
+      text,
+      stream.requestFraming,
+      isComplete && !hasBody,
+    );
+    if (hasBody && this.#replay !== null) for (const data of this.#replay) connection.writeData(data);
+    if (!this.#canStillRetry()) this.#replay = null;
+    if (stream.requestEnded && hasBody) connection.endRequest(stream.requestTrailers);
+    this.#resumeRequest();
+  }
+
+  #upgradeHead(headers: Headers): string {
+    return `${headers.serialize()}connection: upgrade\r\nupgrade: ${this.#stream.upgrade}\r\n`;
+  }
+
+  /** Whether another attempt could follow, so that the body must be kept. */
+  #canStillRetry(): boolean {
+    if (this.#action!.retry !== null && this.#retries < this.#action!.retry.numRetries) return true;
+    return !this.#staleRetried && this.#exchange !== null && this.#exchange.requestsBefore > 0;
+  }
+
+  onRequestData(data: Buffer): void {
+    if (this.#isOver) return;
+    if (this.#replay !== null) {
+      this.#replayBytes += data.length;
+      if (this.#replayBytes > maxReplayBytes && this.#exchange !== null) this.#replay = null;
+      else this.#replay.push(data);
+    }
+    if (this.#exchange !== null) {
+      if (!this.#exchange.writeData(data)) this.#pauseRequest();
+    } else if (this.#replayBytes > maxHeldBytes) {
+      this.#pauseRequest();
+    }
+  }
+
+  onRequestEnd(): void {
+    if (this.#isOver) return;
+    this.#requestReceived();
+    this.#exchange?.endRequest(this.#stream.requestTrailers);
+  }
+
+  /** The route timeout runs from when the whole request is here until the whole response went out. */
+  #requestReceived(): void {
+    const timeoutMs = this.#action?.timeoutMs ?? 0;
+    if (timeoutMs > 0 && this.#cancelRouteTimer === null) {
+      this.#cancelRouteTimer = this.#cluster!.loop.after(timeoutMs, () => this.#routeTimedOut(timeoutMs));
+    }
+  }
+
+  #pauseRequest(): void {
+    if (this.#isRequestPaused) return;
+    this.#isRequestPaused = true;
+    this.#stream.sink.pauseRequest(this.#stream);
+  }
+
+  #resumeRequest(): void {
+    if (!this.#isRequestPaused) return;
+    this.#isRequestPaused = false;
+    this.#stream.sink.resumeRequest(this.#stream);
+  }
+
+  onUpstreamDrain(): void {
+    this.#resumeRequest();
+  }
+
+  onUpstreamInformational(head: HeadParser): void {
+    const stream = this.#stream;
+    if (!stream.responseStarted) stream.sink.sendInformational(stream, head.status, head.headers);
+  }
+
+  onUpstreamHead(head: HeadParser, end: boolean, isUpgraded: boolean): void {
+    const stream = this.#stream;
+    const retry = this.#action!.retry;
+    if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers) && this.#retry(retry)) return;
+    this.#cancelTryTimer?.();
+    this.#cancelTryTimer = null;
+    this.#replay = null;
+    this.#responseBegan = true;
+    if (head.status >= 500) this.#endpoint!.requestErrors++;
+    const headers = head.headers;
+    stream.responseStatus = head.status;
+    stream.responseReason = head.reason;
+    stream.responseHeaders = headers;
+    stream.responseIsChunked = head.chunked;
+    stream.responseLength = head.contentLength;
+    stream.responseDetails = "via_upstream";
+    removeHopByHop(headers, false);
+    const serviceMs = Math.round(stream.manager.environment.loop.now - this.#headSentAt);
+    headers.setId(
+      X_ENVOY_UPSTREAM_SERVICE_TIME,
+      serviceMs < 16 ? smallNumbers[serviceMs < 0 ? 0 : serviceMs]! : String(serviceMs),
+    );
+    mutateResponseHeaders(stream, headers);
+    if (isUpgraded) stream.becomeTunnel();
+    stream.onResponseHead(end);
+  }
+
+  onUpstreamData(data: Buffer): void {
+    if (!this.#stream.onResponseData(data)) this.pauseResponse();
+  }
+
+  onUpstreamEnd(trailers: Headers | null): void {
+    this.#stream.onResponseEnd(trailers);
+  }
+
+  pauseResponse(): void {
+    if (this.#isResponsePaused || this.#exchange === null) return;
+    this.#isResponsePaused = true;
+    this.#exchange.pauseReading();
+  }
+
+  resumeResponse(): void {
+    if (!this.#isResponsePaused) return;
+    this.#isResponsePaused = false;
+    this.#exchange?.resumeReading();
+  }
+
+  onPoolFailed(reason: number, failure: SocketFailure): void {
+    this.#pool = null;
+    this.#ended(reason, failure, false);
+  }
+
+  onUpstreamReset(reason: number, failure: SocketFailure | null): void {
+    this.#ended(reason, failure, true);
+  }
+
+  /** An attempt ended without a complete response. */
+  #ended(reason: number, failure: SocketFailure | null, requestStarted: boolean): void {
+    const stream = this.#stream;
+    if (this.#isOver) return;
+    if (failure !== null && failure.transportReason !== "") stream.upstreamFailureReason = failure.transportReason;
+    if (this.#endpoint !== null) this.#endpoint.requestErrors++;
+    if (!this.#responseBegan) {
+      if (reason === RESET_STALE && this.#retryStale()) return;
+      const retry = this.#action!.retry;
+      if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry)) return;
+      const reply = resetReply(reason, failure);
+      const place = this.#endpoint === null ? (this.#cluster?.config.name ?? "") : this.#endpoint.config.key;
+      this.#fail(reply, `${place}: ${failure?.words ?? "the connection was reset"}`, this.#origins());
+      return;
+    }
+    stream.addFlag("UC");
+    stream.responseDetails = "upstream_reset_after_response_started{connection_termination}";
+    stream.cause = `${this.#endpoint?.config.key ?? ""}: the connection ended before the response was complete`;
+    stream.abortResponse();
+  }
+
+  /** The keep-alive race: the server closed an idle connection while our request was on its way. */
+  #retryStale(): boolean {
+    if (this.#staleRetried || this.#replay === null || !isIdempotent(this.#stream.method)) return false;
+    this.#staleRetried = true;
+    this.#endAttempt();
+    this.#stream.attemptCount--;
+    this.#try();
+    return true;
+  }
+
+  #retry(policy: RetryPolicy): boolean {
+    const cluster = this.#cluster!;
+    if (this.#retries >= policy.numRetries) {
+      if (policy.numRetries > 0) this.#stream.addFlag("URX");
+      return false;
+    }
+    if (this.#replay === null || this.#replayBytes > maxReplayBytes) return false;
+    if (!this.#isRetryCounted) {
+      if (cluster.counters.activeRetries >= cluster.config.thresholds.maxRetries) {
+        cluster.counters.overflows++;
+        this.#stream.addFlag("UO");
+        return false;
+      }
+      cluster.counters.activeRetries++;
+      this.#isRetryCounted = true;
+    }
+    this.#retries++;
+    if (this.#endpoint !== null) (this.#tried ??= []).push(this.#endpoint);
+    this.#endAttempt();
+    const delay = backoffMs(policy, this.#retries, cluster.loop.random());
+    this.#cancelBackoff = cluster.loop.after(delay, () => {
+      this.#cancelBackoff = null;
+      this.#try();
+    });
+    return true;
+  }
+
+  /** Gives back what the attempt holds. */
+  #endAttempt(): void {
+    this.#cancelTryTimer?.();
+    this.#cancelTryTimer = null;
+    const pool = this.#pool;
+    this.#pool = null;
+    pool?.cancel(this);
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.release();
+    if (this.#endpoint !== null) {
+      this.#endpoint.activeRequests--;
+      this.#endpoint = null;
+    }
+  }
+
+  #tryTimedOut(): void {
+    this.#cancelTryTimer = null;
+    if (this.#isOver) return;
+    if (this.#endpoint !== null) this.#endpoint.requestTimeouts++;
+    const retry = this.#action!.retry!;
+    if (!this.#responseBegan && retriesTimeout(retry) && this.#retry(retry)) return;
+    const place = this.#endpoint?.config.key ?? "";
+    this.#fail(
+      perTryTimeout,
+      `${place} did not answer within the per-try timeout of ${retry.perTryTimeoutMs} ms`,
+      this.#origins(),
+    );
+  }
+
+  #routeTimedOut(timeoutMs: number): void {
+    this.#cancelRouteTimer = null;
+    if (this.#isOver) return;
+    if (this.#endpoint !== null) this.#endpoint.requestTimeouts++;
+    const origins = this.#stream.decision?.route.provenance.origins ?? [];
+    const place = this.#endpoint?.config.key ?? this.#cluster?.config.name ?? "";
+    this.#fail(responseTimeout, `${place} did not answer within the route's timeout of ${timeoutMs} ms`, origins);
+  }
+
+  #fail(reply: LocalReply, cause: string, origins: readonly Origin[]): void {
+    this.#stream.sendLocalReply(reply, cause, origins, (headers) => mutateResponseHeaders(this.#stream, headers));
+  }
+
+  /** Stops without an answer, because the stream answers itself. */
+  abandon(): void {
+    this.#release();
+  }
+
+  destroy(): void {
+    this.#release();
+  }
+
+  #release(): void {
+    this.#isOver = true;
+    this.#cancelRouteTimer?.();
+    this.#cancelRouteTimer = null;
+    this.#cancelBackoff?.();
+    this.#cancelBackoff = null;
+    this.#replay = null;
+    this.#endAttempt();
+    const counters = this.#cluster?.counters;
+    if (counters === undefined) return;
+    if (this.#isCounted) counters.activeRequests--;
+    this.#isCounted = false;
+    if (this.#isRetryCounted) counters.activeRetries--;
+    this.#isRetryCounted = false;
+  }
+}
+
+const smallNumbers: readonly string[] = Array.from({ length: 16 }, (_, i) => String(i));
+
+function resetReply(reason: number, failure: SocketFailure | null): LocalReply {
+  const transportReason = failure?.transportReason ?? "";
+  if (reason === RESET_OVERFLOW) return upstreamReset("UO", "overflow", "");
+  if (reason === RESET_CONNECT_FAILURE) return upstreamReset("UF", "remote connection failure", transportReason);
+  if (reason === RESET_PROTOCOL_ERROR) return upstreamReset("UPE", "protocol error", "");
+  return upstreamReset("UC", "connection termination", "");
+}
+
+function whyNoEndpoint(cluster: Cluster, destination: string): string {
+  const { name, type } = cluster.config;
+  if (type === "original_dst") return `${destination} is this proxy itself`;
+  const endpoints = cluster.endpoints;
+  if (endpoints.length === 0) return `cluster ${name} has no endpoints`;
+  const states = endpoints.slice(0, 8).map((endpoint) => `${endpoint.config.key} is ${endpoint.config.health}`);
+  return `cluster ${name} has ${endpoints.length} endpoints and none can be used: ${states.join(", ")}`;
+}

@@ -1,0 +1,114 @@
+// Header operations of routes, with Envoy's command operators in their values. A value without `%` costs nothing; the
+// others are compiled once per configuration object.
+
+import { HOST, nameOfId } from "#wire/http1/header-names.ts";
+import type { Headers } from "#wire/http1/headers.ts";
+import type { HeaderMutation } from "../config/http.ts";
+import type { Stream } from "./stream.ts";
+
+type ValuePart = (stream: Stream) => string;
+
+const compiledValues = new WeakMap<HeaderMutation, ((stream: Stream) => string) | null>();
+
+/** Applies operations in order. `:authority`, `host` and `:path` change the request itself. */
+export function applyHeaderMutations(
+  stream: Stream,
+  headers: Headers,
+  mutations: readonly HeaderMutation[],
+  isRequest: boolean,
+): void {
+  for (let i = 0; i < mutations.length; i++) {
+    const mutation = mutations[i]!;
+    const name = mutation.name;
+    if (isRequest && (name === ":authority" || name.toLowerCase() === nameOfId(HOST))) {
+      if (mutation.operation !== "remove") stream.setAuthority(valueOf(mutation, stream));
+    } else if (isRequest && name === ":path") {
+      if (mutation.operation !== "remove") stream.path = valueOf(mutation, stream);
+    } else if (!name.startsWith(":")) {
+      apply(stream, headers, mutation);
+    }
+  }
+}
+
+function apply(stream: Stream, headers: Headers, mutation: HeaderMutation): void {
+  const lowerName = mutation.name.toLowerCase();
+  switch (mutation.operation) {
+    case "remove":
+      headers.remove(lowerName);
+      return;
+    case "add_if_absent":
+      if (!headers.has(lowerName)) headers.add(mutation.name, valueOf(mutation, stream));
+      return;
+    case "set_if_exists":
+      if (headers.has(lowerName)) headers.set(mutation.name, valueOf(mutation, stream));
+      return;
+    case "set":
+      headers.set(mutation.name, valueOf(mutation, stream));
+      return;
+    default:
+      headers.add(mutation.name, valueOf(mutation, stream));
+  }
+}
+
+function valueOf(mutation: HeaderMutation, stream: Stream): string {
+  let compiled = compiledValues.get(mutation);
+  if (compiled === undefined) {
+    compiled = mutation.value.includes("%") ? compileValue(mutation.value) : null;
+    compiledValues.set(mutation, compiled);
+  }
+  return compiled === null ? mutation.value : oneLine(compiled(stream));
+}
+
+/** Values come from requests in part: a line break in one would add header lines. */
+function oneLine(value: string): string {
+  return /[\r\n\0]/.test(value) ? value.replaceAll(/[\r\n\0]/g, "") : value;
+}
+
+/** Compiles `a-%REQ(x-b?:path)%`. `%%` is a percent sign; what is not an operator stays as it is. */
+function compileValue(format: string): (stream: Stream) => string {
+  const parts: (string | ValuePart)[] = [];
+  let at = 0;
+  for (const match of format.matchAll(/%%|%([A-Z_]+)(?:\(([^)]*)\))?(?::(\d+))?%/g)) {
+    if (match.index > at) parts.push(format.slice(at, match.index));
+    at = match.index + match[0].length;
+    const part = match[0] === "%%" ? "%" : operatorOf(match[1] ?? "", match[2] ?? "", Number(match[3] ?? 0));
+    parts.push(part ?? match[0]);
+  }
+  if (at < format.length) parts.push(format.slice(at));
+  return (stream) => parts.map((part) => (typeof part === "string" ? part : part(stream))).join("");
+}
+
+function operatorOf(operator: string, argument: string, maxLength: number): ValuePart | undefined {
+  const limit = (value: string | undefined): string => {
+    const text = value ?? "-";
+    return maxLength > 0 ? text.slice(0, maxLength) : text;
+  };
+  if (operator === "REQ" || operator === "RESP") {
+    const [first = "", second = ""] = argument.toLowerCase().split("?");
+    const isRequest = operator === "REQ";
+    const read = (stream: Stream, name: string): string | undefined =>
+      isRequest ? stream.header(name) : stream.responseHeaders?.get(name);
+    return (stream) => limit(read(stream, first) ?? (second === "" ? undefined : read(stream, second)));
+  }
+  const plain = operators[operator];
+  return plain === undefined ? undefined : (stream) => limit(plain(stream));
+}
+
+const operators: Readonly<Record<string, (stream: Stream) => string | undefined>> = {
+  DOWNSTREAM_REMOTE_ADDRESS: (stream) => stream.connection.sourceAddress,
+  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (stream) => stream.connection.sourceIp,
+  DOWNSTREAM_LOCAL_ADDRESS: (stream) => stream.connection.destinationAddress,
+  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (stream) => stream.connection.destinationIp,
+  DOWNSTREAM_PEER_URI_SAN: (stream) => stream.connection.peer?.uriSan,
+  DOWNSTREAM_PEER_SUBJECT: (stream) => stream.connection.peer?.subject,
+  DOWNSTREAM_LOCAL_URI_SAN: (stream) => stream.connection.localUriSan,
+  DOWNSTREAM_TLS_VERSION: (stream) => stream.connection.tlsVersion || undefined,
+  PROTOCOL: (stream) => stream.protocol,
+  REQUESTED_SERVER_NAME: (stream) => stream.connection.serverName || undefined,
+  ROUTE_NAME: (stream) => stream.routeName,
+  RESPONSE_CODE: (stream) => String(stream.responseStatus),
+  UPSTREAM_CLUSTER: (stream) => stream.clusterConfig?.name,
+  UPSTREAM_HOST: (stream) => stream.endpointConfig?.key,
+  UPSTREAM_REMOTE_ADDRESS: (stream) => stream.endpointConfig?.key,
+  START_TIME: (stream) => new Date(stream.startTimeMs).toISOString(),
+};

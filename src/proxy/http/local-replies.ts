@@ -1,0 +1,123 @@
+// Every response that the proxy makes itself, in one table: status, Envoy's response flag, Envoy's response code
+// details and the body. The cause in words, with the resource and its place, is added by who sends the reply.
+export interface LocalReply {
+  readonly status: number;
+  /** Envoy's response flag; empty for none. */
+  readonly flag: string;
+  /** `%RESPONSE_CODE_DETAILS%`. */
+  readonly details: string;
+  readonly body: string;
+  /** What a route answers by itself is no failure: its body is the user's and is sent as it is. */
+  readonly isConfigured?: true;
+}
+
+function reply(status: number, flag: string, details: string, body: string): LocalReply {
+  return { status, flag, details, body };
+}
+
+export const routeNotFound: LocalReply = reply(404, "NR", "route_not_found", "");
+export const routeConfigMissing: LocalReply = reply(404, "NR", "route_configuration_not_found", "");
+export const clusterNotFound: LocalReply = reply(503, "NC", "cluster_not_found", "");
+export const noWeightedCluster: LocalReply = reply(503, "NC", "no_cluster_selected", "");
+export const noHealthyUpstream: LocalReply = reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
+export const responseTimeout: LocalReply = reply(504, "UT", "response_timeout", "upstream request timeout");
+export const perTryTimeout: LocalReply = reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout");
+export const streamIdleTimeout: LocalReply = reply(408, "SI", "stream_idle_timeout", "stream timeout");
+export const requestTimeout: LocalReply = reply(408, "DT", "request_overall_timeout", "request timeout");
+export const requestHeaderTimeout: LocalReply = reply(408, "DT", "request_header_timeout", "request header timeout");
+export const missingHost: LocalReply = reply(400, "", "missing_host_header", "");
+export const duplicateHost: LocalReply = reply(400, "DPE", "http1.duplicate_host_header", "Bad Request");
+export const invalidHost: LocalReply = reply(400, "DPE", "http1.invalid_host_header", "Bad Request");
+export const invalidPath: LocalReply = reply(400, "", "path_normalization_failed", "");
+export const fragmentInPath: LocalReply = reply(400, "", "fragment_in_path", "");
+export const upgradeRefused: LocalReply = reply(403, "", "upgrade_failed", "");
+export const http2UpstreamUnsupported: LocalReply = reply(
+  502,
+  "UPE",
+  "http2_upstream_not_supported",
+  "the upstream speaks HTTP/2 only",
+);
+
+/** The upstream ended the exchange before the response began; `reason` as Envoy writes it. */
+export function upstreamReset(
+  flag: "UF" | "UC" | "UO" | "UPE" | "UR",
+  reason: string,
+  transportReason: string,
+): LocalReply {
+  const inDetails = transportReason === "" ? reason : `${reason}|${transportReason}`;
+  const transport = transportReason === "" ? "" : `, transport failure reason: ${transportReason}`;
+  return reply(
+    flag === "UPE" ? 502 : 503,
+    flag,
+    `upstream_reset_before_response_started{${inDetails.replaceAll(" ", "_")}}`,
+    flag === "UO"
+      ? `upstream connect error or disconnect/reset before headers. reset reason: overflow`
+      : `upstream connect error or disconnect/reset before headers. reset reason: ${reason}${transport}`,
+  );
+}
+
+/** An RBAC filter denied; `policy` is its name, or "none". */
+export function rbacDenied(policy: string): LocalReply {
+  return reply(403, "", `rbac_access_denied_matched_policy[${policy}]`, "RBAC: access denied");
+}
+
+/** The client's message is not valid HTTP. */
+export function codecError(status: number, details: string, words: string): LocalReply {
+  return reply(status, "DPE", details, `${words}\n`);
+}
+
+/** The gRPC status that a gRPC client sees for an HTTP status. */
+export function grpcStatusOf(httpStatus: number): number {
+  switch (httpStatus) {
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return 14;
+    default:
+      return 2;
+  }
+}
+
+/** Reason phrases for the start line of HTTP/1 responses that are made here. */
+export function reasonPhrase(status: number): string {
+  return reasons[status] ?? "";
+}
+
+const reasons: Readonly<Record<number, string>> = {
+  100: "Continue",
+  101: "Switching Protocols",
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  204: "No Content",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  413: "Payload Too Large",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+};

@@ -1,0 +1,417 @@
+// HOT: per request. One request and its response on their way through the filters. It owns the order of events: request
+// head → filters → router → upstream head → filters → client, data likewise, and exactly one end, at which the access
+// log and the metrics are written. Codecs on both sides are behind ResponseSink and the router.
+
+import type { Origin } from "#base/issue.ts";
+import { formatOrigin } from "#base/issue.ts";
+import { CONTENT_TYPE, GRPC_STATUS } from "#wire/http1/header-names.ts";
+import { Headers } from "#wire/http1/headers.ts";
+import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
+import type { RouteConfig } from "../config/http.ts";
+import { type RouteDecision, type RouteRequest, selectRoute } from "../decide/route.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
+import type { HttpConnectionManager } from "./connection-manager.ts";
+import { CONTINUE, DONE, type HookLists, PAUSE } from "./filter.ts";
+import { Router } from "./filters/router/router.ts";
+import { grpcStatusOf, type LocalReply, reasonPhrase, routeConfigMissing, routeNotFound } from "./local-replies.ts";
+import type { RequestFacts } from "./observer.ts";
+import { withFlag } from "./response-flags.ts";
+import type { ResponseSink } from "./response-sink.ts";
+
+/** What streams of one connection share beside its info. */
+export interface CodecConnection {
+  /** Built on first use, see client-certificate-header.ts. */
+  clientCertificateElement: string | undefined;
+}
+
+export class Stream implements RouteRequest, RequestFacts {
+  readonly manager: HttpConnectionManager;
+  readonly sink: ResponseSink;
+  readonly connection: ConnectionInfo;
+  readonly codecConnection: CodecConnection;
+  readonly headers: Headers;
+  readonly startTimeMs: number;
+  method = "";
+  /** As received. */
+  originalPath = "";
+  path = "";
+  authority = "";
+  scheme = "http";
+  minorVersion = 1;
+  /** BODY_* of response-handler.ts. */
+  requestFraming = 0;
+  /** Lower-case protocol of an accepted Upgrade, or empty. */
+  upgrade = "";
+  requestEnded = false;
+  requestBytes = 0;
+  requestTrailers: Headers | null = null;
+  /** The client's address behind trusted proxies. */
+  remoteIp = "";
+  isGrpc = false;
+
+  routeConfig: RouteConfig | null = null;
+  decision: RouteDecision | null = null;
+  clusterConfig: ClusterConfig | null = null;
+  endpointConfig: EndpointConfig | null = null;
+  upstreamLocalAddress: string | undefined = undefined;
+  upstreamFailureReason = "";
+  attemptCount = 0;
+
+  responseStatus = 0;
+  responseReason = "";
+  responseHeaders: Headers | null = null;
+  /** The response has a body of unknown length, which the codec must frame. */
+  responseIsChunked = false;
+  responseLength = -1;
+  responseStarted = false;
+  responseEnded = false;
+  responseBytes = 0;
+  responseFlags = "";
+  responseDetails = "";
+  cause = "";
+  causeOrigins: readonly Origin[] = [];
+  isTunnel = false;
+  isDone = false;
+  lastActivity: number;
+
+  downstreamPeerMetadata: string | undefined = undefined;
+  downstreamPeerMetadataId: string | undefined = undefined;
+  upstreamPeerMetadata: string | undefined = undefined;
+  upstreamPeerMetadataId: string | undefined = undefined;
+  /** URI SANs on the connection to the endpoint; undefined on plaintext. */
+  upstreamPeerUriSan: string | undefined = undefined;
+  upstreamLocalUriSan: string | undefined = undefined;
+
+  readonly #hooks: HookLists;
+  readonly #router: Router;
+  #requestHook = 0;
+  #isRequestPaused = false;
+  #isRouting = false;
+  #heldRequest: Buffer[] | null = null;
+  #responseHook = 0;
+  #isResponsePaused = false;
+  #heldResponse: Buffer[] | null = null;
+  #heldResponseEnd = false;
+  #heldTrailers: Headers | null = null;
+
+  constructor(
+    manager: HttpConnectionManager,
+    sink: ResponseSink,
+    connection: ConnectionInfo,
+    codecConnection: CodecConnection,
+    headers: Headers,
+  ) {
+    this.manager = manager;
+    this.sink = sink;
+    this.connection = connection;
+    this.codecConnection = codecConnection;
+    this.headers = headers;
+    this.startTimeMs = manager.environment.loop.now;
+    this.lastActivity = this.startTimeMs;
+    this.#hooks = manager.hooks();
+    this.#router = new Router(this);
+  }
+
+  get protocol(): string {
+    return this.minorVersion === 0 ? "HTTP/1.0" : "HTTP/1.1";
+  }
+
+  get durationMs(): number {
+    return this.manager.environment.loop.now - this.startTimeMs;
+  }
+
+  get routeName(): string {
+    return this.decision?.route.name ?? "";
+  }
+
+  get grpcStatus(): string | undefined {
+    return this.responseHeaders?.getId(GRPC_STATUS);
+  }
+
+  /** A request header by lower-case name, pseudo headers included. */
+  header(name: string): string | undefined {
+    if (name.charCodeAt(0) === 0x3a) {
+      if (name === ":path") return this.path;
+      if (name === ":method") return this.method;
+      if (name === ":authority") return this.authority;
+      return name === ":scheme" ? this.scheme : undefined;
+    }
+    return name === "host" ? this.authority : this.headers.get(name);
+  }
+
+  setAuthority(authority: string): void {
+    this.authority = authority;
+    this.headers.set("host", authority);
+  }
+
+  /** Begins: chooses the route and runs the request through the filters. */
+  start(): void {
+    const contentType = this.headers.getId(CONTENT_TYPE);
+    this.isGrpc = contentType !== undefined && contentType.startsWith("application/grpc");
+    this.selectRoute();
+    this.#runRequestHooks();
+  }
+
+  /** Chooses the route from the head as it is now. The snapshot is kept until the stream ends. */
+  selectRoute(): void {
+    this.routeConfig = this.manager.routeConfig();
+    this.decision =
+      this.routeConfig === null
+        ? null
+        : selectRoute(this.routeConfig, this, this.manager.environment.loop.random(), null);
+  }
+
+  #runRequestHooks(): void {
+    const hooks = this.#hooks.requestHeaders;
+    while (this.#requestHook < hooks.length) {
+      const verdict = hooks[this.#requestHook++]!.onRequestHeaders!(this, this.headers, this.requestEnded);
+      if (verdict === DONE || this.isDone) return;
+      if (verdict === PAUSE) {
+        this.#isRequestPaused = true;
+        this.sink.pauseRequest(this);
+        return;
+      }
+    }
+    this.#route();
+  }
+
+  #route(): void {
+    if (this.decision === null) {
+      if (this.routeConfig === null) {
+        const name = this.manager.config.routeConfigName ?? "";
+        this.sendLocalReply(routeConfigMissing, `the route configuration "${name}" is not there yet`, []);
+      } else {
+        const { name } = this.routeConfig;
+        this.sendLocalReply(
+          routeNotFound,
+          `no route of configuration "${name}" matches ${this.method} ${this.authority}${this.path}`,
+          [],
+        );
+      }
+      return;
+    }
+    this.#isRouting = true;
+    this.#router.start(this.decision);
+    const held = this.#heldRequest;
+    if (held === null || this.isDone) return;
+    this.#heldRequest = null;
+    for (const data of held) if (!this.isDone) this.#router.onRequestData(data);
+    if (this.requestEnded && !this.isDone) this.#router.onRequestEnd();
+  }
+
+  /** Goes on after PAUSE. */
+  resume(): void {
+    if (this.isDone) return;
+    if (this.#isResponsePaused) {
+      this.#isResponsePaused = false;
+      this.#runResponseHooks();
+    } else if (this.#isRequestPaused) {
+      this.#isRequestPaused = false;
+      this.sink.resumeRequest(this);
+      this.#runRequestHooks();
+    }
+  }
+
+  onRequestData(data: Buffer): void {
+    if (this.isDone) return;
+    this.requestBytes += data.length;
+    this.lastActivity = this.manager.environment.loop.now;
+    const hooks = this.#hooks.requestData;
+    for (let i = 0; i < hooks.length; i++) {
+      if (hooks[i]!.onRequestData!(this, data, false) !== CONTINUE || this.isDone) return;
+    }
+    if (this.#isRouting) this.#router.onRequestData(data);
+    else (this.#heldRequest ??= []).push(data);
+  }
+
+  onRequestEnd(trailers: Headers | null): void {
+    if (this.isDone || this.requestEnded) return;
+    this.requestEnded = true;
+    this.requestTrailers = trailers;
+    if (this.#isRouting) this.#router.onRequestEnd();
+    else this.#heldRequest ??= [];
+  }
+
+  /** The upstream's head, or the head of a redirect or direct response. */
+  onResponseHead(end: boolean): void {
+    if (this.isDone) return;
+    this.lastActivity = this.manager.environment.loop.now;
+    this.#heldResponseEnd = end;
+    this.#responseHook = 0;
+    this.#runResponseHooks();
+  }
+
+  #runResponseHooks(): void {
+    const headers = this.responseHeaders!;
+    const hooks = this.#hooks.responseHeaders;
+    while (this.#responseHook < hooks.length) {
+      const verdict = hooks[this.#responseHook++]!.onResponseHeaders!(this, headers, this.#heldResponseEnd);
+      if (verdict === DONE || this.isDone) return;
+      if (verdict === PAUSE) {
+        this.#isResponsePaused = true;
+        this.#heldResponse ??= [];
+        this.#router.pauseResponse();
+        return;
+      }
+    }
+    this.#sendHead(headers);
+  }
+
+  #sendHead(headers: Headers): void {
+    this.manager.finishResponseHead(headers);
+    this.responseStarted = true;
+    const held = this.#heldResponse;
+    const end = this.#heldResponseEnd && (held === null || held.length === 0);
+    this.sink.sendHead(this, end);
+    if (held !== null) {
+      this.#heldResponse = null;
+      for (const data of held) if (!this.isDone) this.onResponseData(data);
+      this.#router.resumeResponse();
+    }
+    if (this.#heldResponseEnd && !this.isDone) this.onResponseEnd(this.#heldTrailers);
+  }
+
+  /** False asks the upstream to stop until `onSinkDrain`. */
+  onResponseData(data: Buffer): boolean {
+    if (this.isDone) return true;
+    if (this.#isResponsePaused) {
+      this.#heldResponse!.push(data);
+      return true;
+    }
+    this.responseBytes += data.length;
+    this.lastActivity = this.manager.environment.loop.now;
+    const hooks = this.#hooks.responseData;
+    for (let i = 0; i < hooks.length; i++) {
+      if (hooks[i]!.onResponseData!(this, data, false) !== CONTINUE || this.isDone) return true;
+    }
+    return this.sink.sendData(this, data);
+  }
+
+  onResponseEnd(trailers: Headers | null): void {
+    if (this.isDone) return;
+    if (this.#isResponsePaused) {
+      this.#heldResponseEnd = true;
+      this.#heldTrailers = trailers;
+      return;
+    }
+    if (this.responseEnded) return;
+    this.responseEnded = true;
+    this.sink.sendEnd(this, trailers);
+    if (!this.isTunnel || this.requestEnded) this.finish();
+  }
+
+  /** The client's side can take more. */
+  onSinkDrain(): void {
+    if (!this.isDone) this.#router.resumeResponse();
+  }
+
+  /** Both directions carry raw bytes from here on. */
+  becomeTunnel(): void {
+    this.isTunnel = true;
+    this.sink.becomeTunnel(this);
+  }
+
+  addFlag(flag: string): void {
+    this.responseFlags = withFlag(this.responseFlags, flag);
+  }
+
+  /**
+   * Answers the request here. `cause` says why in words; `origins` are the user's resources behind it. Does nothing but
+   * reset the client when a response has begun.
+   */
+  sendLocalReply(
+    reply: LocalReply,
+    cause: string,
+    origins: readonly Origin[],
+    decorate?: (headers: Headers) => void,
+  ): void {
+    if (this.isDone) return;
+    this.addFlag(reply.flag);
+    this.responseDetails = reply.details;
+    this.cause = origins.length === 0 ? cause : `${cause} [${origins.map(formatOrigin).join(", ")}]`;
+    this.causeOrigins = origins;
+    if (this.responseStarted) {
+      this.abortResponse();
+      return;
+    }
+    this.#router.abandon();
+    const headers = new Headers();
+    this.responseHeaders = headers;
+    this.#isResponsePaused = false;
+    this.#heldResponse = null;
+    const body = this.#localBody(reply, headers);
+    decorate?.(headers);
+    this.responseLength = body.length;
+    this.responseIsChunked = false;
+    const empty = body.length === 0 || this.method === "HEAD";
+    headers.add("content-length", String(body.length));
+    this.#heldResponseEnd = empty;
+    this.#responseHook = 0;
+    this.#runResponseHooks();
+    if (this.isDone || empty) return;
+    this.onResponseData(body);
+    this.onResponseEnd(null);
+  }
+
+  #localBody(reply: LocalReply, headers: Headers): Buffer {
+    const explained = this.manager.environment.explainToClients && this.cause !== "";
+    if (this.isGrpc) {
+      this.#setStatus(200);
+      headers.add("content-type", "application/grpc");
+      headers.add("grpc-status", String(grpcStatusOf(reply.status)));
+      headers.add("grpc-message", encodeURIComponent(reply.body || reply.details));
+      if (explained) headers.add("x-outrigger-explain", headerText(this.cause));
+      return Buffer.alloc(0);
+    }
+    this.#setStatus(reply.status);
+    if (explained) headers.add("x-outrigger-explain", headerText(this.cause));
+    const addsCause = explained && reply.isConfigured !== true;
+    const text = addsCause ? `${reply.body}${reply.body === "" ? "" : "\n"}${this.cause}\n` : reply.body;
+    if (text !== "") headers.add("content-type", "text/plain");
+    return Buffer.from(text, "utf8");
+  }
+
+  #setStatus(status: number): void {
+    this.responseStatus = status;
+    this.responseReason = reasonPhrase(status);
+  }
+
+  /** Ends a response that has begun and can't be completed. */
+  abortResponse(): void {
+    if (this.isDone) return;
+    this.sink.reset(this);
+    this.finish();
+  }
+
+  /** The client went away. */
+  onClientGone(): void {
+    if (this.isDone) return;
+    this.addFlag("DC");
+    if (this.responseDetails === "" || this.responseDetails === "via_upstream") {
+      this.responseDetails = "downstream_remote_disconnect";
+    }
+    this.finish();
+  }
+
+  /** The end, once, whatever led to it. */
+  finish(): void {
+    if (this.isDone) return;
+    this.isDone = true;
+    const hooks = this.#hooks.complete;
+    for (let i = 0; i < hooks.length; i++) {
+      try {
+        hooks[i]!.onComplete!(this);
+      } catch (error) {
+        this.manager.environment.loop.onBroken(error);
+      }
+    }
+    this.manager.writeAccessLog(this);
+    this.#router.destroy();
+    this.sink.streamDone(this);
+  }
+}
+
+/** One line of visible ASCII. */
+function headerText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, "?");
+}

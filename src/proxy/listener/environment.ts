@@ -1,0 +1,24 @@
+// What a listener needs from the rest of the proxy.
+import type { Socket } from "node:net";
+import type { Logger } from "#base/log/log.ts";
+import type { NetworkEnvironment } from "../network/environment.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
+import type { TlsContexts } from "../transport/tls-contexts.ts";
+import type { ActiveListener } from "./active-listener.ts";
+import type { OriginalDestination } from "./original-destination.ts";
+
+export interface ListenerEnvironment {
+  readonly loop: EventLoop;
+  readonly log: Logger;
+  readonly contexts: TlsContexts;
+  readonly network: NetworkEnvironment;
+  /** Whether an IPv6 listener takes IPv4 connections too. */
+  readonly dualStack: boolean;
+  readonly writeAccessLog: (path: string, line: string) => void;
+  readonly originalDestination: (socket: Socket) => OriginalDestination | null;
+  /** The listener that serves a connection which another one accepted. */
+  readonly route: (acceptedBy: ActiveListener, info: ConnectionInfo) => ActiveListener;
+  /** A draining listener has no connection left. */
+  readonly onIdle: (listener: ActiveListener) => void;
+}

@@ -1,0 +1,211 @@
+// All listeners by name: those that bind a socket and those that are reached through `use_original_dst`. Updates are in
+// place and close nothing; a removed listener stops accepting and drains.
+import type { Socket } from "node:net";
+import { OutriggerError } from "#base/error.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { SecretReader } from "#wire/tls/secrets.ts";
+import type { ListenerConfig } from "../config/listener.ts";
+import { listenerKey, selectListener } from "../decide/listener.ts";
+import type { HttpEnvironment, OwnPeerMetadata, RouteSource } from "../http/environment.ts";
+import type { TrafficObserver } from "../http/observer.ts";
+import { createNetworkEnvironment } from "../network/environment.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
+import { TlsContexts } from "../transport/tls-contexts.ts";
+import type { ClusterManager } from "../upstream/cluster-manager.ts";
+import { ActiveListener } from "./active-listener.ts";
+import type { ListenerEnvironment } from "./environment.ts";
+import { type OriginalDestination, OriginalDestinationReader } from "./original-destination.ts";
+
+export interface ListenerManagerOptions {
+  readonly loop: EventLoop;
+  readonly clusters: ClusterManager;
+  readonly routes: RouteSource;
+  readonly secrets: SecretReader;
+  readonly log: Logger;
+  readonly observer: TrafficObserver;
+  readonly writeAccessLog: (path: string, line: string) => void;
+  readonly ownPeerMetadata?: OwnPeerMetadata | null;
+  readonly explainToClients?: boolean;
+  readonly dualStack?: boolean;
+  /** Replaces the question to the kernel, for tests. */
+  readonly originalDestination?: (socket: Socket) => OriginalDestination | null;
+}
+
+export interface ListenerDescription {
+  readonly name: string;
+  readonly config: ListenerConfig;
+  /** The address in use; differs from the configured one for port 0. */
+  readonly port: number;
+  readonly activeConnections: number;
+  readonly connectionsTotal: number;
+}
+
+export class ListenerManager {
+  readonly #environment: ListenerEnvironment;
+  readonly #contexts: TlsContexts;
+  readonly #byName = new Map<string, ActiveListener>();
+  readonly #byAddress = new Map<string, ActiveListener>();
+  /** Removed listeners whose connections have not ended. */
+  readonly #retired = new Set<ActiveListener>();
+  #isDraining = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: ListenerManagerOptions) {
+    const { loop, log, clusters, routes, observer, writeAccessLog } = options;
+    const reader = new OriginalDestinationReader((reason) =>
+      log.warn(`original destinations can't be read, redirected connections keep their local address: ${reason}`),
+    );
+    this.#contexts = new TlsContexts(options.secrets);
+    const http: HttpEnvironment = {
+      loop,
+      clusters,
+      routes,
+      log,
+      observer,
+      writeAccessLog,
+      ownPeerMetadata: options.ownPeerMetadata ?? null,
+      explainToClients: options.explainToClients ?? false,
+      isDraining: () => this.#isDraining,
+    };
+    this.#environment = {
+      loop,
+      log,
+      contexts: this.#contexts,
+      network: createNetworkEnvironment(http),
+      dualStack: options.dualStack ?? true,
+      writeAccessLog,
+      originalDestination: options.originalDestination ?? ((socket) => reader.read(socket)),
+      route: (acceptedBy, info) => this.#route(acceptedBy, info),
+      onIdle: (listener) => this.#listenerIdle(listener),
+    };
+  }
+
+  /** Adds a listener or gives it a new configuration. Resolves when its socket is bound; rejects when it can't be. */
+  async update(config: ListenerConfig): Promise<void> {
+    const known = this.#byName.get(config.name);
+    if (known !== undefined && sameSocket(known.config, config)) {
+      known.update(config);
+      return;
+    }
+    const listener = new ActiveListener(config, this.#environment);
+    if (config.bindToPort) {
+      try {
+        await listener.listen();
+      } catch (error) {
+        throw new OutriggerError("LISTENER_BIND", `listener ${config.name} can't listen on ${listenerKey(config)}`, {
+          cause: error,
+        });
+      }
+    }
+    const before = this.#byName.get(config.name);
+    if (before !== undefined) this.#retire(before);
+    this.#byName.set(config.name, listener);
+    this.#byAddress.set(listenerKey(config), listener);
+  }
+
+  /** Stops accepting; connections that are open end at their next safe point. */
+  remove(name: string): void {
+    const listener = this.#byName.get(name);
+    if (listener !== undefined) this.#retire(listener);
+  }
+
+  #retire(listener: ActiveListener): void {
+    if (this.#byName.get(listener.config.name) === listener) this.#byName.delete(listener.config.name);
+    const key = listenerKey(listener.config);
+    if (this.#byAddress.get(key) === listener) this.#byAddress.delete(key);
+    listener.stopAccepting();
+    this.#retired.add(listener);
+    listener.drain();
+  }
+
+  get(name: string): ListenerConfig | undefined {
+    return this.#byName.get(name)?.config;
+  }
+
+  names(): string[] {
+    return [...this.#byName.keys()];
+  }
+
+  /** The port that a listener is bound to. */
+  port(name: string): number | undefined {
+    return this.#byName.get(name)?.boundPort;
+  }
+
+  describe(): ListenerDescription[] {
+    return [...this.#byName.entries()].map(([name, listener]) => ({
+      name,
+      config: listener.config,
+      port: listener.boundPort,
+      activeConnections: listener.connectionCount,
+      connectionsTotal: listener.connectionsTotal,
+    }));
+  }
+
+  #route(acceptedBy: ActiveListener, info: ConnectionInfo): ActiveListener {
+    if (!acceptedBy.config.useOriginalDst || !info.isRedirected) return acceptedBy;
+    const found = selectListener(this.#byAddress, info.destinationIp, info.destinationPort, null);
+    return found ?? acceptedBy;
+  }
+
+  #listenerIdle(listener: ActiveListener): void {
+    this.#retired.delete(listener);
+    this.#checkIdle();
+  }
+
+  #checkIdle(): void {
+    if (!this.#isDraining || this.connectionCount > 0) return;
+    const callbacks = this.#onIdle;
+    this.#onIdle = [];
+    for (const callback of callbacks) callback();
+  }
+
+  get connectionCount(): number {
+    let count = 0;
+    for (const listener of this.#byName.values()) count += listener.connectionCount;
+    for (const listener of this.#retired) count += listener.connectionCount;
+    return count;
+  }
+
+  /** Begins the end: responses ask for `connection: close`, idle connections go. Sockets still accept. */
+  startDraining(): void {
+    this.#isDraining = true;
+    for (const listener of this.#byName.values()) listener.drain();
+  }
+
+  /**
+   * Drains: asks every connection to end, stops accepting, and resolves when none is left or the deadline has passed;
+   * the result is the number of connections that were cut.
+   */
+  drain(deadlineMs: number): Promise<number> {
+    this.startDraining();
+    for (const listener of this.#byName.values()) listener.stopAccepting();
+    return new Promise((resolve) => {
+      const cancel = this.#environment.loop.after(deadlineMs, () => {
+        const cut = this.connectionCount;
+        this.#onIdle = [];
+        this.destroy();
+        resolve(cut);
+      });
+      this.#onIdle.push(() => {
+        cancel();
+        resolve(0);
+      });
+      this.#checkIdle();
+    });
+  }
+
+  /** Closes everything at once. */
+  destroy(): void {
+    for (const listener of [...this.#byName.values(), ...this.#retired]) listener.destroy();
+    this.#byName.clear();
+    this.#byAddress.clear();
+    this.#retired.clear();
+    this.#contexts.close();
+  }
+}
+
+/** Whether an update can keep the listening socket. */
+function sameSocket(before: ListenerConfig, after: ListenerConfig): boolean {
+  return before.host === after.host && before.port === after.port && before.bindToPort === after.bindToPort;
+}

@@ -1,0 +1,294 @@
+// Mutual TLS in both directions: two data paths against each other, and each against openssl and node:tls.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import type { Logger } from "#base/log/log.ts";
+import { silentLogger } from "#base/log/log.ts";
+import type { UpstreamTlsConfig } from "../config/cluster.ts";
+import type { DownstreamTlsConfig, FilterChainConfig } from "../config/listener.ts";
+import type { StringMatcher } from "../config/matcher.ts";
+import { type TestAuthority, testAuthority } from "./testing/certificates.ts";
+import {
+  chain,
+  clusterOn,
+  dataPath,
+  forward,
+  httpFilter,
+  httpServer,
+  listenerConfig,
+  managerConfig,
+  routeEntry,
+  type TestDataPath,
+  tcpFilter,
+} from "./testing/data-path.ts";
+import { ask, sendRaw, until } from "./testing/requests.ts";
+
+const run = promisify(execFile);
+let authority: TestAuthority;
+before(() => {
+  authority = testAuthority();
+});
+after(() => authority.stop());
+
+const idOf = (name: string): string => `spiffe://cluster.local/ns/default/sa/${name}`;
+const prefix = (value: string): StringMatcher => ({
+  matches: (text) => text.startsWith(value),
+  description: `prefix "${value}"`,
+});
+const exact = (value: string): StringMatcher => ({
+  matches: (text) => text === value,
+  description: `exact "${value}"`,
+});
+
+const serverTls: DownstreamTlsConfig = {
+  alpnProtocols: ["h2", "http/1.1"],
+  certificateNames: ["default"],
+  validationName: "ROOTCA",
+  requireClientCertificate: true,
+  uriSanMatchers: [prefix("spiffe://cluster.local/")],
+  minVersion: "TLSv1.2",
+  maxVersion: "TLSv1.3",
+  ciphers: ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+};
+const clientTls: UpstreamTlsConfig = {
+  sni: "outbound_.80_._.server.default.svc.cluster.local",
+  alpnProtocols: ["istio-peer-exchange", "istio"],
+  certificateName: "default",
+  validationName: "ROOTCA",
+  sanMatchers: [exact(idOf("server"))],
+  minVersion: "TLSv1.2",
+  maxVersion: "TLSv1.3",
+};
+const everyPort = { disabledForPort: (): boolean => false };
+
+/** Istio's inbound chains for an HTTP port. */
+function inboundChains(mode: "strict" | "permissive"): FilterChainConfig[] {
+  const filters = [httpFilter(managerConfig([routeEntry("/", forward("app"))]))];
+  const none = chain([]).match;
+  const secured = chain(filters, { name: "mtls", tls: serverTls, match: { ...none, transportProtocol: "tls" } });
+  if (mode === "strict") return [secured];
+  const istioOnly = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
+  return [
+    { ...secured, match: { ...none, transportProtocol: "tls", applicationProtocols: istioOnly } },
+    chain(filters, { name: "plain", match: { ...none, transportProtocol: "raw_buffer" } }),
+  ];
+}
+
+function identify(path: TestDataPath, name: string, from: TestAuthority = authority): void {
+  path.secrets.setTrustedRoots("ROOTCA", authority.roots);
+  path.secrets.setCertificate("default", from.issue(idOf(name)));
+}
+
+async function startServer(
+  mode: "strict" | "permissive",
+  port: number,
+  log: Logger = silentLogger,
+): Promise<TestDataPath> {
+  const path = dataPath({ log });
+  identify(path, "server");
+  path.clusters.update(clusterOn("app", [port]));
+  const listener = listenerConfig(inboundChains(mode), {
+    direction: 1,
+    tlsInspector: everyPort,
+    httpInspector: everyPort,
+  });
+  await path.listeners.update(listener);
+  return path;
+}
+
+async function startClient(port: number, tls: Partial<UpstreamTlsConfig> = {}): Promise<TestDataPath> {
+  const path = dataPath();
+  identify(path, "client");
+  const transports = [{ name: "tlsMode-istio", match: {}, tls: { ...clientTls, ...tls } }];
+  path.clusters.update(clusterOn("server", [port], { transports }));
+  const httpFilters = [
+    { name: "istio.alpn", type: "istio_alpn" } as const,
+    { name: "router", type: "router" } as const,
+  ];
+  const config = managerConfig([routeEntry("/", forward("server"))], { httpFilters, serverHeader: "pass_through" });
+  await path.listeners.update(listenerConfig([chain([httpFilter(config)])], { direction: 2 }));
+  return path;
+}
+
+test("a pair of sidecars speaks mutual TLS and the application sees who called", async () => {
+  const app = await httpServer((req, res) => res.end(JSON.stringify(req.headers)));
+  const server = await startServer("permissive", app.port);
+  const client = await startClient(server.port());
+  const answer = await ask(client, "/x", { headers: { "x-forwarded-client-cert": "By=forged" } });
+  assert.equal(answer.status, 200);
+  const seen = JSON.parse(answer.body) as Record<string, string>;
+  assert.match(
+    seen["x-forwarded-client-cert"] ?? "",
+    /^By=spiffe:\/\/cluster\.local\/ns\/default\/sa\/server;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/client$/,
+  );
+  await until(() => server.requests.length === 1);
+  assert.equal(server.requests[0]?.connection.tlsVersion, "TLSv1.3");
+  assert.equal(server.requests[0]?.connection.negotiatedAlpn, "http/1.1");
+  assert.equal(server.logs[0]?.["requestedServerName"], clientTls.sni);
+  for (const part of [client, server]) part.stop();
+  app.stop();
+});
+
+test("the forged certificate header of a plaintext client is dropped", async () => {
+  const app = await httpServer((req, res) => res.end(JSON.stringify(req.headers)));
+  const server = await startServer("permissive", app.port);
+  const answer = await ask(server, "/", { headers: { "x-forwarded-client-cert": "By=forged" } });
+  assert.equal(answer.status, 200);
+  assert.equal((JSON.parse(answer.body) as Record<string, string>)["x-forwarded-client-cert"], undefined);
+  server.stop();
+  app.stop();
+});
+
+test("STRICT refuses plaintext and says so in words", async () => {
+  const app = await httpServer((_req, res) => res.end());
+  const lines: string[] = [];
+  const server = await startServer("strict", app.port, {
+    ...silentLogger,
+    warn: (message) => void lines.push(message),
+  });
+  assert.equal(await sendRaw(server.port(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "");
+  assert.match(
+    lines[0] ?? "",
+    /refused 127\.0\.0\.1:\d+ → 127\.0\.0\.1:\d+: plaintext to port \d+, where mutual TLS is required/,
+  );
+  server.stop();
+  app.stop();
+});
+
+test("openssl s_client with a mesh certificate is served over TLS 1.3, without one it is not", async () => {
+  const app = await httpServer((_req, res) => res.end("from app"));
+  const lines: string[] = [];
+  const server = await startServer("strict", app.port, {
+    ...silentLogger,
+    warn: (message) => void lines.push(message),
+  });
+  const files = authority.write("client", authority.issue(idOf("curl")));
+  const root = `${authority.directory}/root.pem`;
+  const talk = async (...args: string[]): Promise<string> => {
+    const child = spawn("openssl", [
+      "s_client",
+      "-connect",
+      `127.0.0.1:${server.port()}`,
+      "-CAfile",
+      root,
+      "-ign_eof",
+      ...args,
+    ]);
+    let out = "";
+    child.stdout.on("data", (data: Buffer) => (out += data.toString()));
+    child.stdin.on("error", () => {});
+    child.stdin.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    await once(child, "close");
+    return out;
+  };
+  const good = await talk("-cert", files.cert, "-key", files.key, "-alpn", "istio-http/1.1,istio,http/1.1");
+  assert.match(good, /TLSv1\.3/);
+  assert.match(good, /Verify return code: 0 \(ok\)/);
+  assert.match(good, /HTTP\/1\.1 200 OK[\s\S]*from app/);
+  const anonymous = await talk();
+  assert.doesNotMatch(anonymous, /200 OK/);
+  assert.match(lines.join("\n"), /the peer presented no certificate/);
+  server.stop();
+  app.stop();
+});
+
+test("a client certificate of another authority, or of another trust domain, is refused", async () => {
+  const app = await httpServer((_req, res) => res.end());
+  const lines: string[] = [];
+  const server = await startServer("strict", app.port, {
+    ...silentLogger,
+    warn: (message) => void lines.push(message),
+  });
+  const stranger = testAuthority();
+  const client = await startClient(server.port());
+  identify(client, "client", stranger);
+  assert.equal((await ask(client, "/")).status, 503);
+  assert.match(lines[0] ?? "", /not trusted/);
+  client.secrets.setCertificate("default", authority.issue("spiffe://other.domain/ns/default/sa/client"));
+  assert.equal((await ask(client, "/")).status, 503);
+  assert.match(lines[1] ?? "", /the peer is spiffe:\/\/other\.domain\/ns\/default\/sa\/client, wanted is prefix/);
+  stranger.stop();
+  for (const part of [client, server]) part.stop();
+  app.stop();
+});
+
+test("a server with another identity than the endpoint's is refused before a byte of the request is sent", async () => {
+  let requests = 0;
+  const certificate = authority.issue(idOf("impostor"));
+  const impostor = createServer({ cert: certificate.certificateChain, key: certificate.privateKey }, (_req, res) => {
+    requests++;
+    res.end();
+  }).listen(0, "127.0.0.1");
+  await once(impostor, "listening");
+  const client = await startClient((impostor.address() as AddressInfo).port);
+  const answer = await ask(client, "/");
+  assert.equal(answer.status, 503);
+  assert.equal(requests, 0);
+  const entry = client.logs[0];
+  assert.equal(entry?.["responseFlags"], "UF");
+  assert.match(String(entry?.["upstreamTransportFailureReason"]), /CERTIFICATE_VERIFY_FAILED/);
+  assert.match(String(entry?.["cause"]), /sa\/impostor, wanted is exact/);
+  client.stop();
+  impostor.close();
+});
+
+test("rotated certificates serve new connections, old connections go on, sessions are resumed only within a version", async () => {
+  const app = await httpServer((_req, res) => res.end("ok"));
+  const server = await startServer("strict", app.port);
+  const client = await startClient(server.port());
+  const seen = new Set<string>();
+  for (let round = 0; round < 5; round++) {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => ask(client, "/")));
+    for (const answer of answers) assert.equal(answer.status, 200);
+    for (const request of server.requests) seen.add(request.connection.peer?.hash ?? "");
+    identify(client, "client");
+    identify(server, "server");
+    if (round === 2) client.clusters.update(clusterOn("server", [server.port()], { idleTimeoutMs: 1 }));
+    if (round === 2) {
+      const transports = [{ name: "tlsMode-istio", match: {}, tls: clientTls }];
+      client.clusters.update(clusterOn("server", [server.port()], { transports }));
+    }
+  }
+  assert.ok(seen.size >= 2, `${seen.size} client certificates were seen`);
+  for (const part of [client, server]) part.stop();
+  app.stop();
+});
+
+test("a missing secret refuses the connection instead of falling back to plaintext", async () => {
+  const app = await httpServer((_req, res) => res.end("ok"));
+  const path = dataPath();
+  path.clusters.update(clusterOn("server", [app.port], { transports: [{ name: "tls", match: {}, tls: clientTls }] }));
+  await path.listeners.update(
+    listenerConfig([chain([httpFilter(managerConfig([routeEntry("/", forward("server"))]))])]),
+  );
+  const answer = await ask(path, "/");
+  assert.equal(answer.status, 503);
+  assert.match(String(path.logs[0]?.["cause"]), /secret "default" is not there yet/);
+  path.stop();
+  app.stop();
+});
+
+test("TCP over mutual TLS carries both directions", async () => {
+  const app = await httpServer((_req, res) => res.end("over tcp"));
+  const server = dataPath();
+  identify(server, "server");
+  server.clusters.update(clusterOn("app", [app.port]));
+  const match = { ...chain([]).match, transportProtocol: "tls" as const };
+  await server.listeners.update(
+    listenerConfig([chain([tcpFilter("app")], { tls: serverTls, match })], { tlsInspector: everyPort }),
+  );
+  const client = dataPath();
+  identify(client, "client");
+  client.clusters.update(
+    clusterOn("server", [server.port()], { transports: [{ name: "tls", match: {}, tls: clientTls }] }),
+  );
+  await client.listeners.update(listenerConfig([chain([tcpFilter("server")])]));
+  const { stdout } = await run("curl", ["-s", `http://127.0.0.1:${client.port()}/`]);
+  assert.equal(stdout, "over tcp");
+  for (const part of [client, server]) part.stop();
+  app.stop();
+});

@@ -1,0 +1,299 @@
+// Builds a data path from small configurations, for tests: every field has a sensible value, and a test names only what
+// it is about.
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type Logger, silentLogger } from "#base/log/log.ts";
+import { SecretStore } from "#wire/tls/secrets.ts";
+import { noProvenance } from "#wire/xds/provenance.ts";
+import type { AccessLogEntry } from "../../config/access-log.ts";
+import type { ClusterConfig, EndpointConfig } from "../../config/cluster.ts";
+import type {
+  ForwardAction,
+  HttpConnectionManagerConfig,
+  RouteAction,
+  RouteConfig,
+  RouteEntry,
+  VirtualHost,
+} from "../../config/http.ts";
+import { noHeaderMutations } from "../../config/http.ts";
+import type { FilterChainConfig, ListenerConfig, NetworkFilterConfig } from "../../config/listener.ts";
+import type { RequestFacts, TcpFacts, TrafficObserver } from "../../http/observer.ts";
+import { EventLoop, type EventLoopOptions } from "../../transport/event-loop.ts";
+import { ClusterManager } from "../../upstream/cluster-manager.ts";
+import { ListenerManager, type ListenerManagerOptions } from "../listener-manager.ts";
+
+export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly name: string }): ClusterConfig {
+  return {
+    type: "static",
+    edsServiceName: "",
+    connectTimeoutMs: 2000,
+    lbPolicy: "least_request",
+    endpoints: null,
+    dnsRefreshMs: 60_000,
+    thresholds: { maxConnections: 1e9, maxPendingRequests: 1e9, maxRequests: 1e9, maxRetries: 1e9 },
+    transports: [{ name: "plaintext", match: {}, tls: null }],
+    upstreamProtocol: "http1",
+    idleTimeoutMs: 3_600_000,
+    maxRequestsPerConnection: 0,
+    bindAddress: null,
+    services: [],
+    alpnOverride: true,
+    commonLb: { healthyPanicPercent: 0 },
+    provenance: noProvenance,
+    ...overrides,
+  };
+}
+
+export function endpointConfig(port: number, overrides: Partial<EndpointConfig> = {}): EndpointConfig {
+  return {
+    key: `127.0.0.1:${port}`,
+    host: "127.0.0.1",
+    port,
+    weight: 1,
+    priority: 0,
+    locality: "",
+    health: "healthy",
+    transportMatch: {},
+    workload: "",
+    ...overrides,
+  };
+}
+
+/** A static cluster on local ports. */
+export function clusterOn(
+  name: string,
+  ports: readonly number[],
+  overrides: Partial<ClusterConfig> = {},
+): ClusterConfig {
+  return clusterConfig({
+    name,
+    endpoints: { clusterName: name, endpoints: ports.map((port) => endpointConfig(port)) },
+    ...overrides,
+  });
+}
+
+export function forward(cluster: string, overrides: Partial<ForwardAction> = {}): RouteAction {
+  return {
+    type: "forward",
+    forward: {
+      clusters: [{ name: cluster, weight: 1, headers: noHeaderMutations }],
+      totalWeight: 1,
+      timeoutMs: 0,
+      retry: null,
+      prefixRewrite: null,
+      regexRewrite: null,
+      hostRewrite: null,
+      autoHostRewrite: false,
+      ...overrides,
+    },
+  };
+}
+
+export function routeEntry(prefix: string, action: RouteAction, overrides: Partial<RouteEntry> = {}): RouteEntry {
+  return {
+    name: "default",
+    match: {
+      path: { type: "prefix", value: prefix, caseSensitive: true },
+      headers: [],
+      queryParameters: [],
+      description: `prefix "${prefix}"`,
+    },
+    action,
+    headers: noHeaderMutations,
+    decorator: "",
+    provenance: noProvenance,
+    ...overrides,
+  };
+}
+
+export function routeConfig(routes: readonly RouteEntry[], overrides: Partial<VirtualHost> = {}): RouteConfig {
+  const host: VirtualHost = {
+    name: "all",
+    domains: ["*"],
+    routes,
+    includeAttemptCount: true,
+    headers: noHeaderMutations,
+    provenance: noProvenance,
+    ...overrides,
+  };
+  return { name: "test", ignorePortInHostMatching: true, virtualHosts: [host], index: { find: () => host } };
+}
+
+export function managerConfig(
+  routes: RouteConfig | readonly RouteEntry[],
+  overrides: Partial<HttpConnectionManagerConfig> = {},
+): HttpConnectionManagerConfig {
+  return {
+    statPrefix: "test",
+    routeConfigName: null,
+    routeConfig: Array.isArray(routes) ? routeConfig(routes as RouteEntry[]) : (routes as RouteConfig),
+    httpFilters: [
+      { name: "istio.stats", type: "istio_stats" },
+      { name: "router", type: "router" },
+    ],
+    accessLog: [{ path: "test", render: (entry) => JSON.stringify(logged(entry)), accepts: null }],
+    useRemoteAddress: false,
+    xffTrustedHops: 0,
+    forwardClientCert: "append_forward",
+    clientCertDetails: { subject: true, uri: true, dns: true, cert: false },
+    serverName: "istio-envoy",
+    serverHeader: "overwrite",
+    generateRequestId: true,
+    normalizePath: true,
+    mergeSlashes: false,
+    upgradeTypes: ["websocket"],
+    idleTimeoutMs: 3_600_000,
+    streamIdleTimeoutMs: 0,
+    requestTimeoutMs: 0,
+    requestHeadersTimeoutMs: 0,
+    maxRequestHeadersBytes: 60 * 1024,
+    maxRequestHeadersCount: 100,
+    ...overrides,
+  };
+}
+
+function logged(entry: AccessLogEntry): unknown {
+  return { ...entry, userAgent: entry.requestHeader("user-agent") };
+}
+
+export function httpFilter(config: HttpConnectionManagerConfig): NetworkFilterConfig {
+  return { type: "http_connection_manager", config };
+}
+
+export function tcpFilter(cluster: string, idleTimeoutMs = 0): NetworkFilterConfig {
+  return {
+    type: "tcp_proxy",
+    config: {
+      statPrefix: "test",
+      clusters: [{ name: cluster, weight: 1 }],
+      totalWeight: 1,
+      idleTimeoutMs,
+      accessLog: [{ path: "test", render: (entry) => JSON.stringify(entry), accepts: null }],
+    },
+  };
+}
+
+export function chain(
+  filters: readonly NetworkFilterConfig[],
+  overrides: Partial<FilterChainConfig> = {},
+): FilterChainConfig {
+  return {
+    name: "chain",
+    match: {
+      destinationPort: null,
+      destinationRanges: null,
+      sourceRanges: null,
+      transportProtocol: null,
+      applicationProtocols: [],
+      serverNames: [],
+    },
+    tls: null,
+    filters,
+    provenance: noProvenance,
+    ...overrides,
+  };
+}
+
+export function listenerConfig(
+  filterChains: readonly FilterChainConfig[],
+  overrides: Partial<ListenerConfig> = {},
+): ListenerConfig {
+  return {
+    name: "test",
+    direction: 1,
+    host: "127.0.0.1",
+    port: 0,
+    bindToPort: true,
+    useOriginalDst: false,
+    originalDst: false,
+    tlsInspector: null,
+    httpInspector: null,
+    proxyProtocol: false,
+    listenerFiltersTimeoutMs: 0,
+    continueOnListenerFiltersTimeout: true,
+    filterChains,
+    defaultFilterChain: null,
+    accessLog: [],
+    provenance: noProvenance,
+    ...overrides,
+  };
+}
+
+export interface TestDataPath {
+  readonly loop: EventLoop;
+  readonly clusters: ClusterManager;
+  readonly listeners: ListenerManager;
+  readonly secrets: SecretStore;
+  readonly logs: Record<string, unknown>[];
+  readonly requests: RequestFacts[];
+  readonly tcp: { opened: number; closed: number; facts: TcpFacts[] };
+  readonly broken: unknown[];
+  /** Port of the listener `test`. */
+  port(): number;
+  stop(): void;
+}
+
+/** A running data path. Exceptions at a border are collected and fail the test in `stop`. */
+export function dataPath(
+  options: EventLoopOptions & { readonly log?: Logger } & Partial<ListenerManagerOptions> = {},
+): TestDataPath {
+  const broken: unknown[] = [];
+  const loop = options.loop ?? new EventLoop({ sweepMs: 20, onBroken: (error) => void broken.push(error), ...options });
+  const secrets = new SecretStore();
+  const log = options.log ?? silentLogger;
+  const clusters = new ClusterManager({ loop, secrets, log });
+  const logs: Record<string, unknown>[] = [];
+  const requests: RequestFacts[] = [];
+  const tcp = { opened: 0, closed: 0, facts: [] as TcpFacts[] };
+  const observer: TrafficObserver = {
+    onRequestComplete: (facts) => void requests.push(facts),
+    onTcpOpened: () => void tcp.opened++,
+    onTcpProgress: () => {},
+    onTcpClosed: (facts) => {
+      tcp.closed++;
+      tcp.facts.push(facts);
+    },
+  };
+  const listeners = new ListenerManager({
+    loop,
+    clusters,
+    routes: { get: () => undefined },
+    secrets,
+    log,
+    observer,
+    writeAccessLog: (_path, line) => void logs.push(JSON.parse(line) as Record<string, unknown>),
+    ...options,
+  });
+  return {
+    loop,
+    clusters,
+    listeners,
+    secrets,
+    logs,
+    requests,
+    tcp,
+    broken,
+    port: () => listeners.port("test") ?? 0,
+    stop: () => {
+      listeners.destroy();
+      clusters.stop();
+      loop.stop();
+      if (broken.length > 0) throw broken[0];
+    },
+  };
+}
+
+/** An independent HTTP peer. */
+export async function httpServer(
+  handler: RequestListener,
+): Promise<{ port: number; server: Server; stop: () => void }> {
+  const server = createServer(handler);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const stop = (): void => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { port: (server.address() as AddressInfo).port, server, stop };
+}

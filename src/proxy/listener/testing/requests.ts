@@ -1,0 +1,60 @@
+// Asks a data path over HTTP with node:http as the independent client, and waits for conditions.
+import assert from "node:assert/strict";
+import { request } from "node:http";
+import { connect } from "node:net";
+import type { TestDataPath } from "./data-path.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly body: string;
+}
+
+/** One request to the listener `test`. */
+export function ask(
+  path: TestDataPath,
+  target: string,
+  options: Record<string, unknown> = {},
+  body?: string,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: "127.0.0.1", port: path.port(), path: target, ...options }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
+    });
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}
+
+/** Sends bytes as they are and resolves with everything that comes back until the connection ends. */
+export function sendRaw(
+  port: number,
+  bytes: string | Buffer,
+  options: { readonly end?: boolean } = {},
+): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    let text = "";
+    socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+    socket.on("error", () => resolve(text));
+    socket.on("end", () => socket.end());
+    socket.on("close", () => resolve(text));
+    socket.write(bytes);
+    if (options.end === true) socket.end();
+  });
+}
+
+/** Waits for a condition, for two seconds at most. */
+export async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 400 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(condition(), "the condition came true in time");
+}

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import { test } from "node:test";
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { AccessLogEntry } from "../../config/access-log.ts";
+import { compileJsonFormat, compileTextFormat, withCause } from "./format.ts";
+import { AccessLogSink } from "./sink.ts";
+
+const requestHeaders: Readonly<Record<string, string>> = {
+  "x-forwarded-for": "10.0.0.9",
+  "user-agent": "curl/8",
+  "x-request-id": "id-1",
+  "x-quote": 'say "hi"',
+};
+
+const entry: AccessLogEntry = {
+  startTimeMs: Date.UTC(2026, 0, 31, 12, 34, 56, 789),
+  durationMs: 12.4,
+  method: "GET",
+  originalPath: "/reviews/1?a=b",
+  path: "/rewritten",
+  authority: "reviews:9080",
+  protocol: "HTTP/1.1",
+  responseCode: 200,
+  responseFlags: "",
+  responseCodeDetails: "via_upstream",
+  connectionTerminationDetails: undefined,
+  upstreamTransportFailureReason: undefined,
+  bytesReceived: 0,
+  bytesSent: 295,
+  upstreamHost: "10.244.0.23:9080",
+  upstreamCluster: "outbound|9080|v2|reviews.default.svc.cluster.local",
+  upstreamLocalAddress: "10.244.0.11:40000",
+  downstreamLocalAddress: "10.96.0.13:9080",
+  downstreamRemoteAddress: "10.244.0.11:50000",
+  requestedServerName: "",
+  routeName: "default",
+  peerUriSan: undefined,
+  localUriSan: undefined,
+  requestHeader: (name) => requestHeaders[name],
+  responseHeader: (name) => (name === "x-envoy-upstream-service-time" ? "11" : undefined),
+  cause: undefined,
+};
+
+const istioText =
+  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
+  '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% ' +
+  '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
+  '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% ' +
+  "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
+
+const text = (format: string, change: Partial<AccessLogEntry> = {}, omitEmptyValues = false): string => {
+  const problems: string[] = [];
+  const render = compileTextFormat(format, { omitEmptyValues }, (message) => problems.push(message));
+  return problems.length > 0 ? problems.join("; ") : render({ ...entry, ...change });
+};
+
+test("Istio's text format", () => {
+  assert.equal(
+    text(istioText),
+    '[2026-01-31T12:34:56.789Z] "GET /reviews/1?a=b HTTP/1.1" 200 - via_upstream - "-" 0 295 12 11 "10.0.0.9" ' +
+      '"curl/8" "id-1" "reviews:9080" "10.244.0.23:9080" outbound|9080|v2|reviews.default.svc.cluster.local ' +
+      "10.244.0.11:40000 10.96.0.13:9080 10.244.0.11:50000 - default\n",
+  );
+});
+
+test("a connection without HTTP shows dashes where HTTP would be", () => {
+  const tcp: Partial<AccessLogEntry> = {
+    method: undefined,
+    originalPath: undefined,
+    path: undefined,
+    authority: undefined,
+    protocol: undefined,
+    responseCode: 0,
+    responseFlags: "UH",
+    responseCodeDetails: undefined,
+    requestHeader: () => undefined,
+    responseHeader: () => undefined,
+  };
+  assert.match(text(istioText, tcp), /^\[2026-01-31T12:34:56\.789Z\] "- - -" 0 UH - - "-" 0 295 12 - "-" "-" "-" "-" /);
+});
+
+const operators: readonly [string, string][] = [
+  ["%REQ(X-NONE?USER-AGENT)%", "curl/8"],
+  ["%REQ(USER-AGENT):4%", "curl"],
+  ["%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH)%", "/reviews/1"],
+  ["%START_TIME(%Y/%m/%dT%H:%M:%S%z %s %3f)%", "2026/01/31T12:34:56+0000 1769862896 789"],
+  ["100%%", "100%"],
+  ["%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.244.0.23"],
+  ["%DOWNSTREAM_LOCAL_PORT%", "9080"],
+  ["%FILTER_STATE(x)%", "-"],
+  ["%NOPE%", "%NOPE% is not a known operator"],
+  ["%START_TIME(%Q)%", '"%Q" is not a known time format'],
+  ["a % b", '"a % b" has a % that begins no operator'],
+];
+
+for (const [format, expected] of operators) {
+  test(`format ${format} gives ${expected}`, () => assert.equal(text(format), expected));
+}
+
+test("omitted empty values leave nothing", () => {
+  assert.equal(text("[%RESPONSE_FLAGS%]", {}, true), "[]");
+});
+
+const json = (format: JsonObject, omitEmptyValues = false): unknown =>
+  JSON.parse(compileJsonFormat(format, { omitEmptyValues }, assert.fail)(entry));
+
+test("JSON lines keep numbers as numbers, show absent values as null and sort their keys", () => {
+  const render = compileJsonFormat(
+    {
+      zeta: "%BYTES_SENT%",
+      alpha: "%REQ(X-QUOTE)%",
+      code: "%RESPONSE_CODE%",
+      flags: "%RESPONSE_FLAGS%",
+      both: "%PROTOCOL%/%RESPONSE_CODE%",
+    },
+    { omitEmptyValues: false },
+    assert.fail,
+  );
+  assert.equal(render(entry), '{"alpha":"say \\"hi\\"","both":"HTTP/1.1/200","code":200,"flags":null,"zeta":295}\n');
+});
+
+test("answers of the proxy itself say why at the end of the line, and others stay as they are", () => {
+  const cause = 'no route matches "/x"';
+  const line = withCause(compileTextFormat("%RESPONSE_CODE%\n", { omitEmptyValues: false }, assert.fail));
+  assert.equal(line(entry), "200\n");
+  assert.equal(line({ ...entry, cause }), '200 cause="no route matches \\"/x\\""\n');
+  const object = withCause(compileJsonFormat({ code: "%RESPONSE_CODE%" }, { omitEmptyValues: false }, assert.fail));
+  assert.equal(object(entry), '{"code":200}\n');
+  assert.deepEqual(JSON.parse(object({ ...entry, cause })), { code: 200, cause });
+  const empty = withCause(compileJsonFormat({}, { omitEmptyValues: false }, assert.fail));
+  assert.deepEqual(JSON.parse(empty({ ...entry, cause })), { cause });
+});
+
+test("JSON formats nest, and omit what is empty when asked", () => {
+  assert.deepEqual(json({ a: { b: ["%PROTOCOL%", 7, true] }, none: "%RESPONSE_FLAGS%" }, true), {
+    a: { b: ["HTTP/1.1", 7, true] },
+  });
+});
+
+test("lines of one turn leave in one write", async () => {
+  const stdout = new PassThrough();
+  const writes: string[] = [];
+  stdout.on("data", (chunk: Buffer) => writes.push(chunk.toString()));
+  const sink = new AccessLogSink({ stdout });
+  sink.write("/dev/stdout", "one\n");
+  sink.write("/dev/stdout", "two\n");
+  await new Promise((resolve) => setImmediate(resolve));
+  await sink.stop();
+  assert.deepEqual(writes, ["one\ntwo\n"]);
+});
+
+test("a reader that does not keep up costs lines, not memory", () => {
+  const stdout = new PassThrough({ highWaterMark: 1 });
+  const sink = new AccessLogSink({ stdout });
+  const line = `${"x".repeat(1024 * 1024 - 1)}\n`;
+  for (let i = 0; i < 10; i++) sink.write("/dev/stdout", line);
+  assert.ok(sink.droppedLines > 0);
+});

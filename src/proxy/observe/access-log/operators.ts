@@ -1,0 +1,136 @@
+// Envoy's command operators over an access log entry: `%REQ(X-A?:PATH):10%` is name, argument, length limit.
+// An operator is resolved once to a function; undefined renders as `-`.
+import type { AccessLogEntry } from "../../config/access-log.ts";
+import { formatStartTime } from "./start-time.ts";
+
+export type Operator = (entry: AccessLogEntry) => string | number | undefined;
+
+/** The operator's function, or why there is none. */
+export function findOperator(name: string, argument: string | undefined): Operator | string {
+  const simple = simpleOperators[name];
+  if (simple !== undefined) return simple;
+  const withArgument = argumentOperators[name];
+  if (withArgument !== undefined) return withArgument(argument ?? "");
+  return `%${name}% is not a known operator`;
+}
+
+/** The operator cut to a length. */
+export function limited(operator: Operator, maxLength: number): Operator {
+  return (entry) => {
+    const value = operator(entry);
+    return value === undefined ? undefined : String(value).slice(0, maxLength);
+  };
+}
+
+const absent: Operator = () => undefined;
+
+const simpleOperators: Readonly<Record<string, Operator>> = {
+  METHOD: (entry) => entry.method,
+  PROTOCOL: (entry) => entry.protocol,
+  RESPONSE_CODE: (entry) => entry.responseCode,
+  RESPONSE_FLAGS: (entry) => entry.responseFlags || undefined,
+  RESPONSE_CODE_DETAILS: (entry) => entry.responseCodeDetails,
+  CONNECTION_TERMINATION_DETAILS: (entry) => entry.connectionTerminationDetails,
+  UPSTREAM_TRANSPORT_FAILURE_REASON: (entry) => entry.upstreamTransportFailureReason,
+  BYTES_RECEIVED: (entry) => entry.bytesReceived,
+  BYTES_SENT: (entry) => entry.bytesSent,
+  DURATION: (entry) => Math.round(entry.durationMs),
+  UPSTREAM_HOST: (entry) => entry.upstreamHost,
+  UPSTREAM_REMOTE_ADDRESS: (entry) => entry.upstreamHost,
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.upstreamHost),
+  UPSTREAM_CLUSTER: (entry) => entry.upstreamCluster,
+  UPSTREAM_CLUSTER_RAW: (entry) => entry.upstreamCluster,
+  UPSTREAM_LOCAL_ADDRESS: (entry) => entry.upstreamLocalAddress,
+  UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.upstreamLocalAddress),
+  DOWNSTREAM_LOCAL_ADDRESS: (entry) => entry.downstreamLocalAddress,
+  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.downstreamLocalAddress),
+  DOWNSTREAM_LOCAL_PORT: (entry) => portOf(entry.downstreamLocalAddress),
+  DOWNSTREAM_REMOTE_ADDRESS: (entry) => entry.downstreamRemoteAddress,
+  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.downstreamRemoteAddress),
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: (entry) => entry.downstreamRemoteAddress,
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.downstreamRemoteAddress),
+  DOWNSTREAM_PEER_URI_SAN: (entry) => entry.peerUriSan,
+  DOWNSTREAM_LOCAL_URI_SAN: (entry) => entry.localUriSan,
+  REQUESTED_SERVER_NAME: (entry) => entry.requestedServerName || undefined,
+  ROUTE_NAME: (entry) => entry.routeName || undefined,
+  // Ours: why the proxy answered itself, with resource and file:line.
+  OUTRIGGER_CAUSE: (entry) => entry.cause,
+  // Known to Envoy, not measured here.
+  REQUEST_DURATION: absent,
+  RESPONSE_DURATION: absent,
+  RESPONSE_TX_DURATION: absent,
+  DOWNSTREAM_TLS_VERSION: absent,
+  DOWNSTREAM_TLS_CIPHER: absent,
+  DOWNSTREAM_PEER_SUBJECT: absent,
+  UPSTREAM_REQUEST_ATTEMPT_COUNT: absent,
+  CONNECTION_ID: absent,
+  HOSTNAME: absent,
+  VIRTUAL_CLUSTER_NAME: absent,
+  GRPC_STATUS: (entry) => entry.responseHeader("grpc-status"),
+};
+
+const argumentOperators: Readonly<Record<string, (argument: string) => Operator | string>> = {
+  START_TIME: (format) => {
+    const render = formatStartTime(format);
+    return typeof render === "string" ? render : (entry) => render(entry.startTimeMs);
+  },
+  REQ: requestHeader,
+  REQ_WITHOUT_QUERY: (argument) => {
+    const read = requestHeader(argument);
+    return typeof read === "string" ? read : (entry) => String(read(entry) ?? "").split("?")[0] || undefined;
+  },
+  RESP: (argument) => {
+    const names = headerNames(argument);
+    if (typeof names === "string") return names;
+    return (entry) => entry.responseHeader(names[0]) ?? (names[1] ? entry.responseHeader(names[1]) : undefined);
+  },
+  TRAILER: () => absent,
+  DYNAMIC_METADATA: () => absent,
+  CLUSTER_METADATA: () => absent,
+  UPSTREAM_METADATA: () => absent,
+  METADATA: () => absent,
+  FILTER_STATE: () => absent,
+  UPSTREAM_FILTER_STATE: () => absent,
+  ENVIRONMENT: () => absent,
+  CEL: () => absent,
+};
+
+function requestHeader(argument: string): Operator | string {
+  const names = headerNames(argument);
+  if (typeof names === "string") return names;
+  const first = requestReader(names[0]);
+  const second = names[1] === "" ? absent : requestReader(names[1]);
+  return (entry) => first(entry) ?? second(entry);
+}
+
+/** Name and alternative in lower case. */
+function headerNames(argument: string): readonly [string, string] | string {
+  const [name = "", alternative = "", ...rest] = argument.toLowerCase().split("?");
+  if (name === "" || rest.length > 0) return `"${argument}" is not a header name with an alternative`;
+  return [name, alternative];
+}
+
+function requestReader(name: string): Operator {
+  switch (name) {
+    case ":method":
+      return (entry) => entry.method;
+    case ":path":
+      return (entry) => entry.path;
+    case ":authority":
+    case "host":
+      return (entry) => entry.authority;
+    case "x-envoy-original-path":
+      return (entry) => entry.originalPath;
+    default:
+      return (entry) => entry.requestHeader(name);
+  }
+}
+
+function withoutPort(address: string | undefined): string | undefined {
+  const colon = address?.lastIndexOf(":") ?? -1;
+  return colon === -1 ? address : address?.slice(0, colon).replace(/^\[|\]$/g, "");
+}
+
+function portOf(address: string | undefined): string | undefined {
+  return address?.slice(address.lastIndexOf(":") + 1);
+}

@@ -1,0 +1,229 @@
+// HOT: per request. Istio's standard metrics. The label set of a request is found by identity: by cluster, then by
+// endpoint or by what the peer says of itself, then by certificate and response class; only a new combination builds
+// strings.
+import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
+import { TrafficDirection } from "../config/listener.ts";
+import type { RequestFacts, TcpFacts, TrafficObserver } from "../http/observer.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
+import { serviceOfAuthority, serviceOfCluster } from "./destination-service.ts";
+import { type LabelFacts, renderLabels } from "./labels.ts";
+import { metadataOfEndpoint, type PeerMetadata, PeerMetadataCache } from "./peer-metadata.ts";
+import { CounterColumn, HistogramColumn, LabelRows } from "./series-table.ts";
+
+/** Bound on label sets of HTTP and of TCP, and on those that a Host header made. */
+const maxRows = 10_000;
+const maxHostRows = 1000;
+
+/** Rows of one pair of peers and one cluster. */
+interface Scope {
+  readonly localPrincipal: string | undefined;
+  /** By response code, for plain HTTP answers without flags from clusters with service metadata. */
+  readonly plain: Map<number, number>;
+  readonly other: Map<string, number>;
+}
+
+type ByPrincipal = Map<string, Scope>;
+type ByPeer = WeakMap<object, ByPrincipal>;
+type ByEndpoint = WeakMap<object, ByPeer>;
+
+/** What has been reported of an open TCP connection. */
+interface TcpProgress {
+  readonly row: number;
+  sentBytes: number;
+  receivedBytes: number;
+}
+
+/** The part of the facts that says who talks to whom. */
+interface Parties {
+  readonly connection: ConnectionInfo;
+  readonly clusterConfig: ClusterConfig | null;
+  readonly endpointConfig: EndpointConfig | null;
+  readonly upstreamPeerUriSan: string | undefined;
+  readonly upstreamLocalUriSan: string | undefined;
+}
+
+/** Stands for an absent cluster, endpoint or peer. */
+const nothing: object = {};
+
+export class StandardObserver implements TrafficObserver {
+  readonly #local: PeerMetadata;
+  readonly #peers = new PeerMetadataCache();
+  readonly #http: LabelRows = new LabelRows(maxRows);
+  #hostRows = 0;
+  readonly #requests = new CounterColumn();
+  readonly #durations = new HistogramColumn();
+  readonly #requestBytes = new HistogramColumn();
+  readonly #responseBytes = new HistogramColumn();
+  readonly #tcp: LabelRows = new LabelRows(maxRows);
+  readonly #opened = new CounterColumn();
+  readonly #closed = new CounterColumn();
+  readonly #sent = new CounterColumn();
+  readonly #received = new CounterColumn();
+  readonly #asServer = new WeakMap<object, ByEndpoint>();
+  readonly #asClient = new WeakMap<object, ByEndpoint>();
+  readonly #open = new WeakMap<TcpFacts, TcpProgress>();
+
+  /** `local` describes our own workload. */
+  constructor(local: PeerMetadata) {
+    this.#local = local;
+  }
+
+  onRequestComplete(facts: RequestFacts): void {
+    const row = this.#requestRow(facts);
+    if (row < 0) return;
+    this.#requests.add(row, 1);
+    this.#durations.observe(row, facts.durationMs);
+    this.#requestBytes.observe(row, facts.requestBytes);
+    this.#responseBytes.observe(row, facts.responseBytes);
+  }
+
+  onTcpOpened(facts: TcpFacts): void {
+    const row = this.#tcpRow(facts, facts.responseFlags);
+    this.#open.set(facts, { row, sentBytes: 0, receivedBytes: 0 });
+    if (row >= 0) this.#opened.add(row, 1);
+  }
+
+  onTcpProgress(facts: TcpFacts): void {
+    const progress = this.#open.get(facts);
+    if (progress === undefined || progress.row < 0) return;
+    this.#sent.add(progress.row, facts.sentBytes - progress.sentBytes);
+    this.#received.add(progress.row, facts.receivedBytes - progress.receivedBytes);
+    progress.sentBytes = facts.sentBytes;
+    progress.receivedBytes = facts.receivedBytes;
+  }
+
+  onTcpClosed(facts: TcpFacts): void {
+    if (!this.#open.has(facts)) return;
+    this.onTcpProgress(facts);
+    this.#open.delete(facts);
+    const row = this.#tcpRow(facts, facts.responseFlags);
+    if (row >= 0) this.#closed.add(row, 1);
+  }
+
+  /** The istio_* families in Prometheus' text format. */
+  expose(): string {
+    return (
+      this.#requests.expose("istio_requests_total", this.#http) +
+      this.#durations.expose("istio_request_duration_milliseconds", this.#http) +
+      this.#requestBytes.expose("istio_request_bytes", this.#http) +
+      this.#responseBytes.expose("istio_response_bytes", this.#http) +
+      this.#opened.expose("istio_tcp_connections_opened_total", this.#tcp) +
+      this.#closed.expose("istio_tcp_connections_closed_total", this.#tcp) +
+      this.#sent.expose("istio_tcp_sent_bytes_total", this.#tcp) +
+      this.#received.expose("istio_tcp_received_bytes_total", this.#tcp)
+    );
+  }
+
+  #requestRow(facts: RequestFacts): number {
+    const peer = this.#peers.get(isServer(facts) ? facts.downstreamPeerMetadata : facts.upstreamPeerMetadata);
+    const scope = this.#scope(facts, peer);
+    const hasService = facts.clusterConfig !== null && facts.clusterConfig.services.length > 0;
+    if (hasService && facts.responseFlags === "" && !facts.isGrpc) {
+      let row = scope.plain.get(facts.responseStatus);
+      if (row === undefined) {
+        row = this.#http.row(renderLabels(this.#httpLabels(facts, peer, undefined)));
+        scope.plain.set(facts.responseStatus, row);
+      }
+      return row;
+    }
+    const { responseStatus, isGrpc, grpcStatus, responseFlags } = facts;
+    const host = hasService ? "" : facts.authority;
+    const key = `${responseStatus} ${isGrpc} ${grpcStatus ?? ""} ${responseFlags} ${host}`;
+    let row = scope.other.get(key);
+    if (row === undefined) {
+      row = this.#otherRow(facts, peer, hasService);
+      if (scope.other.size < maxHostRows) scope.other.set(key, row);
+    }
+    return row;
+  }
+
+  /** Labels by Host header are bounded on their own, so that strangers' hosts leave room for everything else. */
+  #otherRow(facts: RequestFacts, peer: PeerMetadata | null, hasService: boolean): number {
+    const byHost = !hasService && this.#hostRows < maxHostRows;
+    const before = this.#http.size;
+    const row = this.#http.row(renderLabels(this.#httpLabels(facts, peer, byHost ? facts.authority : undefined)));
+    if (byHost && this.#http.size > before) this.#hostRows++;
+    return row;
+  }
+
+  #scope(facts: Parties, peer: PeerMetadata | null): Scope {
+    const server = isServer(facts);
+    const byCluster = server ? this.#asServer : this.#asClient;
+    const byEndpoint = inner(byCluster, facts.clusterConfig ?? nothing, newByEndpoint);
+    // On the server side the endpoint is the application beside us: always the same workload.
+    const byPeer = inner(byEndpoint, server ? nothing : (facts.endpointConfig ?? nothing), newByPeer);
+    const byPrincipal = inner(byPeer, peer ?? nothing, newByPrincipal);
+    const principal = peerPrincipal(facts) ?? "";
+    const localPrincipal = ownPrincipal(facts);
+    let scope = byPrincipal.get(principal);
+    if (scope === undefined || scope.localPrincipal !== localPrincipal) {
+      scope = { localPrincipal, plain: new Map(), other: new Map() };
+      if (byPrincipal.size >= maxHostRows) byPrincipal.clear();
+      byPrincipal.set(principal, scope);
+    }
+    return scope;
+  }
+
+  #tcpRow(facts: TcpFacts, responseFlags: string): number {
+    const labels = this.#labels(facts, null, undefined);
+    return this.#tcp.row(
+      renderLabels({ ...labels, protocol: "tcp", responseCode: null, grpcStatus: undefined, responseFlags }),
+    );
+  }
+
+  #httpLabels(facts: RequestFacts, peer: PeerMetadata | null, authority: string | undefined): LabelFacts {
+    return {
+      ...this.#labels(facts, peer, authority),
+      protocol: facts.isGrpc ? "grpc" : "http",
+      responseCode: facts.responseStatus,
+      grpcStatus: facts.isGrpc ? (facts.grpcStatus ?? "2") : undefined,
+      responseFlags: facts.responseFlags,
+    };
+  }
+
+  #labels(
+    facts: Parties,
+    peer: PeerMetadata | null,
+    authority: string | undefined,
+  ): Omit<LabelFacts, "protocol" | "responseCode" | "grpcStatus" | "responseFlags"> {
+    const server = isServer(facts);
+    const remote = peer ?? (server ? null : metadataOfEndpoint(facts.endpointConfig?.workload ?? ""));
+    const own = ownPrincipal(facts);
+    const other = peerPrincipal(facts);
+    return {
+      reporter: server ? "destination" : "source",
+      source: server ? remote : this.#local,
+      destination: server ? this.#local : remote,
+      sourcePrincipal: server ? other : own,
+      destinationPrincipal: server ? own : other,
+      service: serviceOfCluster(facts.clusterConfig) ?? serviceOfAuthority(facts.clusterConfig, authority),
+      isMutualTls: facts.connection.peer !== null,
+    };
+  }
+}
+
+function isServer(facts: Parties): boolean {
+  return facts.connection.direction === TrafficDirection.Inbound;
+}
+
+function peerPrincipal(facts: Parties): string | undefined {
+  return isServer(facts) ? facts.connection.peer?.uriSan : facts.upstreamPeerUriSan;
+}
+
+function ownPrincipal(facts: Parties): string | undefined {
+  if (!isServer(facts)) return facts.upstreamLocalUriSan;
+  return facts.connection.isTls ? facts.connection.localUriSan : undefined;
+}
+
+function inner<V>(map: WeakMap<object, V>, key: object, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
+
+const newByEndpoint = (): ByEndpoint => new WeakMap();
+const newByPeer = (): ByPeer => new WeakMap();
+const newByPrincipal = (): ByPrincipal => new Map();

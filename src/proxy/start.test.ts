@@ -1,0 +1,242 @@
+// A whole proxy on real sockets, from a bootstrap file, seen through its listeners and its admin API.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { LogRegistry } from "#base/log/log.ts";
+import { SecretStore } from "#wire/tls/secrets.ts";
+import { type ProxyOptions, type RunningProxy, startProxy } from "./start.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "outrigger-start-"));
+const upstream = createServer((request, response) => response.end(`hello ${request.url}`));
+const localhost = { host: "127.0.0.1", port: 0 };
+let proxy: RunningProxy;
+let quits = 0;
+
+const bootstrap = (upstreamPort: number, listenerPort = 0): string => `
+node: { id: bench, cluster: bench }
+static_resources:
+  listeners:
+  - name: in
+    address: { socket_address: { address: 127.0.0.1, port_value: ${listenerPort} } }
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: in
+          access_log:
+          - name: file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: ${join(folder, "access.log")}
+              log_format: { text_format_source: { inline_string: "%REQ(:METHOD)% %RESPONSE_CODE% %UPSTREAM_CLUSTER%\\n" } }
+          route_config:
+            name: r
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - { match: { prefix: /teapot }, direct_response: { status: 418 } }
+              - { match: { prefix: / }, route: { cluster: up } }
+          http_filters:
+          - { name: stats, typed_config: { "@type": type.googleapis.com/stats.PluginConfig } }
+          - { name: router, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router } }
+  clusters:
+  - name: up
+    type: STATIC
+    metadata: { filter_metadata: { my.filter: { some_key: { otherKey: 1 } } } }
+    load_assignment:
+      cluster_name: up
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${upstreamPort} } } } }] }]
+`;
+
+const options = (yaml: string): ProxyOptions => {
+  const path = join(folder, "bootstrap.yaml");
+  writeFileSync(path, yaml);
+  return {
+    node: {
+      id: "sidecar~10.0.0.1~a.default~default.svc.cluster.local",
+      cluster: "a.default",
+      locality: { region: "", zone: "", subZone: "" },
+      metadata: { WORKLOAD_NAME: "a-v1", NAMESPACE: "default", LABELS: { app: "a" } },
+    },
+    role: "sidecar",
+    version: "1.31.0",
+    bootstrap: { path },
+    secrets: new SecretStore(),
+    log: new LogRegistry({ level: "none" }),
+    servers: { admin: localhost, prometheus: localhost, readiness: localhost },
+    quit: () => quits++,
+  };
+};
+
+before(async () => {
+  await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  proxy = await startProxy(options(bootstrap((upstream.address() as AddressInfo).port)));
+});
+
+after(async () => {
+  await proxy.stop();
+  upstream.close();
+  upstream.closeAllConnections();
+  rmSync(folder, { recursive: true });
+});
+
+const ask = async (
+  port: number | undefined,
+  path: string,
+  method = "GET",
+): Promise<{ status: number; text: string }> => {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+  return { status: response.status, text: await response.text() };
+};
+const admin = (path: string, method = "GET") => ask(proxy.adminPort, path, method);
+
+test("a request goes through the listener to the cluster and is counted", async () => {
+  assert.deepEqual(await ask(proxy.listenerPort("in"), "/x"), { status: 200, text: "hello /x" });
+  assert.equal((await ask(proxy.listenerPort("in"), "/teapot")).status, 418);
+  const metrics = await ask(proxy.prometheusPort, "/stats/prometheus");
+  assert.match(
+    metrics.text,
+    /istio_requests_total\{reporter="source",source_workload="a-v1".*response_code="200".*\} 1\n/,
+  );
+  assert.match(metrics.text, /istio_requests_total\{.*response_code="418".*\} 1\n/);
+  assert.match(metrics.text, /envoy_server_live\{\} 1\n/);
+});
+
+test("readiness and server state are told on their ports", async () => {
+  assert.equal(proxy.ready(), true);
+  assert.deepEqual(await ask(proxy.readinessPort, "/healthz/ready"), { status: 200, text: "LIVE\n" });
+  assert.equal((await ask(proxy.readinessPort, "/config_dump")).status, 404);
+  assert.equal((await admin("/ready")).status, 200);
+  assert.equal(JSON.parse((await admin("/server_info")).text).state, "LIVE");
+});
+
+test("the configuration dump shows accepted resources in Envoy's shape", async () => {
+  const dump = JSON.parse((await admin("/config_dump?include_eds")).text) as { configs: Record<string, unknown>[] };
+  assert.deepEqual(
+    dump.configs.map((config) => String(config["@type"]).split(".").at(-1)),
+    [
+      "BootstrapConfigDump",
+      "ClustersConfigDump",
+      "EndpointsConfigDump",
+      "ListenersConfigDump",
+      "RoutesConfigDump",
+      "SecretsConfigDump",
+    ],
+  );
+  const listeners = dump.configs[3]?.["static_listeners"] as {
+    listener: { name: string; "@type": string; filter_chains: { filters: { typed_config: object }[] }[] };
+  }[];
+  assert.equal(listeners[0]?.listener.name, "in");
+  assert.equal(listeners[0]?.listener["@type"], "type.googleapis.com/envoy.config.listener.v3.Listener");
+  assert.ok("stat_prefix" in (listeners[0]?.listener.filter_chains[0]?.filters[0]?.typed_config ?? {}));
+  const one = JSON.parse((await admin("/config_dump?resource=static_clusters&name_regex=u.")).text) as {
+    configs: { "@type": string; cluster: { metadata: object } }[];
+  };
+  assert.equal(one.configs.length, 1);
+  assert.equal(one.configs[0]?.["@type"], "type.googleapis.com/envoy.admin.v3.ClustersConfigDump.StaticCluster");
+  assert.deepEqual(one.configs[0]?.cluster.metadata, {
+    filter_metadata: { "my.filter": { some_key: { otherKey: 1 } } },
+  });
+  assert.deepEqual(JSON.parse((await admin("/config_dump?name_regex=nothing&resource=static_clusters")).text), {
+    configs: [],
+  });
+  assert.equal((await admin("/config_dump?resource=nonsense")).status, 404);
+  assert.equal((await admin("/config_dump?name_regex=(")).status, 400);
+});
+
+test("the dump, server info, listeners and clusters have the field names of the proto files", async () => {
+  for (const path of ["/config_dump?include_eds", "/server_info", "/listeners?format=json", "/clusters?format=json"]) {
+    const names = fieldNames(JSON.parse((await admin(path)).text));
+    assert.notEqual(names.length, 0);
+    assert.deepEqual(
+      names.filter((name) => /[A-Z]/.test(name)),
+      [],
+      path,
+    );
+  }
+  const { node, ...info } = JSON.parse((await admin("/server_info")).text);
+  assert.deepEqual(Object.keys(node.locality), ["region", "zone", "sub_zone"]);
+  assert.deepEqual(Object.keys(info), [
+    "version",
+    "state",
+    "uptime_current_epoch",
+    "uptime_all_epochs",
+    "command_line_options",
+  ]);
+  assert.deepEqual(JSON.parse((await admin("/init_dump")).text), { unready_targets_dumps: [] });
+});
+
+/** All keys but those of free-form metadata. */
+function fieldNames(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(fieldNames);
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, below]) =>
+    key === "metadata" || key === "filter_metadata" ? [key] : [key, ...fieldNames(below)],
+  );
+}
+
+test("clusters show their endpoints as text and JSON", async () => {
+  assert.match((await admin("/clusters")).text, /^up::127\.0\.0\.1:\d+::health_flags::healthy$/m);
+  const { cluster_statuses } = JSON.parse((await admin("/clusters?format=json")).text);
+  assert.equal(cluster_statuses[0].host_statuses[0].health_status.eds_health_status, "HEALTHY");
+});
+
+test("log levels are shown and changed", async () => {
+  assert.match((await admin("/logging")).text, / {2}xds: none\n/);
+  assert.equal((await admin("/logging?level=debug")).status, 405);
+  assert.match((await admin("/logging?xds=error", "POST")).text, / {2}xds: error\n/);
+  assert.equal((await admin("/logging?nonsense=error", "POST")).status, 400);
+  assert.match((await admin("/logging?level=off", "POST")).text, / {2}xds: none\n/);
+});
+
+test("what changes the proxy needs POST", async () => {
+  assert.equal((await admin("/quitquitquit")).status, 405);
+  assert.equal((await admin("/drain_listeners")).status, 405);
+  assert.equal(quits, 0);
+  assert.equal((await admin("/quitquitquit", "POST")).status, 200);
+  assert.equal(quits, 1);
+  assert.equal((await admin("/nowhere")).status, 404);
+});
+
+test("a draining proxy is not ready and asks clients to leave", async () => {
+  assert.equal((await admin("/drain_listeners", "POST")).status, 200);
+  assert.equal(proxy.ready(), false);
+  assert.deepEqual(await ask(proxy.readinessPort, "/healthz/ready"), { status: 503, text: "DRAINING\n" });
+  const response = await fetch(`http://127.0.0.1:${proxy.listenerPort("in")}/y`);
+  assert.equal(response.headers.get("connection"), "close");
+  await response.text();
+  assert.equal(await proxy.drain(2000), 0);
+});
+
+test("a bootstrap that is wrong ends the start with its reason and leaves nothing running", async () => {
+  await assert.rejects(startProxy(options("static_resources: { nonsense: 1 }")), /is not an Envoy bootstrap.*nonsense/);
+  const badFilter = bootstrap(1).replace("stats.PluginConfig", "envoy.config.core.v3.Node");
+  await assert.rejects(startProxy(options(badFilter)), /not an Envoy bootstrap|HTTP filter stats/);
+  await assert.rejects(
+    startProxy({ ...options(""), bootstrap: { path: join(folder, "absent.yaml") } }),
+    /is not readable/,
+  );
+});
+
+test("a port that is taken is told", async () => {
+  const taken = createTcpServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  const { port } = taken.address() as AddressInfo;
+  await assert.rejects(startProxy(options(bootstrap(1, port))), /can't bind listener in/);
+  await assert.rejects(
+    startProxy({ ...options(bootstrap(1)), servers: { admin: { host: "127.0.0.1", port } } }),
+    new RegExp(`can't listen on 127.0.0.1:${port}`),
+  );
+  taken.close();
+});
+
+test("a proxy needs exactly one source of configuration", async () => {
+  const { bootstrap: _, ...rest } = options(bootstrap(1));
+  await assert.rejects(startProxy(rest), /either a control plane or a bootstrap/);
+});

@@ -1,0 +1,263 @@
+// Composes one proxy: clusters, listeners, routes, configuration from ADS or a bootstrap file, metrics, access log and
+// the admin servers. What this starts, `stop` ends.
+import { create } from "@bufbuild/protobuf";
+import { describeError, OutriggerError } from "#base/error.ts";
+import { Lifecycle, type Running } from "#base/lifecycle.ts";
+import type { LogRegistry } from "#base/log/log.ts";
+import { type Clock, systemClock } from "#base/time/clock.ts";
+import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import type { SecretStore } from "#wire/tls/secrets.ts";
+import { type Address, type AdminServer, startAdmin, startPrometheus, startReadiness } from "./admin/admin-server.ts";
+import type { ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
+import { prometheusText } from "./admin/stats.ts";
+import type { ProxyView } from "./decide/view.ts";
+import { ListenerManager } from "./listener/listener-manager.ts";
+import { AccessLogSink } from "./observe/access-log/sink.ts";
+import { encodePeerMetadata, localMetadata } from "./observe/peer-metadata.ts";
+import { StandardObserver } from "./observe/standard-observer.ts";
+import { RouteStore } from "./route/route-store.ts";
+import { EventLoop } from "./transport/event-loop.ts";
+import { ClusterManager } from "./upstream/cluster-manager.ts";
+import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
+import { Configuration } from "./xds/configuration.ts";
+
+export interface ProxyOptions {
+  /** As the xDS node: id, cluster, locality and Istio's metadata keys. */
+  readonly node: ProxyNode;
+  readonly role: "sidecar" | "router";
+  /** Shown by the admin API, as `1.31.0`. */
+  readonly version: string;
+  /** Exactly one of the two. */
+  readonly ads?: Pick<AdsOptions, "address" | "tls" | "token">;
+  readonly bootstrap?: { readonly path: string };
+  /** Filled by the agent's identity part, or from the bootstrap. */
+  readonly secrets: SecretStore;
+  readonly log: LogRegistry;
+  /** Each can be left out; port 0 takes a free one. */
+  readonly servers: {
+    readonly admin?: Address;
+    readonly prometheus?: Address;
+    readonly readiness?: Address;
+  };
+  /** Adds the cause of local replies to their headers and body; for development. */
+  readonly explainToClients?: boolean;
+  /** `/quitquitquit`: ends the process. */
+  readonly quit?: () => void;
+  readonly clock?: Clock;
+  /** How long first endpoints and routes are waited for; 15 s unless given. */
+  readonly initialFetchTimeoutMs?: number;
+  /** For tests: instead of asking the kernel. */
+  readonly originalDestination?: NonNullable<ConstructorParameters<typeof ListenerManager>[0]["originalDestination"]>;
+}
+
+export interface RunningProxy extends Running {
+  /** True from the first complete configuration until draining begins. */
+  ready(): boolean;
+  /** What runs now, for the evaluator. */
+  view(): ProxyView;
+  /** Null without a control plane. */
+  adsStatus(): AdsStatus | null;
+  /** The whole `/stats/prometheus`. */
+  metrics(): string;
+  connectionCount(): number;
+  /** Asks clients to leave; goes on accepting. Readiness ends. */
+  startDraining(): void;
+  /** Stops accepting, waits for connections to end, and cuts what is left at the deadline: their number. */
+  drain(deadlineMs: number): Promise<number>;
+  /** The port that a listener is bound to. */
+  listenerPort(name: string): number | undefined;
+  readonly adminPort: number | undefined;
+  readonly prometheusPort: number | undefined;
+  readonly readinessPort: number | undefined;
+}
+
+/** How long a removed cluster may still be used by routes that name it. */
+const removalGraceMs = 5000;
+
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const { secrets, log: registry, clock = systemClock } = options;
+  if ((options.ads === undefined) === (options.bootstrap === undefined)) {
+    throw new OutriggerError("PROXY_CONFIG_SOURCE", "a proxy needs either a control plane or a bootstrap file");
+  }
+  const lifecycle = new Lifecycle();
+  const log = registry.scope("proxy");
+  const startedAtMs = clock.now();
+
+  const accessLog = new AccessLogSink({
+    onError: (path, error) => log.error(`the access log ${path} can't be written: ${error.message}`),
+  });
+  lifecycle.add(accessLog);
+  const loop = new EventLoop({
+    clock,
+    onBroken: (error) => log.error(`a connection was ended by an error of this proxy: ${describeError(error)}`),
+  });
+  lifecycle.onStop(() => loop.stop());
+  const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream") });
+  lifecycle.onStop(() => clusters.stop());
+  const routes = new RouteStore();
+  const observer = new StandardObserver(localMetadata(options.node.metadata));
+  const own = encodePeerMetadata(options.node);
+  const listeners = new ListenerManager({
+    loop,
+    clusters,
+    routes,
+    secrets,
+    log: registry.scope("listener"),
+    observer,
+    writeAccessLog: (path, line) => accessLog.write(path, line),
+    ownPeerMetadata: { id: own.id, value: own.metadata },
+    explainToClients: options.explainToClients ?? false,
+    ...(options.originalDestination !== undefined && { originalDestination: options.originalDestination }),
+  });
+  lifecycle.onStop(() => listeners.destroy());
+  const configuration = new Configuration({
+    targets: { clusters, routes, listeners },
+    log: registry.scope("xds"),
+    clock,
+    initialFetchTimeoutMs: options.initialFetchTimeoutMs ?? 15_000,
+    removalGraceMs,
+  });
+  lifecycle.onStop(() => configuration.stop());
+
+  let isDraining = false;
+  const startDraining = (): void => {
+    isDraining = true;
+    listeners.startDraining();
+  };
+  const readiness = new Readiness(configuration, secrets);
+  const serverState = (): ServerState => (isDraining ? "DRAINING" : readiness.isReached() ? "LIVE" : "INITIALIZING");
+
+  const fail = async (error: unknown): Promise<never> => {
+    await lifecycle.stop();
+    throw error;
+  };
+  let ads: AdsClient | null = null;
+  let bootstrap: ProxyState["bootstrap"] = null;
+  try {
+    if (options.ads !== undefined) {
+      const { AdsClient } = await import("./xds/ads-client.ts");
+      ads = new AdsClient(configuration, {
+        ...options.ads,
+        node: xdsNode(options.node),
+        log: registry.scope("xds"),
+        clock,
+      });
+      lifecycle.onStop(() => ads?.stop());
+    } else if (options.bootstrap !== undefined) {
+      const { applyBootstrap, bootstrapJson, readBootstrap } = await import("./xds/bootstrap.ts");
+      const parsed = readBootstrap(options.bootstrap.path);
+      bootstrap = bootstrapJson(parsed);
+      applyBootstrap(parsed, options.bootstrap.path, secrets, configuration);
+      await configuration.bound();
+    }
+  } catch (error) {
+    return fail(error);
+  }
+
+  const state: ProxyState = {
+    node: options.node,
+    version: options.version,
+    startedAtMs,
+    now: () => clock.now(),
+    configuration,
+    secrets,
+    log: registry,
+    bootstrap,
+    serverState,
+    clusters: () => clusters.describe(),
+    listeners: () => listeners.describe(),
+    ads: () => ads?.status ?? null,
+    trafficMetrics: () => observer.expose(),
+    startDraining,
+    quit: options.quit ?? (() => {}),
+  };
+  let servers: Servers;
+  try {
+    servers = await startServers(options.servers, state, lifecycle);
+  } catch (error) {
+    return fail(error);
+  }
+  ads?.start();
+
+  return {
+    ready: () => serverState() === "LIVE",
+    view: () => configuration.view(),
+    adsStatus: () => ads?.status ?? null,
+    metrics: () => prometheusText(state),
+    connectionCount: () => listeners.connectionCount,
+    startDraining,
+    drain: (deadlineMs) => {
+      isDraining = true;
+      return listeners.drain(deadlineMs);
+    },
+    listenerPort: (name) => listeners.port(name),
+    adminPort: servers.admin?.port,
+    prometheusPort: servers.prometheus?.port,
+    readinessPort: servers.readiness?.port,
+    stop: () => lifecycle.stop(),
+  };
+}
+
+interface Servers {
+  readonly admin: AdminServer | undefined;
+  readonly prometheus: AdminServer | undefined;
+  readonly readiness: AdminServer | undefined;
+}
+
+async function startServers(
+  wanted: ProxyOptions["servers"],
+  state: ProxyState,
+  lifecycle: Lifecycle,
+): Promise<Servers> {
+  const log = state.log.scope("admin");
+  const start = async (address: Address | undefined, starter: typeof startAdmin): Promise<AdminServer | undefined> =>
+    address === undefined ? undefined : lifecycle.add(await starter(address, state, log));
+  return {
+    admin: await start(wanted.admin, startAdmin),
+    prometheus: await start(wanted.prometheus, startPrometheus),
+    readiness: await start(wanted.readiness, startReadiness),
+  };
+}
+
+/** Secrets of the workload itself; those that a gateway's user names may be missing without making the proxy useless. */
+const workloadSecrets = new Set(["default", "ROOTCA"]);
+
+/** The proxy is ready when its first configuration runs and the workload's own secrets are there; once is enough. */
+class Readiness {
+  readonly #configuration: Configuration;
+  readonly #secrets: SecretStore;
+  #isReached = false;
+
+  constructor(configuration: Configuration, secrets: SecretStore) {
+    this.#configuration = configuration;
+    this.#secrets = secrets;
+  }
+
+  isReached(): boolean {
+    this.#isReached ||= this.#configuration.isReady && !this.#isSecretMissing();
+    return this.#isReached;
+  }
+
+  #isSecretMissing(): boolean {
+    for (const listener of this.#configuration.view().listeners.values()) {
+      for (const { tls } of listener.filterChains) {
+        if (tls === null) continue;
+        const certificate = tls.certificateNames.find((name) => workloadSecrets.has(name));
+        if (certificate !== undefined && this.#secrets.certificate(certificate) === undefined) return true;
+        if (tls.validationName === "ROOTCA" && this.#secrets.trustedRoots("ROOTCA") === undefined) return true;
+      }
+    }
+    return false;
+  }
+}
+
+function xdsNode(node: ProxyNode): Node {
+  const { id, cluster, locality, metadata } = node;
+  return create(NodeSchema, {
+    id,
+    cluster,
+    metadata,
+    locality: { region: locality.region, zone: locality.zone, subZone: locality.subZone },
+    userAgentName: "outrigger",
+  });
+}

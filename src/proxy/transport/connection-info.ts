@@ -1,0 +1,62 @@
+// What is known of a downstream connection: addresses, TLS, the verified peer. Filled by the listener and read by
+// filters, routes, logs and metrics. Addresses are as people write them: `10.244.0.7:9080`, `[fd00::7]:9080`.
+import type { TrafficDirection } from "../config/listener.ts";
+
+export interface PeerCertificate {
+  /** The first URI SAN, as `spiffe://cluster.local/ns/default/sa/reviews`. */
+  readonly uriSan: string | undefined;
+  readonly uriSans: readonly string[];
+  readonly dnsSans: readonly string[];
+  /** RFC 2253, as Envoy writes it; empty for Istio's certificates. */
+  readonly subject: string;
+  readonly notAfterMs: number;
+  /** SHA-256 of the DER, hexadecimal. */
+  readonly hash: string;
+  /** URL-encoded PEM. */
+  readonly pem: () => string;
+}
+
+export class ConnectionInfo {
+  id = 0;
+  listenerName = "";
+  direction: TrafficDirection = 0;
+  filterChainName = "";
+  /** Where the client wanted to go: the original destination where there was a redirect, else the local address. */
+  destinationIp = "";
+  destinationPort = 0;
+  /** True when the kernel had redirected the connection to us. */
+  isRedirected = false;
+  /** True when the client asked for this proxy's own listener: forwarding to the destination would be a loop. */
+  isOwnAddress = false;
+  sourceIp = "";
+  sourcePort = 0;
+  /** From the client's hello; empty when there was none. */
+  serverName = "";
+  /** The protocols that the client offered, or what the HTTP inspector saw. */
+  applicationProtocols: readonly string[] = [];
+  transportProtocol: "" | "tls" | "raw_buffer" = "";
+  isTls = false;
+  tlsVersion = "";
+  negotiatedAlpn = "";
+  peer: PeerCertificate | null = null;
+  localUriSan: string | undefined = undefined;
+  startTimeMs = 0;
+
+  get destinationAddress(): string {
+    return formatAddress(this.destinationIp, this.destinationPort);
+  }
+
+  get sourceAddress(): string {
+    return formatAddress(this.sourceIp, this.sourcePort);
+  }
+}
+
+export function formatAddress(ip: string, port: number): string {
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+/** Removes the IPv4-mapped form that a dual-stack socket reports. */
+export function plainIp(address: string | undefined): string {
+  if (address === undefined) return "";
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}

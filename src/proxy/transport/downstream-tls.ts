@@ -1,0 +1,112 @@
+// TLS towards a client: our certificate, the client's certificate asked for and verified where the chain demands it,
+// and the protocol chosen among those that are spoken here. Nothing reaches the filters before the client is verified.
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { DownstreamTlsConfig } from "../config/listener.ts";
+import type { ConnectionInfo } from "./connection-info.ts";
+import { verifyPeer } from "./peer-certificate.ts";
+import { type SocketFailure, socketFailure, tlsFailure } from "./socket-error.ts";
+import type { BuiltContext, TlsContexts } from "./tls-contexts.ts";
+
+export interface DownstreamHandshake {
+  readonly config: DownstreamTlsConfig;
+  readonly contexts: TlsContexts;
+  /** What the client offered, from its hello. */
+  readonly offeredAlpn: readonly string[];
+  /** Protocols that the filter chain can speak, in order of preference. */
+  readonly spokenAlpn: readonly string[];
+  readonly now: number;
+}
+
+/** Secures an accepted socket whose first bytes were put back, fills in the connection's identity, calls back once. */
+export function handshakeDownstream(
+  socket: Socket,
+  info: ConnectionInfo,
+  handshake: DownstreamHandshake,
+  done: (secured: Socket, failure: SocketFailure | null) => void,
+): void {
+  const { config } = handshake;
+  const built = contextOf(handshake);
+  if (built === null || typeof built === "string") {
+    const words =
+      built === null ? "the certificate or its roots can't be used" : `the secret "${built}" is not there yet`;
+    done(socket, tlsFailure("SECRET_MISSING", "SECRET_NOT_READY", words));
+    return;
+  }
+  const alpn = chooseAlpn(config, handshake);
+  const secured = new TLSSocket(socket, {
+    isServer: true,
+    secureContext: built.context,
+    requestCert: config.requireClientCertificate || config.validationName !== null,
+    // The chain is verified by OpenSSL and judged below with the words that go into the log.
+    rejectUnauthorized: false,
+    ...(alpn !== null && { ALPNProtocols: [alpn] }),
+  });
+  let isDone = false;
+  const finish = (failure: SocketFailure | null): void => {
+    if (isDone) return;
+    isDone = true;
+    // The events of a handshake come from inside OpenSSL, where closing the socket would crash: see upstream-tls.ts.
+    setImmediate(done, secured, failure);
+  };
+  let failure: SocketFailure | null = null;
+  secured.on("error", (error) => {
+    failure ??= socketFailure(error);
+    finish(failure);
+  });
+  secured.on("_tlsError", (error: unknown) => {
+    failure ??= socketFailure(error);
+  });
+  secured.once("close", () => finish(failure ?? tlsFailure("CLOSED", "CONNECTION_CLOSED", closedWords)));
+  secured.once("secure", () => {
+    try {
+      const verdict = verifyPeer(secured, {
+        verifyChain: config.validationName !== null,
+        requireCertificate: config.requireClientCertificate,
+        matchers: config.uriSanMatchers,
+        uriOnly: true,
+        now: handshake.now,
+      });
+      info.isTls = true;
+      info.peer = verdict.peer;
+      info.localUriSan = built.localUriSan;
+      info.tlsVersion = secured.getProtocol() ?? "";
+      info.negotiatedAlpn = alpn ?? "";
+      finish(verdict.failure);
+    } catch (error) {
+      finish(socketFailure(error));
+    }
+  });
+}
+
+/** The context, the name of a missing secret, or null for a secret that OpenSSL refuses. */
+function contextOf(handshake: DownstreamHandshake): BuiltContext | string | null {
+  const { config, contexts } = handshake;
+  const wish = {
+    certificateName: config.certificateNames[0] ?? null,
+    validationName: config.validationName,
+    minVersion: config.minVersion,
+    maxVersion: config.maxVersion,
+    ciphers: config.ciphers,
+    isServer: true,
+  };
+  const names = config.uriSanMatchers.map((matcher) => matcher.description).join();
+  try {
+    return contexts.get(wish, `${config.requireClientCertificate} ${names}`);
+  } catch {
+    return null; // the caller says it, for each connection, without a byte of the secret
+  }
+}
+
+const closedWords = "the client closed the connection during the TLS handshake";
+
+/**
+ * The server's preference among what both sides speak. Without an overlap no protocol is negotiated, as Envoy does;
+ * OpenSSL would end the handshake. An `istio` offer is confirmed, for it changes nothing on the wire.
+ */
+function chooseAlpn(config: DownstreamTlsConfig, handshake: DownstreamHandshake): string | null {
+  for (const protocol of config.alpnProtocols) {
+    if (handshake.spokenAlpn.includes(protocol) && handshake.offeredAlpn.includes(protocol)) return protocol;
+  }
+  return null;
+}

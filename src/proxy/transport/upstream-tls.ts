@@ -1,0 +1,123 @@
+// TLS towards an endpoint: client certificate, trusted roots, server names, SNI, ALPN, resumption. No application byte
+// is sent before the peer is verified.
+import type { Socket } from "node:net";
+import { connect } from "node:tls";
+import type { UpstreamTlsConfig } from "../config/cluster.ts";
+import { verifyPeer } from "./peer-certificate.ts";
+import { type SocketFailure, socketFailure, tlsFailure } from "./socket-error.ts";
+import type { TlsContexts } from "./tls-contexts.ts";
+
+export interface SecuredBy {
+  readonly negotiatedAlpn: string;
+  /** URI SANs of both ends. */
+  readonly peerUriSan: string | undefined;
+  readonly localUriSan: string | undefined;
+}
+
+export const securedByNothing: SecuredBy = { negotiatedAlpn: "", peerUriSan: undefined, localUriSan: undefined };
+
+export type HandshakeDone = (socket: Socket, securedBy: SecuredBy, failure: SocketFailure | null) => void;
+
+/** Sessions kept for resumption per context. */
+const maxSessions = 1024;
+
+export class UpstreamTls {
+  /** Equal keys mean that connections may be shared. */
+  readonly key: string;
+  readonly #config: UpstreamTlsConfig;
+  readonly #alpn: readonly string[];
+  readonly #contexts: TlsContexts;
+  readonly #now: () => number;
+
+  constructor(config: UpstreamTlsConfig, alpn: readonly string[], contexts: TlsContexts, now: () => number) {
+    this.#config = config;
+    this.#alpn = alpn;
+    this.#contexts = contexts;
+    this.#now = now;
+    this.key = `tls ${config.certificateName ?? ""} ${config.validationName ?? ""} ${config.sni} ${alpn.join(",")}`;
+  }
+
+  /** Secures a connected socket and calls back once. */
+  handshake(socket: Socket, done: HandshakeDone): void {
+    const config = this.#config;
+    const built = this.#contexts.get(
+      {
+        certificateName: config.certificateName,
+        validationName: config.validationName,
+        minVersion: config.minVersion,
+        maxVersion: config.maxVersion,
+        ciphers: [],
+        isServer: false,
+      },
+      `${config.sni} ${this.#alpn.join(",")} ${config.sanMatchers.map((matcher) => matcher.description).join()}`,
+    );
+    if (typeof built === "string") {
+      done(
+        socket,
+        securedByNothing,
+        tlsFailure("SECRET_MISSING", "SECRET_NOT_READY", `the secret "${built}" is not there yet`),
+      );
+      return;
+    }
+    const sessionKey = `${socket.remoteAddress}:${socket.remotePort}`;
+    const known = built.sessions.get(sessionKey);
+    const session = known !== undefined && this.#now() < known.notAfterMs ? known : undefined;
+    let peer: { readonly uriSan: string | undefined; readonly notAfterMs: number } | null = null;
+    const secured = connect({
+      socket,
+      secureContext: built.context,
+      // The chain is verified by OpenSSL and judged below with the words that go into the log.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ...(config.sni !== "" && { servername: config.sni }),
+      ...(this.#alpn.length > 0 && { ALPNProtocols: [...this.#alpn] }),
+      ...(session !== undefined && { session: session.ticket }),
+    });
+    let isDone = false;
+    const finish = (failure: SocketFailure | null, peerUriSan?: string): void => {
+      if (isDone) return;
+      isDone = true;
+      // The events of a handshake come from inside OpenSSL: who closes the socket there frees what is on the stack
+      // (seen as a segmentation fault on Node 26.10).
+      setImmediate(() => {
+        if (failure !== null) {
+          built.sessions.delete(sessionKey);
+          secured.destroy();
+        }
+        const negotiatedAlpn = typeof secured.alpnProtocol === "string" ? secured.alpnProtocol : "";
+        done(secured, { negotiatedAlpn, peerUriSan, localUriSan: built.localUriSan }, failure);
+      });
+    };
+    let failure: SocketFailure | null = null;
+    secured.on("error", (error) => {
+      failure ??= socketFailure(error);
+      finish(failure);
+    });
+    secured.once("close", () => finish(failure ?? tlsFailure("CLOSED", "CONNECTION_CLOSED", closedWords)));
+    secured.on("session", (ticket: Buffer) => {
+      // Tickets of TLS 1.2 come before the verdict.
+      if (peer === null) return;
+      if (built.sessions.size >= maxSessions) built.sessions.clear();
+      built.sessions.set(sessionKey, { ticket, peerUriSan: peer.uriSan, notAfterMs: peer.notAfterMs });
+    });
+    secured.once("secureConnect", () => {
+      if (session !== undefined && secured.isSessionReused()) {
+        // The ticket proves that this is the peer which was verified under the same trust, names and SNI.
+        peer = { uriSan: session.peerUriSan, notAfterMs: session.notAfterMs };
+        finish(null, session.peerUriSan);
+        return;
+      }
+      const verdict = verifyPeer(secured, {
+        verifyChain: config.validationName !== null,
+        requireCertificate: true,
+        matchers: config.sanMatchers,
+        uriOnly: false,
+        now: this.#now(),
+      });
+      peer = verdict.failure === null ? verdict.peer : null;
+      finish(verdict.failure, verdict.peer?.uriSan);
+    });
+  }
+}
+
+const closedWords = "the peer closed the connection during the TLS handshake";

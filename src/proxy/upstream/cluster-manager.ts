@@ -1,0 +1,138 @@
+// All clusters by name. Fed by CDS and EDS; read by routes and TCP proxies for each new stream or connection.
+import type { Logger } from "#base/log/log.ts";
+import type { SecretReader } from "#wire/tls/secrets.ts";
+import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
+import { TlsContexts } from "../transport/tls-contexts.ts";
+import { Cluster, type ClusterCounters } from "./cluster.ts";
+import { type ResolveDns, systemResolver } from "./resolve-dns.ts";
+
+export interface ClusterManagerOptions {
+  readonly loop: EventLoop;
+  readonly secrets: SecretReader;
+  readonly log: Logger;
+  readonly resolve?: ResolveDns;
+}
+
+export interface EndpointDescription {
+  readonly address: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly locality: string;
+  readonly health: string;
+  readonly activeRequests: number;
+  readonly activeConnections: number;
+  readonly connectionsTotal: number;
+  readonly connectFailures: number;
+  readonly requestsTotal: number;
+  readonly requestErrors: number;
+  readonly requestTimeouts: number;
+}
+
+export interface ClusterDescription {
+  readonly name: string;
+  readonly config: ClusterConfig;
+  readonly isWarm: boolean;
+  readonly counters: Readonly<ClusterCounters>;
+  readonly endpoints: readonly EndpointDescription[];
+}
+
+export class ClusterManager {
+  readonly #loop: EventLoop;
+  readonly #options: ClusterManagerOptions;
+  readonly #contexts: TlsContexts;
+  readonly #clusters = new Map<string, Cluster>();
+  /** EDS answers by service name, kept for clusters that come later. */
+  readonly #endpointSets = new Map<string, EndpointSet>();
+
+  constructor(options: ClusterManagerOptions) {
+    this.#options = options;
+    this.#loop = options.loop;
+    this.#contexts = new TlsContexts(options.secrets);
+  }
+
+  /** Adds a cluster or changes it in place. */
+  update(config: ClusterConfig): void {
+    const known = this.#clusters.get(config.name);
+    if (known !== undefined && known.config.type === config.type) {
+      known.update(config);
+    } else {
+      known?.drain();
+      const { log, resolve = systemResolver } = this.#options;
+      this.#clusters.set(
+        config.name,
+        new Cluster(config, { loop: this.#loop, contexts: this.#contexts, resolve, log }),
+      );
+    }
+    if (config.type === "eds") {
+      const set = this.#endpointSets.get(edsName(config));
+      if (set !== undefined) this.#clusters.get(config.name)?.setEndpoints(set.endpoints);
+    }
+  }
+
+  /** Replaces the endpoints of the EDS clusters that go by that name. */
+  setEndpoints(set: EndpointSet): void {
+    this.#endpointSets.set(set.clusterName, set);
+    for (const cluster of this.#clusters.values()) {
+      if (cluster.config.type === "eds" && edsName(cluster.config) === set.clusterName) {
+        cluster.setEndpoints(set.endpoints);
+      }
+    }
+  }
+
+  removeEndpoints(clusterName: string): void {
+    this.#endpointSets.delete(clusterName);
+  }
+
+  /** Removes a cluster; requests that it carries finish. */
+  remove(name: string): void {
+    const cluster = this.#clusters.get(name);
+    if (cluster === undefined) return;
+    this.#clusters.delete(name);
+    this.#endpointSets.delete(edsName(cluster.config));
+    cluster.drain();
+  }
+
+  get(name: string): Cluster | undefined {
+    return this.#clusters.get(name);
+  }
+
+  names(): string[] {
+    return [...this.#clusters.keys()];
+  }
+
+  /** What the admin API shows. */
+  describe(): ClusterDescription[] {
+    return [...this.#clusters.values()].map((cluster) => ({
+      name: cluster.config.name,
+      config: cluster.config,
+      isWarm: cluster.isWarm,
+      counters: cluster.counters,
+      endpoints: cluster.endpoints.map((endpoint) => ({
+        address: endpoint.config.key,
+        weight: endpoint.config.weight,
+        priority: endpoint.config.priority,
+        locality: endpoint.config.locality,
+        health: endpoint.config.health,
+        activeRequests: endpoint.activeRequests,
+        activeConnections: endpoint.activeConnections,
+        connectionsTotal: endpoint.connectionsTotal,
+        connectFailures: endpoint.connectFailures,
+        requestsTotal: endpoint.requestsTotal,
+        requestErrors: endpoint.requestErrors,
+        requestTimeouts: endpoint.requestTimeouts,
+      })),
+    }));
+  }
+
+  /** Closes every upstream connection at once. */
+  stop(): void {
+    for (const cluster of this.#clusters.values()) cluster.destroy();
+    this.#clusters.clear();
+    this.#contexts.close();
+  }
+}
+
+function edsName(config: ClusterConfig): string {
+  return config.edsServiceName === "" ? config.name : config.edsServiceName;
+}

@@ -1,0 +1,83 @@
+// DNS clusters, endpoint updates and what survives them.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentLogger } from "#base/log/log.ts";
+import { ManualClock } from "#base/time/clock.ts";
+import { SecretStore } from "#wire/tls/secrets.ts";
+import { clusterConfig, endpointConfig } from "../listener/testing/data-path.ts";
+import { EventLoop } from "../transport/event-loop.ts";
+import { ClusterManager } from "./cluster-manager.ts";
+import type { ResolveDns } from "./resolve-dns.ts";
+
+function manager(resolve: ResolveDns): { clusters: ClusterManager; clock: ManualClock } {
+  const clock = new ManualClock();
+  const loop = new EventLoop({ clock, now: () => clock.now() });
+  return { clusters: new ClusterManager({ loop, secrets: new SecretStore(), log: silentLogger, resolve }), clock };
+}
+
+const named = { clusterName: "dns", endpoints: [endpointConfig(80, { host: "db.example", key: "db.example:80" })] };
+
+function addresses(clusters: ClusterManager): string[] {
+  return clusters.describe()[0]?.endpoints.map((endpoint) => endpoint.address) ?? [];
+}
+
+test("STRICT_DNS uses every address, follows changes and keeps the last good answer", () => {
+  let answer: string[] | null = ["10.0.0.1", "fd00::1"];
+  const { clusters, clock } = manager((_host, done) => (answer === null ? done([], "SERVFAIL") : done(answer, null)));
+  clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, dnsRefreshMs: 5000 }));
+  assert.deepEqual(addresses(clusters), ["10.0.0.1:80", "[fd00::1]:80"]);
+  answer = null;
+  clock.advance(5000);
+  assert.deepEqual(addresses(clusters), ["10.0.0.1:80", "[fd00::1]:80"]);
+  answer = ["10.0.0.2"];
+  clock.advance(5000);
+  assert.deepEqual(addresses(clusters), ["10.0.0.2:80"]);
+  clusters.stop();
+});
+
+test("LOGICAL_DNS uses the first address", () => {
+  const { clusters } = manager((_host, done) => done(["10.0.0.1", "10.0.0.2"], null));
+  clusters.update(clusterConfig({ name: "dns", type: "logical_dns", endpoints: named }));
+  assert.deepEqual(addresses(clusters), ["10.0.0.1:80"]);
+  clusters.stop();
+});
+
+test("an answer that comes after an update of the cluster is dropped", () => {
+  const waiting: ((addresses: readonly string[], error: string | null) => void)[] = [];
+  const { clusters } = manager((_host, done) => void waiting.push(done));
+  clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named }));
+  clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, lbPolicy: "random" }));
+  waiting[0]?.(["10.0.0.1"], null);
+  assert.deepEqual(addresses(clusters), []);
+  waiting[1]?.(["10.0.0.2"], null);
+  assert.deepEqual(addresses(clusters), ["10.0.0.2:80"]);
+  clusters.stop();
+});
+
+test("an EDS cluster is warm once its endpoints came, before or after the cluster", () => {
+  const { clusters } = manager(() => {});
+  clusters.update(clusterConfig({ name: "late", type: "eds" }));
+  let warm = false;
+  clusters.get("late")?.whenWarm(() => (warm = true));
+  assert.equal(warm, false);
+  clusters.setEndpoints({ clusterName: "late", endpoints: [] });
+  assert.equal(warm, true);
+  clusters.setEndpoints({ clusterName: "early", endpoints: [endpointConfig(80)] });
+  clusters.update(clusterConfig({ name: "early", type: "eds" }));
+  assert.equal(clusters.get("early")?.isWarm, true);
+  clusters.stop();
+});
+
+test("an endpoint that stays keeps its load and counters through updates", () => {
+  const { clusters } = manager(() => {});
+  clusters.update(clusterConfig({ name: "app", type: "eds" }));
+  clusters.setEndpoints({ clusterName: "app", endpoints: [endpointConfig(80), endpointConfig(81)] });
+  const before = clusters.get("app")?.endpoints[0];
+  clusters.setEndpoints({ clusterName: "app", endpoints: [endpointConfig(80, { weight: 5 })] });
+  clusters.update(clusterConfig({ name: "app", type: "eds", lbPolicy: "random" }));
+  const after = clusters.get("app")?.endpoints;
+  assert.equal(after?.length, 1);
+  assert.equal(after?.[0], before);
+  assert.equal(after?.[0]?.config.weight, 5);
+  clusters.stop();
+});

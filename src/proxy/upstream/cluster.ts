@@ -1,0 +1,314 @@
+// One cluster at run time: its configuration, its endpoints, the balancer over them and the counters of its circuit
+// breakers. Updates change it in place: pools of endpoints that stay are kept as long as their transport is the same.
+import { isIP } from "node:net";
+import type { Logger } from "#base/log/log.ts";
+import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
+import { chooseTransport } from "../decide/transport.ts";
+import { formatAddress } from "../transport/connection-info.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
+import type { TlsContexts } from "../transport/tls-contexts.ts";
+import { UpstreamTls } from "../transport/upstream-tls.ts";
+import type { ConnectTarget } from "./connect.ts";
+import { UpstreamEndpoint } from "./endpoint.ts";
+import { Http1Pool } from "./http1-pool.ts";
+import { LoadBalancer } from "./load-balancer.ts";
+import type { ResolveDns } from "./resolve-dns.ts";
+
+export interface ClusterCounters {
+  connections: number;
+  connectionsTotal: number;
+  connectFailures: number;
+  pendingRequests: number;
+  activeRequests: number;
+  activeRetries: number;
+  requestsTotal: number;
+  /** Requests that a circuit breaker refused. */
+  overflows: number;
+  connectionOverflows: number;
+}
+
+export interface ClusterEnvironment {
+  readonly loop: EventLoop;
+  readonly contexts: TlsContexts;
+  readonly resolve: ResolveDns;
+  readonly log: Logger;
+}
+
+/** ORIGINAL_DST endpoints that nobody used for this long are dropped. */
+const originalDstIdleMs = 5 * 60 * 1000;
+/** What a request without an ALPN override may offer: the protocols spoken here. */
+const spokenAlpn: ReadonlySet<string> = new Set(["http/1.1", "http/1.0", "istio", "istio-http/1.1", "istio-http/1.0"]);
+export const noAlpnOverride: readonly string[] = [];
+
+export class Cluster {
+  config: ClusterConfig;
+  readonly loop: EventLoop;
+  readonly counters: ClusterCounters = {
+    connections: 0,
+    connectionsTotal: 0,
+    connectFailures: 0,
+    pendingRequests: 0,
+    activeRequests: 0,
+    activeRetries: 0,
+    requestsTotal: 0,
+    overflows: 0,
+    connectionOverflows: 0,
+  };
+  /** False until the first endpoints are known. A route must not name a cluster that is not warm. */
+  isWarm = false;
+  readonly #environment: ClusterEnvironment;
+  #endpointsByKey = new Map<string, UpstreamEndpoint>();
+  readonly #balancer = new LoadBalancer();
+  /** By TLS config, then by the ALPN list's text; rebuilt with the configuration. */
+  #tls = new Map<TransportSocketMatch, Map<string, UpstreamTls>>();
+  #cancelDns: (() => void) | null = null;
+  #dnsGeneration = 0;
+  #isSwept = false;
+  #onWarm: (() => void)[] = [];
+
+  constructor(config: ClusterConfig, environment: ClusterEnvironment) {
+    this.config = config;
+    this.loop = environment.loop;
+    this.#environment = environment;
+    this.#configure(null);
+  }
+
+  /** Applies a new configuration in place. */
+  update(config: ClusterConfig): void {
+    const before = this.config;
+    this.config = config;
+    this.#configure(before);
+  }
+
+  #configure(before: ClusterConfig | null): void {
+    const config = this.config;
+    if (before !== null && connectionShape(before) !== connectionShape(config)) {
+      // Connections made the old way may not carry new requests. Those in use finish.
+      for (const endpoint of this.#endpointsByKey.values()) {
+        for (const pool of endpoint.pools.values()) pool.drain();
+        endpoint.pools.clear();
+      }
+    }
+    this.#tls = new Map();
+    this.#cancelDns?.();
+    this.#cancelDns = null;
+    this.#dnsGeneration++;
+    if (config.type === "static") this.setEndpoints(config.endpoints?.endpoints ?? []);
+    else if (config.type === "strict_dns" || config.type === "logical_dns") this.#refreshDns();
+    else if (config.type === "original_dst") this.#warm();
+    else this.#rebalance();
+  }
+
+  /** Calls back when the first endpoints are known; at once if they are. */
+  whenWarm(callback: () => void): void {
+    if (this.isWarm) callback();
+    else this.#onWarm.push(callback);
+  }
+
+  #warm(): void {
+    if (this.isWarm) return;
+    this.isWarm = true;
+    const callbacks = this.#onWarm;
+    this.#onWarm = [];
+    for (const callback of callbacks) callback();
+  }
+
+  /** Replaces the endpoints. Those that stay keep pools and load; those that left finish what they carry. */
+  setEndpoints(configs: readonly EndpointConfig[]): void {
+    const next = new Map<string, UpstreamEndpoint>();
+    for (const config of configs) {
+      const known = this.#endpointsByKey.get(config.key);
+      if (known === undefined) {
+        next.set(config.key, new UpstreamEndpoint(config));
+        continue;
+      }
+      known.config = config;
+      next.set(config.key, known);
+    }
+    for (const [key, endpoint] of this.#endpointsByKey) if (!next.has(key)) endpoint.drain();
+    this.#endpointsByKey = next;
+    this.#rebalance();
+    this.#warm();
+  }
+
+  #rebalance(): void {
+    this.#balancer.update(this.config.lbPolicy, this.config.commonLb.healthyPanicPercent, [
+      ...this.#endpointsByKey.values(),
+    ]);
+  }
+
+  get endpoints(): readonly UpstreamEndpoint[] {
+    return [...this.#endpointsByKey.values()];
+  }
+
+  /**
+   * Chooses an endpoint, avoiding the excluded ones for some attempts. Null: none can be used. `destination` is where an
+   * ORIGINAL_DST cluster goes.
+   */
+  choose(
+    destination: { readonly ip: string; readonly port: number } | null,
+    excluded: readonly UpstreamEndpoint[] | null,
+    attempts: number,
+  ): UpstreamEndpoint | null {
+    if (this.config.type === "original_dst")
+      return destination === null ? null : this.#originalDestination(destination);
+    const random = this.loop.random;
+    let endpoint = this.#balancer.choose(random);
+    if (excluded !== null) {
+      for (let i = 0; i < attempts && endpoint !== null && excluded.includes(endpoint); i++) {
+        endpoint = this.#balancer.choose(random);
+      }
+    }
+    return endpoint;
+  }
+
+  #originalDestination(destination: { readonly ip: string; readonly port: number }): UpstreamEndpoint {
+    const key = formatAddress(destination.ip, destination.port);
+    let endpoint = this.#endpointsByKey.get(key);
+    if (endpoint === undefined) {
+      endpoint = new UpstreamEndpoint({
+        key,
+        host: destination.ip,
+        port: destination.port,
+        weight: 1,
+        priority: 0,
+        locality: "",
+        health: "healthy",
+        transportMatch: {},
+        workload: "",
+      });
+      this.#endpointsByKey.set(key, endpoint);
+      if (!this.#isSwept) {
+        this.#isSwept = true;
+        this.loop.sweepAlways(this);
+      }
+    }
+    endpoint.lastUsed = this.loop.now;
+    return endpoint;
+  }
+
+  sweep(now: number): void {
+    for (const [key, endpoint] of this.#endpointsByKey) {
+      if (now - endpoint.lastUsed < originalDstIdleMs || endpoint.activeRequests + endpoint.activeConnections > 0)
+        continue;
+      endpoint.drain();
+      this.#endpointsByKey.delete(key);
+    }
+    if (this.#endpointsByKey.size === 0) {
+      this.#isSwept = false;
+      this.loop.stopSweeping(this);
+    }
+  }
+
+  /** The pool for HTTP/1 requests to that endpoint. `alpn` empty means no override. */
+  pool(endpoint: UpstreamEndpoint, alpn: readonly string[]): Http1Pool {
+    const transport = chooseTransport(this.config, endpoint.config, null);
+    const key = transport?.tls == null ? "plaintext" : this.#tlsFor(transport, alpn).key;
+    let pool = endpoint.pools.get(key);
+    if (pool === undefined) {
+      pool = new Http1Pool(this, endpoint, this.connectTarget(endpoint, alpn));
+      endpoint.pools.set(key, pool);
+    }
+    return pool;
+  }
+
+  /** How to connect to that endpoint. */
+  connectTarget(endpoint: UpstreamEndpoint, alpn: readonly string[]): ConnectTarget {
+    const transport = chooseTransport(this.config, endpoint.config, null);
+    return {
+      host: endpoint.config.host,
+      port: endpoint.config.port,
+      bindAddress: this.#bindAddressFor(endpoint.config.host),
+      timeoutMs: this.config.connectTimeoutMs,
+      tls: transport?.tls == null ? null : this.#tlsFor(transport, alpn),
+    };
+  }
+
+  /** The source address must be of the destination's family. */
+  #bindAddressFor(host: string): string | null {
+    const address = this.config.bindAddress;
+    if (address === null || isIP(address) !== isIP(host)) return null;
+    return address;
+  }
+
+  #tlsFor(transport: TransportSocketMatch, alpnOverride: readonly string[]): UpstreamTls {
+    let byAlpn = this.#tls.get(transport);
+    if (byAlpn === undefined) {
+      byAlpn = new Map();
+      this.#tls.set(transport, byAlpn);
+    }
+    const config = transport.tls!;
+    const useOverride = alpnOverride.length > 0 && this.config.alpnOverride;
+    const name = useOverride ? alpnOverride.join() : "";
+    let tls = byAlpn.get(name);
+    if (tls === undefined) {
+      const alpn = useOverride ? alpnOverride : config.alpnProtocols.filter((protocol) => spokenAlpn.has(protocol));
+      tls = new UpstreamTls(config, alpn, this.#environment.contexts, () => this.loop.clock.now());
+      byAlpn.set(name, tls);
+    }
+    return tls;
+  }
+
+  #refreshDns(): void {
+    const generation = this.#dnsGeneration;
+    const named = this.config.endpoints?.endpoints ?? [];
+    const resolved: EndpointConfig[] = [];
+    let waiting = named.length;
+    let failed = false;
+    const finished = (): void => {
+      if (generation !== this.#dnsGeneration) return;
+      // Keep the last good answer when a lookup fails.
+      if (!failed || this.#endpointsByKey.size === 0) this.setEndpoints(unique(resolved));
+      this.#cancelDns = this.loop.after(Math.max(1000, this.config.dnsRefreshMs), () => this.#refreshDns());
+    };
+    if (waiting === 0) finished();
+    for (const endpoint of named) {
+      const done = (addresses: readonly string[], error: string | null): void => {
+        if (generation !== this.#dnsGeneration) return;
+        if (error !== null) {
+          failed = true;
+          this.#environment.log.warn(`cluster ${this.config.name}: ${endpoint.host} can't be resolved: ${error}`);
+        }
+        const used = this.config.type === "logical_dns" ? addresses.slice(0, 1) : addresses;
+        for (const address of used) {
+          resolved.push({ ...endpoint, host: address, key: formatAddress(address, endpoint.port) });
+        }
+        if (--waiting === 0) finished();
+      };
+      if (isIP(endpoint.host) !== 0) done([endpoint.host], null);
+      else this.#environment.resolve(endpoint.host, done);
+    }
+  }
+
+  /** Lets what is in flight finish; nothing new is accepted through endpoints of this object. */
+  drain(): void {
+    this.#stopRefreshing();
+    for (const endpoint of this.#endpointsByKey.values()) endpoint.drain();
+  }
+
+  destroy(): void {
+    this.#stopRefreshing();
+    for (const endpoint of this.#endpointsByKey.values()) endpoint.destroy();
+    this.#endpointsByKey.clear();
+  }
+
+  #stopRefreshing(): void {
+    this.#dnsGeneration++;
+    this.#cancelDns?.();
+    this.#cancelDns = null;
+    this.loop.stopSweeping(this);
+  }
+}
+
+/** Two configurations with equal shapes make interchangeable connections. */
+function connectionShape(config: ClusterConfig): string {
+  const { type, transports, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs } = config;
+  const tls = transports.map(({ name, match, tls }) =>
+    tls === null ? { name, match } : { name, match, ...tls, sanMatchers: tls.sanMatchers.map((m) => m.description) },
+  );
+  return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, tls });
+}
+
+function unique(endpoints: readonly EndpointConfig[]): EndpointConfig[] {
+  return [...new Map(endpoints.map((endpoint) => [endpoint.key, endpoint])).values()];
+}

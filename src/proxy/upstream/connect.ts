@@ -1,0 +1,98 @@
+// Opens one connection to an endpoint: TCP, then TLS where the transport asks for it, within one timeout. Reports the
+// outcome exactly once, unless cancelled.
+import { connect, type Socket } from "node:net";
+import type { EventLoop } from "../transport/event-loop.ts";
+import { connectTimeout, type SocketFailure, socketFailure } from "../transport/socket-error.ts";
+import { Transport } from "../transport/transport.ts";
+import { type SecuredBy, securedByNothing, type UpstreamTls } from "../transport/upstream-tls.ts";
+
+export interface ConnectUser {
+  onConnected(transport: Transport, securedBy: SecuredBy): void;
+  onConnectFailed(failure: SocketFailure): void;
+}
+
+export interface ConnectTarget {
+  readonly host: string;
+  readonly port: number;
+  /** Source address, as 127.0.0.6. */
+  readonly bindAddress: string | null;
+  readonly timeoutMs: number;
+  /** Null for plaintext. */
+  readonly tls: UpstreamTls | null;
+}
+
+export class PendingConnection {
+  readonly #loop: EventLoop;
+  readonly #target: ConnectTarget;
+  #user: ConnectUser | null;
+  #socket: Socket;
+  #cancelTimer: (() => void) | null = null;
+  #failure: SocketFailure | null = null;
+
+  constructor(loop: EventLoop, target: ConnectTarget, user: ConnectUser) {
+    this.#loop = loop;
+    this.#target = target;
+    this.#user = user;
+    this.#socket = connect({
+      host: target.host,
+      port: target.port,
+      allowHalfOpen: true,
+      noDelay: true,
+      ...(target.bindAddress !== null && { localAddress: target.bindAddress }),
+    });
+    this.#socket.on("error", (error) => {
+      this.#failure ??= socketFailure(error);
+    });
+    this.#socket.once("close", () => this.#finish(null, securedByNothing, this.#failure));
+    this.#socket.once("connect", () => this.#connected());
+    if (target.timeoutMs > 0) {
+      this.#cancelTimer = loop.after(target.timeoutMs, () => this.#finish(null, securedByNothing, connectTimeout));
+    }
+  }
+
+  /** Gives up without a report. */
+  cancel(): void {
+    if (this.#user === null) return;
+    this.#user = null;
+    this.#cancelTimer?.();
+    this.#socket.destroy();
+  }
+
+  #connected(): void {
+    if (this.#user === null) return;
+    const tls = this.#target.tls;
+    if (tls === null) {
+      this.#finish(this.#socket, securedByNothing, null);
+      return;
+    }
+    try {
+      tls.handshake(this.#socket, (secured, securedBy, failure) => {
+        if (failure !== null) this.#finish(null, securedByNothing, failure);
+        else this.#finish(secured, securedBy, null);
+      });
+    } catch (error) {
+      this.#finish(null, securedByNothing, socketFailure(error));
+    }
+  }
+
+  #finish(socket: Socket | null, securedBy: SecuredBy, failure: SocketFailure | null): void {
+    const user = this.#user;
+    if (user === null) return;
+    this.#user = null;
+    this.#cancelTimer?.();
+    this.#loop.enter();
+    try {
+      if (socket !== null) {
+        user.onConnected(new Transport(socket, this.#loop), securedBy);
+      } else {
+        this.#socket.destroy();
+        user.onConnectFailed(failure ?? socketFailure({ code: "ECONNRESET" }));
+      }
+    } catch (error) {
+      this.#loop.onBroken(error);
+      this.#socket.destroy();
+    } finally {
+      this.#loop.leave();
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// HOT: per request. One upstream host while it lives: its present configuration, what is in flight, and counters for
+// the admin API. The object survives configuration updates, so its pools and its load are kept.
+import type { EndpointConfig } from "../config/cluster.ts";
+import type { Http1Pool } from "./http1-pool.ts";
+
+export class UpstreamEndpoint {
+  config: EndpointConfig;
+  activeRequests = 0;
+  activeConnections = 0;
+  connectionsTotal = 0;
+  connectFailures = 0;
+  requestsTotal = 0;
+  requestErrors = 0;
+  requestTimeouts = 0;
+  /** Set when the endpoint left the cluster; in-flight requests finish. */
+  isRemoved = false;
+  /** When an ORIGINAL_DST endpoint was last chosen. */
+  lastUsed = 0;
+  /** By transport, see `UpstreamTransport.key`. */
+  readonly pools: Map<string, Http1Pool> = new Map();
+  /** Position in a smooth weighted round robin. */
+  currentWeight = 0;
+
+  constructor(config: EndpointConfig) {
+    this.config = config;
+  }
+
+  drain(): void {
+    this.isRemoved = true;
+    for (const pool of this.pools.values()) pool.drain();
+  }
+
+  destroy(): void {
+    this.isRemoved = true;
+    for (const pool of this.pools.values()) pool.destroy();
+    this.pools.clear();
+  }
+}

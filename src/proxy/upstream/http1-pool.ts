@@ -1,0 +1,212 @@
+// HOT: per request. Keep-alive connections to one endpoint over one transport. The most recently used idle connection
+// is taken first, so that unneeded ones grow old and are closed. Requests wait in a queue while connections are made.
+import type { EventLoop } from "../transport/event-loop.ts";
+import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { SecuredBy } from "../transport/upstream-tls.ts";
+import type { Cluster } from "./cluster.ts";
+import { type ConnectTarget, type ConnectUser, PendingConnection } from "./connect.ts";
+import type { UpstreamEndpoint } from "./endpoint.ts";
+import { UpstreamHttp1Connection } from "./http1-connection.ts";
+import { RESET_CLUSTER_GONE, RESET_CONNECT_FAILURE, RESET_OVERFLOW } from "./response-handler.ts";
+
+export interface PoolWaiter {
+  onPoolReady(connection: UpstreamHttp1Connection): void;
+  onPoolFailed(reason: number, failure: SocketFailure): void;
+}
+
+export class Http1Pool {
+  readonly endpoint: UpstreamEndpoint;
+  readonly #cluster: Cluster;
+  readonly #loop: EventLoop;
+  readonly #target: ConnectTarget;
+  #idle: UpstreamHttp1Connection[] = [];
+  readonly #all = new Set<UpstreamHttp1Connection>();
+  readonly #connecting = new Set<PendingConnection>();
+  #waiting: PoolWaiter[] = [];
+  #isDraining = false;
+  #isSwept = false;
+
+  constructor(cluster: Cluster, endpoint: UpstreamEndpoint, target: ConnectTarget) {
+    this.#cluster = cluster;
+    this.endpoint = endpoint;
+    this.#loop = cluster.loop;
+    this.#target = target;
+  }
+
+  get isUnused(): boolean {
+    return this.#all.size === 0 && this.#connecting.size === 0 && this.#waiting.length === 0;
+  }
+
+  /** Gives a connection to the waiter: at once, or when there is one, or tells why not. */
+  acquire(waiter: PoolWaiter): void {
+    for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      if (connection.isUsable) {
+        waiter.onPoolReady(connection);
+        return;
+      }
+    }
+    const { counters, config } = this.#cluster;
+    if (counters.pendingRequests >= config.thresholds.maxPendingRequests) {
+      counters.overflows++;
+      waiter.onPoolFailed(RESET_OVERFLOW, overflow("max_pending_requests", config.thresholds.maxPendingRequests));
+      return;
+    }
+    counters.pendingRequests++;
+    this.#waiting.push(waiter);
+    this.#connectForWaiting();
+  }
+
+  /** Takes a waiter out of the queue. */
+  cancel(waiter: PoolWaiter): void {
+    const at = this.#waiting.indexOf(waiter);
+    if (at < 0) return;
+    this.#waiting.splice(at, 1);
+    this.#cluster.counters.pendingRequests--;
+  }
+
+  #connectForWaiting(): void {
+    const { counters, config } = this.#cluster;
+    while (this.#connecting.size < this.#waiting.length) {
+      // A pool without any connection may always open one, or its queue would never move.
+      const isFirst = this.#all.size + this.#connecting.size === 0;
+      if (!isFirst && counters.connections >= config.thresholds.maxConnections) {
+        counters.connectionOverflows++;
+        return;
+      }
+      this.#connect();
+    }
+  }
+
+  #connect(): void {
+    this.#cluster.counters.connections++;
+    this.#cluster.counters.connectionsTotal++;
+    this.endpoint.activeConnections++;
+    this.endpoint.connectionsTotal++;
+    const attempt: ConnectUser = {
+      onConnected: (transport, securedBy) => {
+        this.#connecting.delete(pending);
+        this.#connected(transport, securedBy);
+      },
+      onConnectFailed: (failure) => {
+        this.#connecting.delete(pending);
+        this.#connectFailed(failure);
+      },
+    };
+    const pending = new PendingConnection(this.#loop, this.#target, attempt);
+    this.#connecting.add(pending);
+  }
+
+  #connected(transport: Transport, securedBy: SecuredBy): void {
+    const connection = new UpstreamHttp1Connection(this, transport, securedBy);
+    this.#all.add(connection);
+    transport.attach(connection);
+    this.#offer(connection);
+  }
+
+  #connectFailed(failure: SocketFailure): void {
+    this.#connectionGone();
+    this.endpoint.connectFailures++;
+    this.#cluster.counters.connectFailures++;
+    const waiter = this.#next();
+    waiter?.onPoolFailed(RESET_CONNECT_FAILURE, failure);
+    this.#connectForWaiting();
+  }
+
+  #connectionGone(): void {
+    this.#cluster.counters.connections--;
+    this.endpoint.activeConnections--;
+  }
+
+  #next(): PoolWaiter | undefined {
+    const waiter = this.#waiting.shift();
+    if (waiter !== undefined) this.#cluster.counters.pendingRequests--;
+    return waiter;
+  }
+
+  #offer(connection: UpstreamHttp1Connection): void {
+    const waiter = this.#next();
+    if (waiter !== undefined) {
+      waiter.onPoolReady(connection);
+      return;
+    }
+    if (this.#isDraining) {
+      connection.close();
+      return;
+    }
+    const idleMs = this.#cluster.config.idleTimeoutMs;
+    const serverMs = connection.serverIdleMs;
+    const limit = serverMs > 0 && (idleMs === 0 || serverMs < idleMs) ? serverMs : idleMs;
+    connection.idleDeadline = limit > 0 ? this.#loop.now + limit : Number.POSITIVE_INFINITY;
+    this.#idle.push(connection);
+    if (!this.#isSwept) {
+      this.#isSwept = true;
+      this.#loop.sweepAlways(this);
+    }
+  }
+
+  /** An exchange is over and the connection can carry another one. */
+  released(connection: UpstreamHttp1Connection): void {
+    const limit = this.#cluster.config.maxRequestsPerConnection;
+    if (limit > 0 && connection.requestsBefore >= limit) {
+      connection.close();
+      return;
+    }
+    this.#offer(connection);
+  }
+
+  /** The connection will not be used again. */
+  closed(connection: UpstreamHttp1Connection): void {
+    if (!this.#all.delete(connection)) return;
+    this.#connectionGone();
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+    if (this.#waiting.length > 0) this.#connectForWaiting();
+  }
+
+  sweep(now: number): void {
+    // Oldest first in the list, because the newest are taken first.
+    while (this.#idle.length > 0 && now >= this.#idle[0]!.idleDeadline) this.#idle[0]!.close();
+    if (this.#all.size === 0) {
+      this.#isSwept = false;
+      this.#loop.stopSweeping(this);
+    }
+  }
+
+  /** Closes what is idle; what is in use is closed when its exchange is over. */
+  drain(): void {
+    this.#isDraining = true;
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) idle.close();
+  }
+
+  /** Closes everything. */
+  destroy(): void {
+    this.#isDraining = true;
+    for (const pending of this.#connecting) {
+      pending.cancel();
+      this.#connectionGone();
+    }
+    this.#connecting.clear();
+    for (let waiter = this.#next(); waiter !== undefined; waiter = this.#next()) {
+      waiter.onPoolFailed(RESET_CLUSTER_GONE, clusterGone);
+    }
+    for (const connection of this.#all) connection.transport.destroy();
+    this.#loop.stopSweeping(this);
+  }
+}
+
+const clusterGone: SocketFailure = {
+  kind: FailureKind.Local,
+  code: "CLUSTER_GONE",
+  transportReason: "",
+  words: "the cluster was removed while the request waited for a connection",
+};
+
+export function overflow(limit: string, value: number): SocketFailure {
+  return {
+    kind: FailureKind.Local,
+    code: "OVERFLOW",
+    transportReason: "",
+    words: `the circuit breaker's ${limit} (${value}) is reached`,
+  };
+}

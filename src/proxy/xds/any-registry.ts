@@ -1,0 +1,103 @@
+// The messages that may stand in an Any of our configuration, for JSON in both directions: the admin API and bootstrap
+// files. Loaded only there; the data path decodes by type URL.
+import { createRegistry, type Registry } from "@bufbuild/protobuf";
+import { BootstrapConfigDumpSchema, SecretsConfigDumpSchema } from "#wire/gen/envoy/admin/v3/config_dump_pb.ts";
+import {
+  ClustersConfigDumpSchema,
+  EndpointsConfigDumpSchema,
+  ListenersConfigDumpSchema,
+  RoutesConfigDumpSchema,
+} from "#wire/gen/envoy/admin/v3/config_dump_shared_pb.ts";
+import { BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
+import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
+import { CorsPolicySchema, CorsSchema } from "#wire/gen/envoy/extensions/filters/http/cors/v3/cors_pb.ts";
+import { ExtAuthzSchema as HttpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
+import { HTTPFaultSchema } from "#wire/gen/envoy/extensions/filters/http/fault/v3/fault_pb.ts";
+import { FilterConfigSchema as GrpcStatsSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts";
+import { GrpcWebSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
+import { RBACSchema as HttpRbacSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
+import { RouterSchema } from "#wire/gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
+import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
+import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
+import { ProxyProtocolSchema } from "#wire/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts";
+import { TlsInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
+import { ExtAuthzSchema as NetworkExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
+import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
+import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
+import { ClusterProvidedSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.ts";
+import { LeastRequestSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
+import { MaglevSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.ts";
+import { RandomSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.ts";
+import { RingHashSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash_pb.ts";
+import { RoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.ts";
+import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
+import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
+import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
+import {
+  DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
+} from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import { HttpProtocolOptionsSchema } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
+import { FilterConfigSchema as AlpnSchema } from "#wire/gen/istio/alpn-filter_pb.ts";
+import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
+import { ConfigSchema as PeerMetadataSchema } from "#wire/gen/istio/peer-metadata_pb.ts";
+import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
+import { uriTemplateFile } from "#wire/xds/uri-template.ts";
+
+let registry: Registry | undefined;
+
+export function anyRegistry(): Registry {
+  registry ??= createRegistry(
+    AlpnSchema,
+    BootstrapConfigDumpSchema,
+    BootstrapSchema,
+    ClusterLoadAssignmentSchema,
+    ClusterProvidedSchema,
+    ClusterSchema,
+    ClustersConfigDumpSchema,
+    CorsPolicySchema,
+    CorsSchema,
+    DownstreamTlsContextSchema,
+    EndpointsConfigDumpSchema,
+    FileAccessLogSchema,
+    GrpcStatsSchema,
+    GrpcWebSchema,
+    HTTPFaultSchema,
+    HttpConnectionManagerSchema,
+    HttpExtAuthzSchema,
+    HttpInspectorSchema,
+    HttpProtocolOptionsSchema,
+    HttpRbacSchema,
+    LeastRequestSchema,
+    ListenerSchema,
+    ListenersConfigDumpSchema,
+    MaglevSchema,
+    MetadataExchangeSchema,
+    NetworkExtAuthzSchema,
+    NetworkRbacSchema,
+    OriginalDstSchema,
+    PeerMetadataSchema,
+    PluginConfigSchema,
+    PreviousHostsPredicateSchema,
+    ProxyProtocolSchema,
+    RandomSchema,
+    RawBufferSchema,
+    RingHashSchema,
+    RoundRobinSchema,
+    RouteConfigurationSchema,
+    RouterSchema,
+    RoutesConfigDumpSchema,
+    SecretSchema,
+    SecretsConfigDumpSchema,
+    TcpProxySchema,
+    TlsInspectorSchema,
+    UpstreamTlsContextSchema,
+    uriTemplateFile(),
+  );
+  return registry;
+}

@@ -1,0 +1,118 @@
+// An Envoy bootstrap with static resources (JSON or YAML), for a proxy without a control plane. Its listeners, clusters
+// and secrets go the same way as those from ADS. Parts that a static proxy has no use for are ignored.
+
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { create, fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { parse } from "yaml";
+import { describeError, OutriggerError } from "#base/error.ts";
+import { type Bootstrap, BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
+import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { DataSource } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import type { SecretStore, TlsCertificate } from "#wire/tls/secrets.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import { inlineText } from "../config/decode-values.ts";
+import { anyRegistry } from "./any-registry.ts";
+import type { Configuration } from "./configuration.ts";
+
+/** Reads and parses a bootstrap file; paths in it are relative to it. */
+export function readBootstrap(path: string): Bootstrap {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new OutriggerError("BOOTSTRAP_UNREADABLE", `${path} is not readable`, { cause });
+  }
+  return parseBootstrap(text, path);
+}
+
+/** Parses JSON or YAML. Unknown fields are an error: a misspelt one would be a setting that is not in force. */
+function parseBootstrap(text: string, path: string): Bootstrap {
+  try {
+    const value: unknown = parse(text);
+    return fromJson(BootstrapSchema, value as JsonValue, { registry: anyRegistry() });
+  } catch (cause) {
+    throw new OutriggerError("BOOTSTRAP_INVALID", `${path} is not an Envoy bootstrap: ${describeError(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** The bootstrap as the admin API shows it: without its resources, which are shown by type, and without secrets. */
+export function bootstrapJson(bootstrap: Bootstrap): JsonObject {
+  const { node, admin } = bootstrap;
+  const shown = create(BootstrapSchema, { ...(node && { node }), ...(admin && { admin }) });
+  return toJson(BootstrapSchema, shown, { registry: anyRegistry(), useProtoFieldName: true }) as JsonObject;
+}
+
+/** Puts secrets into the store and resources into the configuration; throws what is wrong with any of them. */
+export function applyBootstrap(
+  bootstrap: Bootstrap,
+  path: string,
+  secrets: SecretStore,
+  configuration: Configuration,
+): void {
+  const resources = bootstrap.staticResources;
+  for (const secret of resources?.secrets ?? []) {
+    if (secret.type.case === "tlsCertificate") {
+      const chain = readSource(secret.type.value.certificateChain, path);
+      const key = readSource(secret.type.value.privateKey, path);
+      secrets.setCertificate(secret.name, certificateOf(secret.name, chain, key));
+    } else if (secret.type.case === "validationContext") {
+      secrets.setTrustedRoots(secret.name, readSource(secret.type.value.trustedCa, path));
+    }
+  }
+  const refusals = [
+    ...configuration
+      .accept({
+        typeUrl: typeUrl.cluster,
+        version: "static",
+        added: (resources?.clusters ?? []).map((cluster) => ({
+          name: cluster.name,
+          version: "static",
+          resource: anyPack(ClusterSchema, cluster),
+        })),
+        removed: [],
+      })
+      .values(),
+    ...configuration
+      .accept({
+        typeUrl: typeUrl.listener,
+        version: "static",
+        added: (resources?.listeners ?? []).map((listener) => ({
+          name: listener.name,
+          version: "static",
+          resource: anyPack(ListenerSchema, listener),
+        })),
+        removed: [],
+      })
+      .values(),
+  ];
+  if (refusals.length > 0) throw new OutriggerError("BOOTSTRAP_INVALID", `${path}: ${refusals.join("; ")}`);
+}
+
+function readSource(source: DataSource | undefined, path: string): string {
+  const inline = inlineText(source);
+  if (inline !== undefined) return inline;
+  if (source?.specifier.case !== "filename") return "";
+  return readFileSync(resolve(dirname(path), source.specifier.value), "utf8");
+}
+
+function certificateOf(name: string, certificateChain: string, privateKey: string): TlsCertificate {
+  try {
+    const leaf = new X509Certificate(certificateChain);
+    return {
+      certificateChain,
+      privateKey,
+      notAfterMs: leaf.validToDate.getTime(),
+      notBeforeMs: leaf.validFromDate.getTime(),
+      serialNumber: leaf.serialNumber.toLowerCase(),
+      spiffeId: /URI:(spiffe:[^,\s]+)/.exec(leaf.subjectAltName ?? "")?.[1],
+    };
+  } catch (cause) {
+    throw new OutriggerError("BOOTSTRAP_INVALID", `the secret ${name} has no readable certificate`, { cause });
+  }
+}

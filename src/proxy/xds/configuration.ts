@@ -1,0 +1,393 @@
+// Turns xDS updates into running configuration, make before break: a cluster is used when its endpoints are there, a
+// route when its clusters are, a listener when its routes are; what is gone is removed after nothing leads to it any
+// more. A refused resource leaves the one before in place. Knows no stream: ADS, a bootstrap file and tests feed it.
+
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { describeError, OutriggerError } from "#base/error.ts";
+import { type Issue, Severity } from "#base/issue.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { Clock } from "#base/time/clock.ts";
+import type { DeltaUpdate, Refusals } from "#wire/xds/delta-state.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import type { RouteConfig } from "../config/http.ts";
+import type { ListenerConfig } from "../config/listener.ts";
+import { type Decoded, nackText } from "../config/problems.ts";
+import type { ProxyView } from "../decide/view.ts";
+import { decodeAny } from "./decode-any.ts";
+import { clustersOfListener, clustersOfRoutes, edsNameOf, routesOfListener } from "./references.ts";
+import { ResourceTable } from "./resource-table.ts";
+import { Warming } from "./warming.ts";
+
+/** The running parts that configuration is applied to. */
+interface ConfigurationTargets {
+  readonly clusters: {
+    update(config: ClusterConfig): void;
+    setEndpoints(set: EndpointSet): void;
+    remove(name: string): void;
+  };
+  readonly routes: { set(config: RouteConfig): void; remove(name: string): void };
+  /** An update that binds a socket ends when it is bound, and is rejected when it cannot be. */
+  readonly listeners: { update(config: ListenerConfig): void | Promise<void>; remove(name: string): void };
+}
+
+/** After this time a listener that could not be bound is tried again. */
+const bindRetryMs = 1000;
+
+export interface ConfigurationOptions {
+  readonly targets: ConfigurationTargets;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** After this time of waiting for endpoints or routes that do not come, what waits is used without. 0 waits on. */
+  readonly initialFetchTimeoutMs: number;
+  /** How long a removed cluster may still be used by routes that name it. */
+  readonly removalGraceMs: number;
+}
+
+export class Configuration {
+  readonly clusters: ResourceTable<ClusterConfig> = new ResourceTable();
+  readonly endpoints: ResourceTable<EndpointSet> = new ResourceTable();
+  readonly listeners: ResourceTable<ListenerConfig> = new ResourceTable();
+  readonly routes: ResourceTable<RouteConfig> = new ResourceTable();
+
+  readonly #options: ConfigurationOptions;
+  /** What the targets run, by name. Differs from the tables while something warms or is being removed. */
+  readonly #liveClusters = new Map<string, ClusterConfig>();
+  readonly #liveEndpoints = new Map<string, EndpointSet>();
+  readonly #liveRoutes = new Map<string, RouteConfig>();
+  readonly #liveListeners = new Map<string, ListenerConfig>();
+  /** Names that were answered with "does not exist". */
+  readonly #absentEndpoints = new Set<string>();
+  readonly #absentRoutes = new Set<string>();
+  readonly #warming: Warming;
+  readonly #removedAt = new Map<string, number>();
+  /** Listeners whose socket is being bound now, and when others may be tried again. */
+  readonly #binding = new Map<string, Promise<void>>();
+  readonly #bindAgainAt = new Map<string, number>();
+  readonly #seen = new Set<string>();
+  readonly #changed = new Set<() => void>();
+  #cancelTimer: (() => void) | null = null;
+  #isReady = false;
+
+  constructor(options: ConfigurationOptions) {
+    this.#options = options;
+    const { clock, log, initialFetchTimeoutMs } = options;
+    this.#warming = new Warming({ clock, log, timeoutMs: initialFetchTimeoutMs });
+  }
+
+  /** Takes an update: valid resources are kept and applied as soon as they are warm; answers which are refused. */
+  accept(update: DeltaUpdate): Refusals {
+    const refusals = this.#store(update);
+    this.#seen.add(update.typeUrl);
+    this.settle();
+    return refusals;
+  }
+
+  /** EDS names that the clusters need. */
+  wantedEndpoints(): Set<string> {
+    const names = new Set<string>();
+    for (const { value } of this.clusters.values()) {
+      const name = edsNameOf(value);
+      if (name !== null) names.add(name);
+    }
+    // A cluster that is on its way out keeps its endpoints up to date.
+    for (const value of this.#liveClusters.values()) {
+      const name = edsNameOf(value);
+      if (name !== null) names.add(name);
+    }
+    return names;
+  }
+
+  /** RDS names that the listeners need. */
+  wantedRoutes(): Set<string> {
+    const names = new Set<string>();
+    for (const { value } of this.listeners.values()) for (const name of routesOfListener(value)) names.add(name);
+    for (const value of this.#liveListeners.values()) for (const name of routesOfListener(value)) names.add(name);
+    return names;
+  }
+
+  /** True since the first complete configuration was applied. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Resolves when no socket is being bound; rejects when one could not be. */
+  async bound(): Promise<void> {
+    while (this.#binding.size > 0) await Promise.all(this.#binding.values());
+    const failed = [...this.#bindAgainAt.keys()];
+    if (failed.length > 0) throw new OutriggerError("LISTENER_BIND", `can't bind listener ${failed.join(", ")}`);
+  }
+
+  /** Calls back after something was applied; the returned function ends that. */
+  onChange(callback: () => void): () => void {
+    this.#changed.add(callback);
+    return () => this.#changed.delete(callback);
+  }
+
+  isClusterLive(name: string): boolean {
+    return this.#liveClusters.has(name);
+  }
+
+  isListenerLive(name: string): boolean {
+    return this.#liveListeners.has(name);
+  }
+
+  /** What runs now, for the evaluator. */
+  view(): ProxyView {
+    return {
+      listeners: this.#liveListeners,
+      routes: this.#liveRoutes,
+      clusters: this.#liveClusters,
+      endpoints: this.#liveEndpoints,
+    };
+  }
+
+  /** Names that wait, as `cluster x waits for endpoints`; for logs and the admin API. */
+  waiting(): string[] {
+    return this.#warming.names();
+  }
+
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#changed.clear();
+  }
+
+  #store(update: DeltaUpdate): Refusals {
+    switch (update.typeUrl) {
+      case typeUrl.cluster:
+        return this.#storeInto(this.clusters, update, decodeAny.cluster);
+      case typeUrl.endpoint:
+        for (const { name } of update.added) this.#absentEndpoints.delete(name);
+        for (const name of update.removed) this.#absentEndpoints.add(name);
+        return this.#storeInto(this.endpoints, update, decodeAny.endpoint);
+      case typeUrl.listener:
+        return this.#storeInto(this.listeners, update, decodeAny.listener);
+      case typeUrl.route:
+        for (const { name } of update.added) this.#absentRoutes.delete(name);
+        for (const name of update.removed) this.#absentRoutes.add(name);
+        return this.#storeInto(this.routes, update, decodeAny.route);
+      default:
+        return new Map(update.added.map(({ name }) => [name, `${update.typeUrl} was not asked for`]));
+    }
+  }
+
+  #storeInto<T>(
+    table: ResourceTable<T>,
+    update: DeltaUpdate,
+    decode: (any: Any, name: string) => Decoded<T>,
+  ): Refusals {
+    const refusals = new Map<string, string>();
+    const lastUpdatedMs = this.#options.clock.now();
+    for (const { name, version, resource: any } of update.added) {
+      const held = table.get(name);
+      if (held !== undefined && equalBytes(held.any.value, any.value)) {
+        table.set({ ...held, version });
+        continue;
+      }
+      const { value, issues } = decode(any, name);
+      if (value === null) {
+        const reason = nackText(issues);
+        refusals.set(name, reason);
+        table.refuse({ name, version, reason, lastAttemptMs: lastUpdatedMs });
+        this.#options.log.warn(`refused ${reason}`);
+        continue;
+      }
+      this.#logWarnings(issues);
+      table.set({ name, version, any, value, lastUpdatedMs });
+    }
+    for (const name of update.removed) table.delete(name);
+    table.version = update.version;
+    table.lastUpdatedMs = lastUpdatedMs;
+    if (refusals.size === 0) table.acceptedUpdates++;
+    else table.refusedUpdates++;
+    return refusals;
+  }
+
+  #logWarnings(issues: readonly Issue[]): void {
+    for (const issue of issues) {
+      if (issue.severity !== Severity.Warning) continue;
+      this.#options.log.debug(`${issue.object?.kind} ${issue.object?.name}: ${issue.path}: ${issue.message}`);
+    }
+  }
+
+  /** Applies everything that has become possible, in the order clusters, endpoints, routes, listeners, removals. */
+  settle(): void {
+    this.#warming.begin();
+    this.#applyClusters();
+    // Before the first CDS answer nothing can be said about the clusters that routes name.
+    if (this.#seen.has(typeUrl.cluster)) {
+      this.#applyRoutes();
+      this.#applyListeners();
+    }
+    this.#removeOld();
+    const isWarm = this.#warming.end();
+    if (!this.#isReady && this.#seen.has(typeUrl.cluster) && this.#seen.has(typeUrl.listener)) {
+      this.#isReady = isWarm && this.#binding.size === 0 && this.#bindAgainAt.size === 0;
+    }
+    this.#schedule();
+    for (const callback of this.#changed) callback();
+  }
+
+  #applyClusters(): void {
+    const { clusters } = this.#options.targets;
+    for (const { name, value } of this.endpoints.values()) {
+      if (this.#liveEndpoints.get(name) === value) continue;
+      this.#liveEndpoints.set(name, value);
+      this.#apply(`endpoints of ${name}`, () => clusters.setEndpoints(value));
+    }
+    for (const name of this.#absentEndpoints) this.#dropEndpoints(name);
+    for (const { name, value } of this.clusters.values()) {
+      this.#removedAt.delete(name);
+      if (this.#liveClusters.get(name) === value) continue;
+      const eds = edsNameOf(value);
+      const isWarm = eds === null || this.#liveEndpoints.has(eds) || this.#absentEndpoints.has(eds);
+      if (!isWarm && this.#warming.mustWait(`cluster ${name} waits for its endpoints`)) continue;
+      this.#liveClusters.set(name, value);
+      this.#apply(`cluster ${name}`, () => clusters.update(value));
+    }
+  }
+
+  /** Endpoints that the server says do not exist: the cluster goes on, with none. */
+  #dropEndpoints(name: string): void {
+    if (!this.#liveEndpoints.has(name)) return;
+    const none: EndpointSet = { clusterName: name, endpoints: [] };
+    this.#liveEndpoints.delete(name);
+    this.#apply(`endpoints of ${name}`, () => this.#options.targets.clusters.setEndpoints(none));
+  }
+
+  #applyRoutes(): void {
+    for (const { name, value } of this.routes.values()) {
+      if (this.#liveRoutes.get(name) === value) continue;
+      const cold = this.#coldCluster(clustersOfRoutes(value));
+      if (cold !== null && this.#warming.mustWait(`route ${name} waits for cluster ${cold}`)) continue;
+      this.#liveRoutes.set(name, value);
+      this.#apply(`route ${name}`, () => this.#options.targets.routes.set(value));
+    }
+  }
+
+  #applyListeners(): void {
+    for (const { name, value } of this.listeners.values()) {
+      if (this.#liveListeners.get(name) === value) continue;
+      const missing = [...routesOfListener(value)].find(
+        (route) => !this.#liveRoutes.has(route) && !this.#absentRoutes.has(route),
+      );
+      const cold = this.#coldCluster(clustersOfListener(value));
+      const why = missing === undefined ? (cold === null ? null : `cluster ${cold}`) : `route ${missing}`;
+      if (why !== null && this.#warming.mustWait(`listener ${name} waits for ${why}`)) continue;
+      this.#applyListener(name, value);
+    }
+  }
+
+  #applyListener(name: string, value: ListenerConfig): void {
+    // While a socket is being bound, the newest configuration waits for the outcome.
+    if (this.#binding.has(name)) return;
+    const { targets, clock, log } = this.#options;
+    if ((this.#bindAgainAt.get(name) ?? 0) > clock.now()) return;
+    this.#bindAgainAt.delete(name);
+    this.#liveListeners.set(name, value);
+    let bound: unknown;
+    this.#apply(`listener ${name}`, () => {
+      bound = targets.listeners.update(value);
+    });
+    if (!(bound instanceof Promise)) return;
+    const done = (failure: string | null): void => {
+      this.#binding.delete(name);
+      if (failure !== null) {
+        const retryAt = clock.now() + bindRetryMs;
+        log.error(`${failure}; trying again`);
+        if (this.#liveListeners.get(name) === value) this.#liveListeners.delete(name);
+        this.#bindAgainAt.set(name, retryAt);
+      }
+      this.settle();
+    };
+    this.#binding.set(
+      name,
+      bound.then(
+        () => done(null),
+        (error: unknown) => done(describeError(error)),
+      ),
+    );
+  }
+
+  /** A cluster that is known and not yet in use. A name that no cluster has is not waited for. */
+  #coldCluster(names: ReadonlySet<string>): string | null {
+    for (const name of names) {
+      if (!this.#liveClusters.has(name) && this.clusters.get(name) !== undefined) return name;
+    }
+    return null;
+  }
+
+  #removeOld(): void {
+    const { targets, clock, removalGraceMs } = this.#options;
+    for (const name of this.#liveListeners.keys()) {
+      if (this.listeners.get(name) !== undefined) continue;
+      if (this.#binding.has(name)) continue;
+      this.#liveListeners.delete(name);
+      this.#apply(`removal of listener ${name}`, () => targets.listeners.remove(name));
+    }
+    for (const name of this.#bindAgainAt.keys()) if (!this.listeners.get(name)) this.#bindAgainAt.delete(name);
+    const wantedRoutes = this.wantedRoutes();
+    for (const name of this.#liveRoutes.keys()) {
+      if (wantedRoutes.has(name) && this.routes.get(name) !== undefined) continue;
+      this.#liveRoutes.delete(name);
+      this.#apply(`removal of route ${name}`, () => targets.routes.remove(name));
+    }
+    for (const name of this.routes.names()) if (!wantedRoutes.has(name)) this.routes.delete(name);
+    for (const name of this.#absentRoutes) if (!wantedRoutes.has(name)) this.#absentRoutes.delete(name);
+    this.#removeClusters(clock.now(), removalGraceMs);
+    this.#forgetEndpoints();
+  }
+
+  #removeClusters(now: number, graceMs: number): void {
+    const gone = [...this.#liveClusters.keys()].filter((name) => this.clusters.get(name) === undefined);
+    if (gone.length === 0) return;
+    const used = this.#usedClusters();
+    for (const name of gone) {
+      const since = this.#removedAt.get(name) ?? now;
+      this.#removedAt.set(name, since);
+      if (used.has(name) && now - since < graceMs) continue;
+      this.#removedAt.delete(name);
+      this.#liveClusters.delete(name);
+      this.#apply(`removal of cluster ${name}`, () => this.#options.targets.clusters.remove(name));
+    }
+  }
+
+  #usedClusters(): Set<string> {
+    const used = new Set<string>();
+    for (const routes of this.#liveRoutes.values()) for (const name of clustersOfRoutes(routes)) used.add(name);
+    for (const it of this.#liveListeners.values()) for (const name of clustersOfListener(it)) used.add(name);
+    return used;
+  }
+
+  #forgetEndpoints(): void {
+    const wanted = this.wantedEndpoints();
+    for (const name of this.endpoints.names()) if (!wanted.has(name)) this.endpoints.delete(name);
+    for (const name of this.#liveEndpoints.keys()) if (!wanted.has(name)) this.#liveEndpoints.delete(name);
+    for (const name of this.#absentEndpoints) if (!wanted.has(name)) this.#absentEndpoints.delete(name);
+  }
+
+  /** One timer for the earliest thing that time alone will change. */
+  #schedule(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    const { clock, removalGraceMs } = this.#options;
+    const due: number[] = [...this.#warming.due(), ...this.#bindAgainAt.values()];
+    for (const since of this.#removedAt.values()) due.push(since + removalGraceMs);
+    if (due.length === 0) return;
+    this.#cancelTimer = clock.after(Math.max(1, Math.min(...due) - clock.now()), () => this.settle());
+  }
+
+  /** A part that throws keeps its old state; the others go on. */
+  #apply(what: string, change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#options.log.error(`${what} could not be applied: ${describeError(error)}`);
+    }
+  }
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
+}

@@ -1,0 +1,51 @@
+// Which resources a resource needs before traffic may use it: listeners need routes and clusters, routes need clusters.
+import type { ClusterConfig } from "../config/cluster.ts";
+import type { RouteConfig } from "../config/http.ts";
+import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
+
+/** Names of route configurations that come over RDS. */
+export function routesOfListener(listener: ListenerConfig): Set<string> {
+  const names = new Set<string>();
+  for (const chain of chainsOf(listener)) {
+    for (const filter of chain.filters) {
+      if (filter.type !== "http_connection_manager") continue;
+      if (filter.config.routeConfigName !== null) names.add(filter.config.routeConfigName);
+    }
+  }
+  return names;
+}
+
+/** Clusters that the listener names itself: TCP proxies and inline routes. */
+export function clustersOfListener(listener: ListenerConfig): Set<string> {
+  const names = new Set<string>();
+  for (const chain of chainsOf(listener)) {
+    for (const filter of chain.filters) {
+      if (filter.type === "tcp_proxy") for (const cluster of filter.config.clusters) names.add(cluster.name);
+      if (filter.type === "http_connection_manager" && filter.config.routeConfig !== null) {
+        for (const name of clustersOfRoutes(filter.config.routeConfig)) names.add(name);
+      }
+    }
+  }
+  return names;
+}
+
+export function clustersOfRoutes(routes: RouteConfig): Set<string> {
+  const names = new Set<string>();
+  for (const host of routes.virtualHosts) {
+    for (const { action } of host.routes) {
+      if (action.type === "forward") for (const cluster of action.forward.clusters) names.add(cluster.name);
+    }
+  }
+  return names;
+}
+
+/** The name under which EDS serves the cluster's endpoints; null for clusters that have none of EDS. */
+export function edsNameOf(cluster: ClusterConfig): string | null {
+  return cluster.type === "eds" ? cluster.edsServiceName || cluster.name : null;
+}
+
+function chainsOf(listener: ListenerConfig): readonly FilterChainConfig[] {
+  return listener.defaultFilterChain === null
+    ? listener.filterChains
+    : [...listener.filterChains, listener.defaultFilterChain];
+}
