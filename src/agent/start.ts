@@ -1,0 +1,94 @@
+// Starts what runs beside the proxy in one process: identity, the status server, the readiness port and the order of
+// the end. The proxy is known only by the functions that it hands in.
+import type { Running } from "#base/lifecycle.ts";
+import { Lifecycle } from "#base/lifecycle.ts";
+import type { LogRegistry } from "#base/log/log.ts";
+import type { MetricRegistry } from "#base/metrics/registry.ts";
+import { type Clock, systemClock } from "#base/time/clock.ts";
+import type { SecretStore } from "#wire/tls/secrets.ts";
+import type { ProxyBootstrap } from "./bootstrap/bootstrap.ts";
+import { certificateName, type Identity, startIdentity } from "./identity/start-identity.ts";
+import { Terminator } from "./lifecycle/terminator.ts";
+import { startReadinessServer, startStatusServer } from "./probes/status-server.ts";
+
+/** What the agent asks of the proxy. */
+interface ProxyHooks {
+  /** Empty when it serves; otherwise what it waits for, in words. */
+  notReadyReason(): string;
+  /** Its page of metrics. */
+  metrics(): string | Promise<string>;
+  /** Takes no new work: GOAWAY, `connection: close`. */
+  drain(): void | Promise<void>;
+  activeConnections(): number;
+}
+
+export interface AgentOptions {
+  readonly bootstrap: ProxyBootstrap;
+  readonly proxy: ProxyHooks;
+  readonly secrets: SecretStore;
+  readonly log: LogRegistry;
+  /** The agent's own metrics. */
+  readonly metrics: MetricRegistry;
+  readonly clock?: Clock;
+  /** Name in the certificate service's certificate, where it differs from the host of CA_ADDR. */
+  readonly caServerName?: string;
+}
+
+export interface Agent extends Running {
+  readonly identity: Identity;
+  /** Bind SIGTERM and SIGINT to `terminate()`; the process ends after `finished`. */
+  readonly terminator: Terminator;
+}
+
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { bootstrap, proxy, secrets, log, metrics, clock = systemClock } = options;
+  const lifecycle = new Lifecycle();
+  const terminator = new Terminator({
+    policy: bootstrap,
+    drain: () => proxy.drain(),
+    activeConnections: () => proxy.activeConnections(),
+    logger: log.scope("agent"),
+    clock,
+  });
+  const notReadyReason = (): string => {
+    if (terminator.phase === "terminating" || terminator.phase === "stopped") return "the proxy is terminating";
+    return secrets.certificate(certificateName) === undefined ? "waiting for a certificate" : proxy.notReadyReason();
+  };
+  try {
+    if (bootstrap.statusPort !== 0) {
+      const server = await startStatusServer({
+        port: bootstrap.statusPort,
+        notReadyReason,
+        probers: bootstrap.appProbers,
+        probeHost: bootstrap.probeHost,
+        proxyMetrics: () => proxy.metrics(),
+        metrics,
+        scrapeTargets: bootstrap.scrapeTargets,
+        drain: () => terminator.drain(),
+        quit: () => terminator.terminate(),
+        logger: log.scope("status"),
+      });
+      lifecycle.add(server);
+    }
+    lifecycle.add(await startReadinessServer({ port: bootstrap.readinessPort, notReadyReason }));
+    const identity = await startIdentity({
+      caAddress: bootstrap.caAddress,
+      rootsPath: bootstrap.rootsPath,
+      tokenPath: bootstrap.tokenPath,
+      extraRoots: bootstrap.extraRoots,
+      clusterId: bootstrap.clusterId,
+      spiffeId: bootstrap.spiffeId,
+      ttlMs: bootstrap.secretTtlMs,
+      secrets,
+      logger: log.scope("identity"),
+      metrics,
+      clock,
+      ...(options.caServerName !== undefined && { caServerName: options.caServerName }),
+    });
+    lifecycle.add(identity);
+    return { identity, terminator, stop: () => lifecycle.stop() };
+  } catch (error) {
+    await lifecycle.stop();
+    throw error;
+  }
+}
