@@ -1,0 +1,33 @@
+// Starts everything that makes the cluster become what its objects say.
+
+import { Lifecycle, type Running } from "#base/lifecycle.ts";
+import { systemClock } from "#base/time/clock.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { startDeploymentController } from "./deployment/deployment.ts";
+import { startEndpointSliceController } from "./endpoint-slice/endpoint-slice.ts";
+import { startEventSweeper } from "./event-recorder.ts";
+import { startGarbageCollector } from "./garbage-collector.ts";
+import { startNamespaceContent } from "./namespace/namespace-content.ts";
+import { startNamespaceDeletion } from "./namespace/namespace-deletion.ts";
+import type { ControllerContext, ControllerOptions } from "./options.ts";
+import { startPodCollector } from "./pod-collector.ts";
+import { startReplicaSetController } from "./replica-set/replica-set.ts";
+import { startScheduler } from "./scheduler.ts";
+
+/** Writes what a cluster begins with, then runs all controllers until they are stopped. */
+export function startControllers(options: ControllerOptions): Running {
+  const { store, admission, log, clock = systemClock } = options;
+  const context: ControllerContext = { store, admission, log, clock };
+  bootstrap(options);
+  const lifecycle = new Lifecycle();
+  lifecycle.add(startNamespaceContent(context, options.caPem));
+  lifecycle.add(startNamespaceDeletion(context));
+  lifecycle.add(startGarbageCollector(context));
+  lifecycle.add(startDeploymentController(context));
+  lifecycle.add(startReplicaSetController(context));
+  lifecycle.add(startScheduler(context, options.nodeName ?? "outrigger-node"));
+  lifecycle.add(startEndpointSliceController(context));
+  lifecycle.add(startPodCollector(store, clock));
+  lifecycle.add(startEventSweeper(store, clock));
+  return lifecycle;
+}

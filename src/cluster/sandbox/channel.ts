@@ -1,0 +1,85 @@
+// The inside end of the channel to the host process. When it closes, the host process has gone and all has to end.
+
+import { Socket as UdpSocket } from "node:dgram";
+import { Server, Socket } from "node:net";
+import { sandboxError } from "./errors.ts";
+import type { ForwardTarget, HostMessage, Resolver, SandboxMessage } from "./messages.ts";
+
+/** A way to ask the host's resolvers: the socket is one of the host's network. */
+export interface HostResolver {
+  readonly socket: UdpSocket;
+  readonly resolvers: readonly Resolver[];
+}
+
+export interface SandboxChannel {
+  /** What the host passed to `startSandbox`. */
+  readonly options: unknown;
+  /** Absent when the host has no resolver. */
+  readonly resolver: HostResolver | undefined;
+  /** Called with each listening socket of the host. */
+  onListener(callback: (server: Server, target: ForwardTarget) => void): void;
+  /** Called with a connection that was accepted before the listener was handed over. */
+  onConnection(callback: (socket: Socket, target: ForwardTarget) => void): void;
+  /** Tells the host something, as JSON; lost when the host has gone. */
+  send(event: unknown): void;
+  /** Resolves when the host asks for the end or has gone. */
+  readonly ending: Promise<"asked" | "gone">;
+  /** Lets the process end; the host ends it when it does not. */
+  close(): void;
+}
+
+/** Waits for the host's first message. Throws NOT_IN_SANDBOX when this process was not started by `startSandbox`. */
+export function openSandboxChannel(): Promise<SandboxChannel> {
+  if (process.send === undefined) {
+    throw sandboxError("NOT_IN_SANDBOX", "this command is started by `outrigger up`, not by hand");
+  }
+  const send = (message: SandboxMessage): void => {
+    if (process.connected) process.send?.(message);
+  };
+  const listeners = new Inbox<Server>();
+  const connections = new Inbox<Socket>();
+  let resolver: HostResolver | undefined;
+  return new Promise((resolve) => {
+    const ending = new Promise<"asked" | "gone">((end) => {
+      process.once("disconnect", () => end("gone"));
+      process.on("message", (message: HostMessage, handle: unknown) => {
+        if (message.kind === "resolvers" && handle instanceof UdpSocket) {
+          resolver = { socket: handle, resolvers: message.resolvers };
+        }
+        if (message.kind === "stop") end("asked");
+        if (message.kind === "listener" && handle instanceof Server) listeners.put(handle, message.target);
+        if (message.kind === "connection" && handle instanceof Socket) connections.put(handle, message.target);
+        if (message.kind !== "start") return;
+        resolve({
+          options: message.options,
+          resolver,
+          onListener: (callback) => listeners.open(callback),
+          onConnection: (callback) => connections.open(callback),
+          send: (event) => send({ kind: "event", event }),
+          ending,
+          close: () => {
+            send({ kind: "stopped" });
+            if (process.connected) process.disconnect?.();
+          },
+        });
+      });
+    });
+    send({ kind: "up" });
+  });
+}
+
+/** Keeps what arrives until somebody takes it. */
+class Inbox<T> {
+  readonly #waiting: [T, ForwardTarget][] = [];
+  #callback: ((handle: T, target: ForwardTarget) => void) | undefined;
+
+  put(handle: T, target: ForwardTarget): void {
+    if (this.#callback === undefined) this.#waiting.push([handle, target]);
+    else this.#callback(handle, target);
+  }
+
+  open(callback: (handle: T, target: ForwardTarget) => void): void {
+    this.#callback = callback;
+    for (const [handle, target] of this.#waiting.splice(0)) callback(handle, target);
+  }
+}

@@ -1,0 +1,76 @@
+// Connects sockets that the host accepted with a ready endpoint of a Service. The sockets live in the host's network
+// namespace, the connections to pods in the cluster's: this process is the only bridge between the two.
+
+import { connect, type Server, type Socket } from "node:net";
+import type { Running } from "#base/lifecycle.ts";
+import type { Logger } from "#base/log/log.ts";
+import type { Endpoint } from "../network/service-endpoints.ts";
+import type { SandboxChannel } from "./channel.ts";
+import type { ForwardTarget } from "./messages.ts";
+
+export interface PortForwardOptions {
+  readonly channel: Pick<SandboxChannel, "onListener" | "onConnection">;
+  /** Picks where a new connection goes; undefined when nothing is ready. */
+  readonly pick: (target: ForwardTarget) => Endpoint | undefined;
+  readonly log: Logger;
+}
+
+const connectTimeoutMs = 5_000;
+
+export function startPortForward(options: PortForwardOptions): Running {
+  const servers = new Set<Server>();
+  const sockets = new Set<Socket>();
+  const accept = (socket: Socket, target: ForwardTarget): void => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    bridge(socket, options.pick(target));
+  };
+  options.channel.onListener((server, target) => {
+    servers.add(server);
+    server.on("connection", (socket) => accept(socket, target));
+    server.on("error", (error) => options.log.warn(`a port of the host stopped listening: ${error.message}`));
+  });
+  options.channel.onConnection(accept);
+  return {
+    stop: async () => {
+      for (const server of servers) server.close();
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
+  };
+}
+
+/** Joins the two sides until both have ended; a failure on one side resets the other. */
+export function bridge(downstream: Socket, endpoint: Endpoint | undefined): void {
+  downstream.allowHalfOpen = true;
+  downstream.setNoDelay(true);
+  downstream.on("error", () => {
+    // Follows as `close`, which is handled below.
+  });
+  if (endpoint === undefined) {
+    downstream.resetAndDestroy();
+    return;
+  }
+  const upstream = connect({ host: endpoint.address, port: endpoint.port, allowHalfOpen: true, noDelay: true });
+  const timer = setTimeout(() => upstream.destroy(), connectTimeoutMs);
+  upstream.once("connect", () => clearTimeout(timer));
+  upstream.on("error", () => {
+    // As above.
+  });
+  relay(downstream, upstream);
+  relay(upstream, downstream);
+  upstream.once("close", () => {
+    clearTimeout(timer);
+    if (!downstream.writableEnded || upstream.errored !== null) downstream.resetAndDestroy();
+  });
+  downstream.once("close", () => {
+    if (!upstream.writableEnded || downstream.errored !== null) upstream.resetAndDestroy();
+  });
+}
+
+function relay(from: Socket, to: Socket): void {
+  from.on("data", (chunk: Buffer) => {
+    if (!to.write(chunk)) from.pause();
+  });
+  to.on("drain", () => from.resume());
+  from.on("end", () => to.end());
+}
