@@ -1,0 +1,34 @@
+// Decides which of the loaded objects may go to the cluster: an object that is wrong in itself stays out, so that the
+// last good version stays in force, and everything else is applied.
+import type { Issue } from "#base/issue.ts";
+import type { ParsedObject } from "#mesh/objects/yaml.ts";
+import { readObject } from "#mesh/snapshot/read-object.ts";
+
+export interface CheckedConfiguration {
+  readonly accepted: readonly ParsedObject[];
+  readonly refused: readonly ParsedObject[];
+  readonly issues: readonly Issue[];
+}
+
+export function checkObjects(objects: readonly ParsedObject[]): CheckedConfiguration {
+  const accepted: ParsedObject[] = [];
+  const refused: ParsedObject[] = [];
+  const issues: Issue[] = [];
+  for (const parsed of objects) {
+    const entry = readObject(
+      { object: withNamespace(parsed), position: (path) => parsed.position(path) },
+      "cluster.local",
+      undefined,
+    );
+    issues.push(...(entry?.issues ?? []));
+    (entry?.invalid === true ? refused : accepted).push(parsed);
+  }
+  return { accepted, refused, issues };
+}
+
+function withNamespace(parsed: ParsedObject): ParsedObject["object"] {
+  const { object } = parsed;
+  return object.metadata.namespace === undefined
+    ? { ...object, metadata: { ...object.metadata, namespace: "default" } }
+    : object;
+}

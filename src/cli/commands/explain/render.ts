@@ -1,0 +1,28 @@
+// An explanation as text: one block per proxy, one line per step, each with the resource and file:line that decided.
+import { formatOrigin } from "#base/issue.ts";
+import type { ExplainStep, Explanation } from "./explain.ts";
+
+export function renderExplanation(explanation: Explanation): string {
+  const lines: string[] = [];
+  let where = "";
+  for (const step of explanation.steps) {
+    if (step.where !== where) {
+      if (where !== "") lines.push("");
+      where = step.where;
+      lines.push(`at ${where}`);
+    }
+    lines.push(...renderStep(step));
+  }
+  lines.push("", summary(explanation));
+  return lines.join("\n");
+}
+
+function renderStep({ what, decision, origin }: ExplainStep): string[] {
+  const line = `  ${what.padEnd(14)} ${decision}`;
+  return origin === null ? [line] : [line, `  ${" ".repeat(14)} ↳ ${formatOrigin(origin)}`];
+}
+
+function summary({ outcome, status, reason }: Explanation): string {
+  if (outcome === "forwarded") return "reaches the application";
+  return status === null ? `refused: ${reason}` : `${status}: ${reason}`;
+}

@@ -1,0 +1,103 @@
+// `outrigger status`: the workloads that run, and for every resource of the user its one state and why.
+import type { Command } from "commander";
+import { formatIssue, type Issue, type Origin } from "#base/issue.ts";
+import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
+import { ForceState, type ResourceState } from "#mesh/snapshot/snapshot.ts";
+import { type CliContext, print } from "../context.ts";
+import { withMesh } from "../mesh/connection.ts";
+import { askIstiods } from "../mesh/istiod.ts";
+import { hasProxy, isReady, listPods, type Pod } from "../mesh/pods.ts";
+import { parseOutputFormat, renderOutput } from "../render/output.ts";
+import { renderTable } from "../render/table.ts";
+
+interface WorkloadRow {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly ready: boolean;
+  readonly restarts: number;
+  readonly sidecar: boolean;
+  readonly address: string;
+}
+
+interface Status {
+  readonly workloads: readonly WorkloadRow[];
+  readonly resources: readonly ResourceState[];
+  readonly issues: readonly Issue[];
+}
+
+export function registerStatus(program: Command, context: CliContext, finish: (exitCode: number) => void): void {
+  program
+    .command("status")
+    .description("show workloads and the state of every resource; exit code 1 when something is invalid or not ready")
+    .option("-o, --output <format>", "table, json or yaml", "table")
+    .action(async (options: { output: string }) => {
+      const status = await withMesh(context, readStatus);
+      print(
+        context,
+        renderOutput(parseOutputFormat(options.output), status, () => tables(status)),
+      );
+      finish(isHealthy(status) ? 0 : 1);
+    });
+}
+
+async function readStatus(client: KubernetesClient): Promise<Status> {
+  const pods = await listPods(client);
+  const answer = (await askIstiods(client, "/debug/configz"))[0]?.value as
+    | { issues: Issue[]; resources: ResourceState[] }
+    | undefined;
+  return { workloads: pods.map(workloadRow), resources: answer?.resources ?? [], issues: answer?.issues ?? [] };
+}
+
+function workloadRow(pod: Pod): WorkloadRow {
+  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+  return {
+    namespace: pod.metadata.namespace ?? "default",
+    pod: pod.metadata.name,
+    ready: isReady(pod),
+    restarts: statuses.reduce((sum, status) => sum + (status.restartCount ?? 0), 0),
+    sidecar: hasProxy(pod),
+    address: pod.status?.podIP ?? "-",
+  };
+}
+
+function isHealthy(status: Status): boolean {
+  return (
+    status.workloads.every((workload) => workload.ready) &&
+    status.resources.every((resource) => resource.state !== ForceState.Invalid)
+  );
+}
+
+function tables(status: Status): string {
+  const workloads = renderTable(
+    ["NAMESPACE", "POD", "READY", "RESTARTS", "PROXY", "ADDRESS"],
+    status.workloads.map((row) => [
+      row.namespace,
+      row.pod,
+      yesNo(row.ready),
+      String(row.restarts),
+      yesNo(row.sidecar),
+      row.address,
+    ]),
+  );
+  const resources = renderTable(
+    ["KIND", "NAMESPACE", "NAME", "STATE", "SOURCE", "REASON"],
+    status.resources.map(({ origin, state, reasons }) => [
+      origin.kind,
+      origin.namespace,
+      origin.name,
+      state,
+      place(origin),
+      reasons.join("; "),
+    ]),
+  );
+  const issues = status.issues.length === 0 ? "" : `\n${status.issues.map(formatIssue).join("\n")}\n`;
+  return `${workloads}\n${resources}${issues}`;
+}
+
+function place(origin: Origin): string {
+  return origin.file === undefined ? "-" : `${origin.file}:${origin.line ?? 1}`;
+}
+
+function yesNo(value: boolean): string {
+  return value ? "yes" : "no";
+}

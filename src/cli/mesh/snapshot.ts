@@ -1,0 +1,39 @@
+// The mesh's snapshot as the CLI sees it: built from the API's objects, with the mesh's settings, by the same code as in
+// the control plane.
+import type { Issue } from "#base/issue.ts";
+import { createSnapshotBuilder } from "#control/push/build-snapshot.ts";
+import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
+import { catalog } from "#mesh/catalog.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { kind } from "./connection.ts";
+
+const platformKinds = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
+const controlPlane = { namespace: "istio-system", revision: "default" };
+
+/** What it needs of a client. */
+type SnapshotClient = Pick<KubernetesClient, "list" | "find">;
+
+export async function readMeshSnapshot(client: SnapshotClient): Promise<MeshSnapshot> {
+  return (await readMesh(client)).snapshot;
+}
+
+export async function readMeshIssues(client: SnapshotClient): Promise<readonly Issue[]> {
+  const { snapshot, settingsIssues } = await readMesh(client);
+  return [...settingsIssues, ...snapshot.issues];
+}
+
+async function readMesh(client: SnapshotClient): Promise<{ snapshot: MeshSnapshot; settingsIssues: readonly Issue[] }> {
+  const builder = createSnapshotBuilder(controlPlane);
+  const snapshot = builder.build((await readMeshObjects(client)).map((object) => ({ object })));
+  return { snapshot, settingsIssues: builder.issues() };
+}
+
+async function readMeshObjects(client: SnapshotClient): Promise<KubernetesObject[]> {
+  const kinds = catalog.filter((entry) => entry.mesh || platformKinds.includes(entry.kind));
+  const [settings, ...lists] = await Promise.all([
+    client.find(kind("v1", "ConfigMap"), { namespace: controlPlane.namespace, name: "istio" }),
+    ...kinds.map((entry) => client.list(entry)),
+  ]);
+  return [...(settings === undefined ? [] : [settings]), ...lists.flatMap((list) => list.items)];
+}

@@ -1,0 +1,146 @@
+// The sidecar and the gateway as one process: the proxy's data path and the agent beside it. With --config-path the
+// proxy alone, from an Envoy bootstrap, without a control plane.
+
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import type { ProxyBootstrap } from "#agent/bootstrap/bootstrap.ts";
+import type { Agent } from "#agent/start.ts";
+import { formatIssue } from "#base/issue.ts";
+import { LogRegistry } from "#base/log/log.ts";
+import { type ProxyOptions, type RunningProxy, startProxy } from "#proxy/start.ts";
+import type { SocketAddress } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
+import { SecretStore } from "#wire/tls/secrets.ts";
+import { istioVersion } from "#wire/xds/istio-version.ts";
+import { type CliContext, printError } from "../context.ts";
+import { terminated } from "./terminated.ts";
+
+const podInfo = "/etc/istio/pod";
+/** After the agent has waited for connections to end, what is left is cut this soon. */
+const lastDrainMs = 1000;
+
+export async function runProxy(argv: readonly string[], context: CliContext): Promise<number> {
+  if (argv.some((word) => word === "--config-path" || word.startsWith("--config-path=")))
+    return runStandalone(argv, context);
+  const bootstrap = await readBootstrap(argv, context);
+  if (bootstrap === undefined) return 1;
+  const log = new LogRegistry({ level: "info", json: bootstrap.logAsJson });
+  log.setLevel(bootstrap.proxyLogLevel === "debug" ? "debug" : "warn", "upstream");
+  const secrets = new SecretStore();
+  let agent: Agent | undefined;
+  const { startAgent } = await import("#agent/start.ts");
+  const { MetricRegistry } = await import("#base/metrics/registry.ts");
+  const proxy = await startProxy({
+    node: bootstrap.node,
+    role: bootstrap.role,
+    version: istioVersion,
+    ads: adsOptions(bootstrap),
+    secrets,
+    log,
+    servers: {
+      admin: { host: "127.0.0.1", port: bootstrap.adminPort },
+      prometheus: { host: "0.0.0.0", port: bootstrap.prometheusPort },
+    },
+    explainToClients: context.env["OUTRIGGER_EXPLAIN"] === "true",
+    quit: () => agent?.terminator.terminate(),
+  });
+  agent = await startAgent({
+    bootstrap,
+    proxy: {
+      notReadyReason: () => (proxy.ready() ? "" : notReadyReason(proxy)),
+      metrics: () => proxy.metrics(),
+      drain: () => proxy.startDraining(),
+      activeConnections: () => proxy.connectionCount(),
+    },
+    secrets,
+    log,
+    metrics: new MetricRegistry(),
+  });
+  const { terminator } = agent;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => terminator.terminate());
+  await terminator.finished;
+  await proxy.drain(lastDrainMs);
+  await agent.stop();
+  await proxy.stop();
+  return 0;
+}
+
+async function readBootstrap(argv: readonly string[], context: CliContext): Promise<ProxyBootstrap | undefined> {
+  const { parseProxyArguments } = await import("#agent/bootstrap/proxy-arguments.ts");
+  const { buildBootstrap } = await import("#agent/bootstrap/bootstrap.ts");
+  const parsed = parseProxyArguments(argv);
+  const result =
+    "issues" in parsed
+      ? parsed
+      : buildBootstrap({
+          arguments: parsed.arguments,
+          env: context.env,
+          podLabels: readOptional(`${podInfo}/labels`),
+          podAnnotations: readOptional(`${podInfo}/annotations`),
+          cpuCount: availableParallelism(),
+        });
+  if ("bootstrap" in result) return result.bootstrap;
+  for (const issue of result.issues) printError(context, formatIssue(issue));
+  return undefined;
+}
+
+function adsOptions(bootstrap: ProxyBootstrap): NonNullable<ProxyOptions["ads"]> {
+  const { discoveryAddress, rootsPath, tokenPath, extraRoots } = bootstrap;
+  const isPlaintext = discoveryAddress.endsWith(":15010");
+  return {
+    address: discoveryAddress,
+    tls: isPlaintext ? null : { rootCertificates: () => [readFileSync(rootsPath, "utf8"), ...extraRoots].join("\n") },
+    token: () => (isPlaintext ? Promise.resolve(undefined) : readFile(tokenPath, "utf8").then((token) => token.trim())),
+  };
+}
+
+function notReadyReason(proxy: RunningProxy): string {
+  const status = proxy.adsStatus();
+  if (status === null || status.connected) return "waiting for the first complete configuration";
+  return `not connected to the control plane at ${status.address}${status.lastError === "" ? "" : `: ${status.lastError}`}`;
+}
+
+function readOptional(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // a pod without the downward API's files
+  }
+}
+
+async function runStandalone(argv: readonly string[], context: CliContext): Promise<number> {
+  const { values } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: { "config-path": { type: "string", short: "c", default: "" } },
+  });
+  const path = values["config-path"];
+  const { readBootstrap: readEnvoyBootstrap } = await import("#proxy/xds/bootstrap.ts");
+  const { node, admin } = readEnvoyBootstrap(path);
+  const address = admin?.address?.address;
+  const ended = terminated();
+  const proxy = await startProxy({
+    node: {
+      id: node?.id ?? "standalone",
+      cluster: node?.cluster ?? "standalone",
+      locality: node?.locality ?? { region: "", zone: "", subZone: "" },
+      metadata: node?.metadata ?? {},
+    },
+    role: "sidecar",
+    version: istioVersion,
+    bootstrap: { path },
+    secrets: new SecretStore(),
+    log: new LogRegistry({ level: "info" }),
+    servers:
+      address?.case === "socketAddress" ? { admin: { host: address.value.address, port: portOf(address.value) } } : {},
+  });
+  printError(context, "proxy is serving");
+  await ended;
+  await proxy.stop();
+  return 0;
+}
+
+function portOf(address: SocketAddress): number {
+  return address.portSpecifier.case === "portValue" ? address.portSpecifier.value : 0;
+}
