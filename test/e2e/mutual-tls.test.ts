@@ -1,0 +1,401 @@
+// Who may speak to whom, and how: PeerAuthentication at every level and in every mode, certificates that are refused on
+// either side, and identities as peers see them. One mesh for all tests, in order; policies come and go through --watch.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { eventually, TestMesh } from "../support/mesh.ts";
+import { curl, PodShell, seen } from "../support/pod-shell.ts";
+
+type Mode = "UNSET" | "DISABLE" | "PERMISSIVE" | "STRICT";
+type Ports = Readonly<Record<number, Mode>>;
+
+/** What becomes of requests to a port: from outside of the mesh, and from a sidecar. */
+interface Effect {
+  readonly outside: "served" | "refused";
+  readonly inside: "mutual TLS" | "plaintext" | "refused";
+}
+
+interface Case {
+  readonly name: string;
+  readonly policies: Readonly<Record<string, string>>;
+  readonly effects: Readonly<Record<number, Effect>>;
+  /** The policy that the refusing sidecar's log names, by port; its name is also that of its file. */
+  readonly decides?: Readonly<Record<number, string>>;
+}
+
+const served: Effect = { outside: "served", inside: "mutual TLS" };
+const refused: Effect = { outside: "refused", inside: "mutual TLS" };
+const plain: Effect = { outside: "served", inside: "plaintext" };
+/** To a port that no Service names a sidecar sends what the application sends. */
+const unknownRefused: Effect = { outside: "refused", inside: "refused" };
+
+function policy(namespace: string, mode?: Mode, selected = false, ports: Ports = {}): string {
+  const selector = selected ? "\n  selector:\n    matchLabels:\n      app: echo" : "";
+  const mtls = mode === undefined ? "" : `\n  mtls:\n    mode: ${mode}`;
+  const entries = Object.entries(ports).map(([port, portMode]) => `\n    ${port}:\n      mode: ${portMode}`);
+  const level = entries.length === 0 ? "" : `\n  portLevelMtls:${entries.join("")}`;
+  const spec = `${selector}${mtls}${level}`;
+  return `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata:
+  name: NAME
+  namespace: ${namespace}
+spec:${spec === "" ? " {}" : spec}
+`;
+}
+
+const wholeMesh = (mode: Mode): string => policy("istio-system", mode);
+const namespace = (mode: Mode): string => policy("default", mode);
+const workload = (mode?: Mode, ports?: Ports): string => policy("default", mode, true, ports);
+
+// Neighbours differ in what they lead to, so that each is seen to take effect.
+const cases: readonly Case[] = [
+  { name: "nothing said is PERMISSIVE", policies: {}, effects: { 8000: served, 7000: plain } },
+  {
+    name: "mesh STRICT",
+    policies: { "mesh-1": wholeMesh("STRICT") },
+    effects: { 8000: refused, 8080: refused, 7000: unknownRefused },
+    decides: { 8000: "mesh-1", 7000: "mesh-1" },
+  },
+  { name: "mesh DISABLE", policies: { "mesh-2": wholeMesh("DISABLE") }, effects: { 8000: plain, 8080: plain } },
+  {
+    name: "mesh DISABLE, namespace STRICT",
+    policies: { "mesh-3": wholeMesh("DISABLE"), "namespace-3": namespace("STRICT") },
+    effects: { 8000: refused },
+    decides: { 8000: "namespace-3" },
+  },
+  {
+    name: "mesh STRICT, namespace PERMISSIVE",
+    policies: { "mesh-4": wholeMesh("STRICT"), "namespace-4": namespace("PERMISSIVE") },
+    effects: { 8000: served },
+  },
+  {
+    name: "mesh STRICT, namespace UNSET",
+    policies: { "mesh-5": wholeMesh("STRICT"), "namespace-5": namespace("UNSET") },
+    effects: { 8000: refused },
+    decides: { 8000: "mesh-5" },
+  },
+  {
+    name: "namespace STRICT, workload DISABLE",
+    policies: { "namespace-6": namespace("STRICT"), "workload-6": workload("DISABLE") },
+    effects: { 8000: plain },
+  },
+  {
+    name: "namespace PERMISSIVE, workload STRICT",
+    policies: { "namespace-7": namespace("PERMISSIVE"), "workload-7": workload("STRICT") },
+    effects: { 8000: refused },
+    decides: { 8000: "workload-7" },
+  },
+  {
+    name: "workload STRICT, one port PERMISSIVE and one without a Service DISABLE",
+    policies: { "workload-8": workload("STRICT", { 8080: "PERMISSIVE", 7000: "DISABLE" }) },
+    effects: { 8000: refused, 8080: served, 7000: plain },
+    decides: { 8000: "workload-8" },
+  },
+  {
+    name: "workload PERMISSIVE, one port STRICT",
+    policies: { "workload-9": workload("PERMISSIVE", { 8080: "STRICT" }) },
+    effects: { 8000: served, 8080: refused },
+    decides: { 8080: "workload-9" },
+  },
+  {
+    name: "namespace STRICT, workload says nothing, one port DISABLE",
+    policies: { "namespace-10": namespace("STRICT"), "workload-10": workload(undefined, { 8080: "DISABLE" }) },
+    effects: { 8000: refused, 8080: plain },
+    decides: { 8000: "namespace-10" },
+  },
+  {
+    name: "a selector in the root namespace is not for other namespaces",
+    policies: { "mesh-11": policy("istio-system", "STRICT", true) },
+    effects: { 8000: served, 8080: served },
+  },
+  {
+    name: "namespace STRICT, workload UNSET, one port UNSET",
+    policies: { "namespace-12": namespace("STRICT"), "workload-12": workload("UNSET", { 8080: "UNSET" }) },
+    effects: { 8000: refused, 8080: refused },
+    decides: { 8000: "namespace-12", 8080: "namespace-12" },
+  },
+  {
+    name: "two for the mesh: the one that was there first",
+    policies: { "namespace-12": namespace("STRICT"), "namespace-13": namespace("DISABLE") },
+    effects: { 8000: refused },
+    decides: { 8000: "namespace-12" },
+  },
+];
+
+let mesh: TestMesh;
+let client: PodShell;
+let outside: PodShell;
+let echoAddress = "";
+let outsideAddress = "";
+
+const echoUrl = (port: number): string =>
+  port === 7000 ? `http://${echoAddress}:7000/` : `http://echo.default:${port}/`;
+
+async function effectOn(port: number): Promise<Effect> {
+  const [there, here] = await Promise.all([curl(outside, echoUrl(port)), curl(client, echoUrl(port))]);
+  const certificate = here.status === 200 ? seen(here).headers["x-forwarded-client-cert"] : undefined;
+  return {
+    outside: there.status === 200 ? "served" : "refused",
+    inside: here.status !== 200 ? "refused" : certificate === undefined ? "plaintext" : "mutual TLS",
+  };
+}
+
+function echoLogs(): Promise<string> {
+  const names = ["echo-v1", "echo-v2"];
+  const logs = names.map((name) => mesh.run("logs", name, "-c", "istio-proxy", "--tail", "400"));
+  return Promise.all(logs).then((all) => all.map(({ stdout }) => stdout).join(""));
+}
+
+describe("mutual TLS", { timeout: 600_000 }, () => {
+  before(async () => {
+    mesh = await TestMesh.start({ copy: ["test/fixtures/workloads"] });
+    [client, outside] = await Promise.all([
+      PodShell.open(mesh, "client", "client"),
+      PodShell.open(mesh, "external.outside", "external"),
+    ]);
+    echoAddress = (await mesh.exec("echo-v1", "echo", "hostname", "-i")).stdout.trim();
+    outsideAddress = (await outside.run("hostname -i")).stdout.trim();
+  });
+  after(async () => {
+    await Promise.all([client?.close(), outside?.close()]);
+    await mesh?.stop();
+  });
+
+  describe("PeerAuthentication", () => {
+    let inForce: readonly string[] = [];
+
+    for (const { name, policies, effects, decides = {} } of cases) {
+      test(name, async () => {
+        const names = Object.keys(policies);
+        for (const gone of inForce) if (!names.includes(gone)) mesh.removeConfig(`${gone}.yaml`);
+        for (const [key, text] of Object.entries(policies)) {
+          if (!inForce.includes(key)) mesh.writeConfig(`${key}.yaml`, text.replace("NAME", key));
+        }
+        inForce = names;
+        for (const [port, expected] of Object.entries(effects)) {
+          let last: Effect | undefined;
+          await eventually(
+            `the effect on port ${port}`,
+            async () => {
+              last = await effectOn(Number(port));
+              return last.outside === expected.outside && last.inside === expected.inside ? true : undefined;
+            },
+            5000,
+          ).catch(() => assert.deepEqual(last, expected, `port ${port}`));
+        }
+        for (const [port, decider] of Object.entries(decides)) {
+          const pattern = new RegExp(
+            `^.*plaintext to port ${port}, .*PeerAuthentication \\S+/${decider} \\(config/${decider}\\.yaml:1\\)`,
+            "m",
+          );
+          await eventually(
+            `${pattern} in the log`,
+            async () => {
+              if (pattern.test(await echoLogs())) return true;
+              await curl(outside, echoUrl(Number(port)));
+              return undefined;
+            },
+            5000,
+          );
+        }
+      });
+    }
+
+    test("TCP: bytes from outside, and a server that speaks first, as the mode allows", async () => {
+      const bytes = async (shell: PodShell): Promise<boolean> =>
+        /^hi\nv[12] got 2 bytes/.test((await shell.run("printf hi | node socket.ts echo.default 9000")).stdout);
+      const greeting = async (shell: PodShell): Promise<boolean> =>
+        /^hello from v[12]\ngood bye, Ann\n/.test(
+          (await shell.run("echo Ann | node socket.ts echo.default 9001 --first")).stdout,
+        );
+      for (const mode of ["STRICT", "DISABLE"] as const) {
+        for (const gone of inForce) mesh.removeConfig(`${gone}.yaml`);
+        inForce = [`tcp-${mode.toLowerCase()}`];
+        mesh.writeConfig(`${inForce[0]}.yaml`, namespace(mode).replace("NAME", `tcp-${mode.toLowerCase()}`));
+        const expected = mode === "STRICT" ? refused : plain;
+        await eventually(mode, async () => {
+          const effect = await effectOn(8000);
+          return effect.outside === expected.outside && effect.inside === expected.inside ? true : undefined;
+        });
+        assert.equal(await bytes(outside), mode === "DISABLE", mode);
+        assert.equal(await greeting(outside), mode === "DISABLE", mode);
+        assert.equal(await bytes(client), true, mode);
+        assert.equal(await greeting(client), true, mode);
+      }
+    });
+
+    test("without any policy plaintext is served again", async () => {
+      for (const name of inForce) mesh.removeConfig(`${name}.yaml`);
+      await eventually("plaintext", async () => {
+        const effect = await effectOn(8000);
+        return effect.outside === "served" && effect.inside === "mutual TLS" ? true : undefined;
+      });
+    });
+  });
+
+  describe("certificates of clients", () => {
+    before(async () => {
+      mesh.writeConfig("strict.yaml", namespace("STRICT").replace("NAME", "strict"));
+      await eventually("plaintext to be refused", async () =>
+        (await effectOn(8000)).outside === "refused" ? true : undefined,
+      );
+    });
+
+    /** Sends a request with the certificate, as a client outside of the mesh would. */
+    async function ask(certificate?: Certificate): Promise<string> {
+      const files =
+        certificate === undefined
+          ? ""
+          : `printf '%s' '${certificate.chain}' > /tmp/cert.pem; printf '%s' '${certificate.key}' > /tmp/key.pem;`;
+      const use = certificate === undefined ? "" : "-cert /tmp/cert.pem -key /tmp/key.pem";
+      const send = "printf 'GET / HTTP/1.1\\r\\nHost: echo\\r\\nConnection: close\\r\\n\\r\\n'";
+      const result = await outside.run(
+        `${files} ${send} | timeout 5 openssl s_client -connect ${echoAddress}:8000 -alpn istio ${use} -quiet 2>&1`,
+      );
+      return result.stdout;
+    }
+
+    async function reason(pattern: RegExp): Promise<void> {
+      await eventually(String(pattern), async () => (pattern.test(await echoLogs()) ? true : undefined), 5000);
+    }
+
+    test("one that the mesh's roots vouch for is let in, and the workload sees its SPIFFE id", async () => {
+      const answer = await ask(signedBy(await meshRoot(), "spiffe://cluster.local/ns/outside/sa/guest"));
+      assert.match(answer, /HTTP\/1\.1 200 OK/);
+      assert.match(answer, /URI=spiffe:\/\/cluster\.local\/ns\/outside\/sa\/guest/);
+    });
+
+    test("none", async () => {
+      assert.doesNotMatch(await ask(), /HTTP\/1\.1/);
+      await reason(/refused .*presented no certificate/);
+    });
+
+    test("one of a root of its own, whatever identity it claims", async () => {
+      const root = selfMadeRoot();
+      const answer = await ask(signedBy(root, "spiffe://cluster.local/ns/default/sa/client"));
+      assert.doesNotMatch(answer, /HTTP\/1\.1/);
+      await reason(/refused .*certificate is not trusted.*spiffe:\/\/cluster\.local\/ns\/default\/sa\/client/);
+    });
+
+    test("one of another trust domain", async () => {
+      const answer = await ask(signedBy(await meshRoot(), "spiffe://elsewhere.example/ns/default/sa/client"));
+      assert.doesNotMatch(answer, /HTTP\/1\.1/);
+      await reason(/refused .*spiffe:\/\/elsewhere\.example\/ns\/default\/sa\/client/);
+    });
+
+    test("one that has expired", async () => {
+      const answer = await ask(signedBy(await meshRoot(), "spiffe://cluster.local/ns/default/sa/client", true));
+      assert.doesNotMatch(answer, /HTTP\/1\.1/);
+      await reason(/refused .*(expired|EXPIRED)/);
+    });
+  });
+
+  describe("certificates of servers", () => {
+    /** To an address where nobody listens, so that only the Host header can lead to the entry. */
+    const viaEntry = (): string => `--connect-to ::${outsideAddress}:80 http://san.mesh.test/`;
+    const entry = (rest: string): string => `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata:
+  name: san
+spec:
+  hosts: [san.mesh.test]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{ number: 80, name: http, protocol: HTTP, targetPort: 8000 }]
+${rest}`;
+    const endpoint = (account: string): string =>
+      `  endpoints: [{ address: ${echoAddress}, serviceAccount: ${account}, labels: { security.istio.io/tlsMode: istio } }]\n`;
+
+    test("the service account that is expected", async () => {
+      mesh.writeConfig("san.yaml", entry(endpoint("echo")));
+      await eventually("an answer over mutual TLS", async () => {
+        const answer = await curl(client, viaEntry());
+        return answer.status === 200 && seen(answer).headers["x-forwarded-client-cert"]?.endsWith("/sa/client")
+          ? true
+          : undefined;
+      });
+    });
+
+    test("another service account than expected is refused by the client, with the reason in its log", async () => {
+      mesh.writeConfig("san.yaml", entry(endpoint("somebody-else")));
+      await eventually("503", async () => ((await curl(client, viaEntry())).status === 503 ? true : undefined));
+      const line = await eventually("the reason in the log", async () => {
+        const logs = await mesh.run("logs", "client", "-c", "istio-proxy", "--tail", "50");
+        return /^.* 503 UF,URX .*outbound\|80\|\|san\.mesh\.test.*$/m.exec(logs.stdout)?.[0];
+      });
+      assert.match(line, /spiffe:\/\/cluster\.local\/ns\/default\/sa\/echo/);
+      assert.match(line, /spiffe:\/\/cluster\.local\/ns\/default\/sa\/somebody-else/);
+    });
+
+    test("subjectAltNames of a ServiceEntry are accepted too", async () => {
+      const names = "  subjectAltNames: [spiffe://cluster.local/ns/default/sa/echo]\n";
+      mesh.writeConfig("san.yaml", entry(endpoint("somebody-else") + names));
+      await eventually("200", async () => ((await curl(client, viaEntry())).status === 200 ? true : undefined));
+    });
+
+    test("an older TLS than 1.2 is refused", async () => {
+      const old = await outside.run(
+        `openssl s_client -connect ${echoAddress}:8000 -alpn istio -tls1_1 -cipher ALL@SECLEVEL=0 </dev/null 2>&1`,
+      );
+      assert.match(old.stdout, /Cipher is \(NONE\)/);
+    });
+  });
+});
+
+interface Certificate {
+  readonly chain: string;
+  readonly key: string;
+}
+
+/** The mesh's own root, from the secret where the control plane keeps it. */
+async function meshRoot(): Promise<Certificate> {
+  const secret = await mesh.api("/api/v1/namespaces/istio-system/secrets/istio-ca-secret");
+  const { data } = secret as { data: Record<string, string> };
+  const read = (key: string): string => Buffer.from(data[key] ?? "", "base64").toString();
+  return { chain: read("ca-cert.pem"), key: read("ca-key.pem") };
+}
+
+function selfMadeRoot(): Certificate {
+  return inFolder((openssl, read) => {
+    openssl(
+      "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 1 -subj /O=other",
+    );
+    return { chain: read("cert"), key: read("key") };
+  });
+}
+
+/** Signs a certificate for the SPIFFE id. */
+function signedBy(root: Certificate, spiffeId: string, expired = false): Certificate {
+  return inFolder((openssl, read, write) => {
+    write("root", root.chain);
+    write("root-key", root.key);
+    write("extensions", `subjectAltName=critical,URI:${spiffeId}\nextendedKeyUsage=clientAuth,serverAuth\n`);
+    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out request -subj /");
+    const sign = "x509 -req -in request -CA root -CAkey root-key -CAcreateserial -extfile extensions -out cert";
+    openssl(`${sign} -days ${expired ? -1 : 1}`);
+    return { chain: `${read("cert")}${root.chain}`, key: read("key") };
+  });
+}
+
+type Work<T> = (
+  openssl: (words: string) => void,
+  read: (name: string) => string,
+  write: (name: string, text: string) => void,
+) => T;
+
+function inFolder<T>(work: Work<T>): T {
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-openssl-"));
+  try {
+    return work(
+      (words) => void execFileSync("openssl", words.split(" "), { cwd: folder, stdio: "pipe" }),
+      (name) => readFileSync(join(folder, name), "utf8"),
+      (name, text) => writeFileSync(join(folder, name), text, { mode: 0o600 }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

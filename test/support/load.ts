@@ -1,0 +1,83 @@
+// Requests to the gateway: single ones, many at once, and a steady load that counts every failure.
+import { Agent, request } from "node:http";
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+
+/** Status 0 and the reason as body when no answer came. */
+export function fetchPage(url: string, headers: Record<string, string> = {}): Promise<Answer> {
+  return new Promise((resolve) => {
+    const fail = (error: Error): void => resolve({ status: 0, body: error.message, headers: {} });
+    const outgoing = request(url, { agent, headers, timeout: 15_000 }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.once("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          body: Buffer.concat(chunks).toString(),
+          headers: response.headers,
+        }),
+      );
+      response.once("error", fail);
+    });
+    outgoing.once("timeout", () => outgoing.destroy(new Error("no answer within 15 s")));
+    outgoing.once("error", fail);
+    outgoing.end();
+  });
+}
+
+export async function fetchMany(
+  count: number,
+  concurrency: number,
+  one: (index: number) => Promise<Answer>,
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < count) answers.push(await one(next++));
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return answers;
+}
+
+export interface LoadReport {
+  readonly requests: number;
+  /** One line for each request that did not get 200. */
+  readonly failures: readonly string[];
+}
+
+/** Keeps a few requests in flight until stopped. */
+export class SteadyLoad {
+  readonly #failures: string[] = [];
+  readonly #workers: Promise<void>;
+  #requests = 0;
+  #stopped = false;
+
+  constructor(url: string, concurrency = 4) {
+    this.#workers = Promise.all(Array.from({ length: concurrency }, () => this.#work(url))).then(() => undefined);
+  }
+
+  get requests(): number {
+    return this.#requests;
+  }
+
+  async stop(): Promise<LoadReport> {
+    this.#stopped = true;
+    await this.#workers;
+    return { requests: this.#requests, failures: this.#failures };
+  }
+
+  async #work(url: string): Promise<void> {
+    while (!this.#stopped) {
+      const answer = await fetchPage(url);
+      this.#requests++;
+      if (answer.status !== 200)
+        this.#failures.push(`${new Date().toISOString()} ${answer.status} ${answer.body.slice(0, 200)}`);
+    }
+  }
+}
