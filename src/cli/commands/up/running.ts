@@ -1,6 +1,8 @@
-// Finds the process that runs the mesh of a state directory.
-import { existsSync, readFileSync } from "node:fs";
+// The process that runs the mesh of a state directory: found again, and written down.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeError } from "#base/error.ts";
+import { UsageError } from "../../context.ts";
 
 /** Its process id; undefined when there is none, whatever an earlier run left in the directory. */
 export function runningPid(stateDirectory: string): number | undefined {
@@ -15,6 +17,20 @@ export function runningPid(stateDirectory: string): number | undefined {
   }
 }
 
-export function pidFile(stateDirectory: string): string {
+/** Makes the directory and writes this process down; returns the file to remove at the end. */
+export function claimStateDirectory(stateDirectory: string): string {
+  const file = pidFile(stateDirectory);
+  try {
+    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+    writeFileSync(file, `${process.pid}\n`);
+  } catch (error) {
+    throw new UsageError(
+      `the state directory cannot be used: ${describeError(error)}; choose another with --state-dir`,
+    );
+  }
+  return file;
+}
+
+function pidFile(stateDirectory: string): string {
   return join(stateDirectory, "up.pid");
 }

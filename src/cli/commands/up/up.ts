@@ -1,6 +1,6 @@
 // `outrigger up`: starts the embedded cluster, the control plane and the gateway, applies the user's files, and stays
 // until Ctrl-C. Everything of the cluster ends with this process.
-import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describeError, hasCode, OutriggerError } from "#base/error.ts";
 import { DirectoryWatcher } from "#base/files/directory-watcher.ts";
@@ -30,7 +30,7 @@ import { ensurePackages, meshRequirements, rootlessRequirements } from "../../sy
 import { fetchPage, firstGatewayPath } from "./gateway-page.ts";
 import type { UpOptions } from "./options.ts";
 import { explainWaiting, readDeployments } from "./readiness.ts";
-import { pidFile, runningPid } from "./running.ts";
+import { claimStateDirectory, runningPid } from "./running.ts";
 import { suggestCommands } from "./suggestions.ts";
 import { systemObjects } from "./system-objects.ts";
 
@@ -78,9 +78,7 @@ async function start(
   loaded: LoadedConfiguration,
   lifecycle: Lifecycle,
 ): Promise<Sandbox> {
-  mkdirSync(options.stateDirectory, { recursive: true, mode: 0o700 });
-  const file = pidFile(options.stateDirectory);
-  writeFileSync(file, `${process.pid}\n`);
+  const file = claimStateDirectory(options.stateDirectory);
   lifecycle.onStop(() => rmSync(file, { force: true }));
   const log = new LogRegistry({ level: "warn" }).scope("sandbox");
   const images = readImageFiles(loaded.imageFiles);
