@@ -1,7 +1,7 @@
 // One HTTP connection manager as configured, shared by all connections of its filter chain: filters made from their
 // settings, the route configuration found, access logs written. Made once per configuration object.
-import { DATE, SERVER } from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
+import { DATE, SERVER } from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
 import type { HttpEnvironment } from "./environment.ts";

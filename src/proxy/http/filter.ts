@@ -2,7 +2,7 @@
 // per stream; hooks that are absent cost nothing, because each hook has its own list. There are no promises: a filter
 // that must wait answers PAUSE and calls `stream.resume()` later. The router is not a filter of this kind: it ends the
 // chain and has the stream to itself.
-import type { Headers } from "#wire/http1/headers.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { HttpFilterConfig } from "../config/http.ts";
 import type { HttpEnvironment } from "./environment.ts";
 import type { Stream } from "./stream.ts";

@@ -1,8 +1,8 @@
 // Header operations of routes, with Envoy's command operators in their values. A value without `%` costs nothing; the
 // others are compiled once per configuration object.
 
-import { HOST, nameOfId } from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
+import { HOST, nameOfId } from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { HeaderMutation } from "../config/http.ts";
 import type { Stream } from "./stream.ts";
 

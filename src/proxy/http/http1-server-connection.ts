@@ -3,6 +3,9 @@
 //
 // States: HEAD (between or inside a head) → BODY → WAIT (the response is still on its way) → HEAD ...; TUNNEL after an
 // Upgrade or CONNECT; CLOSING once no further request will be read.
+
+import { CONTENT_LENGTH, nameOfId, TRANSFER_ENCODING, UPGRADE } from "#wire/http/header-names.ts";
+import { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
 import {
   CONNECTION_CLOSE,
@@ -11,8 +14,6 @@ import {
   HeadParser,
   REQUEST,
 } from "#wire/http1/head-parser.ts";
-import { CONTENT_LENGTH, nameOfId, TRANSFER_ENCODING, UPGRADE } from "#wire/http1/header-names.ts";
-import { Headers } from "#wire/http1/headers.ts";
 import { ERR_HTTP2_PREFACE, NEED_MORE, parseErrorMeaning } from "#wire/http1/parse-error.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { SocketFailure } from "../transport/socket-error.ts";

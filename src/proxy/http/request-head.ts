@@ -2,7 +2,6 @@
 // and path in one canonical form, hop-by-hop headers off, forwarding headers and the request id set, and what only
 // proxies may say taken from those who are not trusted to say it.
 import { randomUUID } from "node:crypto";
-import { CONNECTION_OTHER } from "#wire/http1/head-parser.ts";
 import {
   CONNECTION,
   CONTENT_LENGTH,
@@ -22,8 +21,9 @@ import {
   X_FORWARDED_FOR,
   X_FORWARDED_PROTO,
   X_REQUEST_ID,
-} from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
+} from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
+import { CONNECTION_OTHER } from "#wire/http1/head-parser.ts";
 import type { HttpConnectionManagerConfig } from "../config/http.ts";
 import { clientCertificateElement } from "./client-certificate-header.ts";
 import {

@@ -1,6 +1,6 @@
 // The sending half of a downstream codec, the same for every protocol version. A stream calls it in order: informational*,
 // head, data*, end; or `reset`.
-import type { Headers } from "#wire/http1/headers.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { Stream } from "./stream.ts";
 
 export interface ResponseSink {

@@ -4,8 +4,8 @@
 
 import type { Origin } from "#base/issue.ts";
 import { formatOrigin } from "#base/issue.ts";
-import { CONTENT_TYPE, GRPC_STATUS } from "#wire/http1/header-names.ts";
-import { Headers } from "#wire/http1/headers.ts";
+import { CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-names.ts";
+import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { RouteConfig } from "../config/http.ts";
 import { type RouteDecision, type RouteRequest, selectRoute } from "../decide/route.ts";

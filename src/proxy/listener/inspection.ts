@@ -2,7 +2,7 @@
 // whose chains for a port do not differ by TLS, SNI or protocol does not wait for bytes, so that protocols in which the
 // server speaks first do not hang.
 
-import { tokenLower } from "#wire/http1/header-names.ts";
+import { tokenLower } from "#wire/http/header-names.ts";
 import { HELLO_DONE, HELLO_NEED_MORE, parseClientHello } from "#wire/tls/client-hello.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";

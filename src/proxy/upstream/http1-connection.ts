@@ -2,6 +2,9 @@
 // response, checks that nothing unasked arrives, and tells the exchange exactly once how it ended.
 //
 // States: IDLE (in the pool) → ACTIVE (an exchange) → IDLE or CLOSED; ACTIVE → TUNNEL after 101 or CONNECT 2xx → CLOSED.
+
+import { KEEP_ALIVE } from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
 import {
   CONNECTION_CLOSE,
@@ -10,8 +13,6 @@ import {
   HeadParser,
   RESPONSE,
 } from "#wire/http1/head-parser.ts";
-import { KEEP_ALIVE } from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
 import { NEED_MORE, parseErrorMeaning } from "#wire/http1/parse-error.ts";
 import { formatAddress, plainIp } from "../transport/connection-info.ts";
 import { FailureKind, peerClosed, type SocketFailure } from "../transport/socket-error.ts";

@@ -1,7 +1,8 @@
 // The contract between a request and the upstream connection that carries it, the same for every protocol version.
 // Calls come in order: informational*, head, data*, end; or reset at any point, after which nothing follows.
+
+import type { Headers } from "#wire/http/headers.ts";
 import type { HeadParser } from "#wire/http1/head-parser.ts";
-import type { Headers } from "#wire/http1/headers.ts";
 import type { SocketFailure } from "../transport/socket-error.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
 

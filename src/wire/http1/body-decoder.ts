@@ -3,9 +3,9 @@
 //
 // Chunked states: SIZE → (EXTENSION) → SIZE_LF → DATA → DATA_CR → DATA_LF → SIZE ...; size 0 → TRAILER → DONE.
 
+import { GRPC_STATUS, OTHER, tokenLower } from "../http/header-names.ts";
+import type { Headers } from "../http/headers.ts";
 import { type HeadLimits, HeadParser, TRAILERS } from "./head-parser.ts";
-import { GRPC_STATUS, OTHER, tokenLower } from "./header-names.ts";
-import type { Headers } from "./headers.ts";
 import { ERR_CHUNK_END, ERR_CHUNK_EXTENSION, ERR_CHUNK_SIZE, ERR_LINE_END, NEED_MORE } from "./parse-error.ts";
 
 export interface BodySink {

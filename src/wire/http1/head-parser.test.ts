@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import * as names from "../http/header-names.ts";
+import { Headers } from "../http/headers.ts";
 import { HeadParser, REQUEST, RESPONSE } from "./head-parser.ts";
-import * as names from "./header-names.ts";
-import { Headers } from "./headers.ts";
 import {
   ERR_CONTENT_LENGTH,
   ERR_DUPLICATE_CONTENT_LENGTH,

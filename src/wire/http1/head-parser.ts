@@ -13,8 +13,8 @@ import {
   TRANSFER_ENCODING,
   tokenLower,
   UPGRADE,
-} from "./header-names.ts";
-import { Headers } from "./headers.ts";
+} from "../http/header-names.ts";
+import { Headers } from "../http/headers.ts";
 import {
   ERR_CONTENT_LENGTH,
   ERR_DUPLICATE_CONTENT_LENGTH,

@@ -1,7 +1,7 @@
 // Istio's peer metadata exchange in headers: who the workload at the other end is, for metrics. What came in is taken
 // off the request or response before the application sees it, and our own is put on where the settings say so.
-import { X_ENVOY_PEER_METADATA, X_ENVOY_PEER_METADATA_ID } from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
+import { X_ENVOY_PEER_METADATA, X_ENVOY_PEER_METADATA_ID } from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import { TrafficDirection } from "../../../config/listener.ts";
 import type { OwnPeerMetadata } from "../../environment.ts";
 import { CONTINUE, type HttpFilter, type HttpFilterType, sharedFilter } from "../../filter.ts";

@@ -1,5 +1,5 @@
 // Routes that are answered here: direct responses and redirects.
-import type { Headers } from "#wire/http1/headers.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { RedirectAction } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { LocalReply } from "../../local-replies.ts";

@@ -1,7 +1,7 @@
 // HOT: per attempt. Which outcomes a retry policy retries, and how long to wait before. Envoy's `retry_on` rules.
 
-import { GRPC_STATUS } from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
+import { GRPC_STATUS } from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import { RetryOn, type RetryPolicy } from "../../../config/http.ts";
 import {
   RESET_CLUSTER_GONE,

@@ -1,6 +1,6 @@
 // Changes that a route makes to a request: path and host rewritten, and the location of a redirect.
 
-import { X_ENVOY_ORIGINAL_PATH } from "#wire/http1/header-names.ts";
+import { X_ENVOY_ORIGINAL_PATH } from "#wire/http/header-names.ts";
 import type { ForwardAction, RedirectAction } from "../../../config/http.ts";
 import { rewritePathOnly, rewrittenAuthority, rewrittenPath } from "../../../decide/rewrite.ts";
 import type { Stream } from "../../stream.ts";

@@ -1,6 +1,6 @@
 // HOT: per request. The header changes that configuration asks for, most specific first, as Envoy: weighted cluster,
 // route, virtual host.
-import type { Headers } from "#wire/http1/headers.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import { applyHeaderMutations } from "../../header-mutation.ts";
 import type { Stream } from "../../stream.ts";

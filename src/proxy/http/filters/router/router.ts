@@ -3,9 +3,9 @@
 // policy, or the keep-alive race, asks for it. Timers exist only where a timeout is configured.
 
 import type { Origin } from "#base/issue.ts";
+import { X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http/header-names.ts";
+import type { Headers } from "#wire/http/headers.ts";
 import type { HeadParser } from "#wire/http1/head-parser.ts";
-import { X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http1/header-names.ts";
-import type { Headers } from "#wire/http1/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
