@@ -9,8 +9,8 @@ import type { SubstitutionFormatString } from "#wire/gen/envoy/config/core/v3/su
 import { type FileAccessLog, FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
 import { compileJsonFormat, compileTextFormat, type Render, withCause } from "../observe/access-log/format.ts";
 import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
-import { decodeHeaderMatcher } from "./decode-matcher.ts";
-import { inlineText, typeName, unpack } from "./decode-values.ts";
+import { decodeHeaderMatcher } from "./parse/matcher.ts";
+import { inlineText, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 export function decodeAccessLogs(logs: readonly AccessLog[], path: string, problems: Problems): AccessLogger[] {

@@ -14,8 +14,8 @@ import {
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointSet, TransportSocketMatch } from "./cluster.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeUpstreamTls } from "./decode-tls.ts";
-import { milliseconds, provenanceOf, typeName, unpack } from "./decode-values.ts";
 import type { StringMatcher } from "./matcher.ts";
+import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes a CDS resource or a static cluster. */

@@ -10,8 +10,8 @@ import {
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeHttpFilters } from "./decode-http-filters.ts";
 import { decodeRouteConfig } from "./decode-route.ts";
-import { milliseconds } from "./decode-values.ts";
 import type { HttpConnectionManagerConfig } from "./http.ts";
+import { milliseconds } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 export function decodeConnectionManager(

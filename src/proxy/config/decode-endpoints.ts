@@ -5,7 +5,7 @@ import type { LbEndpoint, LocalityLbEndpoints } from "#wire/gen/envoy/config/end
 import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 import type { EndpointConfig, EndpointSet } from "./cluster.ts";
-import { socketAddress } from "./decode-values.ts";
+import { socketAddress } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes an EDS resource. */

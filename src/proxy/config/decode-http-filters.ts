@@ -7,10 +7,10 @@ import { RBACSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac
 import type { HttpFilter } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { ConfigSchema as PeerMetadataSchema } from "#wire/gen/istio/peer-metadata_pb.ts";
 import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
-import { denyUnasked, type ShadowRules } from "./decode-external-authorization.ts";
-import { decodeRbac } from "./decode-rbac.ts";
-import { typeName, unpack } from "./decode-values.ts";
 import type { HttpFilterConfig } from "./http.ts";
+import { denyUnasked, type ShadowRules } from "./parse/external-authorization.ts";
+import { decodeRbac } from "./parse/rbac.ts";
+import { typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 interface Place {

@@ -11,7 +11,6 @@ import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeNetworkFilters } from "./decode-network-filters.ts";
 import { decodeDownstreamTls } from "./decode-tls.ts";
-import { decodeRanges, milliseconds, provenanceOf, socketAddress, typeName } from "./decode-values.ts";
 import type {
   FilterChainConfig,
   FilterChainMatch,
@@ -19,6 +18,7 @@ import type {
   ListenerFilter,
   TrafficDirection,
 } from "./listener.ts";
+import { decodeRanges, milliseconds, provenanceOf, socketAddress, typeName } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes an LDS resource or a static listener. */

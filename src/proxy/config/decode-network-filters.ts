@@ -8,10 +8,10 @@ import { RBACSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/r
 import { type TcpProxy, TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeConnectionManager } from "./decode-connection-manager.ts";
-import { denyUnasked, type ShadowRules } from "./decode-external-authorization.ts";
-import { decodeRbac } from "./decode-rbac.ts";
-import { milliseconds, typeName, unpack } from "./decode-values.ts";
 import type { NetworkFilterConfig, TcpProxyConfig } from "./listener.ts";
+import { denyUnasked, type ShadowRules } from "./parse/external-authorization.ts";
+import { decodeRbac } from "./parse/rbac.ts";
+import { milliseconds, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 export function decodeNetworkFilters(

@@ -1,7 +1,7 @@
 // Retry policies: the `retry_on` words become bits.
 import type { RetryPolicy as EnvoyRetryPolicy } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
-import { milliseconds } from "./decode-values.ts";
 import { RetryOn, type RetryPolicy } from "./http.ts";
+import { milliseconds } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 const bitByWord: Readonly<Record<string, number>> = {

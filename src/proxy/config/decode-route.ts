@@ -15,10 +15,7 @@ import {
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { indexVirtualHosts } from "../route/virtual-host-index.ts";
-import { decodeHeaderMutations } from "./decode-header-mutations.ts";
-import { decodeHeaderMatcher, decodeQueryMatcher, decodeRegexRewrite, regexMatcher } from "./decode-matcher.ts";
 import { decodeRetry } from "./decode-retry.ts";
-import { inlineText, milliseconds, provenanceOf, typeName } from "./decode-values.ts";
 import {
   type ForwardAction,
   type HeaderMutations,
@@ -31,6 +28,9 @@ import {
   type VirtualHost,
   type WeightedCluster,
 } from "./http.ts";
+import { decodeHeaderMutations } from "./parse/header-mutations.ts";
+import { decodeHeaderMatcher, decodeQueryMatcher, decodeRegexRewrite, regexMatcher } from "./parse/matcher.ts";
+import { inlineText, milliseconds, provenanceOf, typeName } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes an RDS resource. */

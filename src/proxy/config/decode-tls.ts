@@ -14,10 +14,10 @@ import {
   UpstreamTlsContextSchema,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import type { UpstreamTlsConfig } from "./cluster.ts";
-import { decodeStringMatcher } from "./decode-matcher.ts";
-import { typeName, unpack } from "./decode-values.ts";
 import type { DownstreamTlsConfig } from "./listener.ts";
 import type { StringMatcher } from "./matcher.ts";
+import { decodeStringMatcher } from "./parse/matcher.ts";
+import { typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 /** Null is plaintext. */

@@ -14,7 +14,7 @@ import type { DataSource } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import type { SecretStore, TlsCertificate } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-import { inlineText } from "../config/decode-values.ts";
+import { inlineText } from "../config/parse/values.ts";
 import { anyRegistry } from "./any-registry.ts";
 import type { Configuration } from "./configuration.ts";
 

@@ -14,9 +14,9 @@ import { decodeCluster } from "../config/decode-cluster.ts";
 import { decodeEndpoints } from "../config/decode-endpoints.ts";
 import { decodeListener } from "../config/decode-listener.ts";
 import { decodeRoute } from "../config/decode-route.ts";
-import { typeName } from "../config/decode-values.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
+import { typeName } from "../config/parse/values.ts";
 import { type Decoded, Problems } from "../config/problems.ts";
 
 type DecodeAny<T> = (any: Any, name: string) => Decoded<T>;

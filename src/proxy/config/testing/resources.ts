@@ -14,10 +14,10 @@ import type { ClusterConfig, EndpointSet } from "../cluster.ts";
 import { decodeCluster } from "../decode-cluster.ts";
 import { decodeEndpoints } from "../decode-endpoints.ts";
 import { decodeListener } from "../decode-listener.ts";
-import { decodeRbac } from "../decode-rbac.ts";
 import { decodeRoute } from "../decode-route.ts";
 import type { RouteConfig } from "../http.ts";
 import type { ListenerConfig } from "../listener.ts";
+import { decodeRbac } from "../parse/rbac.ts";
 import { type Decoded, nackText, Problems } from "../problems.ts";
 import type { RbacRules } from "../rbac.ts";
 

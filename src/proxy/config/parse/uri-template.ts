@@ -2,10 +2,10 @@
 // message has one field, `string path_template = 1`, and is read here as bytes: its proto is newer than our copies.
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { regexMatcher } from "./decode-matcher.ts";
-import { typeName } from "./decode-values.ts";
-import type { StringMatcher } from "./matcher.ts";
-import type { Problems } from "./problems.ts";
+import type { StringMatcher } from "../matcher.ts";
+import type { Problems } from "../problems.ts";
+import { regexMatcher } from "./matcher.ts";
+import { typeName } from "./values.ts";
 
 export const uriTemplateType = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig";
 

@@ -6,13 +6,13 @@ import { create, fromJson, type JsonObject } from "@bufbuild/protobuf";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { RBACSchema } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
-import { evaluateRbac } from "../decide/rbac.ts";
-import { newTrace } from "../decide/trace.ts";
-import { decodeRbac } from "./decode-rbac.ts";
-import { decodeUriTemplate, uriTemplateType } from "./decode-uri-template.ts";
-import { nackText, Problems } from "./problems.ts";
-import type { RbacSubject } from "./rbac.ts";
-import { rbacOf, rbacRules } from "./testing/resources.ts";
+import { evaluateRbac } from "../../decide/rbac.ts";
+import { newTrace } from "../../decide/trace.ts";
+import { nackText, Problems } from "../problems.ts";
+import type { RbacSubject } from "../rbac.ts";
+import { rbacOf, rbacRules } from "../testing/resources.ts";
+import { decodeRbac } from "./rbac.ts";
+import { decodeUriTemplate, uriTemplateType } from "./uri-template.ts";
 
 const headers: Readonly<Record<string, string>> = { ":method": "GET", "x-user": "jason", ":authority": "reviews" };
 

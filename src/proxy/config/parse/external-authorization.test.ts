@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { evaluateRbac } from "../decide/rbac.ts";
-import { decodeListener } from "./decode-listener.ts";
-import type { NetworkFilterConfig } from "./listener.ts";
-import type { RbacRules, RbacSubject } from "./rbac.ts";
-import { listenerOf, refusalOf } from "./testing/resources.ts";
+import { evaluateRbac } from "../../decide/rbac.ts";
+import { decodeListener } from "../decode-listener.ts";
+import type { NetworkFilterConfig } from "../listener.ts";
+import type { RbacRules, RbacSubject } from "../rbac.ts";
+import { listenerOf, refusalOf } from "../testing/resources.ts";
 
 const types = "type.googleapis.com/envoy.extensions.filters";
 const subject = (path: string | undefined, destinationPort = 9080): RbacSubject => ({

@@ -5,9 +5,9 @@ import { parseAddress } from "#base/net/address-bytes.ts";
 import type { Address, CidrRange } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import type { DataSource, Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { decodeProvenance, type Provenance } from "#wire/xds/provenance.ts";
-import { cidrSet } from "./cidr-set.ts";
-import type { CidrSet } from "./matcher.ts";
-import type { Problems } from "./problems.ts";
+import { cidrSet } from "../cidr-set.ts";
+import type { CidrSet } from "../matcher.ts";
+import type { Problems } from "../problems.ts";
 
 export function milliseconds(duration: Duration | undefined, otherwise: number): number {
   return duration === undefined ? otherwise : Number(duration.seconds) * 1000 + duration.nanos / 1e6;

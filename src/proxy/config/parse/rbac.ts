@@ -9,13 +9,13 @@ import {
   RBAC_Action,
 } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import type { PathMatcher } from "#wire/gen/envoy/type/matcher/v3/path_pb.ts";
-import { pathWithoutQuery } from "../decide/route.ts";
-import { cidrSet } from "./cidr-set.ts";
-import { decodeHeaderMatcher, decodeMetadataMatcher, decodeStringMatcher } from "./decode-matcher.ts";
-import { decodeUriTemplate } from "./decode-uri-template.ts";
-import { decodeRange } from "./decode-values.ts";
-import type { Problems } from "./problems.ts";
-import type { RbacPolicy, RbacPredicate, RbacRules } from "./rbac.ts";
+import { pathWithoutQuery } from "../../decide/route.ts";
+import { cidrSet } from "../cidr-set.ts";
+import type { Problems } from "../problems.ts";
+import type { RbacPolicy, RbacPredicate, RbacRules } from "../rbac.ts";
+import { decodeHeaderMatcher, decodeMetadataMatcher, decodeStringMatcher } from "./matcher.ts";
+import { decodeUriTemplate } from "./uri-template.ts";
+import { decodeRange } from "./values.ts";
 
 interface Condition {
   readonly description: string;

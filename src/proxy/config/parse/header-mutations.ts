@@ -3,8 +3,8 @@ import {
   type HeaderValueOption,
   HeaderValueOption_HeaderAppendAction,
 } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
-import { type HeaderMutation, type HeaderMutations, noHeaderMutations } from "./http.ts";
-import type { Problems } from "./problems.ts";
+import { type HeaderMutation, type HeaderMutations, noHeaderMutations } from "../http.ts";
+import type { Problems } from "../problems.ts";
 
 export interface MutationSource {
   readonly requestHeadersToAdd: readonly HeaderValueOption[];

@@ -3,9 +3,9 @@
 // is said by the shadow rules of an earlier RBAC filter, which mark them in dynamic metadata; without such a mark every
 // request is meant. `failure_mode_allow` is not heeded: it is for a service that is down, not for one that is never asked.
 import type { MetadataMatcher } from "#wire/gen/envoy/type/matcher/v3/metadata_pb.ts";
-import { decodeMetadataMatcher } from "./decode-matcher.ts";
-import type { Problems } from "./problems.ts";
-import type { RbacPolicy, RbacRules } from "./rbac.ts";
+import type { Problems } from "../problems.ts";
+import type { RbacPolicy, RbacRules } from "../rbac.ts";
+import { decodeMetadataMatcher } from "./matcher.ts";
 
 /** The shadow rules of one filter before, with what their mark in the metadata is called. */
 export interface ShadowRules {

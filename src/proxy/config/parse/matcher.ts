@@ -9,9 +9,9 @@ import type { MetadataMatcher } from "#wire/gen/envoy/type/matcher/v3/metadata_p
 import type { RegexMatchAndSubstitute } from "#wire/gen/envoy/type/matcher/v3/regex_pb.ts";
 import type { StringMatcher as EnvoyStringMatcher } from "#wire/gen/envoy/type/matcher/v3/string_pb.ts";
 import type { ValueMatcher } from "#wire/gen/envoy/type/matcher/v3/value_pb.ts";
-import type { RouteMatch } from "./http.ts";
-import type { HeaderMatcher, StringMatcher } from "./matcher.ts";
-import type { Problems } from "./problems.ts";
+import type { RouteMatch } from "../http.ts";
+import type { HeaderMatcher, StringMatcher } from "../matcher.ts";
+import type { Problems } from "../problems.ts";
 
 const never: StringMatcher = { matches: () => false, description: "nothing" };
 
