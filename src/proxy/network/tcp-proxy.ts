@@ -10,6 +10,7 @@ import { type ConnectionInfo, formatAddress, plainIp } from "../transport/connec
 import type { SocketFailure } from "../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../transport/transport.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
+import { anyHost } from "../upstream/balance/choice.ts";
 import { type Cluster, noAlpnOverride } from "../upstream/cluster.ts";
 import { type ConnectUser, PendingConnection } from "../upstream/connect.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
@@ -94,7 +95,7 @@ export class TcpProxyConnection implements TransportUser, ConnectUser, TcpFacts 
     const info = this.connection;
     const isLoop = cluster.config.type === "original_dst" && info.isOwnAddress;
     const destination = isLoop ? null : { ip: info.destinationIp, port: info.destinationPort };
-    const endpoint = cluster.choose(destination, null, 0);
+    const endpoint = cluster.choose({ ...anyHost, destination });
     if (endpoint === null) {
       const why = isLoop ? `${info.destinationAddress} is this proxy itself` : "it has no usable endpoint";
       this.#reportOpened();

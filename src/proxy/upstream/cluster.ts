@@ -8,6 +8,7 @@ import { formatAddress } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
+import type { ChoiceContext } from "./balance/choice.ts";
 import type { ConnectTarget } from "./connect.ts";
 import { UpstreamEndpoint } from "./endpoint.ts";
 import { Http1Pool } from "./http1-pool.ts";
@@ -141,15 +142,9 @@ export class Cluster {
     return [...this.#endpointsByKey.values()];
   }
 
-  /**
-   * Chooses an endpoint, avoiding the excluded ones for some attempts. Null: none can be used. `destination` is where an
-   * ORIGINAL_DST cluster goes.
-   */
-  choose(
-    destination: { readonly ip: string; readonly port: number } | null,
-    excluded: readonly UpstreamEndpoint[] | null,
-    attempts: number,
-  ): UpstreamEndpoint | null {
+  /** Chooses an endpoint. Null: none can be used. */
+  choose(context: ChoiceContext): UpstreamEndpoint | null {
+    const { destination, excluded, attempts } = context;
     if (this.config.type === "original_dst")
       return destination === null ? null : this.#originalDestination(destination);
     const random = this.loop.random;

@@ -138,7 +138,15 @@ export class Router implements PoolWaiter, ResponseHandler {
         ? null
         : { ip: connection.destinationIp, port: connection.destinationPort };
     const avoid = retry !== null && retry.avoidPreviousHosts ? this.#tried : null;
-    const endpoint = cluster.choose(destination, avoid, retry?.hostSelectionAttempts ?? 0);
+    const endpoint = cluster.choose({
+      destination,
+      hash: null,
+      metadataMatch: null,
+      excluded: avoid,
+      attempts: retry?.hostSelectionAttempts ?? 0,
+      overrideHost: null,
+      headers: stream.headers,
+    });
     stream.attemptCount++;
     if (endpoint === null) {
       this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection.destinationAddress), this.#origins());
