@@ -16,6 +16,7 @@ import { AccessLogSink } from "./observe/access-log/sink.ts";
 import { encodePeerMetadata, localMetadata } from "./observe/peer-metadata.ts";
 import { StandardObserver } from "./observe/standard-observer.ts";
 import { RouteStore } from "./route/route-store.ts";
+import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
 import { ClusterManager } from "./upstream/cluster-manager.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
@@ -95,6 +96,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream") });
   lifecycle.onStop(() => clusters.stop());
   const routes = new RouteStore();
+  const stats = new Stats();
   const observer = new StandardObserver(localMetadata(options.node.metadata));
   const own = encodePeerMetadata(options.node);
   const listeners = new ListenerManager({
@@ -104,6 +106,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     secrets,
     log: registry.scope("listener"),
     observer,
+    stats,
     writeAccessLog: (path, line) => accessLog.write(path, line),
     ownPeerMetadata: { id: own.id, value: own.metadata },
     explainToClients: options.explainToClients ?? false,
@@ -167,6 +170,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     clusters: () => clusters.describe(),
     listeners: () => listeners.describe(),
     ads: () => ads?.status ?? null,
+    stats,
     trafficMetrics: () => observer.expose(),
     startDraining,
     quit: options.quit ?? (() => {}),

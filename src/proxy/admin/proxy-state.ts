@@ -3,6 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { LogRegistry } from "#base/log/log.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { ListenerDescription } from "../listener/listener-manager.ts";
+import type { Stats } from "../stats/stats.ts";
 import type { ClusterDescription } from "../upstream/cluster-manager.ts";
 import type { AdsStatus } from "../xds/ads-client.ts";
 import type { Configuration } from "../xds/configuration.ts";
@@ -24,6 +25,7 @@ export interface ProxyState {
   readonly now: () => number;
   readonly configuration: Configuration;
   readonly secrets: SecretStore;
+  readonly stats: Stats;
   readonly log: LogRegistry;
   /** The bootstrap as JSON with the names of the proto file; null for a proxy that was started without one. */
   readonly bootstrap: JsonObject | null;

@@ -1,21 +1,15 @@
 // `/stats` and `/stats/prometheus`: Istio's traffic metrics, and Envoy's own statistics by Istio's minimal allowlist
 // (server, cluster manager, listener manager, control plane). Per-cluster statistics are in `/stats` only.
 import { getHeapStatistics } from "node:v8";
+import type { StatValue } from "../stats/stats.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
-interface Stat {
-  /** Envoy's dotted name. */
-  readonly name: string;
-  readonly kind: "counter" | "gauge";
-  readonly value: number;
-}
-
 /** Envoy's text: one `name: value` per line, sorted. */
-export function statsText(stats: readonly Stat[]): string {
+export function statsText(stats: readonly StatValue[]): string {
   return stats.map((stat) => `${stat.name}: ${stat.value}\n`).join("");
 }
 
-export function statsJson(stats: readonly Stat[]): unknown {
+export function statsJson(stats: readonly StatValue[]): unknown {
   return { stats: stats.map(({ name, value }) => ({ name, value })) };
 }
 
@@ -31,13 +25,13 @@ function prometheusName(name: string): string {
 }
 
 /** All statistics, filtered by a test on the name. */
-export function allStats(state: ProxyState, accepts: (name: string) => boolean): Stat[] {
-  return [...serverStats(state), ...clusterStats(state), ...listenerStats(state)]
+export function allStats(state: ProxyState, accepts: (name: string) => boolean): StatValue[] {
+  return [...serverStats(state), ...clusterStats(state), ...listenerStats(state), ...state.stats.values()]
     .filter((stat) => accepts(stat.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function serverStats(state: ProxyState): Stat[] {
+function serverStats(state: ProxyState): StatValue[] {
   const { configuration, now, startedAtMs } = state;
   const clusters = state.clusters();
   const listeners = state.listeners();
@@ -70,7 +64,7 @@ function serverStats(state: ProxyState): Stat[] {
   ];
 }
 
-function clusterStats(state: ProxyState): Stat[] {
+function clusterStats(state: ProxyState): StatValue[] {
   return state.clusters().flatMap(({ name, counters, endpoints }) => {
     const prefix = `cluster.${name}.`;
     const healthy = endpoints.filter((endpoint) => endpoint.health === "healthy").length;
@@ -89,7 +83,7 @@ function clusterStats(state: ProxyState): Stat[] {
   });
 }
 
-function listenerStats(state: ProxyState): Stat[] {
+function listenerStats(state: ProxyState): StatValue[] {
   return state.listeners().flatMap((listener) => {
     const prefix = `listener.${listener.config.host}_${listener.port}.`;
     return [
@@ -104,10 +98,10 @@ function daysUntilExpiry(state: ProxyState): number | null {
   return ends.length === 0 ? null : Math.max(0, Math.floor((Math.min(...ends) - state.now()) / 86_400_000));
 }
 
-function gauge(name: string, value: number): Stat {
+function gauge(name: string, value: number): StatValue {
   return { name, kind: "gauge", value };
 }
 
-function counter(name: string, value: number): Stat {
+function counter(name: string, value: number): StatValue {
   return { name, kind: "counter", value };
 }

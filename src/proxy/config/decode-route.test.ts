@@ -139,7 +139,7 @@ const routeRefusals: readonly [string, string, RegExp][] = [
     routeShell(
       '{ match: { prefix: / }, route: { cluster: c }, typed_per_filter_config: { rbac: { "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC } } }',
     ),
-    /filter rbac is not supported/,
+    /filter rbac \(envoy\S+RBAC\) is not supported/,
   ],
 ];
 

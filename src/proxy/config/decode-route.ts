@@ -1,5 +1,4 @@
 // envoy.config.route.v3.RouteConfiguration to a route table.
-import type { Any } from "@bufbuild/protobuf/wkt";
 import {
   type Decorator,
   type DirectResponseAction,
@@ -15,6 +14,7 @@ import {
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { indexVirtualHosts } from "../route/virtual-host-index.ts";
+import { decodeRouteFilters } from "./decode-http-filters.ts";
 import { decodeRetry } from "./decode-retry.ts";
 import {
   type ForwardAction,
@@ -24,13 +24,14 @@ import {
   type RouteAction,
   type RouteConfig,
   type RouteEntry,
+  type RouteFilterConfigs,
   type RouteMatch,
   type VirtualHost,
   type WeightedCluster,
 } from "./http.ts";
 import { decodeHeaderMutations } from "./parse/header-mutations.ts";
 import { decodeHeaderMatcher, decodeQueryMatcher, decodeRegexRewrite, regexMatcher } from "./parse/matcher.ts";
-import { inlineText, milliseconds, provenanceOf, typeName } from "./parse/values.ts";
+import { inlineText, milliseconds, provenanceOf } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes an RDS resource. */
@@ -46,8 +47,9 @@ export function decodeRouteConfig(config: RouteConfiguration, path: string, prob
   if (vhds > 0) problems.unsupported(`${path}vhds`, "virtual host discovery");
   const outer = decodeHeaderMutations(config, path === "" ? "route" : path, problems);
   if (outer !== noHeaderMutations) problems.unsupported(`${path}request_headers_to_add`, "headers of a whole table");
+  const filters = decodeRouteFilters(config.typedPerFilterConfig, null, path === "" ? "route" : path, problems);
   const virtualHosts = config.virtualHosts.map((host, i) =>
-    decodeVirtualHost(host, `${path}virtual_hosts[${i}]`, problems),
+    decodeVirtualHost(host, filters, `${path}virtual_hosts[${i}]`, problems),
   );
   const indexed = indexVirtualHosts(virtualHosts);
   for (const problem of indexed.problems) problems.invalid(`${path}virtual_hosts`, problem);
@@ -59,20 +61,25 @@ export function decodeRouteConfig(config: RouteConfiguration, path: string, prob
   };
 }
 
-function decodeVirtualHost(host: EnvoyVirtualHost, path: string, problems: Problems): VirtualHost {
+function decodeVirtualHost(
+  host: EnvoyVirtualHost,
+  outerFilters: RouteFilterConfigs | null,
+  path: string,
+  problems: Problems,
+): VirtualHost {
   if (host.name === "") problems.invalid(`${path}.name`, "is missing");
   if (host.domains.length === 0) problems.invalid(`${path}.domains`, "is empty");
   if (host.matcher !== undefined) problems.unsupported(`${path}.matcher`, "a matching tree");
   if (host.requireTls === TlsRequirement.EXTERNAL_ONLY) {
     problems.unsupported(`${path}.require_tls`, "a redirect to TLS of external requests only");
   }
-  checkPerFilterConfig(host.typedPerFilterConfig, path, problems);
+  const filters = decodeRouteFilters(host.typedPerFilterConfig, outerFilters, path, problems);
   return {
     name: host.name,
     domains: host.domains,
     routes: [
       ...(host.requireTls === TlsRequirement.ALL ? [redirectToTls(provenanceOf(host.metadata))] : []),
-      ...host.routes.map((route, i) => decodeEntry(route, host.retryPolicy, `${path}.routes[${i}]`, problems)),
+      ...host.routes.map((route, i) => decodeEntry(route, host, filters, `${path}.routes[${i}]`, problems)),
     ],
     includeAttemptCount: host.includeRequestAttemptCount,
     headers: decodeHeaderMutations(host, path, problems),
@@ -96,39 +103,27 @@ function redirectToTls(provenance: RouteEntry["provenance"]): RouteEntry {
       redirect: { ...redirect, prefixRewrite: null, regexRewrite: null, stripQuery: false },
     },
     headers: noHeaderMutations,
+    filters: null,
     decorator: "",
     provenance,
   };
 }
 
-/** Settings per route of filters that are no-ops here are left out; others could decide who may talk to whom. */
-const ignoredPerRoute = new Set([
-  "envoy.extensions.filters.http.cors.v3.CorsPolicy",
-  "envoy.extensions.filters.http.fault.v3.HTTPFault",
-  "envoy.extensions.filters.http.compressor.v3.CompressorPerRoute",
-]);
-
-function checkPerFilterConfig(configs: Readonly<Record<string, Any>>, path: string, problems: Problems): void {
-  for (const [name, config] of Object.entries(configs)) {
-    const where = `${path}.typed_per_filter_config["${name}"]`;
-    if (ignoredPerRoute.has(typeName(config))) problems.leftOut(where, `the filter ${name}`);
-    else problems.unsupported(where, `the filter ${name}`);
-  }
-}
-
 function decodeEntry(
   route: Route,
-  hostRetry: EnvoyRetryPolicy | undefined,
+  host: EnvoyVirtualHost,
+  outerFilters: RouteFilterConfigs | null,
   path: string,
   problems: Problems,
 ): RouteEntry {
-  checkPerFilterConfig(route.typedPerFilterConfig, path, problems);
+  const filters = decodeRouteFilters(route.typedPerFilterConfig, outerFilters, path, problems);
   const match = decodeMatch(route.match, `${path}.match`, problems);
   return {
     name: route.name,
     match,
-    action: decodeAction(route, match, hostRetry, path, problems),
+    action: decodeAction(route, { match, hostRetry: host.retryPolicy, filters }, path, problems),
     headers: decodeHeaderMutations(route, path, problems),
+    filters,
     decorator: operationOf(route.decorator),
     provenance: provenanceOf(route.metadata),
   };
@@ -207,17 +202,18 @@ function describePath(rule: RouteMatch["path"]): string {
   return `${kind} "${rule.value}"${rule.caseSensitive ? "" : " (any case)"}`;
 }
 
-function decodeAction(
-  route: Route,
-  match: RouteMatch,
-  hostRetry: EnvoyRetryPolicy | undefined,
-  path: string,
-  problems: Problems,
-): RouteAction {
+/** What a route's action needs of the rest of the route. */
+interface RouteContext {
+  readonly match: RouteMatch;
+  readonly hostRetry: EnvoyRetryPolicy | undefined;
+  readonly filters: RouteFilterConfigs | null;
+}
+
+function decodeAction(route: Route, context: RouteContext, path: string, problems: Problems): RouteAction {
   const action = route.action;
   switch (action.case) {
     case "route":
-      return { type: "forward", forward: decodeForward(action.value, match, hostRetry, `${path}.route`, problems) };
+      return { type: "forward", forward: decodeForward(action.value, context, `${path}.route`, problems) };
     case "redirect":
       return { type: "redirect", redirect: decodeRedirect(action.value, `${path}.redirect`, problems) };
     case "directResponse":
@@ -233,13 +229,12 @@ function decodeAction(
 
 function decodeForward(
   action: EnvoyRouteAction,
-  match: RouteMatch,
-  hostRetry: EnvoyRetryPolicy | undefined,
+  { match, hostRetry, filters }: RouteContext,
   path: string,
   problems: Problems,
 ): ForwardAction {
   reportLeftOut(action, path, problems);
-  const clusters = decodeClusters(action, path, problems);
+  const clusters = decodeClusters(action, filters, path, problems);
   const host = action.hostRewriteSpecifier;
   if (host.case === "hostRewriteHeader" || host.case === "hostRewritePathRegex") {
     problems.unsupported(
@@ -270,14 +265,19 @@ function reportLeftOut(action: EnvoyRouteAction, path: string, problems: Problem
   if (action.pathRewritePolicy !== undefined) problems.unsupported(`${path}.path_rewrite_policy`, "a path template");
 }
 
-function decodeClusters(action: EnvoyRouteAction, path: string, problems: Problems): WeightedCluster[] {
+function decodeClusters(
+  action: EnvoyRouteAction,
+  filters: RouteFilterConfigs | null,
+  path: string,
+  problems: Problems,
+): WeightedCluster[] {
   const specifier = action.clusterSpecifier;
   switch (specifier.case) {
     case "cluster":
       if (specifier.value === "") problems.invalid(`${path}.cluster`, "is missing");
-      return [{ name: specifier.value, weight: 1, headers: noHeaderMutations }];
+      return [{ name: specifier.value, weight: 1, headers: noHeaderMutations, filters }];
     case "weightedClusters":
-      return decodeWeighted(specifier.value, `${path}.weighted_clusters`, problems);
+      return decodeWeighted(specifier.value, filters, `${path}.weighted_clusters`, problems);
     case undefined:
       problems.invalid(path, "names no cluster");
       return [];
@@ -287,15 +287,20 @@ function decodeClusters(action: EnvoyRouteAction, path: string, problems: Proble
   }
 }
 
-function decodeWeighted(weighted: EnvoyWeightedCluster, path: string, problems: Problems): WeightedCluster[] {
+function decodeWeighted(
+  weighted: EnvoyWeightedCluster,
+  filters: RouteFilterConfigs | null,
+  path: string,
+  problems: Problems,
+): WeightedCluster[] {
   const clusters = weighted.clusters.map((cluster, i): WeightedCluster => {
     const where = `${path}.clusters[${i}]`;
     if (cluster.name === "") problems.invalid(`${where}.name`, "is missing");
-    checkPerFilterConfig(cluster.typedPerFilterConfig, where, problems);
     return {
       name: cluster.name,
       weight: cluster.weight ?? 0,
       headers: withAuthority(decodeHeaderMutations(cluster, where, problems), cluster.hostRewriteSpecifier.value),
+      filters: decodeRouteFilters(cluster.typedPerFilterConfig, filters, where, problems),
     };
   });
   if (clusters.every((cluster) => cluster.weight === 0)) problems.invalid(path, "the sum of weights is 0");

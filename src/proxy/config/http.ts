@@ -2,7 +2,8 @@
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogger } from "./access-log.ts";
 import type { HeaderMatcher, StringMatcher } from "./matcher.ts";
-import type { RbacRules } from "./rbac.ts";
+import type { RbacSubject, RbacVerdict } from "./rbac.ts";
+import type { Trace } from "./trace.ts";
 
 export interface HttpConnectionManagerConfig {
   readonly statPrefix: string;
@@ -37,31 +38,42 @@ export interface HttpConnectionManagerConfig {
   readonly maxRequestHeadersCount: number;
 }
 
-/** HTTP filters known to the proxy, in chain order. The router is always last. */
-export type HttpFilterConfig =
-  | { readonly name: string; readonly type: "router" }
-  | {
-      readonly name: string;
-      readonly type: "rbac";
-      readonly rules: RbacRules | null;
-      readonly shadowRules: RbacRules | null;
-    }
-  | {
-      readonly name: string;
-      readonly type: "istio_stats";
-      /** True: a request without service metadata is not reported under its Host header, which anyone may set. */
-      readonly disableHostHeaderFallback?: boolean;
-    }
-  | {
-      readonly name: string;
-      readonly type: "peer_metadata";
-      readonly downstreamPropagation: boolean;
-      readonly upstreamPropagation: boolean;
-    }
-  | { readonly name: string; readonly type: "istio_alpn" }
-  | { readonly name: string; readonly type: "fault" }
-  | { readonly name: string; readonly type: "cors" }
-  | { readonly name: string; readonly type: "grpc_stats" };
+/** One HTTP filter of a chain, in order; the router is always last. */
+export interface HttpFilterConfig {
+  /** Its name in the chain, by which routes address it. */
+  readonly name: string;
+  /** The filter's folder under `http/filters`, with underscores. */
+  readonly type: string;
+  /** What the folder's parser made; only that folder knows its shape. */
+  readonly settings: unknown;
+  /** Off, unless a route has settings for it. */
+  readonly disabled: boolean;
+  readonly decide: FilterDecide | null;
+}
+
+/** A filter's verdict on a request head. Pure: the live filter and explain call the same function. Null lets it pass. */
+export type FilterDecide = (
+  subject: RbacSubject,
+  routeSettings: readonly unknown[],
+  trace: Trace | null,
+) => FilterOutcome | null;
+
+interface FilterOutcome {
+  /** The answer that the filter gives itself, with its reason in words; null lets the request pass. */
+  readonly refusal: { readonly status: number; readonly reason: string } | null;
+  /** Of a filter that authorizes. */
+  readonly authorization: RbacVerdict | null;
+}
+
+/** Settings that a route has for filters, by the filter's name in the chain: most specific first. */
+export type RouteFilterConfigs = ReadonlyMap<string, readonly RouteFilterConfig[]>;
+
+export interface RouteFilterConfig {
+  /** As in HttpFilterConfig; empty when the entry only switches the filter off. */
+  readonly type: string;
+  readonly settings: unknown;
+  readonly disabled: boolean;
+}
 
 export interface RouteConfig {
   readonly name: string;
@@ -90,6 +102,8 @@ export interface RouteEntry {
   readonly match: RouteMatch;
   readonly action: RouteAction;
   readonly headers: HeaderMutations;
+  /** Of this route, its virtual host and its table; null: none. A weighted cluster has its own, with these behind. */
+  readonly filters: RouteFilterConfigs | null;
   readonly decorator: string;
   readonly provenance: Provenance;
 }
@@ -134,6 +148,7 @@ export interface WeightedCluster {
   readonly name: string;
   readonly weight: number;
   readonly headers: HeaderMutations;
+  readonly filters: RouteFilterConfigs | null;
 }
 
 export interface RedirectAction {

@@ -34,3 +34,17 @@ export interface RbacRules {
   readonly action: "allow" | "deny" | "log";
   readonly policies: readonly RbacPolicy[];
 }
+
+export interface RbacVerdict {
+  readonly allowed: boolean;
+  /** The policy that matched; null when none did. */
+  readonly policy: RbacPolicy | null;
+  /** Only when traced and no policy matched: the policy with the fewest failed conditions. */
+  readonly nearestMiss: NearestMiss | null;
+}
+
+export interface NearestMiss {
+  readonly policy: RbacPolicy;
+  /** What would have had to be true. */
+  readonly failed: readonly string[];
+}

@@ -5,8 +5,8 @@ import { formatOrigin, type Origin } from "#base/issue.ts";
 import { compileProxy } from "#mesh/compile/compile.ts";
 import { bookinfo, ingressGateway, mesh, sidecarOf } from "#mesh/compile/testing/mesh.ts";
 import { decodeView } from "../config/decode-view.ts";
+import { newTrace, type Trace } from "../config/trace.ts";
 import { decideGateway, decideInbound, decideOutbound, type Question } from "./decide.ts";
-import { newTrace, type Trace } from "./trace.ts";
 import type { ProxyView } from "./view.ts";
 
 const configuration = `

@@ -3,13 +3,20 @@
 import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
 import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import { type FilterChainConfig, type ListenerConfig, TrafficDirection } from "../config/listener.ts";
-import type { RbacRules, RbacSubject } from "../config/rbac.ts";
+import type { RbacSubject, RbacVerdict } from "../config/rbac.ts";
+import { addStep, newTrace, type Trace } from "../config/trace.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
-import { evaluateRbac, type RbacVerdict } from "./rbac.ts";
-import { drawWeighted, pathWithoutQuery, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
-import { addStep, type Trace } from "./trace.ts";
+import { evaluateRbac, whyDenied } from "./rbac.ts";
+import {
+  drawWeighted,
+  filterConfigsOf,
+  pathWithoutQuery,
+  type RouteDecision,
+  type RouteRequest,
+  selectRoute,
+} from "./route.ts";
 import { chooseTransport } from "./transport.ts";
 import { endpointsOf, type ProxyView } from "./view.ts";
 
@@ -182,25 +189,46 @@ function decideHttp(
 ): Decision {
   const http = question.http;
   if (http === null) return refuse(draft, 400, "the filter chain speaks HTTP and the client does not", trace);
-  const authorization = [...(draft.authorization ?? [])];
-  for (const filter of manager.httpFilters) {
-    if (filter.type !== "rbac") continue;
-    const verdict = evaluateRbac(filter.rules, subjectOf(question, peerId, http), trace);
-    authorization.push(verdict);
-    if (!verdict.allowed) return refuse({ ...draft, authorization }, 403, whyDenied(filter.rules, verdict), trace);
-  }
   const routes = routesOf(view, manager);
-  const decided: Draft = { ...draft, authorization };
+  // The route comes first: it may have settings of its own for the filters.
+  const routeTrace = trace === null ? null : newTrace();
+  const route = routes === null ? null : selectRoute(routes, requestOf(http), question.random, routeTrace);
+  const decided = decideHttpFilters(manager, route, subjectOf(question, peerId, http), draft, trace);
+  if (decided.outcome !== undefined) return complete(decided);
+  if (routeTrace !== null) trace?.steps.push(...routeTrace.steps);
   if (routes === null) {
     return refuse(decided, 404, `the route configuration ${manager.routeConfigName ?? "?"} does not exist`, trace);
   }
-  const route = selectRoute(routes, requestOf(http), question.random, trace);
   if (route === null) return refuse(decided, 404, `no route for ${http.authority}${http.path}`, trace);
   const action = route.route.action;
   if (action.type === "redirect") return answer({ ...decided, route }, action.redirect.status, "redirects");
   if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
   const alpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn") ? istioHttpAlpn : null;
   return decideCluster(view, route.cluster?.name ?? "", question, { ...decided, route }, alpn, trace);
+}
+
+/** Asks the filters in order; the draft has an outcome when one of them answers. */
+function decideHttpFilters(
+  manager: HttpConnectionManagerConfig,
+  route: RouteDecision | null,
+  subject: RbacSubject,
+  draft: Draft,
+  trace: Trace | null,
+): Draft {
+  const authorization = [...(draft.authorization ?? [])];
+  const overrides = filterConfigsOf(route);
+  for (const filter of manager.httpFilters) {
+    const own = overrides?.get(filter.name) ?? [];
+    if (filter.decide === null || own[0]?.disabled === true || (filter.disabled && own.length === 0)) continue;
+    const settings = own.filter(({ type }) => type === filter.type).map((it) => it.settings);
+    const outcome = filter.decide(subject, settings, trace);
+    if (outcome === null) continue;
+    if (outcome.authorization !== null) authorization.push(outcome.authorization);
+    if (outcome.refusal === null) continue;
+    const { status, reason } = outcome.refusal;
+    return refuse({ ...draft, authorization }, status, reason, trace);
+  }
+  return { ...draft, authorization };
 }
 
 /** What the istio.alpn filter offers for HTTP/1.1. */
@@ -286,12 +314,6 @@ function subjectOf(question: Question, peerId: string | undefined, http: HttpQue
     header: http === null ? undefined : requestOf(http).header,
     metadata: undefined,
   };
-}
-
-function whyDenied(rules: RbacRules | null, verdict: RbacVerdict): string {
-  if (verdict.policy !== null) return `denied by ${verdict.policy.name}`;
-  if (rules?.policies.length === 0) return "denied: an ALLOW policy without rules lets nobody in";
-  return "denied: no ALLOW policy matches";
 }
 
 function refuse(draft: Draft, status: number | null, reason: string, trace: Trace | null): Decision {

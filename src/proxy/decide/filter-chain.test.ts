@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { listenerConfig, tcpTo } from "../config/testing/resources.ts";
+import { newTrace } from "../config/trace.ts";
 import { type ConnectionFacts, matchFilterChain } from "./filter-chain.ts";
-import { newTrace } from "./trace.ts";
 
 const chain = (name: string, match: string): string =>
   `- name: "${name}"\n  filter_chain_match: ${match}\n  filters: ${tcpTo("c")

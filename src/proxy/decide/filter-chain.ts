@@ -4,7 +4,7 @@
 
 import { type CidrMap, cidrMap } from "#base/net/cidr-map.ts";
 import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "../config/listener.ts";
-import { addStep, type Trace } from "./trace.ts";
+import { addStep, type Trace } from "../config/trace.ts";
 
 /** What a listener knows of a connection before it chooses a chain. A `ConnectionInfo` is one. */
 export interface ConnectionFacts {

@@ -1,8 +1,9 @@
 // HOT: per connection. Which listener takes a connection that was redirected: the one on exactly its original
 // destination, else the one on every address of that port, else none (the receiving listener keeps it).
+
+import type { Trace } from "../config/trace.ts";
+import { addStep } from "../config/trace.ts";
 import { formatAddress } from "../transport/connection-info.ts";
-import type { Trace } from "./trace.ts";
-import { addStep } from "./trace.ts";
 
 /** The key of a listener's address in the map that `selectListener` searches: `0.0.0.0:9080`, `[::]:9080`. */
 export function listenerKey(listener: { readonly host: string; readonly port: number }): string {

@@ -1,21 +1,7 @@
 // HOT: per request and per connection. Envoy's RBAC: ALLOW lets through what some policy matches, DENY stops it, LOG
 // stops nothing. No rules at all (null) means that the filter does not enforce.
-import type { RbacPolicy, RbacRules, RbacSubject } from "../config/rbac.ts";
-import { addStep, type Trace } from "./trace.ts";
-
-export interface RbacVerdict {
-  readonly allowed: boolean;
-  /** The policy that matched; null when none did. */
-  readonly policy: RbacPolicy | null;
-  /** Only when traced and no policy matched: the policy with the fewest failed conditions. */
-  readonly nearestMiss: NearestMiss | null;
-}
-
-interface NearestMiss {
-  readonly policy: RbacPolicy;
-  /** What would have had to be true. */
-  readonly failed: readonly string[];
-}
+import type { NearestMiss, RbacPolicy, RbacRules, RbacSubject, RbacVerdict } from "../config/rbac.ts";
+import { addStep, type Trace } from "../config/trace.ts";
 
 const allowedWithoutMatch: RbacVerdict = { allowed: true, policy: null, nearestMiss: null };
 const deniedWithoutMatch: RbacVerdict = { allowed: false, policy: null, nearestMiss: null };
@@ -33,6 +19,13 @@ export function evaluateRbac(rules: RbacRules | null, subject: RbacSubject, trac
   }
   const unmatched = rules.action === "allow" ? deniedWithoutMatch : allowedWithoutMatch;
   return trace === null ? unmatched : traceMiss(trace, rules, subject, unmatched);
+}
+
+/** A denial in words. */
+export function whyDenied(rules: RbacRules | null, verdict: RbacVerdict): string {
+  if (verdict.policy !== null) return `denied by ${verdict.policy.name}`;
+  if (rules?.policies.length === 0) return "denied: an ALLOW policy without rules lets nobody in";
+  return "denied: no ALLOW policy matches";
 }
 
 function traceMatch(trace: Trace, rules: RbacRules, policy: RbacPolicy): void {

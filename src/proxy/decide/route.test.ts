@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { routeConfig } from "../config/testing/resources.ts";
+import { newTrace } from "../config/trace.ts";
 import { type RouteRequest, selectRoute } from "./route.ts";
-import { newTrace } from "./trace.ts";
 
 const request = (authority: string, path = "/", headers: Record<string, string> = {}): RouteRequest => ({
   authority,

@@ -1,6 +1,13 @@
 // HOT: per request. Authority to virtual host, request to the first route that matches, a draw among weighted clusters.
-import type { RouteConfig, RouteEntry, RouteMatch, VirtualHost, WeightedCluster } from "../config/http.ts";
-import { addStep, type Trace } from "./trace.ts";
+import type {
+  RouteConfig,
+  RouteEntry,
+  RouteFilterConfigs,
+  RouteMatch,
+  VirtualHost,
+  WeightedCluster,
+} from "../config/http.ts";
+import { addStep, type Trace } from "../config/trace.ts";
 
 export interface RouteRequest {
   /** Host header or :authority, as received. */
@@ -44,6 +51,12 @@ export function selectRoute(
   }
   if (trace !== null) traceNoRoute(trace, virtualHost, request);
   return null;
+}
+
+/** What the chosen route has for filters; null: nothing. */
+export function filterConfigsOf(decision: RouteDecision | null): RouteFilterConfigs | null {
+  if (decision === null) return null;
+  return decision.cluster === null ? decision.route.filters : decision.cluster.filters;
 }
 
 /** The authority as virtual hosts are looked up by: lower case, and without its port when the configuration says so. */

@@ -1,7 +1,7 @@
 // HOT: per upstream connection. Plaintext or TLS towards an endpoint: the first transport socket match whose labels
 // the endpoint carries, as `tlsMode: istio`. The decoder always puts the cluster's own transport socket last.
 import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
-import { addStep, type Trace } from "./trace.ts";
+import { addStep, type Trace } from "../config/trace.ts";
 
 /** Null only for a cluster without any transport, which the decoder never makes. */
 export function chooseTransport(

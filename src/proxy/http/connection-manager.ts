@@ -2,11 +2,18 @@
 // settings, the route configuration found, access logs written. Made once per configuration object.
 import { DATE, SERVER } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
-import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
+import type { HttpConnectionManagerConfig, HttpFilterConfig, RouteConfig, RouteFilterConfigs } from "../config/http.ts";
+import { filterConfigsOf } from "../decide/route.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
 import type { HttpEnvironment } from "./environment.ts";
-import { type HookLists, type HttpFilterFactory, hookLists } from "./filter.ts";
-import { configureFilter } from "./filters/all.ts";
+import {
+  type FilterContext,
+  type HookLists,
+  type HttpFilterFactory,
+  type HttpFilterType,
+  hookLists,
+} from "./filter.ts";
+import { httpFilterTypes } from "./filters/all.ts";
 import type { Stream } from "./stream.ts";
 
 export class HttpConnectionManager {
@@ -14,9 +21,10 @@ export class HttpConnectionManager {
   readonly environment: HttpEnvironment;
   /** Whether istio.alpn is in the chain. */
   readonly overridesAlpn: boolean;
-  readonly #factories: readonly HttpFilterFactory[];
-  /** The lists for all streams, when no filter keeps state of a stream. */
-  readonly #sharedHooks: HookLists | null;
+  readonly #chain: readonly ChainLink[];
+  readonly #plain: FilterSet;
+  /** Sets for routes that switch filters on or off, by what the route says. */
+  readonly #byRoute = new WeakMap<RouteFilterConfigs, FilterSet>();
   #dateSecond = 0;
   #date = "";
 
@@ -24,13 +32,35 @@ export class HttpConnectionManager {
     this.config = config;
     this.environment = environment;
     this.overridesAlpn = config.httpFilters.some((filter) => filter.type === "istio_alpn");
-    this.#factories = config.httpFilters.flatMap((filter) => configureFilter(filter, environment) ?? []);
-    const shared = this.#factories.flatMap((factory) => factory.shared ?? []);
-    this.#sharedHooks = shared.length === this.#factories.length ? hookLists(shared) : null;
+    this.#chain = config.httpFilters.flatMap((filter) => {
+      const factory = configureFilter(filter, config.statPrefix, environment);
+      return factory === null ? [] : [{ filter, factory }];
+    });
+    this.#plain = filterSet(this.#chain.filter(({ filter }) => !filter.disabled));
   }
 
-  hooks(): HookLists {
-    return this.#sharedHooks ?? hookLists(this.#factories.map((factory) => factory.shared ?? factory.create()));
+  /** The hooks for a stream whose route has this for filters. */
+  hooks(stream: Stream, routeFilters: RouteFilterConfigs | null): HookLists {
+    const set = routeFilters === null ? this.#plain : this.#setFor(routeFilters);
+    return set.shared ?? hookLists(set.factories.map((factory) => factory.shared ?? factory.create(stream)));
+  }
+
+  #setFor(routeFilters: RouteFilterConfigs): FilterSet {
+    let set = this.#byRoute.get(routeFilters);
+    if (set === undefined) {
+      const isOn = ({ filter }: ChainLink): boolean => {
+        const own = routeFilters.get(filter.name)?.[0];
+        return own === undefined ? !filter.disabled : !own.disabled;
+      };
+      const links = this.#chain.filter(isOn);
+      set =
+        links.length === this.#plain.factories.length &&
+        links.every(({ factory }, i) => factory === this.#plain.factories[i])
+          ? this.#plain
+          : filterSet(links);
+      this.#byRoute.set(routeFilters, set);
+    }
+    return set;
   }
 
   /** The route configuration as it is now; null while RDS has not delivered it. */
@@ -73,4 +103,47 @@ export class HttpConnectionManager {
       this.environment.loop.onBroken(error);
     }
   }
+}
+
+interface ChainLink {
+  readonly filter: HttpFilterConfig;
+  readonly factory: HttpFilterFactory;
+}
+
+interface FilterSet {
+  readonly factories: readonly HttpFilterFactory[];
+  /** The lists for all streams, when no filter keeps state of a stream. */
+  readonly shared: HookLists | null;
+}
+
+function filterSet(links: readonly ChainLink[]): FilterSet {
+  const factories = links.map(({ factory }) => factory);
+  const shared = factories.flatMap((factory) => factory.shared ?? []);
+  return { factories, shared: shared.length === factories.length ? hookLists(shared) : null };
+}
+
+const typesByName: ReadonlyMap<string, HttpFilterType> = new Map(httpFilterTypes.map((it) => [it.type, it]));
+
+/** Makes a filter from its settings; null for the router and for types without a hook. */
+function configureFilter(
+  { name, type, settings }: HttpFilterConfig,
+  statPrefix: string,
+  environment: HttpEnvironment,
+): HttpFilterFactory | null {
+  const all = (stream: Stream): unknown[] => {
+    const entries = filterConfigsOf(stream.decision)?.get(name) ?? [];
+    return entries.filter((entry) => entry.type === type).map((entry) => entry.settings);
+  };
+  const first = (stream: Stream): unknown => {
+    const entry = filterConfigsOf(stream.decision)?.get(name)?.[0];
+    return entry !== undefined && entry.type === type ? entry.settings : null;
+  };
+  const context: FilterContext<unknown> = {
+    environment,
+    name,
+    statPrefix: `http.${statPrefix}.`,
+    routeSettings: first,
+    allRouteSettings: all,
+  };
+  return typesByName.get(type)?.configure(settings, context) ?? null;
 }

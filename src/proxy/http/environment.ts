@@ -1,6 +1,7 @@
 // What the HTTP part needs from the rest of the proxy, given once at start.
 import type { Logger } from "#base/log/log.ts";
 import type { RouteConfig } from "../config/http.ts";
+import type { Stats } from "../stats/stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import type { TrafficObserver } from "./observer.ts";
@@ -22,6 +23,7 @@ export interface HttpEnvironment {
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
   readonly log: Logger;
+  readonly stats: Stats;
   readonly observer: TrafficObserver;
   /** Writes one access log line to the file or `/dev/stdout`. */
   readonly writeAccessLog: (path: string, line: string) => void;

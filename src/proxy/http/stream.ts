@@ -8,10 +8,11 @@ import { CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-names.ts";
 import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { RouteConfig } from "../config/http.ts";
-import { type RouteDecision, type RouteRequest, selectRoute } from "../decide/route.ts";
+import { filterConfigsOf, type RouteDecision, type RouteRequest, selectRoute } from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
-import { CONTINUE, DONE, type HookLists, PAUSE } from "./filter.ts";
+import { CONTINUE, DONE, HOLD, type HookLists, type HttpFilter, PAUSE } from "./filter.ts";
+import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
 import { grpcStatusOf, type LocalReply, reasonPhrase, routeConfigMissing, routeNotFound } from "./local-replies.ts";
 import type { RequestFacts } from "./observer.ts";
@@ -82,17 +83,15 @@ export class Stream implements RouteRequest, RequestFacts {
   upstreamPeerUriSan: string | undefined = undefined;
   upstreamLocalUriSan: string | undefined = undefined;
 
-  readonly #hooks: HookLists;
+  responseTrailers: Headers | null = null;
+  #metadata: Map<string, Record<string, unknown>> | null = null;
+  #hooks: HookLists;
   readonly #router: Router;
-  #requestHook = 0;
-  #isRequestPaused = false;
+  readonly #request: FilterPath = new FilterPath();
+  readonly #response: FilterPath = new FilterPath();
   #isRouting = false;
-  #heldRequest: Buffer[] | null = null;
-  #responseHook = 0;
-  #isResponsePaused = false;
-  #heldResponse: Buffer[] | null = null;
-  #heldResponseEnd = false;
-  #heldTrailers: Headers | null = null;
+  #isSinkPaused = false;
+  #isAnswered = false;
 
   constructor(
     manager: HttpConnectionManager,
@@ -108,7 +107,7 @@ export class Stream implements RouteRequest, RequestFacts {
     this.headers = headers;
     this.startTimeMs = manager.environment.loop.now;
     this.lastActivity = this.startTimeMs;
-    this.#hooks = manager.hooks();
+    this.#hooks = manager.hooks(this, null);
     this.#router = new Router(this);
   }
 
@@ -144,12 +143,30 @@ export class Stream implements RouteRequest, RequestFacts {
     this.headers.set("host", authority);
   }
 
+  /** What filters said of the request, by the namespace that they write under. */
+  metadata(namespace: string): Readonly<Record<string, unknown>> | undefined {
+    return this.#metadata?.get(namespace);
+  }
+
+  setMetadata(namespace: string, key: string, value: unknown): void {
+    this.#metadata ??= new Map();
+    let values = this.#metadata.get(namespace);
+    if (values === undefined) {
+      values = Object.create(null) as Record<string, unknown>;
+      this.#metadata.set(namespace, values);
+    }
+    values[key] = value;
+  }
+
   /** Begins: chooses the route and runs the request through the filters. */
   start(): void {
     const contentType = this.headers.getId(CONTENT_TYPE);
     this.isGrpc = contentType !== undefined && contentType.startsWith("application/grpc");
     this.selectRoute();
-    this.#runRequestHooks();
+    const routeFilters = filterConfigsOf(this.decision);
+    if (routeFilters !== null) this.#hooks = this.manager.hooks(this, routeFilters);
+    if (this.requestEnded) this.#request.hasEnd = true;
+    this.#runRequestHeaders();
   }
 
   /** Chooses the route from the head as it is now. The snapshot is kept until the stream ends. */
@@ -161,18 +178,34 @@ export class Stream implements RouteRequest, RequestFacts {
         : selectRoute(this.routeConfig, this, this.manager.environment.loop.random(), null);
   }
 
-  #runRequestHooks(): void {
+  #runRequestHeaders(): void {
+    const path = this.#request;
     const hooks = this.#hooks.requestHeaders;
-    while (this.#requestHook < hooks.length) {
-      const verdict = hooks[this.#requestHook++]!.onRequestHeaders!(this, this.headers, this.requestEnded);
-      if (verdict === DONE || this.isDone) return;
-      if (verdict === PAUSE) {
-        this.#isRequestPaused = true;
-        this.sink.pauseRequest(this);
-        return;
+    while (path.nextHeaders < hooks.length) {
+      const { filter, position } = hooks[path.nextHeaders++]!;
+      const verdict = filter.onRequestHeaders!(this, this.headers, this.requestEnded);
+      if (verdict === DONE || this.isDone || this.#isAnswered) return;
+      if (verdict !== CONTINUE) {
+        path.stopAt(position, verdict === HOLD);
+        if (verdict === PAUSE) this.#pauseSink();
+        break;
       }
     }
-    this.#route();
+    if (!path.isStopped) this.#route();
+    this.#flushRequest();
+  }
+
+  /** Sends what was held as far as it gets. */
+  #flushRequest(): void {
+    const path = this.#request;
+    const held = path.takeHeld();
+    if (held !== null) {
+      for (const data of held) {
+        if (this.isDone || this.#isAnswered) return;
+        this.#requestData(path.heldFrom, data);
+      }
+    }
+    if (path.hasEnd && !this.isDone && !this.#isAnswered) this.#runRequestEnd();
   }
 
   #route(): void {
@@ -192,111 +225,201 @@ export class Stream implements RouteRequest, RequestFacts {
     }
     this.#isRouting = true;
     this.#router.start(this.decision);
-    const held = this.#heldRequest;
-    if (held === null || this.isDone) return;
-    this.#heldRequest = null;
-    for (const data of held) if (!this.isDone) this.#router.onRequestData(data);
-    if (this.requestEnded && !this.isDone) this.#router.onRequestEnd();
   }
 
-  /** Goes on after PAUSE. */
-  resume(): void {
-    if (this.isDone) return;
-    if (this.#isResponsePaused) {
-      this.#isResponsePaused = false;
-      this.#runResponseHooks();
-    } else if (this.#isRequestPaused) {
-      this.#isRequestPaused = false;
-      this.sink.resumeRequest(this);
-      this.#runRequestHooks();
-    }
+  /** The request goes on after PAUSE or HOLD. */
+  resumeRequest(): void {
+    const path = this.#request;
+    if (this.isDone || this.#isAnswered || !path.isStopped) return;
+    path.resume();
+    this.#resumeSink();
+    if (this.#isRouting) this.#flushRequest();
+    else this.#runRequestHeaders();
+  }
+
+  #pauseSink(): void {
+    if (this.#isSinkPaused || this.requestEnded) return;
+    this.#isSinkPaused = true;
+    this.sink.pauseRequest(this);
+  }
+
+  #resumeSink(): void {
+    if (!this.#isSinkPaused) return;
+    this.#isSinkPaused = false;
+    this.sink.resumeRequest(this);
   }
 
   onRequestData(data: Buffer): void {
     if (this.isDone) return;
     this.requestBytes += data.length;
     this.lastActivity = this.manager.environment.loop.now;
+    if (!this.#isAnswered) this.#requestData(0, data);
+  }
+
+  /** For a filter: sends data that it had kept, or made, on to the filters after it. */
+  sendRequestData(from: HttpFilter, data: Buffer): void {
+    if (this.isDone || this.#isAnswered || data.length === 0) return;
     const hooks = this.#hooks.requestData;
-    for (let i = 0; i < hooks.length; i++) {
-      if (hooks[i]!.onRequestData!(this, data, false) !== CONTINUE || this.isDone) return;
+    this.#requestData(hooks.findIndex(({ filter }) => filter === from) + 1, data);
+  }
+
+  #requestData(from: number, data: Buffer): void {
+    const path = this.#request;
+    const hooks = this.#hooks.requestData;
+    for (let i = from; i < hooks.length; i++) {
+      const { filter, position } = hooks[i]!;
+      if (path.stops(position)) {
+        path.hold(i, data);
+        return;
+      }
+      const next = filter.onRequestData!(this, data);
+      if (next === null || this.isDone || this.#isAnswered) return;
+      data = next;
     }
-    if (this.#isRouting) this.#router.onRequestData(data);
-    else (this.#heldRequest ??= []).push(data);
+    if (path.isStopped || !this.#isRouting) path.hold(hooks.length, data);
+    else if (data.length > 0) this.#router.onRequestData(data);
   }
 
   onRequestEnd(trailers: Headers | null): void {
     if (this.isDone || this.requestEnded) return;
     this.requestEnded = true;
     this.requestTrailers = trailers;
-    if (this.#isRouting) this.#router.onRequestEnd();
-    else this.#heldRequest ??= [];
+    this.#request.hasEnd = true;
+    if (!this.#isAnswered) this.#runRequestEnd();
+  }
+
+  #runRequestEnd(): void {
+    const path = this.#request;
+    const hooks = this.#hooks.requestEnd;
+    while (path.nextEnd < hooks.length) {
+      const { filter, position } = hooks[path.nextEnd]!;
+      if (path.stops(position)) return;
+      path.nextEnd++;
+      const verdict = filter.onRequestEnd!(this, this.requestTrailers);
+      if (verdict === DONE || this.isDone || this.#isAnswered) return;
+      if (verdict === PAUSE) {
+        path.stopAt(position, false);
+        return;
+      }
+    }
+    if (path.isStopped || !this.#isRouting || path.isEndSent) return;
+    path.isEndSent = true;
+    this.#router.onRequestEnd();
   }
 
   /** The upstream's head, or the head of a redirect or direct response. */
   onResponseHead(end: boolean): void {
     if (this.isDone) return;
     this.lastActivity = this.manager.environment.loop.now;
-    this.#heldResponseEnd = end;
-    this.#responseHook = 0;
-    this.#runResponseHooks();
+    this.#response.restart();
+    this.#response.hasEnd = end;
+    this.#runResponseHeaders();
   }
 
-  #runResponseHooks(): void {
+  #runResponseHeaders(): void {
+    const path = this.#response;
     const headers = this.responseHeaders!;
     const hooks = this.#hooks.responseHeaders;
-    while (this.#responseHook < hooks.length) {
-      const verdict = hooks[this.#responseHook++]!.onResponseHeaders!(this, headers, this.#heldResponseEnd);
+    while (path.nextHeaders < hooks.length) {
+      const { filter, position } = hooks[path.nextHeaders++]!;
+      const verdict = filter.onResponseHeaders!(this, headers, path.hasEnd);
       if (verdict === DONE || this.isDone) return;
-      if (verdict === PAUSE) {
-        this.#isResponsePaused = true;
-        this.#heldResponse ??= [];
-        this.#router.pauseResponse();
-        return;
+      if (verdict !== CONTINUE) {
+        path.stopAt(position, verdict === HOLD);
+        if (verdict === PAUSE) this.#router.pauseResponse();
+        break;
       }
     }
-    this.#sendHead(headers);
+    if (!path.isStopped) this.#sendHead(headers);
+    this.#flushResponse();
   }
 
   #sendHead(headers: Headers): void {
     this.manager.finishResponseHead(headers);
     this.responseStarted = true;
-    const held = this.#heldResponse;
-    const end = this.#heldResponseEnd && (held === null || held.length === 0);
-    this.sink.sendHead(this, end);
-    if (held !== null) {
-      this.#heldResponse = null;
-      for (const data of held) if (!this.isDone) this.onResponseData(data);
-      this.#router.resumeResponse();
-    }
-    if (this.#heldResponseEnd && !this.isDone) this.onResponseEnd(this.#heldTrailers);
+    // A filter that acts at the end may still make a body.
+    const path = this.#response;
+    this.sink.sendHead(this, path.hasEnd && !path.hasHeld && path.nextEnd >= this.#hooks.responseEnd.length);
+  }
+
+  #flushResponse(): void {
+    const path = this.#response;
+    const held = path.takeHeld();
+    if (held !== null) for (const data of held) if (!this.isDone) this.#responseData(path.heldFrom, data);
+    if (!path.isStopped) this.#router.resumeResponse();
+    if (path.hasEnd && !this.isDone) this.#runResponseEnd();
+  }
+
+  /** The response goes on after PAUSE or HOLD. */
+  resumeResponse(): void {
+    const path = this.#response;
+    if (this.isDone || !path.isStopped) return;
+    path.resume();
+    if (this.responseStarted) this.#flushResponse();
+    else this.#runResponseHeaders();
   }
 
   /** False asks the upstream to stop until `onSinkDrain`. */
   onResponseData(data: Buffer): boolean {
     if (this.isDone) return true;
-    if (this.#isResponsePaused) {
-      this.#heldResponse!.push(data);
+    this.lastActivity = this.manager.environment.loop.now;
+    return this.#responseData(0, data);
+  }
+
+  /** For a filter: sends data that it had kept, or made, on to the filters after it. */
+  sendResponseData(from: HttpFilter, data: Buffer): boolean {
+    if (this.isDone || data.length === 0) return true;
+    const hooks = this.#hooks.responseData;
+    return this.#responseData(hooks.findIndex(({ filter }) => filter === from) + 1, data);
+  }
+
+  #responseData(from: number, data: Buffer): boolean {
+    const path = this.#response;
+    const hooks = this.#hooks.responseData;
+    for (let i = from; i < hooks.length; i++) {
+      const { filter, position } = hooks[i]!;
+      if (path.stops(position)) {
+        path.hold(i, data);
+        return true;
+      }
+      const next = filter.onResponseData!(this, data);
+      if (next === null || this.isDone) return true;
+      data = next;
+    }
+    if (path.isStopped || !this.responseStarted) {
+      path.hold(hooks.length, data);
       return true;
     }
     this.responseBytes += data.length;
-    this.lastActivity = this.manager.environment.loop.now;
-    const hooks = this.#hooks.responseData;
-    for (let i = 0; i < hooks.length; i++) {
-      if (hooks[i]!.onResponseData!(this, data, false) !== CONTINUE || this.isDone) return true;
-    }
     return this.sink.sendData(this, data);
   }
 
   onResponseEnd(trailers: Headers | null): void {
-    if (this.isDone) return;
-    if (this.#isResponsePaused) {
-      this.#heldResponseEnd = true;
-      this.#heldTrailers = trailers;
-      return;
+    const path = this.#response;
+    if (this.isDone || path.isEndSent) return;
+    path.hasEnd = true;
+    this.responseTrailers = trailers;
+    this.#runResponseEnd();
+  }
+
+  #runResponseEnd(): void {
+    const path = this.#response;
+    const hooks = this.#hooks.responseEnd;
+    while (path.nextEnd < hooks.length) {
+      const { filter, position } = hooks[path.nextEnd]!;
+      if (path.stops(position)) return;
+      path.nextEnd++;
+      const verdict = filter.onResponseEnd!(this, this.responseTrailers);
+      if (verdict === DONE || this.isDone) return;
+      if (verdict === PAUSE) {
+        path.stopAt(position, false);
+        return;
+      }
     }
-    if (this.responseEnded) return;
+    if (path.isStopped || !this.responseStarted || path.isEndSent) return;
+    path.isEndSent = true;
     this.responseEnded = true;
-    this.sink.sendEnd(this, trailers);
+    this.sink.sendEnd(this, this.responseTrailers);
     if (!this.isTunnel || this.requestEnded) this.finish();
   }
 
@@ -334,20 +457,17 @@ export class Stream implements RouteRequest, RequestFacts {
       this.abortResponse();
       return;
     }
+    this.#isAnswered = true;
     this.#router.abandon();
     const headers = new Headers();
     this.responseHeaders = headers;
-    this.#isResponsePaused = false;
-    this.#heldResponse = null;
     const body = this.#localBody(reply, headers);
     decorate?.(headers);
     this.responseLength = body.length;
     this.responseIsChunked = false;
     const empty = body.length === 0 || this.method === "HEAD";
     headers.add("content-length", String(body.length));
-    this.#heldResponseEnd = empty;
-    this.#responseHook = 0;
-    this.#runResponseHooks();
+    this.onResponseHead(empty);
     if (this.isDone || empty) return;
     this.onResponseData(body);
     this.onResponseEnd(null);

@@ -477,8 +477,8 @@ test("weights split as they say", async () => {
   path.clusters.update(clusterOn("two", [two.port]));
   const empty = { request: [], response: [] };
   const clusters = [
-    { name: "one", weight: 90, headers: empty },
-    { name: "two", weight: 10, headers: empty },
+    { name: "one", weight: 90, headers: empty, filters: null },
+    { name: "two", weight: 10, headers: empty, filters: null },
   ];
   const config = managerConfig([routeEntry("/", forward("one", { clusters, totalWeight: 100 }))]);
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])]));

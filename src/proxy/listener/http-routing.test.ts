@@ -9,6 +9,7 @@ import {
   chain,
   clusterOn,
   dataPath,
+  filterConfig,
   forward,
   httpFilter,
   httpServer,
@@ -210,13 +211,11 @@ test("RBAC answers 403 with the policy's name, and the log says who and which co
     origin: { kind: "AuthorizationPolicy", namespace: "default", name, file: "policy.yaml", line: 3 },
   });
   const filters = (action: "allow" | "deny"): HttpFilterConfig[] => [
-    {
-      name: "rbac",
-      type: "rbac",
+    filterConfig("rbac", {
       rules: { action, policies: [policy("p", (subject) => subject.path === "/allowed")] },
       shadowRules: null,
-    },
-    { name: "router", type: "router" },
+    }),
+    filterConfig("router", {}),
   ];
   const allow = await routed([routeEntry("/", forward("app"))], { httpFilters: filters("allow") });
   assert.equal((await ask(allow, "/allowed?x=1")).status, 200);
@@ -246,9 +245,9 @@ test("RBAC answers 403 with the policy's name, and the log says who and which co
 
 test("peer metadata is taken off for the application and exchanged between proxies", async () => {
   const exchange = (upstream: boolean, downstream: boolean): HttpFilterConfig[] => [
-    { name: "mx", type: "peer_metadata", upstreamPropagation: upstream, downstreamPropagation: downstream },
-    { name: "istio.stats", type: "istio_stats" },
-    { name: "router", type: "router" },
+    filterConfig("peer_metadata", { upstreamPropagation: upstream, downstreamPropagation: downstream }),
+    filterConfig("istio_stats", {}),
+    filterConfig("router", {}),
   ];
   const own = { ownPeerMetadata: { id: "our-id", value: "b3Vy" } };
   const sent = { "x-envoy-peer-metadata": "Y2xpZW50", "x-envoy-peer-metadata-id": "client-id" };

@@ -9,6 +9,7 @@ import { listenerKey, selectListener } from "../decide/listener.ts";
 import type { HttpEnvironment, OwnPeerMetadata, RouteSource } from "../http/environment.ts";
 import type { TrafficObserver } from "../http/observer.ts";
 import { createNetworkEnvironment } from "../network/environment.ts";
+import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
@@ -24,6 +25,7 @@ export interface ListenerManagerOptions {
   readonly secrets: SecretReader;
   readonly log: Logger;
   readonly observer: TrafficObserver;
+  readonly stats?: Stats;
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
   readonly explainToClients?: boolean;
@@ -52,7 +54,7 @@ export class ListenerManager {
   #onIdle: (() => void)[] = [];
 
   constructor(options: ListenerManagerOptions) {
-    const { loop, log, clusters, routes, observer, writeAccessLog } = options;
+    const { loop, log, clusters, routes, observer, writeAccessLog, stats = new Stats() } = options;
     const reader = new OriginalDestinationReader((reason) =>
       log.warn(`original destinations can't be read, redirected connections keep their local address: ${reason}`),
     );
@@ -62,6 +64,7 @@ export class ListenerManager {
       clusters,
       routes,
       log,
+      stats,
       observer,
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,

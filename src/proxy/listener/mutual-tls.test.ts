@@ -16,6 +16,7 @@ import {
   chain,
   clusterOn,
   dataPath,
+  filterConfig,
   forward,
   httpFilter,
   httpServer,
@@ -105,10 +106,7 @@ async function startClient(port: number, tls: Partial<UpstreamTlsConfig> = {}): 
   identify(path, "client");
   const transports = [{ name: "tlsMode-istio", match: {}, tls: { ...clientTls, ...tls } }];
   path.clusters.update(clusterOn("server", [port], { transports }));
-  const httpFilters = [
-    { name: "istio.alpn", type: "istio_alpn" } as const,
-    { name: "router", type: "router" } as const,
-  ];
+  const httpFilters = [filterConfig("istio_alpn", {}), filterConfig("router", {})];
   const config = managerConfig([routeEntry("/", forward("server"))], { httpFilters, serverHeader: "pass_through" });
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])], { direction: 2 }));
   return path;

@@ -4,8 +4,8 @@ import { formatOrigin } from "#base/issue.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { NetworkRbacConfig } from "../config/listener.ts";
 import type { RbacSubject } from "../config/rbac.ts";
+import { newTrace } from "../config/trace.ts";
 import { evaluateRbac } from "../decide/rbac.ts";
-import { newTrace } from "../decide/trace.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 
 export interface ConnectionRefusal {

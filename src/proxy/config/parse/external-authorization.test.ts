@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { evaluateRbac } from "../../decide/rbac.ts";
+import type { RbacSettings } from "../../http/filters/rbac/filter.ts";
 import { decodeListener } from "../decode-listener.ts";
 import type { NetworkFilterConfig } from "../listener.ts";
 import type { RbacRules, RbacSubject } from "../rbac.ts";
@@ -73,7 +74,7 @@ function httpRules(filters: readonly NetworkFilterConfig[]): RbacRules | null {
   assert.equal(manager?.type, "http_connection_manager");
   const filter = manager.type === "http_connection_manager" ? manager.config.httpFilters[1] : undefined;
   assert.equal(filter?.type, "rbac");
-  return filter.type === "rbac" ? filter.rules : null;
+  return (filter.settings as RbacSettings).rules;
 }
 
 test("what an external service would be asked about is denied, and nothing else", () => {

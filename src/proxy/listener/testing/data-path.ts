@@ -11,6 +11,7 @@ import type { ClusterConfig, EndpointConfig } from "../../config/cluster.ts";
 import type {
   ForwardAction,
   HttpConnectionManagerConfig,
+  HttpFilterConfig,
   RouteAction,
   RouteConfig,
   RouteEntry,
@@ -18,6 +19,7 @@ import type {
 } from "../../config/http.ts";
 import { noHeaderMutations } from "../../config/http.ts";
 import type { FilterChainConfig, ListenerConfig, NetworkFilterConfig } from "../../config/listener.ts";
+import { httpFilterTypes } from "../../http/filters/all.ts";
 import type { RequestFacts, TcpFacts, TrafficObserver } from "../../http/observer.ts";
 import { EventLoop, type EventLoopOptions } from "../../transport/event-loop.ts";
 import { ClusterManager } from "../../upstream/cluster-manager.ts";
@@ -77,7 +79,7 @@ export function forward(cluster: string, overrides: Partial<ForwardAction> = {})
   return {
     type: "forward",
     forward: {
-      clusters: [{ name: cluster, weight: 1, headers: noHeaderMutations }],
+      clusters: [{ name: cluster, weight: 1, headers: noHeaderMutations, filters: null }],
       totalWeight: 1,
       timeoutMs: 0,
       retry: null,
@@ -101,6 +103,7 @@ export function routeEntry(prefix: string, action: RouteAction, overrides: Parti
     },
     action,
     headers: noHeaderMutations,
+    filters: null,
     decorator: "",
     provenance: noProvenance,
     ...overrides,
@@ -120,6 +123,16 @@ export function routeConfig(routes: readonly RouteEntry[], overrides: Partial<Vi
   return { name: "test", ignorePortInHostMatching: true, virtualHosts: [host], index: { find: () => host } };
 }
 
+/** A filter of a chain by its type, with settings as its parser would make them. */
+export function filterConfig(
+  type: string,
+  settings: unknown,
+  overrides: Partial<HttpFilterConfig> = {},
+): HttpFilterConfig {
+  const decide = httpFilterTypes.find((it) => it.type === type)?.decide(settings) ?? null;
+  return { name: type, type, settings, disabled: false, decide, ...overrides };
+}
+
 export function managerConfig(
   routes: RouteConfig | readonly RouteEntry[],
   overrides: Partial<HttpConnectionManagerConfig> = {},
@@ -128,10 +141,7 @@ export function managerConfig(
     statPrefix: "test",
     routeConfigName: null,
     routeConfig: Array.isArray(routes) ? routeConfig(routes as RouteEntry[]) : (routes as RouteConfig),
-    httpFilters: [
-      { name: "istio.stats", type: "istio_stats" },
-      { name: "router", type: "router" },
-    ],
+    httpFilters: [filterConfig("istio_stats", { disableHostHeaderFallback: false }), filterConfig("router", {})],
     accessLog: [{ path: "test", render: (entry) => JSON.stringify(logged(entry)), accepts: null }],
     useRemoteAddress: false,
     xffTrustedHops: 0,

@@ -1,14 +1,33 @@
 // Istio's peer metadata exchange in headers: who the workload at the other end is, for metrics. What came in is taken
 // off the request or response before the application sees it, and our own is put on where the settings say so.
+import { ConfigSchema } from "#wire/gen/istio/peer-metadata_pb.ts";
 import { X_ENVOY_PEER_METADATA, X_ENVOY_PEER_METADATA_ID } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { TrafficDirection } from "../../../config/listener.ts";
 import type { OwnPeerMetadata } from "../../environment.ts";
-import { CONTINUE, type HttpFilter, type HttpFilterType, sharedFilter } from "../../filter.ts";
+import {
+  CONTINUE,
+  defineHttpFilter,
+  type HttpFilter,
+  type HttpFilterType,
+  settingsFrom,
+  sharedFilter,
+} from "../../filter.ts";
 
-export const peerMetadata: HttpFilterType<"peer_metadata"> = {
+interface PeerMetadataSettings {
+  readonly downstreamPropagation: boolean;
+  readonly upstreamPropagation: boolean;
+}
+
+export const peerMetadata: HttpFilterType = defineHttpFilter<PeerMetadataSettings>({
   type: "peer_metadata",
-  configure: (config, environment) => {
+  messages: [
+    settingsFrom(ConfigSchema, ({ downstreamPropagation, upstreamPropagation }) => ({
+      downstreamPropagation: downstreamPropagation.length > 0,
+      upstreamPropagation: upstreamPropagation.length > 0,
+    })),
+  ],
+  configure: (config, { environment }) => {
     const own = environment.ownPeerMetadata;
     const filter: HttpFilter = {
       onRequestHeaders: (stream, headers) => {
@@ -32,7 +51,7 @@ export const peerMetadata: HttpFilterType<"peer_metadata"> = {
     };
     return sharedFilter(filter);
   },
-};
+});
 
 function replace(headers: Headers, own: OwnPeerMetadata | null): void {
   headers.removeId(X_ENVOY_PEER_METADATA);

@@ -1,18 +1,48 @@
 // HTTP RBAC: lets the one evaluator decide on each request head. Shadow rules are evaluated and only logged.
 import { formatOrigin } from "#base/issue.ts";
-import type { RbacSubject } from "../../../config/rbac.ts";
-import { evaluateRbac, type RbacVerdict } from "../../../decide/rbac.ts";
+import { type ExtAuthz, ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
+import { type RBAC, RBACPerRouteSchema, RBACSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
+import { denyUnasked } from "../../../config/parse/external-authorization.ts";
+import { decodeRbac } from "../../../config/parse/rbac.ts";
+import type { RbacRules, RbacSubject, RbacVerdict } from "../../../config/rbac.ts";
+import { newTrace } from "../../../config/trace.ts";
+import { evaluateRbac, whyDenied } from "../../../decide/rbac.ts";
 import { pathWithoutQuery } from "../../../decide/route.ts";
-import { newTrace } from "../../../decide/trace.ts";
-import { CONTINUE, DONE, type HttpFilter, type HttpFilterType, sharedFilter, type Verdict } from "../../filter.ts";
+import {
+  CONTINUE,
+  DONE,
+  defineHttpFilter,
+  type FilterPlace,
+  type HttpFilterType,
+  settingsFrom,
+  sharedFilter,
+  type Verdict,
+} from "../../filter.ts";
 import { rbacDenied } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 
-export const rbac: HttpFilterType<"rbac"> = {
+export interface RbacSettings {
+  readonly rules: RbacRules | null;
+  readonly shadowRules: RbacRules | null;
+}
+
+export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>({
   type: "rbac",
-  configure: (config, environment) => {
-    const { rules, shadowRules } = config;
+  messages: [settingsFrom(RBACSchema, parseRbac), settingsFrom(ExtAuthzSchema, parseExternalAuthorization)],
+  routeMessages: [
+    settingsFrom(RBACPerRouteSchema, (message, place) =>
+      message.rbac === undefined ? { rules: null, shadowRules: null } : parseRbac(message.rbac, place),
+    ),
+  ],
+  decide: (settings) => (subject, routeSettings, trace) => {
+    const { rules } = (routeSettings[0] as RbacSettings | undefined) ?? settings;
+    const verdict = evaluateRbac(rules, subject, trace);
+    const refusal = verdict.allowed ? null : { status: 403, reason: whyDenied(rules, verdict) };
+    return { refusal, authorization: verdict };
+  },
+  configure: (settings, { environment, routeSettings }) => {
     const onRequestHeaders = (stream: Stream): Verdict => {
+      const { rules, shadowRules } = routeSettings(stream) ?? settings;
       const subject = new HttpSubject(stream);
       if (shadowRules !== null) {
         const shadow = evaluateRbac(shadowRules, subject, null);
@@ -22,11 +52,11 @@ export const rbac: HttpFilterType<"rbac"> = {
       }
       const verdict = evaluateRbac(rules, subject, null);
       if (verdict.allowed) return CONTINUE;
-      deny(stream, subject, verdict);
+      deny(stream, rules, subject, verdict);
       return DONE;
     };
     // The nearest miss costs a second evaluation, which only a refused request pays.
-    const deny = (stream: Stream, subject: HttpSubject, verdict: RbacVerdict): void => {
+    const deny = (stream: Stream, rules: RbacRules | null, subject: HttpSubject, verdict: RbacVerdict): void => {
       const policy = verdict.policy;
       const caller = subject.peerId ?? "an unauthenticated client";
       if (policy !== null) {
@@ -43,10 +73,21 @@ export const rbac: HttpFilterType<"rbac"> = {
             }`;
       stream.sendLocalReply(rbacDenied("none"), `no policy allows ${caller}${nearest}`, []);
     };
-    const filter: HttpFilter = { onRequestHeaders };
-    return sharedFilter(filter);
+    return sharedFilter({ onRequestHeaders });
   },
-};
+});
+
+function parseRbac(message: RBAC, place: FilterPlace): RbacSettings {
+  const { path, problems, policyOrigins, shadows } = place;
+  if (message.matcher !== undefined) problems.unsupported(`${path}.matcher`, "a matching tree");
+  const shadowRules = decodeRbac(message.shadowRules, policyOrigins, `${path}.shadow_rules`, problems);
+  if (shadowRules !== null) shadows.push({ statPrefix: message.shadowRulesStatPrefix, rules: shadowRules });
+  return { rules: decodeRbac(message.rules, policyOrigins, `${path}.rules`, problems), shadowRules };
+}
+
+function parseExternalAuthorization(message: ExtAuthz, { path, problems, shadows }: FilterPlace): RbacSettings {
+  return { rules: denyUnasked(message.filterEnabledMetadata, shadows, path, problems), shadowRules: null };
+}
 
 class HttpSubject implements RbacSubject {
   readonly peerId: string | undefined;
@@ -56,7 +97,6 @@ class HttpSubject implements RbacSubject {
   readonly destinationPort: number;
   readonly requestedServerName: string;
   readonly path: string | undefined;
-  readonly metadata: undefined = undefined;
   readonly #stream: Stream;
 
   constructor(stream: Stream) {
@@ -73,5 +113,9 @@ class HttpSubject implements RbacSubject {
 
   header(name: string): string | undefined {
     return this.#stream.header(name);
+  }
+
+  metadata(filter: string): unknown {
+    return this.#stream.metadata(filter);
   }
 }

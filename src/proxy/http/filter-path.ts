@@ -1,0 +1,65 @@
+// HOT: per stream. Where one direction of a stream stands in its filter chain: which filter has stopped it, what is held
+// there, and which hooks are still to be called. The stream calls the hooks; this keeps the place.
+
+export class FilterPath {
+  /** Index of the next headers hook and of the next end hook. */
+  nextHeaders = 0;
+  nextEnd = 0;
+  /** The end of the message has arrived. */
+  hasEnd = false;
+  isEndSent = false;
+  /** Index of the data hook from which held data goes on. */
+  heldFrom = 0;
+  #held: Buffer[] | null = null;
+  /** Position of the filter that stopped, or -1. */
+  #stoppedAt = -1;
+  /** The filter that stopped takes data and the end itself. */
+  #takesData = false;
+
+  get isStopped(): boolean {
+    return this.#stoppedAt >= 0;
+  }
+
+  get hasHeld(): boolean {
+    return this.#held !== null;
+  }
+
+  /** Begins anew, for the head of a local reply in place of another one. */
+  restart(): void {
+    this.nextHeaders = 0;
+    this.nextEnd = 0;
+    this.hasEnd = false;
+    this.#held = null;
+    this.#stoppedAt = -1;
+  }
+
+  stopAt(position: number, takesData: boolean): void {
+    this.#stoppedAt = position;
+    this.#takesData = takesData;
+  }
+
+  resume(): void {
+    this.#stoppedAt = -1;
+  }
+
+  /** Whether data or an end may not reach the hook of the filter at this position. */
+  stops(position: number): boolean {
+    const at = this.#stoppedAt;
+    return at >= 0 && (position > at || (position === at && !this.#takesData));
+  }
+
+  /** Keeps data before the data hook with that index. */
+  hold(from: number, data: Buffer): void {
+    if (this.#held === null) {
+      this.#held = [];
+      this.heldFrom = from;
+    }
+    this.#held.push(data);
+  }
+
+  takeHeld(): Buffer[] | null {
+    const held = this.#held;
+    this.#held = null;
+    return held;
+  }
+}
