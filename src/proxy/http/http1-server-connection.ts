@@ -18,7 +18,7 @@ import { ERR_HTTP2_PREFACE, NEED_MORE, parseErrorMeaning } from "#wire/http1/par
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { SocketFailure } from "../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../transport/transport.ts";
-import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_TUNNEL } from "../upstream/response-handler.ts";
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_TUNNEL } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
   codecError,

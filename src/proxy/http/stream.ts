@@ -4,12 +4,13 @@
 
 import type { Origin } from "#base/issue.ts";
 import { formatOrigin } from "#base/issue.ts";
-import { CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-names.ts";
+import { CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-names.ts";
 import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { RouteConfig } from "../config/http.ts";
 import { filterConfigsOf, type RouteDecision, type RouteRequest, selectRoute } from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
+import { BODY_CHUNKED } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import { CONTINUE, DONE, HOLD, type HookLists, type HttpFilter, PAUSE } from "./filter.ts";
 import { FilterPath } from "./filter-path.ts";
@@ -39,7 +40,7 @@ export class Stream implements RouteRequest, RequestFacts {
   authority = "";
   scheme = "http";
   minorVersion = 1;
-  /** BODY_* of response-handler.ts. */
+  /** BODY_* of exchange.ts. */
   requestFraming = 0;
   /** Lower-case protocol of an accepted Upgrade, or empty. */
   upgrade = "";
@@ -61,8 +62,7 @@ export class Stream implements RouteRequest, RequestFacts {
   responseStatus = 0;
   responseReason = "";
   responseHeaders: Headers | null = null;
-  /** The response has a body of unknown length, which the codec must frame. */
-  responseIsChunked = false;
+  /** Of the body; -1 when it is not known, and the codec frames it. */
   responseLength = -1;
   responseStarted = false;
   responseEnded = false;
@@ -136,6 +136,17 @@ export class Stream implements RouteRequest, RequestFacts {
       return name === ":scheme" ? this.scheme : undefined;
     }
     return name === "host" ? this.authority : this.headers.get(name);
+  }
+
+  /** A filter changes the body: its length is not known any more. */
+  forgetRequestLength(): void {
+    this.headers.removeId(CONTENT_LENGTH);
+    this.requestFraming = BODY_CHUNKED;
+  }
+
+  forgetResponseLength(): void {
+    this.responseHeaders?.removeId(CONTENT_LENGTH);
+    this.responseLength = -1;
   }
 
   setAuthority(authority: string): void {
@@ -464,7 +475,6 @@ export class Stream implements RouteRequest, RequestFacts {
     const body = this.#localBody(reply, headers);
     decorate?.(headers);
     this.responseLength = body.length;
-    this.responseIsChunked = false;
     const empty = body.length === 0 || this.method === "HEAD";
     headers.add("content-length", String(body.length));
     this.onResponseHead(empty);

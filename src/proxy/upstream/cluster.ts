@@ -11,7 +11,7 @@ import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
 import type { ConnectTarget } from "./connect.ts";
 import { UpstreamEndpoint } from "./endpoint.ts";
-import { Http1Pool } from "./http1-pool.ts";
+import { HttpPool } from "./http-pool.ts";
 import { LoadBalancer } from "./load-balancer.ts";
 import type { ResolveDns } from "./resolve-dns.ts";
 
@@ -196,12 +196,12 @@ export class Cluster {
   }
 
   /** The pool for HTTP/1 requests to that endpoint. `alpn` empty means no override. */
-  pool(endpoint: UpstreamEndpoint, alpn: readonly string[]): Http1Pool {
+  pool(endpoint: UpstreamEndpoint, alpn: readonly string[]): HttpPool {
     const transport = chooseTransport(this.config, endpoint.config, null);
     const key = transport?.tls == null ? "plaintext" : this.#tlsFor(transport, alpn).key;
     let pool = endpoint.pools.get(key);
     if (pool === undefined) {
-      pool = new Http1Pool(this, endpoint, this.connectTarget(endpoint, alpn));
+      pool = new HttpPool(this, endpoint, this.connectTarget(endpoint, alpn));
       endpoint.pools.set(key, pool);
     }
     return pool;

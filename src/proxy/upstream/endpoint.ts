@@ -1,7 +1,7 @@
 // HOT: per request. One upstream host while it lives: its present configuration, what is in flight, and counters for
 // the admin API. The object survives configuration updates, so its pools and its load are kept.
 import type { EndpointConfig } from "../config/cluster.ts";
-import type { Http1Pool } from "./http1-pool.ts";
+import type { HttpPool } from "./http-pool.ts";
 
 export class UpstreamEndpoint {
   config: EndpointConfig;
@@ -17,7 +17,7 @@ export class UpstreamEndpoint {
   /** When an ORIGINAL_DST endpoint was last chosen. */
   lastUsed = 0;
   /** By transport, see `UpstreamTransport.key`. */
-  readonly pools: Map<string, Http1Pool> = new Map();
+  readonly pools: Map<string, HttpPool> = new Map();
   /** Position in a smooth weighted round robin. */
   currentWeight = 0;
 

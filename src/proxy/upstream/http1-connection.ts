@@ -3,7 +3,7 @@
 //
 // States: IDLE (in the pool) → ACTIVE (an exchange) → IDLE or CLOSED; ACTIVE → TUNNEL after 101 or CONNECT 2xx → CLOSED.
 
-import { KEEP_ALIVE } from "#wire/http/header-names.ts";
+import { KEEP_ALIVE, TRANSFER_ENCODING } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
 import {
@@ -18,7 +18,7 @@ import { formatAddress, plainIp } from "../transport/connection-info.ts";
 import { FailureKind, peerClosed, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../transport/transport.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
-import type { Http1Pool } from "./http1-pool.ts";
+
 import {
   BODY_CHUNKED,
   BODY_TUNNEL,
@@ -27,18 +27,22 @@ import {
   RESET_STALE,
   type ResponseHandler,
   type UpstreamExchange,
-} from "./response-handler.ts";
+  type UpstreamRequest,
+} from "./exchange.ts";
+import type { HttpPool } from "./http-pool.ts";
 
 const IDLE = 0;
 const ACTIVE = 1;
 const TUNNEL = 2;
 const CLOSED = 3;
 
+const chunkedLine = "transfer-encoding: chunked\r\n";
+
 const responseLimits: HeadLimits = { maxBytes: 64 * 1024, maxHeaders: 200 };
 
 export class UpstreamHttp1Connection implements TransportUser, BodySink, UpstreamExchange {
   readonly transport: Transport;
-  readonly #pool: Http1Pool;
+  readonly #pool: HttpPool;
   readonly #head: HeadParser = new HeadParser(RESPONSE, responseLimits);
   readonly #body: BodyDecoder = new BodyDecoder(responseLimits);
   #handler: ResponseHandler | null = null;
@@ -60,7 +64,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
 
   readonly securedBy: SecuredBy;
 
-  constructor(pool: Http1Pool, transport: Transport, securedBy: SecuredBy) {
+  constructor(pool: HttpPool, transport: Transport, securedBy: SecuredBy) {
     this.#pool = pool;
     this.securedBy = securedBy;
     this.transport = transport;
@@ -90,12 +94,16 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
     this.#head.reset();
   }
 
-  start(method: string, target: string, headerText: string, framing: number, end: boolean): void {
+  start(request: UpstreamRequest, end: boolean): void {
+    const { method, path, headers, upgrade, requestFraming } = request;
     this.#isHeadRequest = method === "HEAD";
     this.#isConnect = method === "CONNECT";
-    this.#framing = framing;
+    this.#framing = requestFraming;
     this.#requestDone = end;
-    this.transport.write(`${method} ${target} HTTP/1.1\r\n${headerText}\r\n`);
+    let text = headers.serialize();
+    if (upgrade !== "") text += `connection: upgrade\r\nupgrade: ${upgrade}\r\n`;
+    else if (requestFraming === BODY_CHUNKED && !headers.hasId(TRANSFER_ENCODING)) text += chunkedLine;
+    this.transport.write(`${method} ${path === "" ? request.authority : path} HTTP/1.1\r\n${text}\r\n`);
   }
 
   writeData(data: Buffer): boolean {

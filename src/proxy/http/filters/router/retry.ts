@@ -8,7 +8,9 @@ import {
   RESET_CONNECT_FAILURE,
   RESET_OVERFLOW,
   RESET_PROTOCOL_ERROR,
-} from "../../../upstream/response-handler.ts";
+  RESET_REFUSED,
+  RESET_REMOTE,
+} from "../../../upstream/exchange.ts";
 
 const anyReset = RetryOn.FiveXx | RetryOn.GatewayError | RetryOn.Reset;
 
@@ -52,8 +54,10 @@ export function retriesReset(policy: RetryPolicy, reason: number, requestStarted
   const on = policy.retryOn;
   if (reason === RESET_OVERFLOW || reason === RESET_CLUSTER_GONE) return false;
   if ((on & anyReset) !== 0) return true;
+  // The server said that it did not look at the request.
+  if (reason === RESET_REFUSED) return (on & (RetryOn.RefusedStream | RetryOn.ResetBeforeRequest)) !== 0;
   if (reason === RESET_CONNECT_FAILURE) return (on & (RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) !== 0;
-  if (reason === RESET_PROTOCOL_ERROR) return false;
+  if (reason === RESET_PROTOCOL_ERROR || reason === RESET_REMOTE) return false;
   return (on & RetryOn.ResetBeforeRequest) !== 0 && !requestStarted;
 }
 

@@ -5,23 +5,23 @@
 import type { Origin } from "#base/issue.ts";
 import { X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
-import type { HeadParser } from "#wire/http1/head-parser.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
-import type { UpstreamHttp1Connection } from "../../../upstream/http1-connection.ts";
-import type { Http1Pool, PoolWaiter } from "../../../upstream/http1-pool.ts";
-import { overflow } from "../../../upstream/http1-pool.ts";
 import {
   BODY_NONE,
   RESET_CONNECT_FAILURE,
   RESET_OVERFLOW,
   RESET_PROTOCOL_ERROR,
+  RESET_REFUSED,
+  RESET_REMOTE,
   RESET_STALE,
-  type ResponseHandler,
-} from "../../../upstream/response-handler.ts";
+  type ResponseHead,
+  type UpstreamExchange,
+} from "../../../upstream/exchange.ts";
+import { overflow } from "../../../upstream/http-pool.ts";
 import {
   clusterNotFound,
   http2UpstreamUnsupported,
@@ -29,12 +29,14 @@ import {
   noHealthyUpstream,
   noWeightedCluster,
   perTryTimeout,
+  reasonPhrase,
   responseTimeout,
   upstreamReset,
 } from "../../local-replies.ts";
 import { removeHopByHop } from "../../request-head.ts";
 import type { Stream } from "../../stream.ts";
 import { alpnFor } from "../istio-alpn/alpn.ts";
+import { type AttemptOwner, UpstreamAttempt } from "./attempt.ts";
 import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
 import { backoffMs, isIdempotent, retriesReset, retriesStatus, retriesTimeout } from "./retry.ts";
 import { rewriteRequest } from "./rewrite.ts";
@@ -45,27 +47,24 @@ const maxReplayBytes = 256 * 1024;
 /** Body bytes held while there is no connection yet; then the client has to wait. */
 const maxHeldBytes = 64 * 1024;
 
-export class Router implements PoolWaiter, ResponseHandler {
+export class Router implements AttemptOwner {
   readonly #stream: Stream;
   #action: ForwardAction | null = null;
   #cluster: Cluster | null = null;
-  #endpoint: UpstreamEndpoint | null = null;
-  #pool: Http1Pool | null = null;
-  #exchange: UpstreamHttp1Connection | null = null;
+  #attempt: UpstreamAttempt | null = null;
   #isCounted = false;
+  /** The whole request has passed the filters. */
+  #isRequestComplete = false;
   /** Body sent or to be sent again; null once it is too long or no retry can happen. */
   #replay: Buffer[] | null = null;
   #replayBytes = 0;
   #isRequestPaused = false;
-  #isResponsePaused = false;
   #retries = 0;
   #staleRetried = false;
   #isRetryCounted = false;
   #tried: UpstreamEndpoint[] | null = null;
   #headSentAt = 0;
-  #responseBegan = false;
   #cancelRouteTimer: (() => void) | null = null;
-  #cancelTryTimer: (() => void) | null = null;
   #cancelBackoff: (() => void) | null = null;
   #isOver = false;
 
@@ -111,14 +110,13 @@ export class Router implements PoolWaiter, ResponseHandler {
     mutateRequestHeaders(stream, decision);
     if (cluster.counters.activeRequests >= cluster.config.thresholds.maxRequests) {
       cluster.counters.overflows++;
-      this.onPoolFailed(RESET_OVERFLOW, overflow("max_requests", cluster.config.thresholds.maxRequests));
+      this.onAttemptReset(RESET_OVERFLOW, overflow("max_requests", cluster.config.thresholds.maxRequests), false);
       return;
     }
     cluster.counters.activeRequests++;
     cluster.counters.requestsTotal++;
     this.#isCounted = true;
     this.#replay = [];
-    if (stream.requestEnded) this.#requestReceived();
     this.#try();
   }
 
@@ -152,74 +150,57 @@ export class Router implements PoolWaiter, ResponseHandler {
       this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection.destinationAddress), this.#origins());
       return;
     }
-    this.#endpoint = endpoint;
-    endpoint.activeRequests++;
-    endpoint.requestsTotal++;
     stream.endpointConfig = endpoint.config;
+    const attempt = new UpstreamAttempt(this, endpoint);
+    this.#attempt = attempt;
     const perTryMs = retry?.perTryTimeoutMs ?? 0;
-    if (perTryMs > 0) this.#cancelTryTimer = cluster.loop.after(perTryMs, () => this.#tryTimedOut());
-    this.#pool = cluster.pool(endpoint, alpnFor(stream));
-    this.#pool.acquire(this);
+    if (perTryMs > 0) attempt.limit(cluster.loop.after(perTryMs, () => this.onAttemptTimeout()));
+    attempt.connect(cluster.pool(endpoint, alpnFor(stream)));
   }
 
-  onPoolReady(connection: UpstreamHttp1Connection): void {
+  onAttemptReady(exchange: UpstreamExchange): void {
     const stream = this.#stream;
-    this.#pool = null;
-    this.#exchange = connection;
-    this.#isResponsePaused = false;
     this.#headSentAt = stream.manager.environment.loop.now;
-    connection.begin(this);
-    stream.upstreamLocalAddress = connection.localAddress;
-    stream.upstreamPeerUriSan = connection.securedBy.peerUriSan;
-    stream.upstreamLocalUriSan = connection.securedBy.localUriSan;
-    const headers = stream.headers;
+    stream.upstreamLocalAddress = exchange.localAddress;
+    stream.upstreamPeerUriSan = exchange.securedBy.peerUriSan;
+    stream.upstreamLocalUriSan = exchange.securedBy.localUriSan;
     if (stream.decision!.virtualHost.includeAttemptCount) {
-      headers.setId(X_ENVOY_ATTEMPT_COUNT, String(stream.attemptCount));
+      stream.headers.setId(X_ENVOY_ATTEMPT_COUNT, String(stream.attemptCount));
     }
     const hasBody = stream.requestFraming !== BODY_NONE;
-    const isComplete = stream.requestEnded && (!hasBody || this.#replay !== null);
-    const text = stream.upgrade === "" ? headers.serialize() : this.#upgradeHead(headers);
-    connection.start(
-      stream.method,
-      stream.path === "" ? stream.authority : stream.path,
-      text,
-      stream.requestFraming,
-      isComplete && !hasBody,
-    );
-    if (hasBody && this.#replay !== null) for (const data of this.#replay) connection.writeData(data);
+    exchange.start(stream, !hasBody);
+    if (hasBody && this.#replay !== null) for (const data of this.#replay) exchange.writeData(data);
     if (!this.#canStillRetry()) this.#replay = null;
-    if (stream.requestEnded && hasBody) connection.endRequest(stream.requestTrailers);
+    if (this.#isRequestComplete && hasBody) exchange.endRequest(stream.requestTrailers);
     this.#resumeRequest();
-  }
-
-  #upgradeHead(headers: Headers): string {
-    return `${headers.serialize()}connection: upgrade\r\nupgrade: ${this.#stream.upgrade}\r\n`;
   }
 
   /** Whether another attempt could follow, so that the body must be kept. */
   #canStillRetry(): boolean {
     if (this.#action!.retry !== null && this.#retries < this.#action!.retry.numRetries) return true;
-    return !this.#staleRetried && this.#exchange !== null && this.#exchange.requestsBefore > 0;
+    return !this.#staleRetried && (this.#attempt?.exchange?.requestsBefore ?? 0) > 0;
   }
 
   onRequestData(data: Buffer): void {
     if (this.#isOver) return;
+    const exchange = this.#attempt?.exchange ?? null;
     if (this.#replay !== null) {
       this.#replayBytes += data.length;
-      if (this.#replayBytes > maxReplayBytes && this.#exchange !== null) this.#replay = null;
+      if (this.#replayBytes > maxReplayBytes && exchange !== null) this.#replay = null;
       else this.#replay.push(data);
     }
-    if (this.#exchange !== null) {
-      if (!this.#exchange.writeData(data)) this.#pauseRequest();
+    if (exchange !== null) {
+      if (!exchange.writeData(data)) this.#pauseRequest();
     } else if (this.#replayBytes > maxHeldBytes) {
       this.#pauseRequest();
     }
   }
 
   onRequestEnd(): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isRequestComplete) return;
+    this.#isRequestComplete = true;
     this.#requestReceived();
-    this.#exchange?.endRequest(this.#stream.requestTrailers);
+    this.#attempt?.exchange?.endRequest(this.#stream.requestTrailers);
   }
 
   /** The route timeout runs from when the whole request is here until the whole response went out. */
@@ -242,29 +223,27 @@ export class Router implements PoolWaiter, ResponseHandler {
     this.#stream.sink.resumeRequest(this.#stream);
   }
 
-  onUpstreamDrain(): void {
+  onAttemptDrain(): void {
     this.#resumeRequest();
   }
 
-  onUpstreamInformational(head: HeadParser): void {
+  onAttemptInformational(head: ResponseHead): void {
     const stream = this.#stream;
     if (!stream.responseStarted) stream.sink.sendInformational(stream, head.status, head.headers);
   }
 
-  onUpstreamHead(head: HeadParser, end: boolean, isUpgraded: boolean): void {
+  onAttemptHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
     const stream = this.#stream;
+    const attempt = this.#attempt!;
     const retry = this.#action!.retry;
     if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers) && this.#retry(retry)) return;
-    this.#cancelTryTimer?.();
-    this.#cancelTryTimer = null;
+    attempt.accept();
     this.#replay = null;
-    this.#responseBegan = true;
-    if (head.status >= 500) this.#endpoint!.requestErrors++;
+    if (head.status >= 500) attempt.endpoint.requestErrors++;
     const headers = head.headers;
     stream.responseStatus = head.status;
-    stream.responseReason = head.reason;
+    stream.responseReason = head.reason === "" ? reasonPhrase(head.status) : head.reason;
     stream.responseHeaders = headers;
-    stream.responseIsChunked = head.chunked;
     stream.responseLength = head.contentLength;
     stream.responseDetails = "via_upstream";
     removeHopByHop(headers, false);
@@ -278,53 +257,40 @@ export class Router implements PoolWaiter, ResponseHandler {
     stream.onResponseHead(end);
   }
 
-  onUpstreamData(data: Buffer): void {
+  onAttemptData(data: Buffer): void {
     if (!this.#stream.onResponseData(data)) this.pauseResponse();
   }
 
-  onUpstreamEnd(trailers: Headers | null): void {
+  onAttemptEnd(trailers: Headers | null): void {
     this.#stream.onResponseEnd(trailers);
   }
 
   pauseResponse(): void {
-    if (this.#isResponsePaused || this.#exchange === null) return;
-    this.#isResponsePaused = true;
-    this.#exchange.pauseReading();
+    this.#attempt?.pauseResponse();
   }
 
   resumeResponse(): void {
-    if (!this.#isResponsePaused) return;
-    this.#isResponsePaused = false;
-    this.#exchange?.resumeReading();
-  }
-
-  onPoolFailed(reason: number, failure: SocketFailure): void {
-    this.#pool = null;
-    this.#ended(reason, failure, false);
-  }
-
-  onUpstreamReset(reason: number, failure: SocketFailure | null): void {
-    this.#ended(reason, failure, true);
+    this.#attempt?.resumeResponse();
   }
 
   /** An attempt ended without a complete response. */
-  #ended(reason: number, failure: SocketFailure | null, requestStarted: boolean): void {
+  onAttemptReset(reason: number, failure: SocketFailure | null, requestStarted: boolean): void {
     const stream = this.#stream;
     if (this.#isOver) return;
+    const attempt = this.#attempt;
     if (failure !== null && failure.transportReason !== "") stream.upstreamFailureReason = failure.transportReason;
-    if (this.#endpoint !== null) this.#endpoint.requestErrors++;
-    if (!this.#responseBegan) {
+    if (attempt !== null) attempt.endpoint.requestErrors++;
+    if (attempt === null || !attempt.responseBegan) {
       if (reason === RESET_STALE && this.#retryStale()) return;
       const retry = this.#action!.retry;
       if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry)) return;
       const reply = resetReply(reason, failure);
-      const place = this.#endpoint === null ? (this.#cluster?.config.name ?? "") : this.#endpoint.config.key;
-      this.#fail(reply, `${place}: ${failure?.words ?? "the connection was reset"}`, this.#origins());
+      this.#fail(reply, `${this.#place()}: ${failure?.words ?? "the connection was reset"}`, this.#origins());
       return;
     }
     stream.addFlag("UC");
     stream.responseDetails = "upstream_reset_after_response_started{connection_termination}";
-    stream.cause = `${this.#endpoint?.config.key ?? ""}: the connection ended before the response was complete`;
+    stream.cause = `${this.#place()}: the connection ended before the response was complete`;
     stream.abortResponse();
   }
 
@@ -355,7 +321,7 @@ export class Router implements PoolWaiter, ResponseHandler {
       this.#isRetryCounted = true;
     }
     this.#retries++;
-    if (this.#endpoint !== null) (this.#tried ??= []).push(this.#endpoint);
+    if (this.#attempt !== null) (this.#tried ??= []).push(this.#attempt.endpoint);
     this.#endAttempt();
     const delay = backoffMs(policy, this.#retries, cluster.loop.random());
     this.#cancelBackoff = cluster.loop.after(delay, () => {
@@ -365,32 +331,26 @@ export class Router implements PoolWaiter, ResponseHandler {
     return true;
   }
 
-  /** Gives back what the attempt holds. */
   #endAttempt(): void {
-    this.#cancelTryTimer?.();
-    this.#cancelTryTimer = null;
-    const pool = this.#pool;
-    this.#pool = null;
-    pool?.cancel(this);
-    const exchange = this.#exchange;
-    this.#exchange = null;
-    exchange?.release();
-    if (this.#endpoint !== null) {
-      this.#endpoint.activeRequests--;
-      this.#endpoint = null;
-    }
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    attempt?.end();
   }
 
-  #tryTimedOut(): void {
-    this.#cancelTryTimer = null;
-    if (this.#isOver) return;
-    if (this.#endpoint !== null) this.#endpoint.requestTimeouts++;
+  /** Where the attempt is going, for people. */
+  #place(): string {
+    return this.#attempt?.endpoint.config.key ?? this.#cluster?.config.name ?? "";
+  }
+
+  onAttemptTimeout(): void {
+    const attempt = this.#attempt;
+    if (this.#isOver || attempt === null) return;
+    attempt.endpoint.requestTimeouts++;
     const retry = this.#action!.retry!;
-    if (!this.#responseBegan && retriesTimeout(retry) && this.#retry(retry)) return;
-    const place = this.#endpoint?.config.key ?? "";
+    if (!attempt.responseBegan && retriesTimeout(retry) && this.#retry(retry)) return;
     this.#fail(
       perTryTimeout,
-      `${place} did not answer within the per-try timeout of ${retry.perTryTimeoutMs} ms`,
+      `${this.#place()} did not answer within the per-try timeout of ${retry.perTryTimeoutMs} ms`,
       this.#origins(),
     );
   }
@@ -398,10 +358,13 @@ export class Router implements PoolWaiter, ResponseHandler {
   #routeTimedOut(timeoutMs: number): void {
     this.#cancelRouteTimer = null;
     if (this.#isOver) return;
-    if (this.#endpoint !== null) this.#endpoint.requestTimeouts++;
+    if (this.#attempt !== null) this.#attempt.endpoint.requestTimeouts++;
     const origins = this.#stream.decision?.route.provenance.origins ?? [];
-    const place = this.#endpoint?.config.key ?? this.#cluster?.config.name ?? "";
-    this.#fail(responseTimeout, `${place} did not answer within the route's timeout of ${timeoutMs} ms`, origins);
+    this.#fail(
+      responseTimeout,
+      `${this.#place()} did not answer within the route's timeout of ${timeoutMs} ms`,
+      origins,
+    );
   }
 
   #fail(reply: LocalReply, cause: string, origins: readonly Origin[]): void {
@@ -441,6 +404,8 @@ function resetReply(reason: number, failure: SocketFailure | null): LocalReply {
   if (reason === RESET_OVERFLOW) return upstreamReset("UO", "overflow", "");
   if (reason === RESET_CONNECT_FAILURE) return upstreamReset("UF", "remote connection failure", transportReason);
   if (reason === RESET_PROTOCOL_ERROR) return upstreamReset("UPE", "protocol error", "");
+  if (reason === RESET_REMOTE) return upstreamReset("UR", "remote reset", "");
+  if (reason === RESET_REFUSED) return upstreamReset("UR", "remote refused stream reset", "");
   return upstreamReset("UC", "connection termination", "");
 }
 

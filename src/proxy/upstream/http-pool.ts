@@ -1,5 +1,6 @@
-// HOT: per request. Keep-alive connections to one endpoint over one transport. The most recently used idle connection
-// is taken first, so that unneeded ones grow old and are closed. Requests wait in a queue while connections are made.
+// HOT: per request. The connections to one endpoint with one transport. HTTP/1 connections carry one exchange at a time
+// and wait idle between two; HTTP/2 connections carry many. Which of the two a new connection speaks is fixed by the
+// cluster or said by ALPN. Circuit breakers of the cluster bound connections and waiting requests.
 import type { EventLoop } from "../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -7,15 +8,15 @@ import type { SecuredBy } from "../transport/upstream-tls.ts";
 import type { Cluster } from "./cluster.ts";
 import { type ConnectTarget, type ConnectUser, PendingConnection } from "./connect.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
+import { RESET_CLUSTER_GONE, RESET_CONNECT_FAILURE, RESET_OVERFLOW, type UpstreamExchange } from "./exchange.ts";
 import { UpstreamHttp1Connection } from "./http1-connection.ts";
-import { RESET_CLUSTER_GONE, RESET_CONNECT_FAILURE, RESET_OVERFLOW } from "./response-handler.ts";
 
 export interface PoolWaiter {
-  onPoolReady(connection: UpstreamHttp1Connection): void;
+  onPoolReady(exchange: UpstreamExchange): void;
   onPoolFailed(reason: number, failure: SocketFailure): void;
 }
 
-export class Http1Pool {
+export class HttpPool {
   readonly endpoint: UpstreamEndpoint;
   readonly #cluster: Cluster;
   readonly #loop: EventLoop;
@@ -38,7 +39,7 @@ export class Http1Pool {
     return this.#all.size === 0 && this.#connecting.size === 0 && this.#waiting.length === 0;
   }
 
-  /** Gives a connection to the waiter: at once, or when there is one, or tells why not. */
+  /** Gives an exchange to the waiter: at once, or when there is one, or tells why not. */
   acquire(waiter: PoolWaiter): void {
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
       if (connection.isUsable) {

@@ -1,0 +1,119 @@
+// HOT: per attempt. One try of a request at one endpoint: it waits for a connection, carries the exchange, runs the
+// per-try timeout, and gives back what it holds exactly once. What an outcome means for the request is the router's
+// business.
+import type { Headers } from "#wire/http/headers.ts";
+import type { SocketFailure } from "../../../transport/socket-error.ts";
+import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
+import type { ResponseHandler, ResponseHead, UpstreamExchange } from "../../../upstream/exchange.ts";
+import type { HttpPool, PoolWaiter } from "../../../upstream/http-pool.ts";
+
+/** What the router wants to know of its attempt. After `end` nothing is called. */
+export interface AttemptOwner {
+  onAttemptReady(exchange: UpstreamExchange): void;
+  onAttemptInformational(head: ResponseHead): void;
+  onAttemptHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void;
+  onAttemptData(data: Buffer): void;
+  onAttemptEnd(trailers: Headers | null): void;
+  /** `requestStarted`: the endpoint may have seen a part of the request. */
+  onAttemptReset(reason: number, failure: SocketFailure | null, requestStarted: boolean): void;
+  onAttemptTimeout(): void;
+  onAttemptDrain(): void;
+}
+
+export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
+  readonly endpoint: UpstreamEndpoint;
+  exchange: UpstreamExchange | null = null;
+  responseBegan = false;
+  readonly #owner: AttemptOwner;
+  #pool: HttpPool | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #isResponsePaused = false;
+
+  constructor(owner: AttemptOwner, endpoint: UpstreamEndpoint) {
+    this.#owner = owner;
+    this.endpoint = endpoint;
+    endpoint.activeRequests++;
+    endpoint.requestsTotal++;
+  }
+
+  /** Starts the per-try timeout; it ends with the response's head. */
+  limit(cancelTimer: () => void): void {
+    this.#cancelTimer = cancelTimer;
+  }
+
+  connect(pool: HttpPool): void {
+    this.#pool = pool;
+    pool.acquire(this);
+  }
+
+  onPoolReady(exchange: UpstreamExchange): void {
+    this.#pool = null;
+    this.exchange = exchange;
+    exchange.begin(this);
+    this.#owner.onAttemptReady(exchange);
+  }
+
+  onPoolFailed(reason: number, failure: SocketFailure): void {
+    this.#pool = null;
+    this.#owner.onAttemptReset(reason, failure, false);
+  }
+
+  onUpstreamInformational(head: ResponseHead): void {
+    this.#owner.onAttemptInformational(head);
+  }
+
+  onUpstreamHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
+    this.#owner.onAttemptHead(head, end, isUpgraded);
+  }
+
+  /** The response goes to the client: no other attempt follows. */
+  accept(): void {
+    this.responseBegan = true;
+    this.#stopTimer();
+  }
+
+  onUpstreamData(data: Buffer): void {
+    this.#owner.onAttemptData(data);
+  }
+
+  onUpstreamEnd(trailers: Headers | null): void {
+    this.#owner.onAttemptEnd(trailers);
+  }
+
+  onUpstreamReset(reason: number, failure: SocketFailure | null): void {
+    this.#owner.onAttemptReset(reason, failure, true);
+  }
+
+  onUpstreamDrain(): void {
+    this.#owner.onAttemptDrain();
+  }
+
+  pauseResponse(): void {
+    if (this.#isResponsePaused || this.exchange === null) return;
+    this.#isResponsePaused = true;
+    this.exchange.pauseReading();
+  }
+
+  resumeResponse(): void {
+    if (!this.#isResponsePaused) return;
+    this.#isResponsePaused = false;
+    this.exchange?.resumeReading();
+  }
+
+  #stopTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+  }
+
+  /** Gives back what the attempt holds. */
+  end(): void {
+    this.#stopTimer();
+    const pool = this.#pool;
+    this.#pool = null;
+    pool?.cancel(this);
+    const exchange = this.exchange;
+    this.exchange = null;
+    exchange?.release();
+    this.endpoint.activeRequests--;
+  }
+}
