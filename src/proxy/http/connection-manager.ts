@@ -6,14 +6,7 @@ import type { HttpConnectionManagerConfig, HttpFilterConfig, RouteConfig, RouteF
 import { filterConfigsOf } from "../decide/route.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
 import type { HttpEnvironment } from "./environment.ts";
-import {
-  type FilterContext,
-  type HookLists,
-  type HttpFilterFactory,
-  type HttpFilterType,
-  hookLists,
-} from "./filter.ts";
-import { httpFilterTypes } from "./filters/all.ts";
+import { type FilterContext, type HookLists, type HttpFilterFactory, hookLists } from "./filter.ts";
 import type { Stream } from "./stream.ts";
 
 export class HttpConnectionManager {
@@ -122,8 +115,6 @@ function filterSet(links: readonly ChainLink[]): FilterSet {
   return { factories, shared: shared.length === factories.length ? hookLists(shared) : null };
 }
 
-const typesByName: ReadonlyMap<string, HttpFilterType> = new Map(httpFilterTypes.map((it) => [it.type, it]));
-
 /** Makes a filter from its settings; null for the router and for types without a hook. */
 function configureFilter(
   { name, type, settings }: HttpFilterConfig,
@@ -145,5 +136,5 @@ function configureFilter(
     routeSettings: first,
     allRouteSettings: all,
   };
-  return typesByName.get(type)?.configure(settings, context) ?? null;
+  return environment.filterTypes.find((it) => it.type === type)?.configure(settings, context) ?? null;
 }

@@ -4,6 +4,7 @@ import type { RouteConfig } from "../config/http.ts";
 import type { Stats } from "../stats/stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
+import type { HttpFilterType } from "./filter.ts";
 import type { TrafficObserver } from "./observer.ts";
 
 /** Route configurations by name, as RDS delivered them. */
@@ -25,6 +26,8 @@ export interface HttpEnvironment {
   readonly log: Logger;
   readonly stats: Stats;
   readonly observer: TrafficObserver;
+  /** The filters that configurations may name. */
+  readonly filterTypes: readonly HttpFilterType[];
   /** Writes one access log line to the file or `/dev/stdout`. */
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata: OwnPeerMetadata | null;

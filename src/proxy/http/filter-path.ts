@@ -20,6 +20,11 @@ export class FilterPath {
     return this.#stoppedAt >= 0;
   }
 
+  /** As `isStopped`, by a filter that takes no data meanwhile. */
+  get isPaused(): boolean {
+    return this.#stoppedAt >= 0 && !this.#takesData;
+  }
+
   get hasHeld(): boolean {
     return this.#held !== null;
   }

@@ -134,6 +134,9 @@ export interface HookLists {
   readonly complete: readonly HttpFilter[];
 }
 
+/** Before the chain of a stream is known. */
+export const noHooks: HookLists = hookLists([]);
+
 /** Splits a chain. Responses pass it in reverse order. */
 export function hookLists(filters: readonly HttpFilter[]): HookLists {
   const forward = filters.map((filter, position): PlacedFilter => ({ filter, position }));

@@ -12,7 +12,7 @@ import { filterConfigsOf, type RouteDecision, type RouteRequest, selectRoute } f
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import { BODY_CHUNKED } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
-import { CONTINUE, DONE, HOLD, type HookLists, type HttpFilter, PAUSE } from "./filter.ts";
+import { CONTINUE, DONE, HOLD, type HookLists, type HttpFilter, noHooks, PAUSE, type Verdict } from "./filter.ts";
 import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
 import { grpcStatusOf, type LocalReply, reasonPhrase, routeConfigMissing, routeNotFound } from "./local-replies.ts";
@@ -85,13 +85,17 @@ export class Stream implements RouteRequest, RequestFacts {
 
   responseTrailers: Headers | null = null;
   #metadata: Map<string, Record<string, unknown>> | null = null;
-  #hooks: HookLists;
+  #hooks: HookLists = noHooks;
   readonly #router: Router;
   readonly #request: FilterPath = new FilterPath();
   readonly #response: FilterPath = new FilterPath();
   #isRouting = false;
-  #isSinkPaused = false;
   #isAnswered = false;
+  /** How many want the request not to be read on: a stopped filter, the router, filters that keep much. */
+  #requestPauses = 0;
+  #isSinkPaused = false;
+  #responsePauses = 0;
+  #isSinkFull = false;
 
   constructor(
     manager: HttpConnectionManager,
@@ -107,7 +111,6 @@ export class Stream implements RouteRequest, RequestFacts {
     this.headers = headers;
     this.startTimeMs = manager.environment.loop.now;
     this.lastActivity = this.startTimeMs;
-    this.#hooks = manager.hooks(this, null);
     this.#router = new Router(this);
   }
 
@@ -174,8 +177,7 @@ export class Stream implements RouteRequest, RequestFacts {
     const contentType = this.headers.getId(CONTENT_TYPE);
     this.isGrpc = contentType !== undefined && contentType.startsWith("application/grpc");
     this.selectRoute();
-    const routeFilters = filterConfigsOf(this.decision);
-    if (routeFilters !== null) this.#hooks = this.manager.hooks(this, routeFilters);
+    this.#hooks = this.manager.hooks(this, filterConfigsOf(this.decision));
     if (this.requestEnded) this.#request.hasEnd = true;
     this.#runRequestHeaders();
   }
@@ -194,11 +196,11 @@ export class Stream implements RouteRequest, RequestFacts {
     const hooks = this.#hooks.requestHeaders;
     while (path.nextHeaders < hooks.length) {
       const { filter, position } = hooks[path.nextHeaders++]!;
-      const verdict = filter.onRequestHeaders!(this, this.headers, this.requestEnded);
+      // Data that a filter before has put in front of the end is still to come.
+      const verdict = filter.onRequestHeaders!(this, this.headers, path.hasEnd && !path.hasHeld);
       if (verdict === DONE || this.isDone || this.#isAnswered) return;
       if (verdict !== CONTINUE) {
-        path.stopAt(position, verdict === HOLD);
-        if (verdict === PAUSE) this.#pauseSink();
+        this.#stopRequest(position, verdict);
         break;
       }
     }
@@ -206,14 +208,20 @@ export class Stream implements RouteRequest, RequestFacts {
     this.#flushRequest();
   }
 
+  #stopRequest(position: number, verdict: Verdict): void {
+    this.#request.stopAt(position, verdict === HOLD);
+    if (verdict === PAUSE) this.pauseRequest();
+  }
+
   /** Sends what was held as far as it gets. */
   #flushRequest(): void {
     const path = this.#request;
+    const from = path.heldFrom;
     const held = path.takeHeld();
     if (held !== null) {
       for (const data of held) {
         if (this.isDone || this.#isAnswered) return;
-        this.#requestData(path.heldFrom, data);
+        this.#requestData(from, data);
       }
     }
     if (path.hasEnd && !this.isDone && !this.#isAnswered) this.#runRequestEnd();
@@ -242,20 +250,24 @@ export class Stream implements RouteRequest, RequestFacts {
   resumeRequest(): void {
     const path = this.#request;
     if (this.isDone || this.#isAnswered || !path.isStopped) return;
+    const wasPaused = path.isPaused;
     path.resume();
-    this.#resumeSink();
+    if (wasPaused) this.unpauseRequest();
     if (this.#isRouting) this.#flushRequest();
     else this.#runRequestHeaders();
   }
 
-  #pauseSink(): void {
+  /** Asks the client to send no more of the request, until `unpauseRequest` was called as often. */
+  pauseRequest(): void {
+    this.#requestPauses++;
+    // A request that is complete has nothing to stop, and whether its client goes away must still be seen.
     if (this.#isSinkPaused || this.requestEnded) return;
     this.#isSinkPaused = true;
     this.sink.pauseRequest(this);
   }
 
-  #resumeSink(): void {
-    if (!this.#isSinkPaused) return;
+  unpauseRequest(): void {
+    if (--this.#requestPauses > 0 || !this.#isSinkPaused) return;
     this.#isSinkPaused = false;
     this.sink.resumeRequest(this);
   }
@@ -309,7 +321,7 @@ export class Stream implements RouteRequest, RequestFacts {
       const verdict = filter.onRequestEnd!(this, this.requestTrailers);
       if (verdict === DONE || this.isDone || this.#isAnswered) return;
       if (verdict === PAUSE) {
-        path.stopAt(position, false);
+        this.#stopRequest(position, PAUSE);
         return;
       }
     }
@@ -322,7 +334,6 @@ export class Stream implements RouteRequest, RequestFacts {
   onResponseHead(end: boolean): void {
     if (this.isDone) return;
     this.lastActivity = this.manager.environment.loop.now;
-    this.#response.restart();
     this.#response.hasEnd = end;
     this.#runResponseHeaders();
   }
@@ -333,11 +344,10 @@ export class Stream implements RouteRequest, RequestFacts {
     const hooks = this.#hooks.responseHeaders;
     while (path.nextHeaders < hooks.length) {
       const { filter, position } = hooks[path.nextHeaders++]!;
-      const verdict = filter.onResponseHeaders!(this, headers, path.hasEnd);
+      const verdict = filter.onResponseHeaders!(this, headers, path.hasEnd && !path.hasHeld);
       if (verdict === DONE || this.isDone) return;
       if (verdict !== CONTINUE) {
-        path.stopAt(position, verdict === HOLD);
-        if (verdict === PAUSE) this.#router.pauseResponse();
+        this.#stopResponse(position, verdict);
         break;
       }
     }
@@ -345,19 +355,28 @@ export class Stream implements RouteRequest, RequestFacts {
     this.#flushResponse();
   }
 
+  #stopResponse(position: number, verdict: Verdict): void {
+    this.#response.stopAt(position, verdict === HOLD);
+    if (verdict === PAUSE) this.pauseResponse();
+  }
+
   #sendHead(headers: Headers): void {
+    const path = this.#response;
     this.manager.finishResponseHead(headers);
     this.responseStarted = true;
-    // A filter that acts at the end may still make a body.
-    const path = this.#response;
-    this.sink.sendHead(this, path.hasEnd && !path.hasHeld && path.nextEnd >= this.#hooks.responseEnd.length);
+    this.sink.sendHead(this, path.hasEnd && !path.hasHeld);
   }
 
   #flushResponse(): void {
     const path = this.#response;
+    const from = path.heldFrom;
     const held = path.takeHeld();
-    if (held !== null) for (const data of held) if (!this.isDone) this.#responseData(path.heldFrom, data);
-    if (!path.isStopped) this.#router.resumeResponse();
+    if (held !== null) {
+      for (const data of held) {
+        if (this.isDone) return;
+        this.#responseData(from, data);
+      }
+    }
     if (path.hasEnd && !this.isDone) this.#runResponseEnd();
   }
 
@@ -365,44 +384,57 @@ export class Stream implements RouteRequest, RequestFacts {
   resumeResponse(): void {
     const path = this.#response;
     if (this.isDone || !path.isStopped) return;
+    const wasPaused = path.isPaused;
     path.resume();
     if (this.responseStarted) this.#flushResponse();
     else this.#runResponseHeaders();
+    if (wasPaused) this.unpauseResponse();
   }
 
-  /** False asks the upstream to stop until `onSinkDrain`. */
-  onResponseData(data: Buffer): boolean {
-    if (this.isDone) return true;
+  /** Asks the upstream to send no more of the response, until `unpauseResponse` was called as often. */
+  pauseResponse(): void {
+    if (this.#responsePauses++ === 0) this.#router.pauseResponse();
+  }
+
+  unpauseResponse(): void {
+    if (--this.#responsePauses === 0 && !this.isDone) this.#router.resumeResponse();
+  }
+
+  onResponseData(data: Buffer): void {
+    if (this.isDone) return;
     this.lastActivity = this.manager.environment.loop.now;
-    return this.#responseData(0, data);
+    this.#responseData(0, data);
   }
 
   /** For a filter: sends data that it had kept, or made, on to the filters after it. */
-  sendResponseData(from: HttpFilter, data: Buffer): boolean {
-    if (this.isDone || data.length === 0) return true;
+  sendResponseData(from: HttpFilter, data: Buffer): void {
+    if (this.isDone || data.length === 0) return;
     const hooks = this.#hooks.responseData;
-    return this.#responseData(hooks.findIndex(({ filter }) => filter === from) + 1, data);
+    this.#responseData(hooks.findIndex(({ filter }) => filter === from) + 1, data);
   }
 
-  #responseData(from: number, data: Buffer): boolean {
+  #responseData(from: number, data: Buffer): void {
     const path = this.#response;
     const hooks = this.#hooks.responseData;
     for (let i = from; i < hooks.length; i++) {
       const { filter, position } = hooks[i]!;
       if (path.stops(position)) {
         path.hold(i, data);
-        return true;
+        return;
       }
       const next = filter.onResponseData!(this, data);
-      if (next === null || this.isDone) return true;
+      if (next === null || this.isDone) return;
       data = next;
     }
     if (path.isStopped || !this.responseStarted) {
       path.hold(hooks.length, data);
-      return true;
+      return;
     }
+    if (data.length === 0) return;
     this.responseBytes += data.length;
-    return this.sink.sendData(this, data);
+    if (this.sink.sendData(this, data) || this.#isSinkFull) return;
+    this.#isSinkFull = true;
+    this.pauseResponse();
   }
 
   onResponseEnd(trailers: Headers | null): void {
@@ -423,7 +455,7 @@ export class Stream implements RouteRequest, RequestFacts {
       const verdict = filter.onResponseEnd!(this, this.responseTrailers);
       if (verdict === DONE || this.isDone) return;
       if (verdict === PAUSE) {
-        path.stopAt(position, false);
+        this.#stopResponse(position, PAUSE);
         return;
       }
     }
@@ -436,7 +468,9 @@ export class Stream implements RouteRequest, RequestFacts {
 
   /** The client's side can take more. */
   onSinkDrain(): void {
-    if (!this.isDone) this.#router.resumeResponse();
+    if (!this.#isSinkFull) return;
+    this.#isSinkFull = false;
+    this.unpauseResponse();
   }
 
   /** Both directions carry raw bytes from here on. */
@@ -470,6 +504,7 @@ export class Stream implements RouteRequest, RequestFacts {
     }
     this.#isAnswered = true;
     this.#router.abandon();
+    this.#beginAnswer();
     const headers = new Headers();
     this.responseHeaders = headers;
     const body = this.#localBody(reply, headers);
@@ -481,6 +516,17 @@ export class Stream implements RouteRequest, RequestFacts {
     if (this.isDone || empty) return;
     this.onResponseData(body);
     this.onResponseEnd(null);
+  }
+
+  /**
+   * The answer passes the filters like any response, unless they have seen one: an upstream's, whose head one of them
+   * keeps. Then it goes to the client as it is, because no filter is asked twice about one stream.
+   */
+  #beginAnswer(): void {
+    if (this.#hooks === noHooks) this.#hooks = this.manager.hooks(this, null);
+    if (this.#response.nextHeaders === 0) return;
+    this.#hooks = { ...this.#hooks, responseHeaders: [], responseData: [], responseEnd: [] };
+    this.#response.restart();
   }
 
   #localBody(reply: LocalReply, headers: Headers): Buffer {

@@ -7,6 +7,8 @@ import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import { listenerKey, selectListener } from "../decide/listener.ts";
 import type { HttpEnvironment, OwnPeerMetadata, RouteSource } from "../http/environment.ts";
+import type { HttpFilterType } from "../http/filter.ts";
+import { httpFilterTypes } from "../http/filters/all.ts";
 import type { TrafficObserver } from "../http/observer.ts";
 import { createNetworkEnvironment } from "../network/environment.ts";
 import { Stats } from "../stats/stats.ts";
@@ -30,6 +32,8 @@ export interface ListenerManagerOptions {
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
   readonly explainToClients?: boolean;
   readonly dualStack?: boolean;
+  /** Replaces the list of HTTP filters, for tests. */
+  readonly filterTypes?: readonly HttpFilterType[];
   /** Replaces the question to the kernel, for tests. */
   readonly originalDestination?: (socket: Socket) => OriginalDestination | null;
 }
@@ -66,6 +70,7 @@ export class ListenerManager {
       log,
       stats,
       observer,
+      filterTypes: options.filterTypes ?? httpFilterTypes,
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,
       explainToClients: options.explainToClients ?? false,

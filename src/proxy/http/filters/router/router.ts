@@ -214,13 +214,13 @@ export class Router implements AttemptOwner {
   #pauseRequest(): void {
     if (this.#isRequestPaused) return;
     this.#isRequestPaused = true;
-    this.#stream.sink.pauseRequest(this.#stream);
+    this.#stream.pauseRequest();
   }
 
   #resumeRequest(): void {
     if (!this.#isRequestPaused) return;
     this.#isRequestPaused = false;
-    this.#stream.sink.resumeRequest(this.#stream);
+    this.#stream.unpauseRequest();
   }
 
   onAttemptDrain(): void {
@@ -258,7 +258,7 @@ export class Router implements AttemptOwner {
   }
 
   onAttemptData(data: Buffer): void {
-    if (!this.#stream.onResponseData(data)) this.pauseResponse();
+    this.#stream.onResponseData(data);
   }
 
   onAttemptEnd(trailers: Headers | null): void {
