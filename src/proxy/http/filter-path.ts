@@ -1,6 +1,9 @@
 // HOT: per stream. Where one direction of a stream stands in its filter chain: which filter has stopped it, what is held
 // there, and which hooks are still to be called. The stream calls the hooks; this keeps the place.
 
+/** More than any position. */
+const passedAll = 0x3fffffff;
+
 export class FilterPath {
   /** Index of the next headers hook and of the next end hook. */
   nextHeaders = 0;
@@ -11,18 +14,19 @@ export class FilterPath {
   /** Index of the data hook from which held data goes on. */
   heldFrom = 0;
   #held: Buffer[] | null = null;
-  /** Position of the filter that stopped, or -1. */
-  #stoppedAt = -1;
+  /** Position of the filter that has the head now, or stopped the message. Data and end go no further. */
+  #reached = -1;
+  #isStopped = false;
   /** The filter that stopped takes data and the end itself. */
   #takesData = false;
 
   get isStopped(): boolean {
-    return this.#stoppedAt >= 0;
+    return this.#isStopped;
   }
 
   /** As `isStopped`, by a filter that takes no data meanwhile. */
   get isPaused(): boolean {
-    return this.#stoppedAt >= 0 && !this.#takesData;
+    return this.#isStopped && !this.#takesData;
   }
 
   get hasHeld(): boolean {
@@ -35,22 +39,33 @@ export class FilterPath {
     this.nextEnd = 0;
     this.hasEnd = false;
     this.#held = null;
-    this.#stoppedAt = -1;
+    this.#reached = -1;
+    this.#isStopped = false;
+  }
+
+  /** The head is with the filter at this position. */
+  reach(position: number): void {
+    this.#reached = position;
+  }
+
+  /** The head has passed all filters. */
+  passAll(): void {
+    this.#reached = passedAll;
   }
 
   stopAt(position: number, takesData: boolean): void {
-    this.#stoppedAt = position;
+    this.#reached = position;
+    this.#isStopped = true;
     this.#takesData = takesData;
   }
 
   resume(): void {
-    this.#stoppedAt = -1;
+    this.#isStopped = false;
   }
 
   /** Whether data or an end may not reach the hook of the filter at this position. */
   stops(position: number): boolean {
-    const at = this.#stoppedAt;
-    return at >= 0 && (position > at || (position === at && !this.#takesData));
+    return position > this.#reached || (position === this.#reached && this.#isStopped && !this.#takesData);
   }
 
   /** Keeps data before the data hook with that index. */

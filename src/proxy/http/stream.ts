@@ -196,6 +196,7 @@ export class Stream implements RouteRequest, RequestFacts {
     const hooks = this.#hooks.requestHeaders;
     while (path.nextHeaders < hooks.length) {
       const { filter, position } = hooks[path.nextHeaders++]!;
+      path.reach(position);
       // Data that a filter before has put in front of the end is still to come.
       const verdict = filter.onRequestHeaders!(this, this.headers, path.hasEnd && !path.hasHeld);
       if (verdict === DONE || this.isDone || this.#isAnswered) return;
@@ -204,7 +205,10 @@ export class Stream implements RouteRequest, RequestFacts {
         break;
       }
     }
-    if (!path.isStopped) this.#route();
+    if (!path.isStopped) {
+      path.passAll();
+      this.#route();
+    }
     this.#flushRequest();
   }
 
@@ -253,8 +257,12 @@ export class Stream implements RouteRequest, RequestFacts {
     const wasPaused = path.isPaused;
     path.resume();
     if (wasPaused) this.unpauseRequest();
-    if (this.#isRouting) this.#flushRequest();
-    else this.#runRequestHeaders();
+    if (this.#isRouting) {
+      path.passAll();
+      this.#flushRequest();
+    } else {
+      this.#runRequestHeaders();
+    }
   }
 
   /** Asks the client to send no more of the request, until `unpauseRequest` was called as often. */
@@ -344,6 +352,7 @@ export class Stream implements RouteRequest, RequestFacts {
     const hooks = this.#hooks.responseHeaders;
     while (path.nextHeaders < hooks.length) {
       const { filter, position } = hooks[path.nextHeaders++]!;
+      path.reach(position);
       const verdict = filter.onResponseHeaders!(this, headers, path.hasEnd && !path.hasHeld);
       if (verdict === DONE || this.isDone) return;
       if (verdict !== CONTINUE) {
@@ -351,7 +360,10 @@ export class Stream implements RouteRequest, RequestFacts {
         break;
       }
     }
-    if (!path.isStopped) this.#sendHead(headers);
+    if (!path.isStopped) {
+      path.passAll();
+      this.#sendHead(headers);
+    }
     this.#flushResponse();
   }
 
@@ -386,8 +398,12 @@ export class Stream implements RouteRequest, RequestFacts {
     if (this.isDone || !path.isStopped) return;
     const wasPaused = path.isPaused;
     path.resume();
-    if (this.responseStarted) this.#flushResponse();
-    else this.#runResponseHeaders();
+    if (this.responseStarted) {
+      path.passAll();
+      this.#flushResponse();
+    } else {
+      this.#runResponseHeaders();
+    }
     if (wasPaused) this.unpauseResponse();
   }
 

@@ -76,12 +76,12 @@ test("a request passes the filters in order and its response in reverse, each ho
   const { path } = await bench(t, { filters, upstream: (_req, res) => void res.end("yes") });
   assert.equal((await ask(path, "/", { method: "POST", headers: { "content-length": 2 } }, "hi")).body, "yes");
   await until(() => calls.length === 14);
-  assert.deepEqual(calls, [
-    ...["a request false", "b request false", "a request data hi", "b request data hi"],
-    ...["a request end", "b request end", "b response 200 false", "a response 200 false"],
-    ...["b response data yes", "a response data yes", "b response end", "a response end"],
-    ...["a complete", "b complete"],
-  ]);
+  assert.equal(
+    calls.join(", "),
+    "a request false, b request false, a request data hi, b request data hi, a request end, b request end, " +
+      "b response 200 false, a response 200 false, b response data yes, a response data yes, " +
+      "b response end, a response end, a complete, b complete",
+  );
 });
 
 test("a message without a body ends with its head, and its end hook is called all the same", async (t) => {
@@ -169,12 +169,10 @@ test("two filters may pause one request in turn, and every chunk passes both onc
   await until(() => streams.length === 2);
   streams[1]?.resumeRequest();
   assert.match(await raw, /POST chunked \[12\]/);
-  assert.deepEqual(
-    calls.filter((call) => call.includes("request")),
-    [
-      ...["a request false", "b request false", "a request data 1", "a request data 2", "a request end"],
-      ...["b request data 1", "b request data 2", "b request end"],
-    ],
+  assert.equal(
+    calls.filter((call) => call.includes("request")).join(", "),
+    "a request false, b request false, a request data 1, a request data 2, a request end, " +
+      "b request data 1, b request data 2, b request end",
   );
 });
 
@@ -213,11 +211,16 @@ test("a filter may add a body to a request that has none, or take one away", asy
         stream.sendRequestData(filter, Buffer.from("made"));
         return CONTINUE;
       },
+      onResponseHeaders: (stream) => {
+        stream.forgetResponseLength();
+        stream.sendResponseData(filter, Buffer.from("> "));
+        return CONTINUE;
+      },
     };
     return filter;
   });
   const added = await bench(t, { filters: [adding, script(() => recorder("after", calls))], upstream: echo });
-  assert.equal((await ask(added.path, "/")).body, "GET chunked [made] {}");
+  assert.equal((await ask(added.path, "/")).body, "> GET chunked [made] {}");
   assert.deepEqual(calls.slice(0, 3), ["after request false", "after request data made", "after request end"]);
   const taking = script(() => ({
     onRequestHeaders: (stream) => {
@@ -408,7 +411,7 @@ test("what a filter answers itself never reaches the upstream, and passes all fi
     assert.equal(path.logs[0]?.["responseCodeDetails"], "refused_by_test");
     const responses = ["c response 418 false", "a response 418 false", "c response data no", "a response data no"];
     assert.deepEqual(
-      calls.filter((call) => !/^a request/.test(call)),
+      calls.filter((call) => !call.startsWith("a request")),
       [...responses, "c response end", "a response end", "a complete", "c complete"],
       hook,
     );
