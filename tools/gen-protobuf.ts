@@ -24,7 +24,9 @@ const entryPoints = [
   "envoy/extensions/clusters/dynamic_forward_proxy",
   "envoy/extensions/filters",
   "envoy/extensions/load_balancing_policies",
+  "envoy/extensions/matching",
   "envoy/extensions/retry",
+  "envoy/extensions/transport_sockets/proxy_protocol",
   "envoy/extensions/transport_sockets/raw_buffer",
   "envoy/extensions/transport_sockets/tls",
   "envoy/extensions/upstreams/http",
@@ -34,6 +36,7 @@ const entryPoints = [
   "envoy/service/secret/v3",
   "envoy/service/status/v3",
   "envoy/type",
+  "xds/type/matcher/v3",
   "istio",
 ];
 

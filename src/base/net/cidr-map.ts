@@ -13,20 +13,23 @@ export function cidrMap<M, T>(
   valueOf: (members: readonly M[]) => T,
 ): CidrMap<T> {
   const anywhere: M[] = [];
-  const byRange = new Map<string, M[]>();
+  const byBlock = new Map<string, { readonly block: Block; readonly members: M[] }>();
   for (const member of members) {
     const ranges = rangesOf(member);
     if (ranges.length === 0) anywhere.push(member);
     for (const range of ranges) {
-      const same = byRange.get(range);
-      if (same === undefined) byRange.set(range, [member]);
-      else same.push(member);
+      const block = parseBlock(range);
+      // Bits outside the block say nothing: 10.1.2.3/8 is 10.0.0.0/8.
+      const key = `${block.bytes.join(".")}/${block.bits}`;
+      const same = byBlock.get(key);
+      if (same === undefined) byBlock.set(key, { block, members: [member] });
+      else if (!same.members.includes(member)) same.members.push(member);
     }
   }
   const fallback = anywhere.length === 0 ? null : valueOf(anywhere);
-  if (byRange.size === 0) return { find: () => fallback };
-  const blocks = [...byRange]
-    .map(([range, same]) => ({ block: parseBlock(range), value: valueOf(same) }))
+  if (byBlock.size === 0) return { find: () => fallback };
+  const blocks = [...byBlock.values()]
+    .map(({ block, members: same }) => ({ block, value: valueOf(same) }))
     .sort((a, b) => b.block.bits - a.block.bits);
   return {
     find: (address) => {
@@ -46,7 +49,12 @@ interface Block {
 function parseBlock(range: string): Block {
   const slash = range.indexOf("/");
   const bytes = parseAddress(slash === -1 ? range : range.slice(0, slash)) ?? new Uint8Array(4);
-  return { bytes, bits: slash === -1 ? bytes.length * 8 : Number(range.slice(slash + 1)) };
+  const bits = slash === -1 ? bytes.length * 8 : Number(range.slice(slash + 1));
+  for (let i = 0; i < bytes.length; i++) {
+    const kept = Math.min(8, Math.max(0, bits - i * 8));
+    bytes[i] = (bytes[i] as number) & (0xff << (8 - kept));
+  }
+  return { bytes, bits };
 }
 
 function contains(block: Block, address: Uint8Array): boolean {

@@ -27,6 +27,8 @@ export interface ListenerConfig {
   readonly listenerFiltersTimeoutMs: number;
   readonly continueOnListenerFiltersTimeout: boolean;
   readonly filterChains: readonly FilterChainConfig[];
+  /** Chooses among the chains by name, instead of their own matches. */
+  readonly filterChainMatcher: ChainMatcher | null;
   readonly defaultFilterChain: FilterChainConfig | null;
   readonly accessLog: readonly AccessLogger[];
   readonly provenance: Provenance;
@@ -50,11 +52,45 @@ export interface FilterChainConfig {
 export interface FilterChainMatch {
   readonly destinationPort: number | null;
   readonly destinationRanges: CidrSet | null;
-  readonly sourceRanges: CidrSet | null;
+  readonly serverNames: readonly string[];
   readonly transportProtocol: "tls" | "raw_buffer" | null;
   readonly applicationProtocols: readonly string[];
-  readonly serverNames: readonly string[];
+  /** The address that the connection came from, whatever a PROXY header says. */
+  readonly directSourceRanges: CidrSet | null;
+  /** `local`: from this host itself. */
+  readonly sourceType: "any" | "local" | "external";
+  readonly sourceRanges: CidrSet | null;
+  readonly sourcePorts: readonly number[];
 }
+
+export const matchesEverything: FilterChainMatch = {
+  destinationPort: null,
+  destinationRanges: null,
+  serverNames: [],
+  transportProtocol: null,
+  applicationProtocols: [],
+  directSourceRanges: null,
+  sourceType: "any",
+  sourceRanges: null,
+  sourcePorts: [],
+};
+
+/** What a listener knows of a connection before it chooses a chain. */
+export interface ConnectionFacts {
+  readonly destinationIp: string;
+  readonly destinationPort: number;
+  readonly sourceIp: string;
+  readonly sourcePort: number;
+  /** The same as `sourceIp` unless a PROXY header spoke. */
+  readonly directSourceIp: string;
+  readonly transportProtocol: "" | "tls" | "raw_buffer";
+  /** Lower case. */
+  readonly serverName: string;
+  readonly applicationProtocols: readonly string[];
+}
+
+/** A compiled `filter_chain_matcher`: the name of the chain, or null when nothing matched. */
+export type ChainMatcher = (facts: ConnectionFacts) => string | null;
 
 export interface DownstreamTlsConfig {
   readonly alpnProtocols: readonly string[];

@@ -1,29 +1,16 @@
-// HOT: per connection. Envoy's filter chain match: port, destination prefix, server name, transport protocol,
-// application protocol, source prefix. Each step takes the most specific group and never goes back, as Envoy does.
-// The nested index is made once for a listener.
+// HOT: per connection. Envoy's filter chain match, in its order: destination port, destination prefix, server name,
+// transport protocol, application protocol, direct source prefix, source type, source prefix, source port. Each step
+// takes the most specific group and never goes back, as Envoy does. Compiled once for a listener; a criterion that no
+// chain of a group names costs nothing.
 
-import { type CidrMap, cidrMap } from "#base/net/cidr-map.ts";
-import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "../config/listener.ts";
+import { cidrMap } from "#base/net/cidr-map.ts";
+import type { ConnectionFacts, FilterChainConfig, FilterChainMatch, ListenerConfig } from "../config/listener.ts";
 import { addStep, type Trace } from "../config/trace.ts";
 
-/** What a listener knows of a connection before it chooses a chain. A `ConnectionInfo` is one. */
-export interface ConnectionFacts {
-  readonly destinationIp: string;
-  readonly destinationPort: number;
-  readonly sourceIp: string;
-  readonly transportProtocol: "" | "tls" | "raw_buffer";
-  readonly serverName: string;
-  readonly applicationProtocols: readonly string[];
-}
+type Find = (facts: ConnectionFacts) => FilterChainConfig | null;
+type Chains = readonly FilterChainConfig[];
 
-type BySource = CidrMap<FilterChainConfig>;
-type ByProtocol = ReadonlyMap<string, BySource>;
-type ByTransport = ReadonlyMap<string, ByProtocol>;
-type ByServerName = ReadonlyMap<string, ByTransport>;
-type ByDestination = CidrMap<ByServerName>;
-type ByPort = ReadonlyMap<number, ByDestination>;
-
-const indexByListener = new WeakMap<ListenerConfig, ByPort>();
+const findByListener = new WeakMap<ListenerConfig, Find>();
 
 /** The chain for the connection: a matching one, else the listener's default, else null (the connection is closed). */
 export function matchFilterChain(
@@ -31,91 +18,193 @@ export function matchFilterChain(
   facts: ConnectionFacts,
   trace: Trace | null,
 ): FilterChainConfig | null {
-  let index = indexByListener.get(listener);
-  if (index === undefined) {
-    index = buildIndex(listener.filterChains);
-    indexByListener.set(listener, index);
+  let find = findByListener.get(listener);
+  if (find === undefined) {
+    find = compile(listener);
+    findByListener.set(listener, find);
   }
-  const chain = findByPort(index, facts) ?? listener.defaultFilterChain;
+  const chain = find(facts);
   if (trace !== null) traceChain(trace, listener, facts, chain);
   return chain;
 }
 
-function findByPort(index: ByPort, facts: ConnectionFacts): FilterChainConfig | null {
-  const forPort = index.get(facts.destinationPort) ?? index.get(anyPort);
-  if (forPort === undefined) return null;
-  const byServerName = forPort.find(facts.destinationIp);
-  return byServerName === null ? null : findByServerName(byServerName, facts);
-}
-
-function findByServerName(index: ByServerName, facts: ConnectionFacts): FilterChainConfig | null {
-  const name = facts.serverName;
-  if (name !== "") {
-    const exact = index.get(name);
-    if (exact !== undefined) return findByTransport(exact, facts);
-    for (let dot = name.indexOf(".", 1); dot !== -1; dot = name.indexOf(".", dot + 1)) {
-      const wildcard = index.get(`*${name.slice(dot)}`);
-      if (wildcard !== undefined) return findByTransport(wildcard, facts);
-    }
+function compile(listener: ListenerConfig): Find {
+  const { filterChains, filterChainMatcher, defaultFilterChain } = listener;
+  if (filterChainMatcher !== null) {
+    const byName = new Map(filterChains.map((chain) => [chain.name, chain]));
+    return (facts) => {
+      const name = filterChainMatcher(facts);
+      return name === null ? defaultFilterChain : (byName.get(name) ?? null);
+    };
   }
-  const any = index.get("");
-  return any === undefined ? null : findByTransport(any, facts);
+  const find = byDestinationPort(filterChains, onlyOne);
+  return (facts) => find(facts) ?? defaultFilterChain;
 }
 
-function findByTransport(index: ByTransport, facts: ConnectionFacts): FilterChainConfig | null {
-  const found = index.get(facts.transportProtocol || "raw_buffer") ?? index.get("");
-  return found === undefined ? null : findByProtocol(found, facts);
+/** Two chains that would take the same connections; null when there are none. */
+export function ambiguousChains(chains: Chains): readonly [FilterChainConfig, FilterChainConfig] | null {
+  let found: readonly [FilterChainConfig, FilterChainConfig] | null = null;
+  byDestinationPort(chains, (same) => {
+    const [first, second] = same;
+    if (first !== undefined && second !== undefined) found ??= [first, second];
+    return onlyOne(same);
+  });
+  return found;
 }
 
-function findByProtocol(index: ByProtocol, facts: ConnectionFacts): FilterChainConfig | null {
-  const offered = facts.applicationProtocols;
-  for (let i = 0; i < offered.length; i++) {
-    const found = index.get(offered[i] as string);
-    if (found !== undefined) return found.find(facts.sourceIp);
-  }
-  return index.get("")?.find(facts.sourceIp) ?? null;
+/** What is left when every criterion was looked at. */
+type Leaf = (chains: Chains) => Find;
+
+function onlyOne(chains: Chains): Find {
+  const chain = chains[0] ?? null;
+  return () => chain;
+}
+
+/** Envoy takes the chains for exactly that port, else those for any port. */
+function byDestinationPort(chains: Chains, leaf: Leaf): Find {
+  const groups = compileGroups(
+    group(chains, (match) => [match.destinationPort ?? anyPort]),
+    (same) => byDestinationIp(same, leaf),
+  );
+  const anywhere = groups.get(anyPort) ?? noChain;
+  return groups.size === 1 && groups.has(anyPort)
+    ? anywhere
+    : (facts) => (groups.get(facts.destinationPort) ?? anywhere)(facts);
 }
 
 const anyPort = 0;
+const noChain: Find = () => null;
 
-function buildIndex(chains: readonly FilterChainConfig[]): ByPort {
-  const byPort = group(chains, (chain) => [chain.match.destinationPort ?? anyPort]);
-  return mapValues(byPort, (samePort) =>
-    cidrMap(
-      samePort,
-      (chain) => chain.match.destinationRanges?.ranges ?? [],
-      (sameRange) =>
-        mapValues(
-          group(sameRange, (chain) => orAny(chain.match.serverNames)),
-          (sameName) =>
-            mapValues(
-              group(sameName, (chain) => [chain.match.transportProtocol ?? ""]),
-              (sameTransport) =>
-                mapValues(
-                  group(sameTransport, (chain) => orAny(chain.match.applicationProtocols)),
-                  (sameProtocol) => cidrMap(sameProtocol, (chain) => chain.match.sourceRanges?.ranges ?? [], firstOf),
-                ),
-            ),
-        ),
-    ),
+function byDestinationIp(chains: Chains, leaf: Leaf): Find {
+  return byAddress(
+    chains,
+    (match) => match.destinationRanges,
+    (facts) => facts.destinationIp,
+    (same) => byServerName(same, leaf),
   );
+}
+
+function byAddress(
+  chains: Chains,
+  rangesOf: (match: FilterChainMatch) => FilterChainMatch["sourceRanges"],
+  addressOf: (facts: ConnectionFacts) => string,
+  next: Leaf,
+): Find {
+  if (chains.every((chain) => rangesOf(chain.match) === null)) return next(chains);
+  const map = cidrMap(chains, (chain) => rangesOf(chain.match)?.ranges ?? [], next);
+  return (facts) => map.find(addressOf(facts))?.(facts) ?? null;
+}
+
+function byServerName(chains: Chains, leaf: Leaf): Find {
+  const groups = compileGroups(
+    group(chains, (match) => orAny(match.serverNames)),
+    (same) => byTransport(same, leaf),
+  );
+  const nameless = groups.get("") ?? noChain;
+  if (groups.size === 1 && groups.has("")) return nameless;
+  return (facts) => (findName(groups, facts.serverName) ?? nameless)(facts);
+}
+
+/** The exact name, else the longest wildcard around it. */
+function findName(groups: ReadonlyMap<string, Find>, name: string): Find | undefined {
+  if (name === "") return undefined;
+  let found = groups.get(name);
+  for (let dot = name.indexOf(".", 1); found === undefined && dot !== -1; dot = name.indexOf(".", dot + 1)) {
+    found = groups.get(`*${name.slice(dot)}`);
+  }
+  return found;
+}
+
+function byTransport(chains: Chains, leaf: Leaf): Find {
+  const groups = compileGroups(
+    group(chains, (match) => [match.transportProtocol ?? ""]),
+    (same) => byApplicationProtocol(same, leaf),
+  );
+  const any = groups.get("") ?? noChain;
+  return groups.size === 1 && groups.has("")
+    ? any
+    : (facts) => (groups.get(facts.transportProtocol || "raw_buffer") ?? any)(facts);
+}
+
+function byApplicationProtocol(chains: Chains, leaf: Leaf): Find {
+  const groups = compileGroups(
+    group(chains, (match) => orAny(match.applicationProtocols)),
+    (same) => byDirectSource(same, leaf),
+  );
+  const any = groups.get("") ?? noChain;
+  if (groups.size === 1 && groups.has("")) return any;
+  return (facts) => {
+    const offered = facts.applicationProtocols;
+    for (let i = 0; i < offered.length; i++) {
+      const found = groups.get(offered[i] as string);
+      if (found !== undefined) return found(facts);
+    }
+    return any(facts);
+  };
+}
+
+function byDirectSource(chains: Chains, leaf: Leaf): Find {
+  return byAddress(
+    chains,
+    (match) => match.directSourceRanges,
+    (facts) => facts.directSourceIp,
+    (same) => bySourceType(same, leaf),
+  );
+}
+
+function bySourceType(chains: Chains, leaf: Leaf): Find {
+  const groups = compileGroups(
+    group(chains, (match) => [match.sourceType]),
+    (same) => bySourceIp(same, leaf),
+  );
+  const any = groups.get("any") ?? noChain;
+  if (groups.size === 1 && groups.has("any")) return any;
+  const local = groups.get("local") ?? any;
+  const external = groups.get("external") ?? any;
+  return (facts) => (isLocal(facts.sourceIp, facts.destinationIp) ? local(facts) : external(facts));
+}
+
+/** Whether a connection comes from this host itself: over loopback, a Unix socket, or from the address it goes to. */
+export function isLocal(sourceIp: string, destinationIp: string): boolean {
+  return (
+    sourceIp === destinationIp ||
+    sourceIp === "::1" ||
+    sourceIp.startsWith("127.") ||
+    sourceIp === "" ||
+    sourceIp.startsWith("/") ||
+    sourceIp.startsWith("@")
+  );
+}
+
+function bySourceIp(chains: Chains, leaf: Leaf): Find {
+  return byAddress(
+    chains,
+    (match) => match.sourceRanges,
+    (facts) => facts.sourceIp,
+    (same) => bySourcePort(same, leaf),
+  );
+}
+
+function bySourcePort(chains: Chains, leaf: Leaf): Find {
+  const groups = compileGroups(
+    group(chains, (match) => (match.sourcePorts.length === 0 ? [anyPort] : match.sourcePorts)),
+    leaf,
+  );
+  const any = groups.get(anyPort) ?? noChain;
+  return groups.size === 1 && groups.has(anyPort) ? any : (facts) => (groups.get(facts.sourcePort) ?? any)(facts);
 }
 
 function orAny(values: readonly string[]): readonly string[] {
   return values.length === 0 ? [""] : values;
 }
 
-function firstOf(chains: readonly FilterChainConfig[]): FilterChainConfig {
-  return chains[0] as FilterChainConfig;
-}
-
 function group<K>(
-  chains: readonly FilterChainConfig[],
-  keysOf: (chain: FilterChainConfig) => readonly K[],
+  chains: Chains,
+  keysOf: (match: FilterChainMatch) => readonly K[],
 ): Map<K, FilterChainConfig[]> {
   const groups = new Map<K, FilterChainConfig[]>();
   for (const chain of chains) {
-    for (const key of keysOf(chain)) {
+    for (const key of new Set(keysOf(chain.match))) {
       const members = groups.get(key);
       if (members === undefined) groups.set(key, [chain]);
       else members.push(chain);
@@ -124,8 +213,8 @@ function group<K>(
   return groups;
 }
 
-function mapValues<K, V, R>(map: ReadonlyMap<K, V>, change: (value: V) => R): Map<K, R> {
-  return new Map([...map].map(([key, value]) => [key, change(value)]));
+function compileGroups<K>(groups: ReadonlyMap<K, Chains>, next: Leaf): Map<K, Find> {
+  return new Map([...groups].map(([key, chains]) => [key, next(chains)]));
 }
 
 function traceChain(
@@ -169,6 +258,9 @@ export function describeMatch(match: FilterChainMatch): string {
   if (match.serverNames.length > 0) parts.push(`SNI ${match.serverNames.join(",")}`);
   if (match.transportProtocol !== null) parts.push(match.transportProtocol === "tls" ? "TLS" : "plaintext");
   if (match.applicationProtocols.length > 0) parts.push(`ALPN ${match.applicationProtocols.join(",")}`);
+  if (match.directSourceRanges !== null) parts.push(`directly from ${match.directSourceRanges.ranges.join(",")}`);
+  if (match.sourceType !== "any") parts.push(match.sourceType === "local" ? "from this host" : "from other hosts");
   if (match.sourceRanges !== null) parts.push(`from ${match.sourceRanges.ranges.join(",")}`);
+  if (match.sourcePorts.length > 0) parts.push(`from port ${match.sourcePorts.join(",")}`);
   return parts.length === 0 ? "matches everything" : parts.join(", ");
 }
