@@ -8,15 +8,19 @@ import {
   FilterChainMatch_ConnectionSourceType as SourceType,
 } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { ambiguousChains } from "../decide/filter-chain.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
+import { decodeChainMatcher } from "./decode-chain-matcher.ts";
 import { decodeNetworkFilters } from "./decode-network-filters.ts";
 import { decodeDownstreamTls } from "./decode-tls.ts";
-import type {
-  FilterChainConfig,
-  FilterChainMatch,
-  ListenerConfig,
-  ListenerFilter,
-  TrafficDirection,
+import {
+  type ChainMatcher,
+  type FilterChainConfig,
+  type FilterChainMatch,
+  type ListenerConfig,
+  type ListenerFilter,
+  matchesEverything,
+  type TrafficDirection,
 } from "./listener.ts";
 import { decodeRanges, milliseconds, provenanceOf, socketAddress, typeName } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
@@ -28,12 +32,14 @@ export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
   if (listener.udpListenerConfig !== undefined) problems.unsupported("udp_listener_config", "UDP");
   if (listener.apiListener !== undefined) problems.unsupported("api_listener", "a listener without a socket");
   if (listener.listenerSpecifier.case !== undefined) problems.unsupported("internal_listener", "an internal listener");
-  if (listener.filterChainMatcher !== undefined) problems.unsupported("filter_chain_matcher", "a matching tree");
   if (listener.additionalAddresses.length > 0) problems.unsupported("additional_addresses", "more than one address");
   if (listener.filterChains.length === 0 && listener.defaultFilterChain === undefined) {
     problems.invalid("filter_chains", "is empty");
   }
   const filters = decodeListenerFilters(listener.listenerFilters, problems);
+  const filterChains = listener.filterChains.map((it, i) => decodeChain(it, `filter_chains[${i}]`, problems));
+  const filterChainMatcher = decodeMatcher(listener, problems);
+  if (filterChainMatcher === null) refuseAmbiguity(filterChains, problems);
   return problems.done<ListenerConfig>({
     name: listener.name,
     direction: listener.trafficDirection as TrafficDirection,
@@ -43,7 +49,8 @@ export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
     ...filters,
     listenerFiltersTimeoutMs: milliseconds(listener.listenerFiltersTimeout, 15_000),
     continueOnListenerFiltersTimeout: listener.continueOnListenerFiltersTimeout,
-    filterChains: listener.filterChains.map((chain, i) => decodeChain(chain, `filter_chains[${i}]`, problems)),
+    filterChains,
+    filterChainMatcher,
     defaultFilterChain:
       listener.defaultFilterChain === undefined
         ? null
@@ -64,41 +71,59 @@ function decodeChain(chain: FilterChain, path: string, problems: Problems): Filt
   };
 }
 
+/** Envoy refuses chains of which nobody could say which one takes a connection. */
+function refuseAmbiguity(chains: readonly FilterChainConfig[], problems: Problems): void {
+  const ambiguous = ambiguousChains(chains);
+  if (ambiguous === null) return;
+  const [first, second] = ambiguous.map((chain) => chain.name || `number ${chains.indexOf(chain)}`);
+  problems.invalid("filter_chains", `${first} and ${second} match the same connections`);
+}
+
+function decodeMatcher(listener: Listener, problems: Problems): ChainMatcher | null {
+  if (listener.filterChainMatcher === undefined) return null;
+  const names = new Set(listener.filterChains.map((chain) => chain.name));
+  if (names.size < listener.filterChains.length) {
+    problems.invalid("filter_chains", "need names of their own beside a filter_chain_matcher");
+  }
+  listener.filterChains.forEach((chain, i) => {
+    if (chain.filterChainMatch === undefined) return;
+    problems.invalid(`filter_chains[${i}].filter_chain_match`, "must not stand beside a filter_chain_matcher");
+  });
+  return decodeChainMatcher(listener.filterChainMatcher, names, "filter_chain_matcher", problems);
+}
+
 function decodeMatch(match: EnvoyMatch | undefined, path: string, problems: Problems): FilterChainMatch {
   if (match === undefined) return matchesEverything;
-  if (match.sourcePorts.length > 0) problems.unsupported(`${path}.source_ports`, "matching source ports");
-  if (match.sourceType !== SourceType.ANY) problems.unsupported(`${path}.source_type`, "matching the source type");
-  if (match.directSourcePrefixRanges.length > 0) {
-    problems.unsupported(`${path}.direct_source_prefix_ranges`, "matching the direct source");
+  if (match.addressSuffix !== "" || match.suffixLen !== undefined) {
+    problems.unsupported(`${path}.address_suffix`, "matching an address suffix");
   }
-  if (match.addressSuffix !== "") problems.unsupported(`${path}.address_suffix`, "matching an address suffix");
   const transport = match.transportProtocol;
   if (transport !== "" && transport !== "tls" && transport !== "raw_buffer") {
     problems.unsupported(`${path}.transport_protocol`, `the transport protocol ${transport}`);
   }
   for (const name of match.serverNames) {
-    if (name.indexOf("*", 1) !== -1 || (name.startsWith("*") && !name.startsWith("*."))) {
+    if (name.indexOf("*", 1) !== -1 || (name.startsWith("*") && name !== "*" && !name.startsWith("*."))) {
       problems.invalid(`${path}.server_names`, `"${name}" may have a star only as its first label`);
     }
   }
   return {
     destinationPort: match.destinationPort ?? null,
     destinationRanges: decodeRanges(match.prefixRanges, `${path}.prefix_ranges`, problems),
-    sourceRanges: decodeRanges(match.sourcePrefixRanges, `${path}.source_prefix_ranges`, problems),
-    transportProtocol: transport === "tls" || transport === "raw_buffer" ? transport : null,
-    applicationProtocols: match.applicationProtocols,
     // "*" alone is the same as no name.
     serverNames: match.serverNames.includes("*") ? [] : match.serverNames.map((name) => name.toLowerCase()),
+    transportProtocol: transport === "tls" || transport === "raw_buffer" ? transport : null,
+    applicationProtocols: match.applicationProtocols,
+    directSourceRanges: decodeRanges(match.directSourcePrefixRanges, `${path}.direct_source_prefix_ranges`, problems),
+    sourceType: sourceTypes[match.sourceType] ?? "any",
+    sourceRanges: decodeRanges(match.sourcePrefixRanges, `${path}.source_prefix_ranges`, problems),
+    sourcePorts: match.sourcePorts,
   };
 }
 
-const matchesEverything: FilterChainMatch = {
-  destinationPort: null,
-  destinationRanges: null,
-  sourceRanges: null,
-  transportProtocol: null,
-  applicationProtocols: [],
-  serverNames: [],
+const sourceTypes: Readonly<Record<number, FilterChainMatch["sourceType"]>> = {
+  [SourceType.ANY]: "any",
+  [SourceType.SAME_IP_OR_LOOPBACK]: "local",
+  [SourceType.EXTERNAL]: "external",
 };
 
 type ListenerFilters = Pick<ListenerConfig, "originalDst" | "tlsInspector" | "httpInspector" | "proxyProtocol">;

@@ -124,6 +124,9 @@ function factsOf(listener: ListenerConfig, question: Question): Parameters<typeo
     destinationIp,
     destinationPort,
     sourceIp,
+    // A port that no chain names: the question is not about one.
+    sourcePort: 0,
+    directSourceIp: sourceIp,
     transportProtocol: seesTls ? "tls" : "raw_buffer",
     serverName: seesTls ? tls.serverName.toLowerCase() : "",
     applicationProtocols: seesTls ? tls.alpn : seesHttp ? ["http/1.1"] : [],

@@ -198,10 +198,7 @@ function orAny(values: readonly string[]): readonly string[] {
   return values.length === 0 ? [""] : values;
 }
 
-function group<K>(
-  chains: Chains,
-  keysOf: (match: FilterChainMatch) => readonly K[],
-): Map<K, FilterChainConfig[]> {
+function group<K>(chains: Chains, keysOf: (match: FilterChainMatch) => readonly K[]): Map<K, FilterChainConfig[]> {
   const groups = new Map<K, FilterChainConfig[]>();
   for (const chain of chains) {
     for (const key of new Set(keysOf(chain.match))) {

@@ -99,6 +99,8 @@ export class ActiveListener {
     info.startTimeMs = this.#environment.loop.now;
     info.sourceIp = plainIp(socket.remoteAddress);
     info.sourcePort = socket.remotePort ?? 0;
+    info.directSourceIp = info.sourceIp;
+    info.directSourcePort = info.sourcePort;
     info.destinationIp = plainIp(socket.localAddress);
     info.destinationPort = socket.localPort ?? 0;
     if (!this.config.useOriginalDst && !this.config.originalDst) return info;

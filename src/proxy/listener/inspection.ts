@@ -14,6 +14,11 @@ export interface InspectionNeed {
 
 /** What has to be known of a connection to that port before its filter chain can be chosen. */
 export function inspectionNeed(listener: ListenerConfig, port: number): InspectionNeed {
+  if (listener.filterChainMatcher !== null) {
+    // What a tree will ask cannot be told beforehand.
+    const needsTls = listener.filterChains.some((chain) => chain.tls !== null);
+    return { tls: needsTls || isOn(listener.tlsInspector, port), http: isOn(listener.httpInspector, port) };
+  }
   const chains = candidates(listener, port);
   const tls = chains.some(
     (chain) =>

@@ -28,8 +28,12 @@ export class ConnectionInfo {
   isRedirected = false;
   /** True when the client asked for this proxy's own listener: forwarding to the destination would be a loop. */
   isOwnAddress = false;
+  /** The client: what a PROXY header says, else the direct peer. */
   sourceIp = "";
   sourcePort = 0;
+  /** Who holds the other end of the socket. */
+  directSourceIp = "";
+  directSourcePort = 0;
   /** From the client's hello; empty when there was none. */
   serverName = "";
   /** The protocols that the client offered, or what the HTTP inspector saw. */

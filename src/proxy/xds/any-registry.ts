@@ -1,6 +1,7 @@
 // The messages that may stand in an Any of our configuration, for JSON in both directions: the admin API and bootstrap
 // files. Loaded only there; the data path decodes by type URL.
 import { createRegistry, type Registry } from "@bufbuild/protobuf";
+import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { BootstrapConfigDumpSchema, SecretsConfigDumpSchema } from "#wire/gen/envoy/admin/v3/config_dump_pb.ts";
 import {
   ClustersConfigDumpSchema,
@@ -35,6 +36,18 @@ import { MaglevSchema } from "#wire/gen/envoy/extensions/load_balancing_policies
 import { RandomSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.ts";
 import { RingHashSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash_pb.ts";
 import { RoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.ts";
+import {
+  ApplicationProtocolInputSchema,
+  DestinationIPInputSchema,
+  DestinationPortInputSchema,
+  DirectSourceIPInputSchema,
+  ServerNameInputSchema,
+  SourceIPInputSchema,
+  SourcePortInputSchema,
+  SourceTypeInputSchema,
+  TransportProtocolInputSchema,
+} from "#wire/gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts";
+import { IpSchema } from "#wire/gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
@@ -47,6 +60,8 @@ import { FilterConfigSchema as AlpnSchema } from "#wire/gen/istio/alpn-filter_pb
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
 import { ConfigSchema as PeerMetadataSchema } from "#wire/gen/istio/peer-metadata_pb.ts";
 import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
+import { ServerNameMatcherSchema } from "#wire/gen/xds/type/matcher/v3/domain_pb.ts";
+import { IPMatcherSchema } from "#wire/gen/xds/type/matcher/v3/ip_pb.ts";
 import { uriTemplateFile } from "#wire/xds/uri-template.ts";
 
 let registry: Registry | undefined;
@@ -54,6 +69,7 @@ let registry: Registry | undefined;
 export function anyRegistry(): Registry {
   registry ??= createRegistry(
     AlpnSchema,
+    ApplicationProtocolInputSchema,
     BootstrapConfigDumpSchema,
     BootstrapSchema,
     ClusterLoadAssignmentSchema,
@@ -62,6 +78,9 @@ export function anyRegistry(): Registry {
     ClustersConfigDumpSchema,
     CorsPolicySchema,
     CorsSchema,
+    DestinationIPInputSchema,
+    DestinationPortInputSchema,
+    DirectSourceIPInputSchema,
     DownstreamTlsContextSchema,
     EndpointsConfigDumpSchema,
     FileAccessLogSchema,
@@ -73,6 +92,8 @@ export function anyRegistry(): Registry {
     HttpInspectorSchema,
     HttpProtocolOptionsSchema,
     HttpRbacSchema,
+    IPMatcherSchema,
+    IpSchema,
     LeastRequestSchema,
     ListenerSchema,
     ListenersConfigDumpSchema,
@@ -94,8 +115,15 @@ export function anyRegistry(): Registry {
     RoutesConfigDumpSchema,
     SecretSchema,
     SecretsConfigDumpSchema,
+    ServerNameInputSchema,
+    ServerNameMatcherSchema,
+    SourceIPInputSchema,
+    SourcePortInputSchema,
+    SourceTypeInputSchema,
+    StringValueSchema,
     TcpProxySchema,
     TlsInspectorSchema,
+    TransportProtocolInputSchema,
     UpstreamTlsContextSchema,
     uriTemplateFile(),
   );

@@ -243,7 +243,7 @@ for (const [option, version] of [
     let received = Buffer.alloc(0);
     const server = createServer((socket) => {
       socket.on("error", () => {});
-      socket.on("data", (data) => {
+      socket.on("data", (data: Buffer) => {
         received = Buffer.concat([received, data]);
         if (received.includes("hello")) socket.end("bye");
       });

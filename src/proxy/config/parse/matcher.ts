@@ -37,7 +37,7 @@ export function decodeStringMatcher(
 }
 
 /** Exact, prefix, suffix or contains; without case when asked. */
-function literalMatcher(
+export function literalMatcher(
   kind: "exact" | "prefix" | "suffix" | "contains",
   value: string,
   ignoreCase: boolean,

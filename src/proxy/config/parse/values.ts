@@ -38,7 +38,11 @@ export function decodeRanges(ranges: readonly CidrRange[], path: string, problem
 }
 
 /** Renders `10.0.0.0/8`. */
-export function decodeRange(range: CidrRange, path: string, problems: Problems): string {
+export function decodeRange(
+  range: Pick<CidrRange, "addressPrefix" | "prefixLen">,
+  path: string,
+  problems: Problems,
+): string {
   const bytes = parseAddress(range.addressPrefix);
   const length = range.prefixLen ?? 0;
   if (bytes === null) problems.invalid(`${path}.address_prefix`, `"${range.addressPrefix}" is not an IP address`);

@@ -18,7 +18,12 @@ import type {
   VirtualHost,
 } from "../../config/http.ts";
 import { noHeaderMutations } from "../../config/http.ts";
-import type { FilterChainConfig, ListenerConfig, NetworkFilterConfig } from "../../config/listener.ts";
+import {
+  type FilterChainConfig,
+  type ListenerConfig,
+  matchesEverything,
+  type NetworkFilterConfig,
+} from "../../config/listener.ts";
 import { httpFilterTypes } from "../../http/filters/all.ts";
 import type { RequestFacts, TcpFacts, TrafficObserver } from "../../http/observer.ts";
 import { EventLoop, type EventLoopOptions } from "../../transport/event-loop.ts";
@@ -190,14 +195,7 @@ export function chain(
 ): FilterChainConfig {
   return {
     name: "chain",
-    match: {
-      destinationPort: null,
-      destinationRanges: null,
-      sourceRanges: null,
-      transportProtocol: null,
-      applicationProtocols: [],
-      serverNames: [],
-    },
+    match: matchesEverything,
     tls: null,
     filters,
     provenance: noProvenance,
@@ -223,6 +221,7 @@ export function listenerConfig(
     listenerFiltersTimeoutMs: 0,
     continueOnListenerFiltersTimeout: true,
     filterChains,
+    filterChainMatcher: null,
     defaultFilterChain: null,
     accessLog: [],
     provenance: noProvenance,
