@@ -3,7 +3,13 @@
 //
 // Chunked states: SIZE → (EXTENSION) → SIZE_LF → DATA → DATA_CR → DATA_LF → SIZE ...; size 0 → TRAILER → DONE.
 
-import { GRPC_STATUS, OTHER, tokenLower } from "../http/header-names.ts";
+import {
+  FIRST_ENVOY_CONTROL,
+  GRPC_STATUS,
+  OTHER,
+  tokenLower,
+  X_ENVOY_DECORATOR_OPERATION,
+} from "../http/header-names.ts";
 import type { Headers } from "../http/headers.ts";
 import { type HeadLimits, HeadParser, TRAILERS } from "./head-parser.ts";
 import { ERR_CHUNK_END, ERR_CHUNK_EXTENSION, ERR_CHUNK_SIZE, ERR_LINE_END, NEED_MORE } from "./parse-error.ts";
@@ -190,7 +196,8 @@ export class BodyDecoder {
 function dropFraming(trailers: Headers): void {
   for (let i = 0; i < trailers.length; i++) {
     const id = trailers.idAt(i);
-    if (id !== OTHER && id !== GRPC_STATUS) trailers.removeAt(i);
+    const steers = (id !== OTHER && id <= X_ENVOY_DECORATOR_OPERATION) || id >= FIRST_ENVOY_CONTROL;
+    if (steers && id !== GRPC_STATUS) trailers.removeAt(i);
   }
 }
 
