@@ -4,7 +4,7 @@
 // States: HEAD (between or inside a head) → BODY → WAIT (the response is still on its way) → HEAD ...; TUNNEL after an
 // Upgrade or CONNECT; CLOSING once no further request will be read.
 
-import { CONTENT_LENGTH, nameOfId, TRANSFER_ENCODING, UPGRADE } from "#wire/http/header-names.ts";
+import { CONNECTION, CONTENT_LENGTH, nameOfId, TRANSFER_ENCODING, UPGRADE } from "#wire/http/header-names.ts";
 import { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
 import {
@@ -29,7 +29,7 @@ import {
   streamIdleTimeout,
   upgradeRefused,
 } from "./local-replies.ts";
-import { prepareRequest } from "./request-head.ts";
+import { prepareRequest, removeHopByHop } from "./request-head.ts";
 import type { ResponseSink } from "./response-sink.ts";
 import { type CodecConnection, Stream } from "./stream.ts";
 
@@ -117,6 +117,12 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     let at = 0;
     while (at < end) {
       if (this.#state === HEAD) {
+        // A client that pipelines and does not read would make us hold its answers.
+        if (at > 0 && this.transport.isCongested) {
+          this.#rest = data.subarray(at);
+          this.#pause();
+          break;
+        }
         const result = this.#head.parse(data, at, end);
         if (result === NEED_MORE) {
           if (this.#headSince === 0) this.#headSince = this.transport.loop.now;
@@ -261,6 +267,9 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
 
   sendInformational(stream: Stream, status: number, headers: Headers): void {
     if (stream !== this.#stream || stream.minorVersion === 0) return;
+    // RFC 9110 8.6, RFC 9112 6.1: a 1xx response frames nothing, and nobody may believe that it does.
+    removeFraming(headers);
+    removeHopByHop(headers, headers.hasId(CONNECTION));
     this.transport.write(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${headers.serialize()}\r\n`);
   }
 
@@ -271,6 +280,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     this.#chunksResponse = false;
     let connection = "";
     if (stream.isTunnel) {
+      removeFraming(headers);
       connection = stream.upgrade === "" ? "" : `connection: upgrade\r\nupgrade: ${stream.upgrade}\r\n`;
     } else {
       this.#frameResponse(stream, headers, status, end);
@@ -284,7 +294,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
 
   #frameResponse(stream: Stream, headers: Headers, status: number, end: boolean): void {
     if (end || stream.method === "HEAD" || status === 204 || status === 304) {
-      if (status === 204 || stream.minorVersion === 0) headers.removeId(TRANSFER_ENCODING);
+      if (status === 204) removeFraming(headers);
+      else if (stream.minorVersion === 0) headers.removeId(TRANSFER_ENCODING);
       return;
     }
     if (stream.responseLength >= 0) {
@@ -384,13 +395,26 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     this.#idleSince = this.transport.loop.now;
     this.#head.reset();
     this.#state = HEAD;
+    if (!this.#isConsuming) this.#goOn();
+    else if (this.#rest === null) this.#resume();
+  }
+
+  /** Takes what was held, and reads on when nothing is held any more. */
+  #goOn(): void {
     const rest = this.#rest;
-    this.#rest = null;
-    if (rest !== null && !this.#isConsuming) {
+    if (rest !== null) {
+      if (this.transport.isCongested) return;
+      this.#rest = null;
       this.#consume(rest);
-      if (this.#peerEnded && !this.transport.isClosed) this.onTransportEnd();
+      if (this.#peerEnded && this.#rest === null && !this.transport.isClosed) this.onTransportEnd();
     }
     if (this.#rest === null) this.#resume();
+  }
+
+  /** The client takes nothing of what was sent to it. */
+  #cutOff(stream: Stream | null): void {
+    stream?.sendLocalReply(streamIdleTimeout, "the client has stopped reading", []);
+    this.transport.destroy();
   }
 
   /** The client has ended its side, and nothing that it sent before is left to be read. */
@@ -419,7 +443,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   }
 
   onTransportDrain(): void {
-    this.#stream?.onSinkDrain();
+    if (this.#stream !== null) this.#stream.onSinkDrain();
+    else if (this.#state === HEAD) this.#goOn();
   }
 
   onTransportClose(_failure: SocketFailure | null): void {
@@ -435,6 +460,10 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   sweep(now: number): void {
     const { idleTimeoutMs, streamIdleTimeoutMs, requestTimeoutMs, requestHeadersTimeoutMs } = this.#manager.config;
     const stream = this.#stream;
+    if (this.transport.isStalled(now)) {
+      this.#cutOff(stream);
+      return;
+    }
     if (stream === null) {
       if (this.#headSince > 0) {
         const limit = requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : defaultHeadTimeoutMs;
@@ -460,6 +489,11 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       stream.sendLocalReply(streamIdleTimeout, `no byte moved for ${streamIdleTimeoutMs} ms`, []);
     }
   }
+}
+
+function removeFraming(headers: Headers): void {
+  headers.removeId(CONTENT_LENGTH);
+  headers.removeId(TRANSFER_ENCODING);
 }
 
 /** An empty SETTINGS frame, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 7). */

@@ -336,6 +336,7 @@ export class Stream implements RouteRequest, RequestFacts {
     if (path.isStopped || !this.#isRouting || path.isEndSent) return;
     path.isEndSent = true;
     this.#router.onRequestEnd();
+    if (this.isTunnel && this.responseEnded) this.finish();
   }
 
   /** The upstream's head, or the head of a redirect or direct response. */

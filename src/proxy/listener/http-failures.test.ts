@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, request, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { RetryOn, type RetryPolicy } from "../config/http.ts";
 import {
@@ -19,6 +19,7 @@ import {
   routeEntry,
   type TestDataPath,
 } from "./testing/data-path.ts";
+import { rawServer } from "./testing/raw-peers.ts";
 import { ask, sendRaw, until } from "./testing/requests.ts";
 
 const istioRetry: RetryPolicy = {
@@ -45,25 +46,6 @@ async function routed(
   const config = managerConfig([routeEntry("/", forward("app", action))], manager);
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])]));
   return path;
-}
-
-/** A server that does with each connection what the test says. */
-async function rawServer(
-  onConnection: (socket: Socket) => void,
-): Promise<{ port: number; server: Server; stop: () => void }> {
-  const sockets = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-    onConnection(socket);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const stop = (): void => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  };
-  return { port: (server.address() as AddressInfo).port, server, stop };
 }
 
 test("a refused connection is retried on another endpoint, with the body, and counted", async () => {

@@ -16,16 +16,20 @@ export interface TransportUser {
   onTransportClose(failure: SocketFailure | null): void;
 }
 
-/** Unsent bytes above which `write` answers false. */
-const highWaterBytes = 64 * 1024;
+/** Unsent bytes above which `write` answers false, where the configuration says nothing. */
+const defaultBufferBytes = 64 * 1024;
 /** Buffers up to this size are copied into the pending text. */
 const joinBytes = 4 * 1024;
-/** How long a connection that we close may take to read the rest. */
-const lingerMs = 1000;
+/** How long a connection that we close waits for the peer to close too (Envoy's delayed_close_timeout). */
+const defaultLingerMs = 1000;
+/** How long a peer may leave unsent bytes untouched (Envoy's default of stream_idle_timeout). */
+const defaultStallMs = 300_000;
 
 const owner: unique symbol = Symbol("transport");
 interface OwnedSocket extends Socket {
   [owner]?: Transport | undefined;
+  /** What libuv has not given to the kernel: it shrinks within one large write, which `writableLength` does not. */
+  readonly _handle?: { readonly writeQueueSize?: number } | null;
 }
 
 export class Transport implements Flushable {
@@ -46,7 +50,17 @@ export class Transport implements Flushable {
   #isClosed = false;
   #isReading = false;
   #closeNotified = false;
+  #bufferBytes = defaultBufferBytes;
+  /** Told of a completed write where the socket has a higher mark than ours and would emit no `drain`. */
+  #onWritten: (() => void) | undefined = undefined;
+  /** Longest time without progress of a write before the connection is given up. */
+  #stallMs = defaultStallMs;
+  #lingerMs = 0;
+  /** When a closing connection is destroyed, moved on while bytes are still being sent; 0 when it is not closing. */
   #lingerUntil = 0;
+  /** The queue as it was last looked at, and since when it has not changed. */
+  #queueSeen = 0;
+  #queueSince = 0;
 
   constructor(socket: Socket, loop: EventLoop) {
     this.socket = socket;
@@ -70,6 +84,34 @@ export class Transport implements Flushable {
   /** Bytes that were written and have not left the process. */
   get unsentBytes(): number {
     return this.#pendingBytes + this.socket.writableLength;
+  }
+
+  /** True while writers are asked to wait. */
+  get isCongested(): boolean {
+    return this.#pendingBytes + this.socket.writableLength >= this.#bufferBytes;
+  }
+
+  /** Sets the unsent bytes at which writers are asked to wait, and how long a peer may refuse to take them. */
+  setLimits(bufferBytes: number, stallMs: number): void {
+    if (bufferBytes > 0) {
+      this.#bufferBytes = bufferBytes;
+      if (bufferBytes < this.socket.writableHighWaterMark) this.#onWritten = () => drained(this);
+    }
+    if (stallMs > 0) this.#stallMs = stallMs;
+  }
+
+  /**
+   * True when the peer has taken none of the unsent bytes for too long: its window is closed, or it is gone without a
+   * word. The answer is as fine as the calls are frequent.
+   */
+  isStalled(now: number): boolean {
+    const unsent = this.#pendingBytes + this.socket.writableLength;
+    const queue = unsent === 0 ? 0 : unsent + (this.socket._handle?.writeQueueSize ?? 0);
+    if (queue === 0 || queue !== this.#queueSeen) {
+      this.#queueSeen = queue;
+      this.#queueSince = now;
+    }
+    return now - this.#queueSince >= this.#stallMs;
   }
 
   /** Gives the connection to a user and starts reading. */
@@ -119,7 +161,7 @@ export class Transport implements Flushable {
       this.#isDirty = true;
       this.loop.flushSoon(this);
     }
-    if (this.#pendingBytes + this.socket.writableLength < highWaterBytes) return true;
+    if (!this.isCongested) return true;
     this.#wantsDrain = true;
     return false;
   }
@@ -130,10 +172,11 @@ export class Transport implements Flushable {
     const socket = this.socket;
     this.bytesWritten += this.#pendingBytes;
     this.#pendingBytes = 0;
+    const onWritten = this.#wantsDrain ? this.#onWritten : undefined;
     if (this.#buffers.length === 0) {
-      if (this.#text !== "") socket.write(this.#text, "latin1");
+      if (this.#text !== "") socket.write(this.#text, "latin1", onWritten);
     } else {
-      this.#flushMany();
+      this.#flushMany(onWritten);
     }
     this.#text = "";
     if (this.#endAfterFlush) {
@@ -142,20 +185,23 @@ export class Transport implements Flushable {
       socket.end();
       return;
     }
-    if (this.#wantsDrain && !socket.writableNeedDrain) {
+    if (this.#wantsDrain && !socket.writableNeedDrain && (onWritten === undefined || !this.isCongested)) {
       this.#wantsDrain = false;
       this.user?.onTransportDrain();
     }
   }
 
-  #flushMany(): void {
+  #flushMany(onWritten: (() => void) | undefined): void {
     const socket = this.socket;
+    const last = this.#buffers.length - 1;
     socket.cork();
-    for (const item of this.#buffers) {
-      if (typeof item === "string") socket.write(item, "latin1");
-      else socket.write(item);
+    for (let i = 0; i <= last; i++) {
+      const item = this.#buffers[i]!;
+      const callback = i === last && this.#text === "" ? onWritten : undefined;
+      if (typeof item === "string") socket.write(item, "latin1", callback);
+      else socket.write(item, callback);
     }
-    if (this.#text !== "") socket.write(this.#text, "latin1");
+    if (this.#text !== "") socket.write(this.#text, "latin1", onWritten);
     socket.uncork();
     this.#buffers = [];
   }
@@ -171,19 +217,25 @@ export class Transport implements Flushable {
   }
 
   /**
-   * Ends, reads and drops what the peer still sends for a moment, then closes. Closing at once with unread bytes would
-   * reset the connection, and the peer could lose the answer.
+   * Ends, then reads and drops what the peer still sends until it closes too, or until `lingerMs` after the last byte
+   * left. Closing at once with unread bytes would reset the connection, and the peer could lose the answer.
    */
-  closeGracefully(): void {
+  closeGracefully(lingerMs: number = defaultLingerMs): void {
     if (this.#isClosed || this.#lingerUntil > 0) return;
     this.end();
+    this.#lingerMs = lingerMs;
     this.#lingerUntil = this.loop.now + lingerMs;
     this.loop.sweepAlways(this);
     this.resume();
   }
 
   sweep(now: number): void {
-    if (now >= this.#lingerUntil) this.destroy();
+    if (this.unsentBytes > 0) {
+      if (this.isStalled(now)) this.destroy();
+      else this.#lingerUntil = now + this.#lingerMs;
+    } else if (now >= this.#lingerUntil) {
+      this.destroy();
+    }
   }
 
   /** Closes at once. The user is told now. */
@@ -264,7 +316,10 @@ function onSocketEnd(this: OwnedSocket): void {
 
 function onSocketDrain(this: OwnedSocket): void {
   const transport = this[owner];
-  if (transport === undefined) return;
+  if (transport !== undefined) drained(transport);
+}
+
+function drained(transport: Transport): void {
   transport.loop.enter();
   try {
     transport.drained();

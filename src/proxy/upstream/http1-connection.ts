@@ -37,6 +37,8 @@ const TUNNEL = 2;
 const CLOSED = 3;
 
 const chunkedLine = "transfer-encoding: chunked\r\n";
+/** Informational responses before one final response: more is a flood. */
+const maxInformational = 64;
 
 const responseLimits: HeadLimits = { maxBytes: 64 * 1024, maxHeaders: 200 };
 
@@ -54,6 +56,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   #responseDone = false;
   #inHead = true;
   #sawResponseBytes = false;
+  #informational = 0;
   #mayReuse = true;
   #localAddress: string | null = null;
   requestsBefore = 0;
@@ -90,6 +93,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
     this.#responseDone = false;
     this.#inHead = true;
     this.#sawResponseBytes = false;
+    this.#informational = 0;
     this.#mayReuse = true;
     this.#head.reset();
   }
@@ -222,6 +226,10 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
         }
         this.#becomeTunnel(handler);
         return true;
+      }
+      if (++this.#informational > maxInformational) {
+        this.#protocolError(0);
+        return false;
       }
       handler.onUpstreamInformational(head);
       if (this.#handler !== handler) return false;

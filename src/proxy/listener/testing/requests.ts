@@ -53,8 +53,9 @@ export function sendRaw(
   });
 }
 
-/** Waits for a condition, for two seconds at most. */
-export async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+/** Waits for a condition, for two seconds at most where no limit is given. */
+export async function until(condition: () => boolean, limitMs = 2000): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!condition() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(condition(), "the condition came true in time");
 }
