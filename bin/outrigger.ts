@@ -1,4 +1,4 @@
-// The one executable: reads the environment and hands over to the command line.
+// The one executable: reads the environment and hands over to the command line. Bundled, it is dist/outrigger.cjs.
 import { existsSync } from "node:fs";
 import { enableCompileCache } from "node:module";
 import { homedir } from "node:os";
@@ -9,6 +9,7 @@ const context: CliContext = {
   env: process.env,
   cwd: process.cwd(),
   packageRoot: join(import.meta.dirname, ".."),
+  program: import.meta.filename,
   homeDirectory: homedir(),
   stdin: process.stdin,
   stdout: process.stdout,
@@ -19,7 +20,12 @@ const state = stateDirectory(context);
 if (process.env["NODE_COMPILE_CACHE"] === undefined && existsSync(state))
   enableCompileCache(join(state, "compile-cache/cli"));
 
-const { runCli } = await import("../src/cli/main.ts");
-const exitCode = await runCli(process.argv.slice(2), context);
-// A command that has ended is over, whatever a library still keeps open.
-process.exit(exitCode);
+const run = async (): Promise<number> => (await import("../src/cli/main.ts")).runCli(process.argv.slice(2), context);
+run().then(
+  // A command that has ended is over, whatever a library still keeps open.
+  (exitCode) => process.exit(exitCode),
+  (error: unknown) => {
+    console.error(error);
+    process.exit(70);
+  },
+);

@@ -23,6 +23,7 @@ function helpOfAll(): string {
     env: {},
     cwd: "/",
     packageRoot: "/",
+    program: "",
     homeDirectory: "/",
     stdin: process.stdin,
     stdout: process.stdout,

@@ -6,6 +6,8 @@ export interface CliContext {
   readonly cwd: string;
   /** Where package.json lies. */
   readonly packageRoot: string;
+  /** The file that runs, for processes that are to run the same: `bin/outrigger.ts`, or the bundle. */
+  readonly program: string;
   readonly homeDirectory: string;
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;

@@ -29,6 +29,7 @@ export async function run(argv: readonly string[], world: CliWorld = {}): Promis
     env: { OUTRIGGER_STATE_DIR: noMesh, ...world.env },
     cwd: world.cwd ?? packageRoot,
     packageRoot,
+    program: join(packageRoot, "bin/outrigger.ts"),
     homeDirectory: noMesh,
     stdin: Readable.from([Buffer.from(world.stdin ?? "")]) as unknown as NodeJS.ReadStream,
     stdout: stdout as unknown as NodeJS.WriteStream,

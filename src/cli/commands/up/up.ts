@@ -83,11 +83,7 @@ async function start(
   const log = new LogRegistry({ level: "warn" }).scope("sandbox");
   const images = readImageFiles(loaded.imageFiles);
   for (const issue of images.issues) printError(context, formatIssue(issue));
-  const command = [
-    process.execPath,
-    "--disable-warning=ExperimentalWarning",
-    join(context.packageRoot, "bin/outrigger.ts"),
-  ];
+  const command = [process.execPath, "--disable-warning=ExperimentalWarning", context.program];
   const clusterOptions: ClusterProcessOptions = {
     stateDirectory: options.stateDirectory,
     packageRoot: context.packageRoot,
