@@ -1,4 +1,5 @@
 // `/clusters`: live endpoints with health and counters, in Envoy's text and JSON.
+import { describeFlags } from "../upstream/balance/host.ts";
 import type { ClusterDescription, EndpointDescription } from "../upstream/cluster-manager.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
@@ -29,7 +30,7 @@ function endpointLines(endpoint: EndpointDescription): [string, string | number]
   const values: [string, string | number][] = [
     ...counters(endpoint),
     ["hostname", ""],
-    ["health_flags", healthFlags(endpoint.health)],
+    ["health_flags", describeFlags(endpoint.healthFlags)],
     ["weight", endpoint.weight],
     ["region", region],
     ["zone", zone],
@@ -55,13 +56,11 @@ function counters(endpoint: EndpointDescription): [string, number][] {
   ];
 }
 
-function healthFlags(health: string): string {
-  if (health === "healthy") return "healthy";
-  return health === "degraded" ? "/failed_active_degraded_check" : "/failed_eds_health";
-}
-
 const edsStatus: Readonly<Record<string, string>> = {
+  // As Envoy shows it: nothing speaks against the endpoint.
+  unknown: "HEALTHY",
   healthy: "HEALTHY",
+  timeout: "TIMEOUT",
   unhealthy: "UNHEALTHY",
   draining: "DRAINING",
   degraded: "DEGRADED",

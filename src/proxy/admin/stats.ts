@@ -2,6 +2,7 @@
 // (server, cluster manager, listener manager, control plane). Per-cluster statistics are in `/stats` only.
 import { getHeapStatistics } from "node:v8";
 import type { StatValue } from "../stats/stats.ts";
+import { isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
 /** Envoy's text: one `name: value` per line, sorted. */
@@ -67,7 +68,7 @@ function serverStats(state: ProxyState): StatValue[] {
 function clusterStats(state: ProxyState): StatValue[] {
   return state.clusters().flatMap(({ name, counters, endpoints }) => {
     const prefix = `cluster.${name}.`;
-    const healthy = endpoints.filter((endpoint) => endpoint.health === "healthy").length;
+    const healthy = endpoints.filter(({ healthFlags }) => !isUnhealthy(healthFlags) && !isDegraded(healthFlags)).length;
     return [
       counter(`${prefix}upstream_cx_total`, counters.connectionsTotal),
       gauge(`${prefix}upstream_cx_active`, counters.connections),

@@ -1,6 +1,8 @@
 // Runtime shape of clusters and their endpoints, as CDS and EDS describe them. Connection pools and balancers hang
 // on these by name in `upstream/`; the objects here are immutable.
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
+import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
 import type { StringMatcher } from "./matcher.ts";
 
 export interface ClusterConfig {
@@ -8,10 +10,12 @@ export interface ClusterConfig {
   readonly type: "eds" | "static" | "strict_dns" | "logical_dns" | "original_dst";
   readonly edsServiceName: string;
   readonly connectTimeoutMs: number;
-  readonly lbPolicy: "round_robin" | "least_request" | "random" | "ring_hash" | "maglev" | "cluster_provided";
+  readonly loadBalancing: LoadBalancingConfig;
   /** Inline load assignment of STATIC and DNS clusters. */
   readonly endpoints: EndpointSet | null;
   readonly dnsRefreshMs: number;
+  /** After this time an ORIGINAL_DST endpoint that nobody uses is dropped. */
+  readonly cleanupIntervalMs: number;
   readonly thresholds: CircuitBreakerThresholds;
   readonly transports: readonly TransportSocketMatch[];
   /** "http2": always; "http1": always; "downstream": what the downstream speaks. */
@@ -23,7 +27,6 @@ export interface ClusterConfig {
   /** Istio's filter metadata: service host, name and namespace, for metrics. */
   readonly services: readonly { readonly host: string; readonly name: string; readonly namespace: string }[];
   readonly alpnOverride: boolean;
-  readonly commonLb: { readonly healthyPanicPercent: number };
   readonly provenance: Provenance;
 }
 
@@ -56,6 +59,40 @@ export interface UpstreamTlsConfig {
 export interface EndpointSet {
   readonly clusterName: string;
   readonly endpoints: readonly EndpointConfig[];
+  /** Localities that have a weight, for balancing by locality. */
+  readonly localities: readonly LocalityConfig[];
+  readonly policy: AssignmentPolicy;
+}
+
+export interface LocalityConfig {
+  /** As `EndpointConfig.locality`. */
+  readonly name: string;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+/** `policy` of a ClusterLoadAssignment. */
+export interface AssignmentPolicy {
+  /** A priority or locality is whole as long as its usable percent times this over 100 is at least 100. */
+  readonly overprovisioningPercent: number;
+  /** The part of a priority that can be used is counted in weights rather than in hosts. */
+  readonly countsWeights: boolean;
+  /** What part of the traffic is dropped; null: none. */
+  readonly dropOverload: { readonly category: string; readonly fraction: number } | null;
+  /** After this time without another assignment the endpoints are not used any more. 0: never. */
+  readonly staleAfterMs: number;
+}
+
+export const defaultAssignmentPolicy: AssignmentPolicy = {
+  overprovisioningPercent: 140,
+  countsWeights: false,
+  dropOverload: null,
+  staleAfterMs: 0,
+};
+
+/** Endpoints without anything else. */
+export function plainEndpointSet(clusterName: string, endpoints: readonly EndpointConfig[]): EndpointSet {
+  return { clusterName, endpoints, localities: [], policy: defaultAssignmentPolicy };
 }
 
 export interface EndpointConfig {
@@ -63,12 +100,33 @@ export interface EndpointConfig {
   readonly key: string;
   readonly host: string;
   readonly port: number;
+  /** The name that belongs to the address; empty: none. */
+  readonly hostname: string;
   readonly weight: number;
   readonly priority: number;
   readonly locality: string;
-  readonly health: "healthy" | "unhealthy" | "draining" | "degraded";
+  readonly health: EndpointHealth;
+  /** `envoy.lb` metadata, for subsets, canaries and hash keys; null: none. */
+  readonly metadata: JsonObject | null;
   /** `envoy.transport_socket_match` metadata. */
   readonly transportMatch: Readonly<Record<string, string>>;
   /** `istio.workload` metadata: workload;namespace;canonicalName;canonicalRevision;clusterId. */
   readonly workload: string;
+}
+
+/** An endpoint that nothing more is known of than its address. */
+export function plainEndpoint(key: string, host: string, port: number): EndpointConfig {
+  return {
+    key,
+    host,
+    port,
+    hostname: "",
+    weight: 1,
+    priority: 0,
+    locality: "",
+    health: "healthy",
+    metadata: null,
+    transportMatch: {},
+    workload: "",
+  };
 }

@@ -44,7 +44,7 @@ typed_extension_protocol_options:
 `);
   assert.equal(cluster.type, "eds");
   assert.equal(cluster.connectTimeoutMs, 10_000);
-  assert.equal(cluster.lbPolicy, "least_request");
+  assert.equal(cluster.loadBalancing.policy.type, "least_request");
   assert.equal(cluster.upstreamProtocol, "http2");
   assert.equal(cluster.idleTimeoutMs, 5000);
   assert.equal(cluster.maxRequestsPerConnection, 9);
@@ -54,7 +54,7 @@ typed_extension_protocol_options:
     maxRequests: 7,
     maxRetries: 3,
   });
-  assert.equal(cluster.commonLb.healthyPanicPercent, 0);
+  assert.equal(cluster.loadBalancing.panicThresholdPercent, 0);
   assert.deepEqual(cluster.services, [
     { host: "reviews.default.svc.cluster.local", name: "reviews", namespace: "default" },
   ]);
@@ -112,10 +112,10 @@ endpoints:
 - locality: { region: r, zone: z, sub_zone: s }
   priority: 1
   lb_endpoints:
-  - endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
+  - endpoint: { hostname: web-0, address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
     load_balancing_weight: 3
     health_status: DRAINING
-    metadata: { filter_metadata: { envoy.transport_socket_match: { tlsMode: istio }, istio: { workload: "a;b;c;d;e" } } }
+    metadata: { filter_metadata: { envoy.lb: { version: v1 }, envoy.transport_socket_match: { tlsMode: istio }, istio: { workload: "a;b;c;d;e" } } }
   - endpoint: { address: { socket_address: { address: "fd00::1", port_value: 80 } } }
 - lb_endpoints:
   - endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
@@ -125,10 +125,12 @@ endpoints:
     key: "10.0.0.1:80",
     host: "10.0.0.1",
     port: 80,
+    hostname: "web-0",
     weight: 3,
     priority: 1,
     locality: "r/z/s",
     health: "draining",
+    metadata: { version: "v1" },
     transportMatch: { tlsMode: "istio" },
     workload: "a;b;c;d;e",
   });

@@ -1,18 +1,21 @@
 // envoy.config.cluster.v3.Cluster to a cluster's runtime shape.
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { CircuitBreakers } from "#wire/gen/envoy/config/cluster/v3/circuit_breaker_pb.ts";
-import {
-  type Cluster,
-  Cluster_DiscoveryType as DiscoveryType,
-  Cluster_LbPolicy as LbPolicy,
-} from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { type Cluster, Cluster_DiscoveryType as DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { RoutingPriority } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
 } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
-import type { CircuitBreakerThresholds, ClusterConfig, EndpointSet, TransportSocketMatch } from "./cluster.ts";
+import {
+  type CircuitBreakerThresholds,
+  type ClusterConfig,
+  type EndpointSet,
+  plainEndpointSet,
+  type TransportSocketMatch,
+} from "./cluster.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
+import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeUpstreamTls } from "./decode-tls.ts";
 import type { StringMatcher } from "./matcher.ts";
 import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
@@ -31,9 +34,10 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     type,
     edsServiceName: cluster.edsClusterConfig?.serviceName ?? "",
     connectTimeoutMs: milliseconds(cluster.connectTimeout, 5000),
-    lbPolicy: decodePolicy(cluster, type, problems),
+    loadBalancing: decodeLoadBalancing(cluster, type, problems),
     endpoints: decodeInlineEndpoints(cluster, type, problems),
-    dnsRefreshMs: Math.max(1000, milliseconds(cluster.dnsRefreshRate, 5000)),
+    dnsRefreshMs: Math.max(1, milliseconds(cluster.dnsRefreshRate, 5000)),
+    cleanupIntervalMs: milliseconds(cluster.cleanupInterval, 5000),
     thresholds: decodeThresholds(cluster.circuitBreakers),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
@@ -42,7 +46,6 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     bindAddress: decodeBindAddress(cluster, problems),
     services: decodeServices(istio),
     alpnOverride: istio?.["alpn_override"] !== "false",
-    commonLb: { healthyPanicPercent: cluster.commonLbConfig?.healthyPanicThreshold?.value ?? 50 },
     provenance: provenanceOf(cluster.metadata),
   });
 }
@@ -64,54 +67,14 @@ const types: Readonly<Record<number, ClusterConfig["type"]>> = {
   [DiscoveryType.ORIGINAL_DST]: "original_dst",
 };
 
-function decodePolicy(cluster: Cluster, type: ClusterConfig["type"], problems: Problems): ClusterConfig["lbPolicy"] {
-  if (cluster.lbSubsetConfig !== undefined && cluster.lbSubsetConfig.subsetSelectors.length > 0) {
-    problems.unsupported("lb_subset_config", "subset load balancing");
-  }
-  if (cluster.loadBalancingPolicy !== undefined) return extensionPolicy(cluster, problems);
-  if (type === "original_dst" && cluster.lbPolicy !== LbPolicy.CLUSTER_PROVIDED) {
-    problems.invalid("lb_policy", "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED");
-  }
-  return policies[cluster.lbPolicy] ?? "round_robin";
-}
-
-const policies: Readonly<Record<number, ClusterConfig["lbPolicy"]>> = {
-  [LbPolicy.ROUND_ROBIN]: "round_robin",
-  [LbPolicy.LEAST_REQUEST]: "least_request",
-  [LbPolicy.RANDOM]: "random",
-  [LbPolicy.RING_HASH]: "ring_hash",
-  [LbPolicy.MAGLEV]: "maglev",
-  [LbPolicy.CLUSTER_PROVIDED]: "cluster_provided",
-};
-
-/** Envoy's newer form: a list of policies, the first known one is taken. */
-function extensionPolicy(cluster: Cluster, problems: Problems): ClusterConfig["lbPolicy"] {
-  for (const { typedExtensionConfig } of cluster.loadBalancingPolicy?.policies ?? []) {
-    const type = typeName(typedExtensionConfig?.typedConfig);
-    const known = extensionPolicies[type];
-    if (known !== undefined) return known;
-  }
-  problems.unsupported("load_balancing_policy", "none of the policies");
-  return "round_robin";
-}
-
-const extensionPolicies: Readonly<Record<string, ClusterConfig["lbPolicy"]>> = {
-  "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "round_robin",
-  "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": "least_request",
-  "envoy.extensions.load_balancing_policies.random.v3.Random": "random",
-  "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": "ring_hash",
-  "envoy.extensions.load_balancing_policies.maglev.v3.Maglev": "maglev",
-  "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": "cluster_provided",
-};
-
 function decodeInlineEndpoints(cluster: Cluster, type: ClusterConfig["type"], problems: Problems): EndpointSet | null {
   if (type === "eds" || type === "original_dst") return null;
-  if (cluster.loadAssignment === undefined) return { clusterName: cluster.name, endpoints: [] };
+  if (cluster.loadAssignment === undefined) return plainEndpointSet(cluster.name, []);
   const set = decodeAssignment(cluster.loadAssignment, "load_assignment.", problems);
   if (type === "logical_dns" && set.endpoints.length !== 1) {
     problems.invalid("load_assignment.endpoints", "a LOGICAL_DNS cluster has exactly one endpoint");
   }
-  return { clusterName: cluster.name, endpoints: set.endpoints };
+  return { ...set, clusterName: cluster.name };
 }
 
 function decodeThresholds(breakers: CircuitBreakers | undefined): CircuitBreakerThresholds {

@@ -1,11 +1,22 @@
 // envoy.config.endpoint.v3.ClusterLoadAssignment to a flat list of endpoints with priority and locality.
 import type { JsonObject } from "@bufbuild/protobuf";
-import { HealthStatus } from "#wire/gen/envoy/config/core/v3/health_check_pb.ts";
+import type { Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { LbEndpoint, LocalityLbEndpoints } from "#wire/gen/envoy/config/endpoint/v3/endpoint_components_pb.ts";
-import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import type {
+  ClusterLoadAssignment,
+  ClusterLoadAssignment_Policy,
+  ClusterLoadAssignment_Policy_DropOverload,
+} from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { formatAddress } from "../transport/connection-info.ts";
-import type { EndpointConfig, EndpointSet } from "./cluster.ts";
-import { socketAddress } from "./parse/values.ts";
+import {
+  type AssignmentPolicy,
+  defaultAssignmentPolicy,
+  type EndpointConfig,
+  type EndpointSet,
+  type LocalityConfig,
+} from "./cluster.ts";
+import { endpointHealth } from "./decode-load-balancing.ts";
+import { milliseconds, socketAddress } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes an EDS resource. */
@@ -18,25 +29,67 @@ export function decodeEndpoints(assignment: ClusterLoadAssignment): Decoded<Endp
 /** Decodes endpoints of their own or inline in a cluster; `path` ends with a dot or is empty. */
 export function decodeAssignment(assignment: ClusterLoadAssignment, path: string, problems: Problems): EndpointSet {
   const byKey = new Map<string, EndpointConfig>();
+  const localities: LocalityConfig[] = [];
   assignment.endpoints.forEach((group, i) => {
     const where = `${path}endpoints[${i}]`;
     if (group.lbConfig.case === "ledsClusterLocalityConfig")
       problems.unsupported(where, "endpoint discovery by locality");
     if (group.priority > 128) problems.invalid(`${where}.priority`, `${group.priority} is above 128`);
+    const { priority } = group;
+    const name = localityName(group);
+    if (group.loadBalancingWeight !== undefined) localities.push({ name, priority, weight: group.loadBalancingWeight });
     const members =
       group.lbConfig.case === "loadBalancerEndpoints" ? group.lbConfig.value.lbEndpoints : group.lbEndpoints;
+    const shared = { priority, locality: name, transportMatch: strings(matchLabels(group.metadata)) };
     members.forEach((member, k) => {
-      const endpoint = decodeEndpoint(member, group, `${where}.lb_endpoints[${k}]`, problems);
+      const endpoint = decodeEndpoint(member, shared, `${where}.lb_endpoints[${k}]`, problems);
       // The same address twice is one host; the first place wins, as in Envoy.
       if (endpoint !== null && !byKey.has(endpoint.key)) byKey.set(endpoint.key, endpoint);
     });
   });
-  return { clusterName: assignment.clusterName, endpoints: [...byKey.values()] };
+  return {
+    clusterName: assignment.clusterName,
+    endpoints: [...byKey.values()],
+    localities,
+    policy: decodePolicy(assignment.policy, `${path}policy`, problems),
+  };
 }
+
+function decodePolicy(
+  policy: ClusterLoadAssignment_Policy | undefined,
+  path: string,
+  problems: Problems,
+): AssignmentPolicy {
+  if (policy === undefined) return defaultAssignmentPolicy;
+  const factor = policy.overprovisioningFactor ?? defaultAssignmentPolicy.overprovisioningPercent;
+  if (factor === 0) problems.invalid(`${path}.overprovisioning_factor`, "is 0");
+  if (policy.dropOverloads.length > 1) problems.unsupported(`${path}.drop_overloads`, "more than one entry");
+  return {
+    overprovisioningPercent: factor,
+    countsWeights: policy.weightedPriorityHealth,
+    dropOverload: decodeDrop(policy.dropOverloads[0], `${path}.drop_overloads[0]`, problems),
+    staleAfterMs: milliseconds(policy.endpointStaleAfter, 0),
+  };
+}
+
+function decodeDrop(
+  drop: ClusterLoadAssignment_Policy_DropOverload | undefined,
+  path: string,
+  problems: Problems,
+): AssignmentPolicy["dropOverload"] {
+  if (drop === undefined) return null;
+  const { category, dropPercentage } = drop;
+  if (category === "") problems.invalid(`${path}.category`, "is missing");
+  const fraction = (dropPercentage?.numerator ?? 0) / (denominators[dropPercentage?.denominator ?? 0] ?? 100);
+  if (fraction > 1) problems.invalid(`${path}.drop_percentage`, "is above 100 %");
+  return fraction === 0 ? null : { category, fraction };
+}
+
+const denominators: readonly number[] = [100, 10_000, 1_000_000];
 
 function decodeEndpoint(
   member: LbEndpoint,
-  group: LocalityLbEndpoints,
+  shared: Pick<EndpointConfig, "priority" | "locality" | "transportMatch">,
   path: string,
   problems: Problems,
 ): EndpointConfig | null {
@@ -44,17 +97,22 @@ function decodeEndpoint(
     problems.unsupported(path, "an endpoint by name");
     return null;
   }
-  const { host, port } = socketAddress(member.hostIdentifier.value.address, `${path}.endpoint.address`, problems);
+  const { address, hostname } = member.hostIdentifier.value;
+  const { host, port } = socketAddress(address, `${path}.endpoint.address`, problems);
   const metadata = member.metadata?.filterMetadata;
+  const labels = matchLabels(member.metadata);
   return {
     key: formatAddress(host, port),
     host,
     port,
+    hostname,
     weight: Math.max(1, member.loadBalancingWeight ?? 1),
-    priority: group.priority,
-    locality: localityName(group),
-    health: healthByStatus[member.healthStatus] ?? "healthy",
-    transportMatch: strings(metadata?.["envoy.transport_socket_match"]),
+    priority: shared.priority,
+    locality: shared.locality,
+    health: endpointHealth(member.healthStatus),
+    metadata: metadata?.["envoy.lb"] ?? null,
+    // The locality's labels are for endpoints that have none of their own.
+    transportMatch: labels === undefined ? shared.transportMatch : strings(labels),
     workload: text(metadata?.["istio"]?.["workload"]),
   };
 }
@@ -65,14 +123,9 @@ function localityName(group: LocalityLbEndpoints): string {
   return zone === "" ? region : `${region}/${zone}`;
 }
 
-const healthByStatus: Readonly<Record<number, EndpointConfig["health"]>> = {
-  [HealthStatus.UNKNOWN]: "healthy",
-  [HealthStatus.HEALTHY]: "healthy",
-  [HealthStatus.UNHEALTHY]: "unhealthy",
-  [HealthStatus.TIMEOUT]: "unhealthy",
-  [HealthStatus.DRAINING]: "draining",
-  [HealthStatus.DEGRADED]: "degraded",
-};
+function matchLabels(metadata: Metadata | undefined): JsonObject | undefined {
+  return metadata?.filterMetadata["envoy.transport_socket_match"];
+}
 
 // Most endpoints say the same: one object for all of them.
 const mutualTls: Readonly<Record<string, string>> = { tlsMode: "istio" };

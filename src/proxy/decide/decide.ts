@@ -1,11 +1,20 @@
 // The whole walk that a connection and its first request take through one proxy: listener, filter chain, authorization,
 // route, cluster, endpoint, transport. Pure; used by explain, built from the same functions as the live data path.
-import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
+import {
+  type ClusterConfig,
+  type EndpointConfig,
+  plainEndpoint,
+  type TransportSocketMatch,
+} from "../config/cluster.ts";
 import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import { type FilterChainConfig, type ListenerConfig, TrafficDirection } from "../config/listener.ts";
 import type { RbacSubject, RbacVerdict } from "../config/rbac.ts";
 import { addStep, newTrace, type Trace } from "../config/trace.ts";
 import { formatAddress } from "../transport/connection-info.ts";
+import { balancerCounters } from "../upstream/balance/balancer.ts";
+import { anyHost } from "../upstream/balance/choice.ts";
+import { type BalancedHost, withDiscoveredHealth } from "../upstream/balance/host.ts";
+import { makeBalancer } from "../upstream/balance/make-balancer.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
 import { evaluateRbac, whyDenied } from "./rbac.ts";
@@ -253,8 +262,7 @@ function decideCluster(
   const status = question.http === null ? null : 503;
   const cluster = view.clusters.get(name) ?? null;
   if (cluster === null) return refuse(draft, status, `the cluster ${name || "(none)"} does not exist`, trace);
-  const endpoints = candidates(view, cluster, question);
-  const endpoint = endpoints[Math.floor(question.random * endpoints.length)] ?? null;
+  const { endpoints, endpoint } = chooseEndpoint(view, cluster, question);
   if (endpoint === null) {
     return refuse({ ...draft, cluster }, status, `the cluster ${name} has no healthy endpoint`, trace);
   }
@@ -268,28 +276,34 @@ function decideCluster(
   return complete({ ...draft, outcome: "forwarded", cluster, endpoints, endpoint, transport, upstreamAlpn });
 }
 
-/** Endpoints of the best priority that has any that may serve. */
-function candidates(view: ProxyView, cluster: ClusterConfig, question: Question): readonly EndpointConfig[] {
-  if (cluster.type === "original_dst") return [originalDestination(question)];
-  const serving = (endpointsOf(view, cluster)?.endpoints ?? []).filter(
-    (endpoint) => endpoint.health === "healthy" || endpoint.health === "degraded",
-  );
-  const best = Math.min(...serving.map((endpoint) => endpoint.priority));
-  return serving.filter((endpoint) => endpoint.priority === best);
+interface EndpointChoice {
+  /** Those that traffic may go to now. */
+  readonly endpoints: readonly EndpointConfig[];
+  readonly endpoint: EndpointConfig | null;
 }
 
-function originalDestination(question: Question): EndpointConfig {
-  return {
-    key: formatAddress(question.destinationIp, question.destinationPort),
-    host: question.destinationIp,
-    port: question.destinationPort,
-    weight: 1,
-    priority: 0,
-    locality: "",
-    health: "healthy",
-    transportMatch: {},
-    workload: "",
-  };
+/** As the live proxy chooses, with what discovery says of health and nothing in flight. */
+function chooseEndpoint(view: ProxyView, cluster: ClusterConfig, question: Question): EndpointChoice {
+  if (cluster.type === "original_dst") {
+    const { destinationIp: ip, destinationPort: port } = question;
+    const endpoint = plainEndpoint(formatAddress(ip, port), ip, port);
+    return { endpoints: [endpoint], endpoint };
+  }
+  const set = endpointsOf(view, cluster);
+  if (set === null) return { endpoints: [], endpoint: null };
+  const { endpoints, localities, policy } = set;
+  const hosts = endpoints.map(
+    (config): BalancedHost => ({
+      config,
+      activeRequests: 0,
+      healthFlags: withDiscoveredHealth(0, config.health),
+      usableSince: 0,
+    }),
+  );
+  const balancer = makeBalancer<BalancedHost>(cluster.loadBalancing, balancerCounters());
+  balancer.update({ hosts, config: cluster.loadBalancing, localities, policy, activeRequests: () => 0 });
+  const host = balancer.choose(anyHost, { now: Number.MAX_SAFE_INTEGER, random: () => question.random });
+  return { endpoints: balancer.candidates(anyHost).map((it) => it.config), endpoint: host?.config ?? null };
 }
 
 function requestOf(http: HttpQuestion): RouteRequest {

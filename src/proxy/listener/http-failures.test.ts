@@ -4,8 +4,10 @@ import { once } from "node:events";
 import { Agent, request, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { plainEndpointSet } from "../config/cluster.ts";
 import { RetryOn, type RetryPolicy } from "../config/http.ts";
 import {
+  byTurns,
   chain,
   clusterConfig,
   clusterOn,
@@ -54,7 +56,7 @@ test("a refused connection is retried on another endpoint, with the body, and co
     req.on("data", (chunk: Buffer) => (body += chunk.toString()));
     req.on("end", () => res.end(`${req.headers["x-envoy-attempt-count"]} ${body}`));
   });
-  const path = await routed([1, server.port], { retry: istioRetry }, {}, { lbPolicy: "round_robin" });
+  const path = await routed([1, server.port], { retry: istioRetry }, {}, { loadBalancing: byTurns });
   for (let i = 0; i < 6; i++) {
     const answer = await ask(path, "/", { method: "POST" }, "payload");
     assert.equal(answer.status, 200);
@@ -133,7 +135,7 @@ test("the per-try timeout retries on the other endpoint", async () => {
   const silent = await rawServer(() => {});
   const server = await httpServer((_req, res) => res.end("ok"));
   const retry = { ...istioRetry, retryOn: RetryOn.FiveXx, perTryTimeoutMs: 30 };
-  const path = await routed([silent.port, server.port], { retry }, {}, { lbPolicy: "round_robin" });
+  const path = await routed([silent.port, server.port], { retry }, {}, { loadBalancing: byTurns });
   assert.equal((await ask(path, "/")).body, "ok");
   assert.equal((await ask(path, "/")).body, "ok");
   path.stop();
@@ -425,7 +427,7 @@ test("a configuration push closes nothing and applies to the next request", asyn
   path.clusters.update(clusterOn("app", [two.port]));
   assert.equal((await ask(path, "/", { agent })).body, "two");
   path.clusters.update(clusterConfig({ name: "app", type: "eds" }));
-  path.clusters.setEndpoints({ clusterName: "app", endpoints: [endpointConfig(one.port)] });
+  path.clusters.setEndpoints(plainEndpointSet("app", [endpointConfig(one.port)]));
   assert.equal((await ask(path, "/", { agent })).body, "one");
   assert.equal(path.listeners.connectionCount, 1);
   agent.destroy();
@@ -472,4 +474,22 @@ test("weights split as they say", async () => {
   path.stop();
   one.stop();
   two.stop();
+});
+
+test("requests are dropped as the endpoints' policy asks, flagged DO, and told apart from failures", async () => {
+  const server = await httpServer((_req, res) => res.end("ok"));
+  const path = await routed([server.port]);
+  const set = plainEndpointSet("app", [endpointConfig(server.port)]);
+  const dropOverload = { category: "throttle", fraction: 1 };
+  path.clusters.get("app")?.setEndpoints({ ...set, policy: { ...set.policy, dropOverload } });
+  const answer = await ask(path, "/");
+  assert.equal(answer.status, 503);
+  assert.equal(answer.body, "drop overload");
+  assert.equal(path.logs[0]?.["responseFlags"], "DO");
+  assert.equal(path.logs[0]?.["responseCodeDetails"], "drop_overload");
+  assert.match(`${path.logs[0]?.["cause"]}`, /app ask for less load: "throttle"/);
+  path.clusters.get("app")?.setEndpoints(set);
+  assert.equal((await ask(path, "/")).status, 200);
+  path.stop();
+  server.stop();
 });

@@ -15,6 +15,7 @@ import {
   httpServer,
   listenerConfig,
   managerConfig,
+  originalDestination,
   routeEntry,
   tcpFilter,
 } from "./testing/data-path.ts";
@@ -235,7 +236,7 @@ test("a redirected connection goes to the listener of its destination, else it s
   const path = dataPath({ originalDestination: () => destination });
   path.clusters.update(clusterOn("web", [web.port]));
   path.clusters.update(
-    clusterConfig({ name: "PassthroughCluster", type: "original_dst", lbPolicy: "cluster_provided" }),
+    clusterConfig({ name: "PassthroughCluster", type: "original_dst", loadBalancing: originalDestination }),
   );
   await path.listeners.update(
     listenerConfig([chain([tcpFilter("PassthroughCluster")])], { useOriginalDst: true, originalDst: true }),

@@ -2,6 +2,7 @@
 import type { Logger } from "#base/log/log.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import type { EndpointHealth } from "../config/load-balancing.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import { Cluster, type ClusterCounters } from "./cluster.ts";
@@ -19,7 +20,8 @@ export interface EndpointDescription {
   readonly weight: number;
   readonly priority: number;
   readonly locality: string;
-  readonly health: string;
+  readonly health: EndpointHealth;
+  readonly healthFlags: number;
   readonly activeRequests: number;
   readonly activeConnections: number;
   readonly connectionsTotal: number;
@@ -66,7 +68,7 @@ export class ClusterManager {
     }
     if (config.type === "eds") {
       const set = this.#endpointSets.get(edsName(config));
-      if (set !== undefined) this.#clusters.get(config.name)?.setEndpoints(set.endpoints);
+      if (set !== undefined) this.#clusters.get(config.name)?.setEndpoints(set);
     }
   }
 
@@ -75,7 +77,7 @@ export class ClusterManager {
     this.#endpointSets.set(set.clusterName, set);
     for (const cluster of this.#clusters.values()) {
       if (cluster.config.type === "eds" && edsName(cluster.config) === set.clusterName) {
-        cluster.setEndpoints(set.endpoints);
+        cluster.setEndpoints(set);
       }
     }
   }
@@ -114,6 +116,7 @@ export class ClusterManager {
         priority: endpoint.config.priority,
         locality: endpoint.config.locality,
         health: endpoint.config.health,
+        healthFlags: endpoint.healthFlags,
         activeRequests: endpoint.activeRequests,
         activeConnections: endpoint.activeConnections,
         connectionsTotal: endpoint.connectionsTotal,

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { silentLogger } from "#base/log/log.ts";
 import { ManualClock } from "#base/time/clock.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
-import { clusterConfig, endpointConfig } from "../listener/testing/data-path.ts";
+import { plainEndpointSet } from "../config/cluster.ts";
+import { balancedBy, clusterConfig, endpointConfig } from "../listener/testing/data-path.ts";
 import { EventLoop } from "../transport/event-loop.ts";
 import { ClusterManager } from "./cluster-manager.ts";
 import type { ResolveDns } from "./resolve-dns.ts";
@@ -15,7 +16,7 @@ function manager(resolve: ResolveDns): { clusters: ClusterManager; clock: Manual
   return { clusters: new ClusterManager({ loop, secrets: new SecretStore(), log: silentLogger, resolve }), clock };
 }
 
-const named = { clusterName: "dns", endpoints: [endpointConfig(80, { host: "db.example", key: "db.example:80" })] };
+const named = plainEndpointSet("dns", [endpointConfig(80, { host: "db.example", key: "db.example:80" })]);
 
 function addresses(clusters: ClusterManager): string[] {
   return clusters.describe()[0]?.endpoints.map((endpoint) => endpoint.address) ?? [];
@@ -46,7 +47,9 @@ test("an answer that comes after an update of the cluster is dropped", () => {
   const waiting: ((addresses: readonly string[], error: string | null) => void)[] = [];
   const { clusters } = manager((_host, done) => void waiting.push(done));
   clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named }));
-  clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, lbPolicy: "random" }));
+  clusters.update(
+    clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, loadBalancing: balancedBy({ type: "random" }) }),
+  );
   waiting[0]?.(["10.0.0.1"], null);
   assert.deepEqual(addresses(clusters), []);
   waiting[1]?.(["10.0.0.2"], null);
@@ -60,9 +63,9 @@ test("an EDS cluster is warm once its endpoints came, before or after the cluste
   let warm = false;
   clusters.get("late")?.whenWarm(() => (warm = true));
   assert.equal(warm, false);
-  clusters.setEndpoints({ clusterName: "late", endpoints: [] });
+  clusters.setEndpoints(plainEndpointSet("late", []));
   assert.equal(warm, true);
-  clusters.setEndpoints({ clusterName: "early", endpoints: [endpointConfig(80)] });
+  clusters.setEndpoints(plainEndpointSet("early", [endpointConfig(80)]));
   clusters.update(clusterConfig({ name: "early", type: "eds" }));
   assert.equal(clusters.get("early")?.isWarm, true);
   clusters.stop();
@@ -71,10 +74,10 @@ test("an EDS cluster is warm once its endpoints came, before or after the cluste
 test("an endpoint that stays keeps its load and counters through updates", () => {
   const { clusters } = manager(() => {});
   clusters.update(clusterConfig({ name: "app", type: "eds" }));
-  clusters.setEndpoints({ clusterName: "app", endpoints: [endpointConfig(80), endpointConfig(81)] });
+  clusters.setEndpoints(plainEndpointSet("app", [endpointConfig(80), endpointConfig(81)]));
   const before = clusters.get("app")?.endpoints[0];
-  clusters.setEndpoints({ clusterName: "app", endpoints: [endpointConfig(80, { weight: 5 })] });
-  clusters.update(clusterConfig({ name: "app", type: "eds", lbPolicy: "random" }));
+  clusters.setEndpoints(plainEndpointSet("app", [endpointConfig(80, { weight: 5 })]));
+  clusters.update(clusterConfig({ name: "app", type: "eds", loadBalancing: balancedBy({ type: "random" }) }));
   const after = clusters.get("app")?.endpoints;
   assert.equal(after?.length, 1);
   assert.equal(after?.[0], before);

@@ -2,17 +2,25 @@
 // breakers. Updates change it in place: pools of endpoints that stay are kept as long as their transport is the same.
 import { isIP } from "node:net";
 import type { Logger } from "#base/log/log.ts";
-import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
+import {
+  type ClusterConfig,
+  type EndpointConfig,
+  type EndpointSet,
+  plainEndpointSet,
+  type TransportSocketMatch,
+} from "../config/cluster.ts";
 import { chooseTransport } from "../decide/transport.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
+import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
 import type { ConnectTarget } from "./connect.ts";
-import { UpstreamEndpoint } from "./endpoint.ts";
+import type { UpstreamEndpoint } from "./endpoint.ts";
 import { HttpPool } from "./http-pool.ts";
-import { LoadBalancer } from "./load-balancer.ts";
+import { Membership } from "./membership.ts";
+import { OriginalDestinations } from "./original-destinations.ts";
 import type { ResolveDns } from "./resolve-dns.ts";
 
 export interface ClusterCounters {
@@ -26,6 +34,10 @@ export interface ClusterCounters {
   /** Requests that a circuit breaker refused. */
   overflows: number;
   connectionOverflows: number;
+  /** Requests that the endpoints' policy dropped. */
+  droppedForOverload: number;
+  /** How often endpoints were given up because nobody confirmed them. */
+  staleAssignments: number;
 }
 
 export interface ClusterEnvironment {
@@ -35,8 +47,6 @@ export interface ClusterEnvironment {
   readonly log: Logger;
 }
 
-/** ORIGINAL_DST endpoints that nobody used for this long are dropped. */
-const originalDstIdleMs = 5 * 60 * 1000;
 /** What a request without an ALPN override may offer: the protocols spoken here. */
 const spokenAlpn: ReadonlySet<string> = new Set(["http/1.1", "http/1.0", "istio", "istio-http/1.1", "istio-http/1.0"]);
 export const noAlpnOverride: readonly string[] = [];
@@ -54,23 +64,36 @@ export class Cluster {
     requestsTotal: 0,
     overflows: 0,
     connectionOverflows: 0,
+    droppedForOverload: 0,
+    staleAssignments: 0,
   };
   /** False until the first endpoints are known. A route must not name a cluster that is not warm. */
   isWarm = false;
   readonly #environment: ClusterEnvironment;
-  #endpointsByKey = new Map<string, UpstreamEndpoint>();
-  readonly #balancer = new LoadBalancer();
+  readonly #members: Membership;
+  /** Of an ORIGINAL_DST cluster; null for others. */
+  readonly #originalDestinations: OriginalDestinations | null;
   /** By TLS config, then by the ALPN list's text; rebuilt with the configuration. */
   #tls = new Map<TransportSocketMatch, Map<string, UpstreamTls>>();
   #cancelDns: (() => void) | null = null;
+  #cancelStale: (() => void) | null = null;
   #dnsGeneration = 0;
-  #isSwept = false;
   #onWarm: (() => void)[] = [];
 
   constructor(config: ClusterConfig, environment: ClusterEnvironment) {
     this.config = config;
     this.loop = environment.loop;
     this.#environment = environment;
+    const { loadBalancing } = config;
+    this.#members = new Membership({
+      loop: environment.loop,
+      config: loadBalancing,
+      activeRequests: () => this.counters.activeRequests,
+    });
+    this.#originalDestinations =
+      loadBalancing.policy.type === "cluster_provided"
+        ? new OriginalDestinations(environment.loop, loadBalancing.policy.originalDst, config.cleanupIntervalMs)
+        : null;
     this.#configure(null);
   }
 
@@ -85,19 +108,20 @@ export class Cluster {
     const config = this.config;
     if (before !== null && connectionShape(before) !== connectionShape(config)) {
       // Connections made the old way may not carry new requests. Those in use finish.
-      for (const endpoint of this.#endpointsByKey.values()) {
-        for (const pool of endpoint.pools.values()) pool.drain();
-        endpoint.pools.clear();
-      }
+      for (const endpoint of this.endpoints) endpoint.drainPools();
     }
     this.#tls = new Map();
     this.#cancelDns?.();
     this.#cancelDns = null;
     this.#dnsGeneration++;
-    if (config.type === "static") this.setEndpoints(config.endpoints?.endpoints ?? []);
+    const { policy } = config.loadBalancing;
+    if (policy.type === "cluster_provided") {
+      this.#originalDestinations?.configure(policy.originalDst, config.cleanupIntervalMs);
+    }
+    this.#members.configure(config.loadBalancing);
+    if (config.type === "static") this.setEndpoints(config.endpoints ?? plainEndpointSet(config.name, []));
     else if (config.type === "strict_dns" || config.type === "logical_dns") this.#refreshDns();
     else if (config.type === "original_dst") this.#warm();
-    else this.#rebalance();
   }
 
   /** Calls back when the first endpoints are known; at once if they are. */
@@ -115,84 +139,46 @@ export class Cluster {
   }
 
   /** Replaces the endpoints. Those that stay keep pools and load; those that left finish what they carry. */
-  setEndpoints(configs: readonly EndpointConfig[]): void {
-    const next = new Map<string, UpstreamEndpoint>();
-    for (const config of configs) {
-      const known = this.#endpointsByKey.get(config.key);
-      if (known === undefined) {
-        next.set(config.key, new UpstreamEndpoint(config));
-        continue;
-      }
-      known.config = config;
-      next.set(config.key, known);
-    }
-    for (const [key, endpoint] of this.#endpointsByKey) if (!next.has(key)) endpoint.drain();
-    this.#endpointsByKey = next;
-    this.#rebalance();
+  setEndpoints(set: EndpointSet): void {
+    this.#members.replace(set);
+    this.#cancelStale?.();
+    this.#cancelStale = null;
+    const { staleAfterMs } = set.policy;
+    if (staleAfterMs > 0) this.#cancelStale = this.loop.after(staleAfterMs, () => this.#endpointsAreStale());
     this.#warm();
   }
 
-  #rebalance(): void {
-    this.#balancer.update(this.config.lbPolicy, this.config.commonLb.healthyPanicPercent, [
-      ...this.#endpointsByKey.values(),
-    ]);
+  /** Nobody confirmed the endpoints in time. */
+  #endpointsAreStale(): void {
+    this.counters.staleAssignments++;
+    this.#environment.log.warn(`cluster ${this.config.name}: the endpoints are out of date and not used any more`);
+    this.setEndpoints(plainEndpointSet(this.config.name, []));
   }
 
   get endpoints(): readonly UpstreamEndpoint[] {
-    return [...this.#endpointsByKey.values()];
+    return this.#originalDestinations?.endpoints ?? this.#members.endpoints;
+  }
+
+  get balancerCounters(): BalancerCounters {
+    return this.#members.counters;
+  }
+
+  get membershipChanges(): number {
+    return this.#members.changes;
   }
 
   /** Chooses an endpoint. Null: none can be used. */
   choose(context: ChoiceContext): UpstreamEndpoint | null {
-    const { destination, excluded, attempts } = context;
-    if (this.config.type === "original_dst")
-      return destination === null ? null : this.#originalDestination(destination);
-    const random = this.loop.random;
-    let endpoint = this.#balancer.choose(random);
-    if (excluded !== null) {
-      for (let i = 0; i < attempts && endpoint !== null && excluded.includes(endpoint); i++) {
-        endpoint = this.#balancer.choose(random);
-      }
-    }
-    return endpoint;
+    if (this.#originalDestinations !== null) return this.#originalDestinations.choose(context);
+    return this.#members.choose(context);
   }
 
-  #originalDestination(destination: { readonly ip: string; readonly port: number }): UpstreamEndpoint {
-    const key = formatAddress(destination.ip, destination.port);
-    let endpoint = this.#endpointsByKey.get(key);
-    if (endpoint === undefined) {
-      endpoint = new UpstreamEndpoint({
-        key,
-        host: destination.ip,
-        port: destination.port,
-        weight: 1,
-        priority: 0,
-        locality: "",
-        health: "healthy",
-        transportMatch: {},
-        workload: "",
-      });
-      this.#endpointsByKey.set(key, endpoint);
-      if (!this.#isSwept) {
-        this.#isSwept = true;
-        this.loop.sweepAlways(this);
-      }
-    }
-    endpoint.lastUsed = this.loop.now;
-    return endpoint;
-  }
-
-  sweep(now: number): void {
-    for (const [key, endpoint] of this.#endpointsByKey) {
-      if (now - endpoint.lastUsed < originalDstIdleMs || endpoint.activeRequests + endpoint.activeConnections > 0)
-        continue;
-      endpoint.drain();
-      this.#endpointsByKey.delete(key);
-    }
-    if (this.#endpointsByKey.size === 0) {
-      this.#isSwept = false;
-      this.loop.stopSweeping(this);
-    }
+  /** Draws whether the next request is dropped as the endpoints' policy asks: the category, or null. */
+  drawDropOverload(): string | null {
+    const { dropOverload } = this.#members.assignment.policy;
+    if (dropOverload === null || this.loop.random() >= dropOverload.fraction) return null;
+    this.counters.droppedForOverload++;
+    return dropOverload.category;
   }
 
   /** The pool for HTTP/1 requests to that endpoint. `alpn` empty means no override. */
@@ -246,18 +232,18 @@ export class Cluster {
 
   #refreshDns(): void {
     const generation = this.#dnsGeneration;
-    const named = this.config.endpoints?.endpoints ?? [];
+    const named = this.config.endpoints ?? plainEndpointSet(this.config.name, []);
     const resolved: EndpointConfig[] = [];
-    let waiting = named.length;
+    let waiting = named.endpoints.length;
     let failed = false;
     const finished = (): void => {
       if (generation !== this.#dnsGeneration) return;
       // Keep the last good answer when a lookup fails.
-      if (!failed || this.#endpointsByKey.size === 0) this.setEndpoints(unique(resolved));
-      this.#cancelDns = this.loop.after(Math.max(1000, this.config.dnsRefreshMs), () => this.#refreshDns());
+      if (!failed || this.endpoints.length === 0) this.setEndpoints({ ...named, endpoints: unique(resolved) });
+      this.#cancelDns = this.loop.after(this.config.dnsRefreshMs, () => this.#refreshDns());
     };
     if (waiting === 0) finished();
-    for (const endpoint of named) {
+    for (const endpoint of named.endpoints) {
       const done = (addresses: readonly string[], error: string | null): void => {
         if (generation !== this.#dnsGeneration) return;
         if (error !== null) {
@@ -278,20 +264,22 @@ export class Cluster {
   /** Lets what is in flight finish; nothing new is accepted through endpoints of this object. */
   drain(): void {
     this.#stopRefreshing();
-    for (const endpoint of this.#endpointsByKey.values()) endpoint.drain();
+    this.#members.drain();
+    this.#originalDestinations?.drain();
   }
 
   destroy(): void {
     this.#stopRefreshing();
-    for (const endpoint of this.#endpointsByKey.values()) endpoint.destroy();
-    this.#endpointsByKey.clear();
+    this.#members.destroy();
+    this.#originalDestinations?.destroy();
   }
 
   #stopRefreshing(): void {
     this.#dnsGeneration++;
     this.#cancelDns?.();
     this.#cancelDns = null;
-    this.loop.stopSweeping(this);
+    this.#cancelStale?.();
+    this.#cancelStale = null;
   }
 }
 

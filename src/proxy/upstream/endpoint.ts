@@ -1,9 +1,10 @@
 // HOT: per request. One upstream host while it lives: its present configuration, what is in flight, and counters for
 // the admin API. The object survives configuration updates, so its pools and its load are kept.
 import type { EndpointConfig } from "../config/cluster.ts";
+import { type BalancedHost, withDiscoveredHealth } from "./balance/host.ts";
 import type { HttpPool } from "./http-pool.ts";
 
-export class UpstreamEndpoint {
+export class UpstreamEndpoint implements BalancedHost {
   config: EndpointConfig;
   activeRequests = 0;
   activeConnections = 0;
@@ -18,11 +19,21 @@ export class UpstreamEndpoint {
   lastUsed = 0;
   /** By transport, see `UpstreamTransport.key`. */
   readonly pools: Map<string, HttpPool> = new Map();
-  /** Position in a smooth weighted round robin. */
-  currentWeight = 0;
+  /** Bits of `balance/host.ts`; 0 is healthy. */
+  healthFlags: number;
+  /** When it came or became healthy. */
+  usableSince: number;
 
-  constructor(config: EndpointConfig) {
+  constructor(config: EndpointConfig, now: number) {
     this.config = config;
+    this.healthFlags = withDiscoveredHealth(0, config.health);
+    this.usableSince = now;
+  }
+
+  /** Connections that exist carry no new request; others are made. */
+  drainPools(): void {
+    for (const pool of this.pools.values()) pool.drain();
+    this.pools.clear();
   }
 
   drain(): void {

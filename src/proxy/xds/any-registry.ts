@@ -30,12 +30,15 @@ import { ExtAuthzSchema as NetworkExtAuthzSchema } from "#wire/gen/envoy/extensi
 import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
+import { ClientSideWeightedRoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin_pb.ts";
 import { ClusterProvidedSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.ts";
 import { LeastRequestSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
 import { MaglevSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.ts";
 import { RandomSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.ts";
 import { RingHashSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash_pb.ts";
 import { RoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.ts";
+import { SubsetSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/subset/v3/subset_pb.ts";
+import { WrrLocalitySchema } from "#wire/gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality_pb.ts";
 import {
   ApplicationProtocolInputSchema,
   DestinationIPInputSchema,
@@ -72,6 +75,7 @@ export function anyRegistry(): Registry {
     ApplicationProtocolInputSchema,
     BootstrapConfigDumpSchema,
     BootstrapSchema,
+    ClientSideWeightedRoundRobinSchema,
     ClusterLoadAssignmentSchema,
     ClusterProvidedSchema,
     ClusterSchema,
@@ -121,10 +125,12 @@ export function anyRegistry(): Registry {
     SourcePortInputSchema,
     SourceTypeInputSchema,
     StringValueSchema,
+    SubsetSchema,
     TcpProxySchema,
     TlsInspectorSchema,
     TransportProtocolInputSchema,
     UpstreamTlsContextSchema,
+    WrrLocalitySchema,
     uriTemplateFile(),
   );
   return registry;

@@ -9,7 +9,7 @@ import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { DeltaUpdate, Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import { type Decoded, nackText } from "../config/problems.ts";
@@ -251,7 +251,7 @@ export class Configuration {
   /** Endpoints that the server says do not exist: the cluster goes on, with none. */
   #dropEndpoints(name: string): void {
     if (!this.#liveEndpoints.has(name)) return;
-    const none: EndpointSet = { clusterName: name, endpoints: [] };
+    const none = plainEndpointSet(name, []);
     this.#liveEndpoints.delete(name);
     this.#apply(`endpoints of ${name}`, () => this.#options.targets.clusters.setEndpoints(none));
   }

@@ -7,7 +7,7 @@ import { type Logger, silentLogger } from "#base/log/log.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { noProvenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry } from "../../config/access-log.ts";
-import type { ClusterConfig, EndpointConfig } from "../../config/cluster.ts";
+import { type ClusterConfig, type EndpointConfig, plainEndpoint, plainEndpointSet } from "../../config/cluster.ts";
 import type {
   ForwardAction,
   HttpConnectionManagerConfig,
@@ -24,20 +24,34 @@ import {
   matchesEverything,
   type NetworkFilterConfig,
 } from "../../config/listener.ts";
+import { type BalancingPolicy, defaultLoadBalancing, type LoadBalancingConfig } from "../../config/load-balancing.ts";
 import { httpFilterTypes } from "../../http/filters/all.ts";
 import type { RequestFacts, TcpFacts, TrafficObserver } from "../../http/observer.ts";
 import { EventLoop, type EventLoopOptions } from "../../transport/event-loop.ts";
 import { ClusterManager } from "../../upstream/cluster-manager.ts";
 import { ListenerManager, type ListenerManagerOptions } from "../listener-manager.ts";
 
+/** Without panic, so that a test sees what health does. */
+export function balancedBy(policy: BalancingPolicy): LoadBalancingConfig {
+  return { ...defaultLoadBalancing, policy, panicThresholdPercent: 0 };
+}
+
+export const byTurns: LoadBalancingConfig = balancedBy({ type: "round_robin", slowStart: null });
+
+export const originalDestination: LoadBalancingConfig = balancedBy({
+  type: "cluster_provided",
+  originalDst: { headerName: null, portOverride: 0 },
+});
+
 export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly name: string }): ClusterConfig {
   return {
     type: "static",
     edsServiceName: "",
     connectTimeoutMs: 2000,
-    lbPolicy: "least_request",
+    loadBalancing: balancedBy({ type: "least_request", choiceCount: 2, activeRequestBias: 1, slowStart: null }),
     endpoints: null,
     dnsRefreshMs: 60_000,
+    cleanupIntervalMs: 5000,
     thresholds: { maxConnections: 1e9, maxPendingRequests: 1e9, maxRequests: 1e9, maxRetries: 1e9 },
     transports: [{ name: "plaintext", match: {}, tls: null }],
     upstreamProtocol: "http1",
@@ -46,25 +60,13 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     bindAddress: null,
     services: [],
     alpnOverride: true,
-    commonLb: { healthyPanicPercent: 0 },
     provenance: noProvenance,
     ...overrides,
   };
 }
 
 export function endpointConfig(port: number, overrides: Partial<EndpointConfig> = {}): EndpointConfig {
-  return {
-    key: `127.0.0.1:${port}`,
-    host: "127.0.0.1",
-    port,
-    weight: 1,
-    priority: 0,
-    locality: "",
-    health: "healthy",
-    transportMatch: {},
-    workload: "",
-    ...overrides,
-  };
+  return { ...plainEndpoint(`127.0.0.1:${port}`, "127.0.0.1", port), ...overrides };
 }
 
 /** A static cluster on local ports. */
@@ -75,7 +77,10 @@ export function clusterOn(
 ): ClusterConfig {
   return clusterConfig({
     name,
-    endpoints: { clusterName: name, endpoints: ports.map((port) => endpointConfig(port)) },
+    endpoints: plainEndpointSet(
+      name,
+      ports.map((port) => endpointConfig(port)),
+    ),
     ...overrides,
   });
 }

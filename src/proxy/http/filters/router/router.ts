@@ -8,6 +8,7 @@ import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
+import { describeFlags } from "../../../upstream/balance/host.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
@@ -24,6 +25,7 @@ import {
 import { overflow } from "../../../upstream/http-pool.ts";
 import {
   clusterNotFound,
+  dropOverload,
   http2UpstreamUnsupported,
   type LocalReply,
   noHealthyUpstream,
@@ -104,6 +106,15 @@ export class Router implements AttemptOwner {
     stream.clusterConfig = cluster.config;
     if (cluster.config.upstreamProtocol === "http2") {
       this.#fail(http2UpstreamUnsupported, `cluster ${cluster.config.name} speaks HTTP/2 only`, this.#origins());
+      return;
+    }
+    const dropped = cluster.drawDropOverload();
+    if (dropped !== null) {
+      this.#fail(
+        dropOverload,
+        `the endpoints of ${cluster.config.name} ask for less load: "${dropped}"`,
+        this.#origins(),
+      );
       return;
     }
     rewriteRequest(stream, action);
@@ -414,6 +425,8 @@ function whyNoEndpoint(cluster: Cluster, destination: string): string {
   if (type === "original_dst") return `${destination} is this proxy itself`;
   const endpoints = cluster.endpoints;
   if (endpoints.length === 0) return `cluster ${name} has no endpoints`;
-  const states = endpoints.slice(0, 8).map((endpoint) => `${endpoint.config.key} is ${endpoint.config.health}`);
+  const states = endpoints
+    .slice(0, 8)
+    .map((endpoint) => `${endpoint.config.key} is ${describeFlags(endpoint.healthFlags)}`);
   return `cluster ${name} has ${endpoints.length} endpoints and none can be used: ${states.join(", ")}`;
 }

@@ -1,0 +1,54 @@
+// The contract of everything that chooses a host among many. `update` does all the work that can be done then; `choose`
+// is HOT: per request, allocates nothing and takes O(1) or O(log n).
+import type { AssignmentPolicy, LocalityConfig } from "../../config/cluster.ts";
+import type { LoadBalancingConfig } from "../../config/load-balancing.ts";
+import type { ChoiceContext } from "./choice.ts";
+import type { BalancedHost } from "./host.ts";
+
+export interface Balancer<H extends BalancedHost> {
+  /** Takes over new hosts, or a new state of the same hosts. */
+  update(state: HostState<H>): void;
+  /** A host, or null when none can be used. */
+  choose(context: ChoiceContext, chance: Chance): H | null;
+  /** Hosts that `choose` may return for that context, for descriptions. */
+  candidates(context: ChoiceContext): readonly H[];
+}
+
+export interface HostState<H extends BalancedHost> {
+  readonly hosts: readonly H[];
+  readonly config: LoadBalancingConfig;
+  readonly localities: readonly LocalityConfig[];
+  readonly policy: AssignmentPolicy;
+  /** Requests in flight to all hosts of the cluster. */
+  readonly activeRequests: () => number;
+}
+
+/** What choices depend on besides the hosts. An event loop is one. */
+export interface Chance {
+  /** Milliseconds. */
+  readonly now: number;
+  /** From [0, 1). */
+  readonly random: () => number;
+}
+
+/** Counters under Envoy's names. */
+export interface BalancerCounters {
+  healthyPanic: number;
+  subsetsSelected: number;
+  subsetsFallback: number;
+  subsetsFallbackPanic: number;
+  /** Gauges. */
+  subsetsActive: number;
+  singleHostDuplicates: number;
+}
+
+export function balancerCounters(): BalancerCounters {
+  return {
+    healthyPanic: 0,
+    subsetsSelected: 0,
+    subsetsFallback: 0,
+    subsetsFallbackPanic: 0,
+    subsetsActive: 0,
+    singleHostDuplicates: 0,
+  };
+}

@@ -1,0 +1,93 @@
+// HOT: per request; bench/load-balancer.ts. Chooses a host: first the priority by how many of its hosts can be used, then
+// one of its healthy hosts (or the degraded ones, or in panic any) by the policy. Hosts that were tried before are looked
+// past for some attempts.
+import { type Hash64, MutableHash64, remainder } from "#base/hash/hash64.ts";
+import type { Balancer, BalancerCounters, Chance, HostState } from "./balancer.ts";
+import type { ChoiceContext } from "./choice.ts";
+import type { BalancedHost } from "./host.ts";
+import type { HostSource } from "./host-source.ts";
+import { type PriorityLevel, priorityLevels } from "./priority-level.ts";
+import { type PriorityLoads, priorityLoads } from "./priority-load.ts";
+
+export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
+  readonly #counters: BalancerCounters;
+  readonly #drawn = new MutableHash64();
+  #levels: readonly PriorityLevel<H>[] = [];
+  #loads: PriorityLoads = { healthy: [], degraded: [], isPanicking: [] };
+  #failsInPanic = false;
+  #isHashing = false;
+
+  constructor(counters: BalancerCounters) {
+    this.#counters = counters;
+  }
+
+  update(state: HostState<H>): void {
+    const { config, policy } = state;
+    this.#levels = priorityLevels(state);
+    const health = this.#levels.map((level) => level.health);
+    this.#loads = priorityLoads(health, policy.overprovisioningPercent, config.panicThresholdPercent);
+    this.#failsInPanic = config.failTrafficOnPanic;
+    this.#isHashing = config.policy.type === "ring_hash" || config.policy.type === "maglev";
+  }
+
+  choose(context: ChoiceContext, chance: Chance): H | null {
+    const { excluded, attempts } = context;
+    let host = this.#pick(context.hash, 0, chance);
+    if (excluded === null) return host;
+    for (let i = 1; i <= attempts && host !== null && excluded.includes(host); i++) {
+      host = this.#pick(context.hash, i, chance);
+    }
+    return host;
+  }
+
+  #pick(given: Hash64 | null, attempt: number, chance: Chance): H | null {
+    if (this.#levels.length === 0) return null;
+    let hash: Hash64 = this.#drawn;
+    if (this.#isHashing) {
+      if (given === null) {
+        this.#drawn.high = Math.floor(chance.random() * 4294967296);
+        this.#drawn.low = Math.floor(chance.random() * 4294967296);
+      } else hash = given;
+    }
+    const source = this.#chooseSource(hash, chance);
+    return source === null ? null : source.pick(hash, attempt, chance);
+  }
+
+  /** Healthy hosts of all priorities come before degraded ones of any. */
+  #chooseSource(hash: Hash64, chance: Chance): HostSource<H> | null {
+    const { healthy, degraded } = this.#loads;
+    const levels = this.#levels;
+    if (healthy[0] === 100) return this.#source(0, false);
+    let draw = this.#isHashing ? remainder(hash, 100) : chance.random() * 100;
+    for (let i = 0; i < levels.length; i++) {
+      draw -= healthy[i]!;
+      if (draw < 0) return this.#source(i, false);
+    }
+    for (let i = 0; i < levels.length; i++) {
+      draw -= degraded[i]!;
+      if (draw < 0) return this.#source(i, true);
+    }
+    return null;
+  }
+
+  #source(priority: number, isDegraded: boolean): HostSource<H> | null {
+    const level = this.#levels[priority]!;
+    if (this.#loads.isPanicking[priority]!) {
+      this.#counters.healthyPanic++;
+      return this.#failsInPanic ? null : level.all;
+    }
+    return isDegraded ? level.degraded : level.healthy;
+  }
+
+  candidates(_context: ChoiceContext): readonly H[] {
+    return this.#levels.flatMap((level, i) => {
+      if (this.#loads.isPanicking[i] === true) {
+        return this.#failsInPanic || this.#loads.healthy[i] === 0 ? [] : level.all.hosts;
+      }
+      return [
+        ...((this.#loads.healthy[i] ?? 0) > 0 ? level.healthy.hosts : []),
+        ...((this.#loads.degraded[i] ?? 0) > 0 ? level.degraded.hosts : []),
+      ];
+    });
+  }
+}

@@ -1,0 +1,153 @@
+// The endpoints of one cluster and the balancer over them. Endpoints that stay through an update are the same objects, so
+// their pools, their load and what is known of their health are kept. A change of members is taken over at once; changes
+// of health and weight that follow each other closely are taken over together.
+import { type EndpointConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
+import type { LoadBalancingConfig } from "../config/load-balancing.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
+import { type Balancer, type BalancerCounters, balancerCounters } from "./balance/balancer.ts";
+import type { ChoiceContext } from "./balance/choice.ts";
+import { healthStatus, withDiscoveredHealth } from "./balance/host.ts";
+import { makeBalancer } from "./balance/make-balancer.ts";
+import { UpstreamEndpoint } from "./endpoint.ts";
+
+export interface MembershipOptions {
+  readonly loop: EventLoop;
+  readonly config: LoadBalancingConfig;
+  /** Requests in flight to the cluster. */
+  readonly activeRequests: () => number;
+}
+
+export class Membership {
+  readonly counters: BalancerCounters = balancerCounters();
+  /** Changes of members. */
+  changes = 0;
+  readonly #loop: EventLoop;
+  readonly #activeRequests: () => number;
+  #config: LoadBalancingConfig;
+  #balancer: Balancer<UpstreamEndpoint>;
+  #set: EndpointSet = plainEndpointSet("", []);
+  #byKey = new Map<string, UpstreamEndpoint>();
+  #hosts: readonly UpstreamEndpoint[] = [];
+  #rebalancedAt = Number.NEGATIVE_INFINITY;
+  #cancelRebalance: (() => void) | null = null;
+
+  constructor(options: MembershipOptions) {
+    this.#loop = options.loop;
+    this.#activeRequests = options.activeRequests;
+    this.#config = options.config;
+    this.#balancer = makeBalancer(this.#config, this.counters);
+  }
+
+  get endpoints(): readonly UpstreamEndpoint[] {
+    return this.#hosts;
+  }
+
+  get(key: string): UpstreamEndpoint | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** What came with the endpoints. */
+  get assignment(): EndpointSet {
+    return this.#set;
+  }
+
+  /** Balances another way. */
+  configure(config: LoadBalancingConfig): void {
+    if (config === this.#config) return;
+    const before = this.#config;
+    this.#config = config;
+    if ((before.subsets === null) !== (config.subsets === null))
+      this.#balancer = makeBalancer(this.#config, this.counters);
+    this.#rebalance();
+  }
+
+  /** Replaces the endpoints. Those that left finish what they carry. */
+  replace(set: EndpointSet): void {
+    const now = this.#loop.clock.now();
+    const next = new Map<string, UpstreamEndpoint>();
+    let hasNew = false;
+    for (const config of set.endpoints) {
+      const known = this.#byKey.get(config.key);
+      if (known === undefined) {
+        next.set(config.key, new UpstreamEndpoint(config, now));
+        hasNew = true;
+        continue;
+      }
+      take(known, config);
+      next.set(config.key, known);
+    }
+    const isChanged = hasNew || next.size !== this.#byKey.size;
+    if (isChanged) for (const [key, endpoint] of this.#byKey) if (!next.has(key)) endpoint.drain();
+    this.#set = set;
+    this.#byKey = next;
+    this.#hosts = [...next.values()];
+    if (!isChanged) {
+      this.rebalanceSoon();
+      return;
+    }
+    this.changes++;
+    if (this.#config.closesConnectionsOnChange) for (const endpoint of this.#hosts) endpoint.drainPools();
+    this.#rebalance();
+  }
+
+  /** Takes over a change of health or weight: now, or together with what else changes within the merge window. */
+  rebalanceSoon(): void {
+    if (this.#cancelRebalance !== null) return;
+    const waitMs = this.#rebalancedAt + this.#config.mergeWindowMs - this.#loop.clock.now();
+    if (waitMs > 0) this.#cancelRebalance = this.#loop.after(waitMs, () => this.#rebalance());
+    else this.#rebalance();
+  }
+
+  #rebalance(): void {
+    this.#stopWaiting();
+    this.#rebalancedAt = this.#loop.clock.now();
+    const { localities, policy } = this.#set;
+    this.#balancer.update({
+      hosts: this.#hosts,
+      config: this.#config,
+      localities,
+      policy,
+      activeRequests: this.#activeRequests,
+    });
+  }
+
+  choose(context: ChoiceContext): UpstreamEndpoint | null {
+    if (context.overrideHost !== null) {
+      const asked = this.#byKey.get(context.overrideHost.address);
+      if (asked !== undefined && this.#mayBeAskedFor(asked)) return asked;
+      if (context.overrideHost.isStrict) return null;
+    }
+    return this.#balancer.choose(context, this.#loop);
+  }
+
+  #mayBeAskedFor(endpoint: UpstreamEndpoint): boolean {
+    return this.#config.overrideHostStatuses.has(healthStatus(endpoint.healthFlags, endpoint.config.health));
+  }
+
+  stop(): void {
+    this.#stopWaiting();
+  }
+
+  #stopWaiting(): void {
+    this.#cancelRebalance?.();
+    this.#cancelRebalance = null;
+  }
+
+  /** Lets what is in flight finish. */
+  drain(): void {
+    this.#stopWaiting();
+    for (const endpoint of this.#hosts) endpoint.drain();
+  }
+
+  destroy(): void {
+    this.#stopWaiting();
+    for (const endpoint of this.#hosts) endpoint.destroy();
+    this.#byKey.clear();
+    this.#hosts = [];
+  }
+}
+
+function take(endpoint: UpstreamEndpoint, config: EndpointConfig): void {
+  endpoint.config = config;
+  endpoint.healthFlags = withDiscoveredHealth(endpoint.healthFlags, config.health);
+}
