@@ -109,6 +109,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     stats,
     writeAccessLog: (path, line) => accessLog.write(path, line),
     ownPeerMetadata: { id: own.id, value: own.metadata },
+    node: { id: options.node.id, cluster: options.node.cluster },
     explainToClients: options.explainToClients ?? false,
     ...(options.originalDestination !== undefined && { originalDestination: options.originalDestination }),
   });

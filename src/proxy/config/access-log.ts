@@ -38,6 +38,8 @@ export interface AccessLogEntry {
   localUriSan: string | undefined;
   requestHeader: (name: string) => string | undefined;
   responseHeader: (name: string) => string | undefined;
+  /** Body of a reply that the proxy makes itself, while it is being made. */
+  localReplyBody?: string;
   /** The cause in words with resource and file:line, for every locally generated response. */
   cause: string | undefined;
 }

@@ -27,7 +27,7 @@ function decodeAccessLog(log: AccessLog, path: string, problems: Problems): Acce
   const file = unpack(any, FileAccessLogSchema, path, problems);
   if (file === null) return null;
   if (file.path === "") problems.invalid(`${path}.path`, "is missing");
-  const accepts = log.filter === undefined ? null : decodeFilter(log.filter, `${path}.filter`, problems);
+  const accepts = log.filter === undefined ? null : decodeAccessLogFilter(log.filter, `${path}.filter`, problems);
   const render = decodeFormat(file.accessLogFormat, `${path}.format`, problems);
   const placesCause = JSON.stringify(file.accessLogFormat.value ?? "", printable).includes("%OUTRIGGER_CAUSE%");
   return { path: file.path, render: placesCause ? render : withCause(render), accepts };
@@ -54,7 +54,7 @@ function decodeFormat(format: FileAccessLog["accessLogFormat"], path: string, pr
   }
 }
 
-function decodeSubstitution(format: SubstitutionFormatString, onProblem: (message: string) => void): Render {
+export function decodeSubstitution(format: SubstitutionFormatString, onProblem: (message: string) => void): Render {
   const options = { omitEmptyValues: format.omitEmptyValues };
   switch (format.format.case) {
     case "jsonFormat":
@@ -74,13 +74,20 @@ function decodeSubstitution(format: SubstitutionFormatString, onProblem: (messag
 
 type Accepts = (entry: AccessLogEntry) => boolean;
 
-function decodeFilter(filter: AccessLogFilter, path: string, problems: Problems): Accepts | null {
+/** Null accepts everything. A filter that is not known is left out, or refused where the rest would mean too much. */
+export function decodeAccessLogFilter(
+  filter: AccessLogFilter,
+  path: string,
+  problems: Problems,
+  mayLeaveOut = true,
+): Accepts | null {
   const specifier = filter.filterSpecifier;
   switch (specifier.case) {
     case "responseFlagFilter": {
       const flags = new Set(specifier.value.flags);
       return (entry) =>
         entry.responseFlags !== "" &&
+        entry.responseFlags !== "-" &&
         (flags.size === 0 || entry.responseFlags.split(",").some((flag) => flags.has(flag)));
     }
     case "statusCodeFilter": {
@@ -103,7 +110,9 @@ function decodeFilter(filter: AccessLogFilter, path: string, problems: Problems)
       return null;
     case "andFilter":
     case "orFilter": {
-      const tests = specifier.value.filters.map((it, i) => decodeFilter(it, `${path}.filters[${i}]`, problems));
+      const tests = specifier.value.filters.map((it, i) =>
+        decodeAccessLogFilter(it, `${path}.filters[${i}]`, problems, mayLeaveOut),
+      );
       const all = specifier.case === "andFilter";
       return (entry) =>
         all ? tests.every((test) => test?.(entry) ?? true) : tests.some((test) => test?.(entry) ?? true);
@@ -112,7 +121,8 @@ function decodeFilter(filter: AccessLogFilter, path: string, problems: Problems)
       problems.invalid(path, "names no filter");
       return null;
     default:
-      problems.leftOut(path, `the access log filter ${specifier.case}`);
+      if (mayLeaveOut) problems.leftOut(path, `the access log filter ${specifier.case}`);
+      else problems.unsupported(path, `the filter ${specifier.case}`);
       return null;
   }
 }

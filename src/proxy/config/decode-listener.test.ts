@@ -178,5 +178,5 @@ filter_chains:
     filter.config.httpFilters.map((it) => it.type),
     ["router"],
   );
-  assert.equal(filter.config.unescapeSlashes, true);
+  assert.equal(filter.config.paths.escapedSlashes, "forward");
 });

@@ -1,7 +1,7 @@
 // Runtime shape of an HTTP connection manager and its route configuration.
 import type { Provenance } from "#wire/xds/provenance.ts";
-import type { AccessLogger } from "./access-log.ts";
-import type { HeaderMatcher, StringMatcher } from "./matcher.ts";
+import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
+import type { CidrSet, HeaderMatcher, StringMatcher } from "./matcher.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
 import type { Trace } from "./trace.ts";
 
@@ -12,8 +12,7 @@ export interface HttpConnectionManagerConfig {
   readonly routeConfig: RouteConfig | null;
   readonly httpFilters: readonly HttpFilterConfig[];
   readonly accessLog: readonly AccessLogger[];
-  readonly useRemoteAddress: boolean;
-  readonly xffTrustedHops: number;
+  readonly client: ClientAddressConfig;
   readonly forwardClientCert: "sanitize" | "forward_only" | "append_forward" | "sanitize_set" | "always_forward_only";
   readonly clientCertDetails: {
     readonly subject: boolean;
@@ -23,19 +22,102 @@ export interface HttpConnectionManagerConfig {
   };
   readonly serverName: string;
   readonly serverHeader: "overwrite" | "append_if_absent" | "pass_through";
+  /** Appended to `via` in both directions; empty for none. */
+  readonly via: string;
+  /** Names the caller's cluster in `x-envoy-downstream-service-cluster`, and in `user-agent` where there is none. */
+  readonly addUserAgent: boolean;
+  /** Takes the place of the scheme that the client or its connection has. */
+  readonly schemeOverwrite: "http" | "https" | null;
   readonly generateRequestId: boolean;
-  readonly normalizePath: boolean;
-  /** `%2F` and `%5C` in a path count as the slashes that they stand for, before anything else is done with it. */
-  readonly unescapeSlashes?: boolean;
-  readonly mergeSlashes: boolean;
+  /** Keeps an `x-request-id` that comes from outside. */
+  readonly preserveExternalRequestId: boolean;
+  readonly alwaysSetRequestIdInResponse: boolean;
+  readonly paths: PathConfig;
+  readonly stripPort: "never" | "matching" | "any";
+  readonly stripTrailingHostDot: boolean;
+  readonly headersWithUnderscores: "allow" | "reject" | "drop";
+  /** Leaves `expect: 100-continue` to the upstream, instead of answering it here. */
+  readonly proxies100Continue: boolean;
+  /** In lower case. */
   readonly upgradeTypes: readonly string[];
+  readonly http1: Http1Config;
+  readonly localReply: LocalReplyConfig | null;
   /** 0 disables. */
   readonly idleTimeoutMs: number;
   readonly streamIdleTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
+  readonly maxStreamDurationMs: number;
+  readonly maxConnectionDurationMs: number;
+  readonly maxRequestsPerConnection: number;
+  /** How long a connection that was closed here waits for the client to close it too. */
+  readonly delayedCloseTimeoutMs: number;
   readonly maxRequestHeadersBytes: number;
   readonly maxRequestHeadersCount: number;
+}
+
+/** Who the client is, and what is believed of what it says about itself. */
+export interface ClientAddressConfig {
+  /** The connection's peer is the client: this proxy stands at an edge. */
+  readonly useRemoteAddress: boolean;
+  readonly xffTrustedHops: number;
+  readonly skipXffAppend: boolean;
+  readonly appendXForwardedPort: boolean;
+  /** Writes IPv4 addresses as `::ffff:1.2.3.4`. */
+  readonly mapsIpv4: boolean;
+  /** Addresses of the own network; null: none is. */
+  readonly internalRanges: CidrSet | null;
+  /** Asked in order instead of `x-forwarded-for`; empty for the default. */
+  readonly detection: readonly ClientDetection[];
+}
+
+/** Tells the client's address from the headers. A status refuses the request; null passes on. */
+export type ClientDetection = (header: (lowerName: string) => string | undefined) => DetectedClient | number | null;
+
+export interface DetectedClient {
+  readonly ip: string;
+  /** Whether the address may make the request an internal one. */
+  readonly isTrusted: boolean;
+}
+
+/** How a request's path is brought into its one canonical form. */
+export interface PathConfig {
+  readonly normalize: boolean;
+  readonly mergeSlashes: boolean;
+  /** What `%2F` and `%5C` in a path lead to. */
+  readonly escapedSlashes: "keep" | "reject" | "redirect" | "forward";
+}
+
+export interface Http1Config {
+  readonly allowAbsoluteUrl: boolean;
+  /** Host of HTTP/1.0 requests without one; empty: the address that was asked. */
+  readonly defaultHost: string;
+  /** Content-Length beside chunked coding is dropped and not refused. */
+  readonly allowChunkedLength: boolean;
+  /** Names of response headers are written as `Content-Type`, whatever the upstream wrote. */
+  readonly properCaseNames: boolean;
+  /** A request that is refused for what it says does not cost its connection. */
+  readonly keepsOpenAfterInvalid: boolean;
+}
+
+/** Changes to replies that the proxy makes itself: the first mapper that accepts, then the format. */
+export interface LocalReplyConfig {
+  readonly mappers: readonly LocalReplyMapper[];
+  readonly format: LocalReplyFormat | null;
+}
+
+export interface LocalReplyMapper {
+  readonly accepts: (entry: AccessLogEntry) => boolean;
+  readonly status: number | null;
+  readonly body: string | null;
+  readonly headers: readonly HeaderMutation[];
+  readonly format: LocalReplyFormat | null;
+}
+
+export interface LocalReplyFormat {
+  readonly contentType: string;
+  /** `entry.localReplyBody` is the body so far. */
+  readonly render: (entry: AccessLogEntry) => string;
 }
 
 /** One HTTP filter of a chain, in order; the router is always last. */

@@ -1,12 +1,15 @@
 // One HTTP connection manager as configured, shared by all connections of its filter chain: filters made from their
 // settings, the route configuration found, access logs written. Made once per configuration object.
-import { DATE, SERVER } from "#wire/http/header-names.ts";
+import { DATE, SERVER, X_REQUEST_ID } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { HttpConnectionManagerConfig, HttpFilterConfig, RouteConfig, RouteFilterConfigs } from "../config/http.ts";
 import { filterConfigsOf } from "../decide/route.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
+import { appended } from "./client-identity.ts";
 import type { HttpEnvironment } from "./environment.ts";
 import { type FilterContext, type HookLists, type HttpFilterFactory, hookLists } from "./filter.ts";
+import type { LocalReply } from "./local-replies.ts";
+import { type MappedReply, mapLocalReply } from "./local-reply-mapping.ts";
 import type { Stream } from "./stream.ts";
 
 export class HttpConnectionManager {
@@ -64,12 +67,22 @@ export class HttpConnectionManager {
   }
 
   /** Sets what every response carries. */
-  finishResponseHead(headers: Headers): void {
-    const { serverHeader, serverName } = this.config;
+  finishResponseHead(stream: Stream, headers: Headers): void {
+    const { serverHeader, serverName, via, alwaysSetRequestIdInResponse } = this.config;
     if (serverHeader === "overwrite" || (serverHeader === "append_if_absent" && !headers.hasId(SERVER))) {
       headers.setId(SERVER, serverName);
     }
     if (!headers.hasId(DATE)) headers.addKnown(DATE, "date", this.#httpDate());
+    if (via !== "") headers.set("via", appended(headers.get("via"), via));
+    if (alwaysSetRequestIdInResponse) {
+      const id = stream.headers.getId(X_REQUEST_ID);
+      if (id !== undefined) headers.setId(X_REQUEST_ID, id);
+    }
+  }
+
+  /** A reply of the proxy's own as the configuration wants it; null where it says nothing. */
+  mapReply(stream: Stream, reply: LocalReply): MappedReply | null {
+    return this.config.localReply === null ? null : mapLocalReply(this.config.localReply, stream, reply);
   }
 
   #httpDate(): string {

@@ -31,6 +31,8 @@ export interface HttpEnvironment {
   /** Writes one access log line to the file or `/dev/stdout`. */
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata: OwnPeerMetadata | null;
+  /** What the bootstrap calls this proxy. */
+  readonly node: { readonly id: string; readonly cluster: string };
   /** Adds the cause of local replies to their headers and body. For development: it shows configuration to clients. */
   readonly explainToClients: boolean;
   /** True while the proxy drains: responses ask for the connection to be closed. */

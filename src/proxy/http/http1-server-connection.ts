@@ -4,7 +4,7 @@
 // States: HEAD (between or inside a head) → BODY → WAIT (the response is still on its way) → HEAD ...; TUNNEL after an
 // Upgrade or CONNECT; CLOSING once no further request will be read.
 
-import { CONNECTION, CONTENT_LENGTH, nameOfId, TRANSFER_ENCODING, UPGRADE } from "#wire/http/header-names.ts";
+import { CONNECTION, CONTENT_LENGTH, EXPECT, nameOfId, TRANSFER_ENCODING, UPGRADE } from "#wire/http/header-names.ts";
 import { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
 import {
@@ -15,6 +15,7 @@ import {
   REQUEST,
 } from "#wire/http1/head-parser.ts";
 import { ERR_HTTP2_PREFACE, NEED_MORE, parseErrorMeaning } from "#wire/http1/parse-error.ts";
+import { serializeProperCase } from "#wire/http1/proper-case.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { SocketFailure } from "../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../transport/transport.ts";
@@ -23,6 +24,7 @@ import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
   codecError,
   type LocalReply,
+  maxStreamDuration,
   reasonPhrase,
   requestHeaderTimeout,
   requestTimeout,
@@ -57,6 +59,10 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #keepsAlive = true;
   #peerEnded = false;
   #chunksResponse = false;
+  /** The client was told to go on with its body, and needs not hear it twice. */
+  #sent100 = false;
+  #requests = 0;
+  readonly #startTime: number;
   #idleSince: number;
   /** When the first byte of the present head came, or 0. */
   #headSince = 0;
@@ -76,10 +82,13 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     const limits = {
       maxBytes: manager.config.maxRequestHeadersBytes,
       maxHeaders: manager.config.maxRequestHeadersCount,
+      allowChunkedLength: manager.config.http1.allowChunkedLength,
     };
     this.#head = new HeadParser(REQUEST, limits);
     this.#body = new BodyDecoder(limits);
-    this.#idleSince = transport.loop.now;
+    this.#startTime = transport.loop.now;
+    this.#idleSince = this.#startTime;
+    transport.setLimits(0, manager.config.streamIdleTimeoutMs);
     transport.loop.sweepAlways(this);
   }
 
@@ -171,6 +180,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     const head = this.#head;
     const stream = new Stream(this.#manager, this, this.info, this, head.headers);
     this.#stream = stream;
+    this.#sent100 = false;
+    this.#requests++;
     stream.method = head.method;
     stream.originalPath = head.target;
     stream.path = head.target;
@@ -180,15 +191,31 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
         ? (head.connectionTokens & CONNECTION_CLOSE) === 0
         : (head.connectionTokens & CONNECTION_KEEP_ALIVE) !== 0) &&
       this.#drainSince === 0 &&
+      this.#requests !== this.#manager.config.maxRequestsPerConnection &&
       !this.#manager.environment.isDraining();
     const refused = this.#setFraming(stream) ?? prepareRequest(stream, head.hostCount, head.connectionTokens);
     if (refused !== null) {
-      this.#keepsAlive = false;
+      // What is left open is a connection whose request is complete; `streamDone` sees to the others.
+      if (!this.#manager.config.http1.keepsOpenAfterInvalid) this.#keepsAlive = false;
       stream.sendLocalReply(refused, `the request is refused: ${refused.details}`, []);
       return;
     }
+    if (head.hasExpect) this.#answerExpectation(stream);
     stream.start();
     // A request without a body ends with its head; `start` has seen `requestEnded`.
+  }
+
+  /** RFC 9110 10.1.1. An HTTP/1.0 client does not know 100 and may not be taken at its word. */
+  #answerExpectation(stream: Stream): void {
+    const { headers } = stream;
+    if (headers.getId(EXPECT)?.toLowerCase() !== "100-continue") return;
+    if (stream.minorVersion === 0) {
+      headers.removeId(EXPECT);
+    } else if (!this.#manager.config.proxies100Continue) {
+      headers.removeId(EXPECT);
+      this.#sent100 = true;
+      if (!stream.requestEnded) this.transport.write("HTTP/1.1 100 Continue\r\n\r\n");
+    }
   }
 
   /** Says how the body is framed, and puts the connection into the matching state. */
@@ -220,7 +247,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #startTunnel(stream: Stream, protocol: string): LocalReply | null {
     this.#keepsAlive = false;
     this.#state = WAIT;
-    const isAllowed = this.#manager.config.upgradeTypes.some((type) => type.toLowerCase() === protocol);
+    const isAllowed = this.#manager.config.upgradeTypes.includes(protocol);
     // A body before the switch would be read as the new protocol by one side and as HTTP by the other.
     if (!isAllowed || this.#head.chunked || this.#head.contentLength > 0) return upgradeRefused;
     stream.requestFraming = BODY_TUNNEL;
@@ -267,6 +294,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
 
   sendInformational(stream: Stream, status: number, headers: Headers): void {
     if (stream !== this.#stream || stream.minorVersion === 0) return;
+    if (status === 100 && this.#sent100) return;
     // RFC 9110 8.6, RFC 9112 6.1: a 1xx response frames nothing, and nobody may believe that it does.
     removeFraming(headers);
     removeHopByHop(headers, headers.hasId(CONNECTION));
@@ -281,15 +309,18 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     let connection = "";
     if (stream.isTunnel) {
       removeFraming(headers);
-      connection = stream.upgrade === "" ? "" : `connection: upgrade\r\nupgrade: ${stream.upgrade}\r\n`;
+      connection = stream.upgrade === "" ? "" : "upgrade";
+      if (connection !== "") headers.addKnown(UPGRADE, "upgrade", stream.upgrade);
     } else {
       this.#frameResponse(stream, headers, status, end);
       // An early answer leaves body bytes unread, which nobody can skip safely.
       if (!stream.requestEnded || this.#isLastRequest()) this.#keepsAlive = false;
-      if (!this.#keepsAlive) connection = "connection: close\r\n";
-      else if (stream.minorVersion === 0) connection = "connection: keep-alive\r\n";
+      if (!this.#keepsAlive) connection = "close";
+      else if (stream.minorVersion === 0) connection = "keep-alive";
     }
-    this.transport.write(`HTTP/1.1 ${status} ${stream.responseReason}\r\n${headers.serialize()}${connection}\r\n`);
+    if (connection !== "") headers.addKnown(CONNECTION, "connection", connection);
+    const lines = this.#manager.config.http1.properCaseNames ? serializeProperCase(headers) : headers.serialize();
+    this.transport.write(`HTTP/1.1 ${status} ${stream.responseReason}\r\n${lines}\r\n`);
   }
 
   #frameResponse(stream: Stream, headers: Headers, status: number, end: boolean): void {
@@ -385,7 +416,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     this.#stream = null;
     if (this.transport.isClosed) return;
     if (this.#state === TUNNEL) {
-      this.transport.closeGracefully();
+      this.transport.closeGracefully(this.#manager.config.delayedCloseTimeoutMs);
       return;
     }
     if (!this.#keepsAlive || !stream.requestEnded || this.#isLastRequest()) {
@@ -424,7 +455,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
 
   #close(): void {
     this.#state = CLOSING;
-    this.transport.closeGracefully();
+    this.transport.closeGracefully(this.#manager.config.delayedCloseTimeoutMs);
   }
 
   onTransportEnd(): void {
@@ -458,8 +489,9 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   }
 
   sweep(now: number): void {
-    const { idleTimeoutMs, streamIdleTimeoutMs, requestTimeoutMs, requestHeadersTimeoutMs } = this.#manager.config;
+    const { idleTimeoutMs, requestHeadersTimeoutMs, maxConnectionDurationMs } = this.#manager.config;
     const stream = this.#stream;
+    if (maxConnectionDurationMs > 0 && now - this.#startTime >= maxConnectionDurationMs) this.drain();
     if (this.transport.isStalled(now)) {
       this.#cutOff(stream);
       return;
@@ -478,12 +510,15 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       }
       return;
     }
-    if (
-      requestTimeoutMs > 0 &&
-      !stream.requestEnded &&
-      !stream.isTunnel &&
-      now - stream.startTimeMs >= requestTimeoutMs
-    ) {
+    this.#sweepStream(stream, now);
+  }
+
+  #sweepStream(stream: Stream, now: number): void {
+    const { streamIdleTimeoutMs, requestTimeoutMs, maxStreamDurationMs } = this.#manager.config;
+    const age = now - stream.startTimeMs;
+    if (maxStreamDurationMs > 0 && age >= maxStreamDurationMs) {
+      stream.sendLocalReply(maxStreamDuration, `the stream took longer than ${maxStreamDurationMs} ms`, []);
+    } else if (requestTimeoutMs > 0 && !stream.requestEnded && !stream.responseStarted && age >= requestTimeoutMs) {
       stream.sendLocalReply(requestTimeout, `no complete request within ${requestTimeoutMs} ms`, []);
     } else if (streamIdleTimeoutMs > 0 && now - stream.lastActivity >= streamIdleTimeoutMs) {
       stream.sendLocalReply(streamIdleTimeout, `no byte moved for ${streamIdleTimeoutMs} ms`, []);

@@ -7,6 +7,8 @@ export interface LocalReply {
   /** `%RESPONSE_CODE_DETAILS%`. */
   readonly details: string;
   readonly body: string;
+  /** Where the client is sent instead. */
+  readonly location?: string;
   /** What a route answers by itself is no failure: its body is the user's and is sent as it is. */
   readonly isConfigured?: true;
 }
@@ -26,11 +28,15 @@ export const perTryTimeout: LocalReply = reply(504, "UT", "upstream_per_try_time
 export const streamIdleTimeout: LocalReply = reply(408, "SI", "stream_idle_timeout", "stream timeout");
 export const requestTimeout: LocalReply = reply(408, "DT", "request_overall_timeout", "request timeout");
 export const requestHeaderTimeout: LocalReply = reply(408, "DT", "request_header_timeout", "request header timeout");
+export const maxStreamDuration: LocalReply = reply(408, "DT", "max_duration_timeout", "downstream duration timeout");
 export const missingHost: LocalReply = reply(400, "", "missing_host_header", "");
 export const duplicateHost: LocalReply = reply(400, "DPE", "http1.duplicate_host_header", "Bad Request");
 export const invalidHost: LocalReply = reply(400, "DPE", "http1.invalid_host_header", "Bad Request");
+export const invalidTarget: LocalReply = reply(400, "DPE", "http1.invalid_url", "Bad Request");
+export const absolutePathRefused: LocalReply = reply(404, "", "absolute_path_rejected", "");
 export const invalidPath: LocalReply = reply(400, "", "path_normalization_failed", "");
-export const fragmentInPath: LocalReply = reply(400, "", "fragment_in_path", "");
+export const fragmentInPath: LocalReply = reply(400, "", "path_normalization_failed", "");
+export const escapedSlashRefused: LocalReply = reply(400, "", "path_normalization_failed", "");
 export const upgradeRefused: LocalReply = reply(403, "", "upgrade_failed", "");
 export const http2UpstreamUnsupported: LocalReply = reply(
   502,
@@ -38,6 +44,20 @@ export const http2UpstreamUnsupported: LocalReply = reply(
   "http2_upstream_not_supported",
   "the upstream speaks HTTP/2 only",
 );
+
+/** The path had escaped slashes: the client shall ask again for what it means. */
+export function normalizedRedirect(location: string): LocalReply {
+  return { ...reply(307, "", "path_normalization_failed", ""), location };
+}
+
+export function underscoreInName(protocol: "http1" | "http2"): LocalReply {
+  return reply(400, "DPE", `${protocol}.unexpected_underscore`, "Bad Request");
+}
+
+/** No extension could tell the client's address. */
+export function undetectedClient(status: number): LocalReply {
+  return reply(status, "", "original_ip_detection_failed", "");
+}
 
 /** The upstream ended the exchange before the response began; `reason` as Envoy writes it. */
 export function upstreamReset(

@@ -15,6 +15,7 @@ import type { HttpConnectionManager } from "./connection-manager.ts";
 import { CONTINUE, DONE, HOLD, type HookLists, type HttpFilter, noHooks, PAUSE, type Verdict } from "./filter.ts";
 import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
+import { applyHeaderMutations } from "./header-mutation.ts";
 import { grpcStatusOf, type LocalReply, reasonPhrase, routeConfigMissing, routeNotFound } from "./local-replies.ts";
 import type { RequestFacts } from "./observer.ts";
 import { withFlag } from "./response-flags.ts";
@@ -375,7 +376,7 @@ export class Stream implements RouteRequest, RequestFacts {
 
   #sendHead(headers: Headers): void {
     const path = this.#response;
-    this.manager.finishResponseHead(headers);
+    this.manager.finishResponseHead(this, headers);
     this.responseStarted = true;
     this.sink.sendHead(this, path.hasEnd && !path.hasHeld);
   }
@@ -548,19 +549,26 @@ export class Stream implements RouteRequest, RequestFacts {
 
   #localBody(reply: LocalReply, headers: Headers): Buffer {
     const explained = this.manager.environment.explainToClients && this.cause !== "";
+    const mapped = this.manager.mapReply(this, reply);
+    const status = mapped?.status ?? reply.status;
+    let text = mapped?.body ?? reply.body;
     if (this.isGrpc) {
       this.#setStatus(200);
       headers.add("content-type", "application/grpc");
-      headers.add("grpc-status", String(grpcStatusOf(reply.status)));
-      headers.add("grpc-message", encodeURIComponent(reply.body || reply.details));
-      if (explained) headers.add("x-outrigger-explain", headerText(this.cause));
-      return Buffer.alloc(0);
+      headers.add("grpc-status", String(grpcStatusOf(status)));
+      headers.add("grpc-message", encodeURIComponent(text || reply.details));
+      text = "";
+    } else {
+      this.#setStatus(status);
     }
-    this.#setStatus(reply.status);
-    if (explained) headers.add("x-outrigger-explain", headerText(this.cause));
-    const addsCause = explained && reply.isConfigured !== true;
-    const text = addsCause ? `${reply.body}${reply.body === "" ? "" : "\n"}${this.cause}\n` : reply.body;
-    if (text !== "") headers.add("content-type", "text/plain");
+    if (reply.location !== undefined) headers.add("location", reply.location);
+    if (explained) {
+      headers.add("x-outrigger-explain", headerText(this.cause));
+      const mayAdd = reply.isConfigured !== true && mapped === null && !this.isGrpc;
+      if (mayAdd) text = `${text}${text === "" ? "" : "\n"}${this.cause}\n`;
+    }
+    if (text !== "") headers.add("content-type", mapped?.contentType ?? "text/plain");
+    if (mapped !== null) applyHeaderMutations(this, headers, mapped.headers, false);
     return Buffer.from(text, "utf8");
   }
 

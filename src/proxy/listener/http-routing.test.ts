@@ -7,6 +7,7 @@ import type { RbacPolicy } from "../config/rbac.ts";
 import { routeConfig as decodedRoutes } from "../config/testing/resources.ts";
 import {
   chain,
+  clientAddress,
   clusterOn,
   dataPath,
   filterConfig,
@@ -166,7 +167,7 @@ test("an edge proxy believes nothing that a client says about itself", async () 
     "x-envoy-external-address": "6.6.6.6",
   };
   const path = await routed([routeEntry("/", forward("app"))], {
-    useRemoteAddress: true,
+    client: clientAddress({ useRemoteAddress: true }),
     forwardClientCert: "sanitize_set",
   });
   await ask(path, "/", { headers: forged });

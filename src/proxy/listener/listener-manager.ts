@@ -30,6 +30,7 @@ export interface ListenerManagerOptions {
   readonly stats?: Stats;
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
+  readonly node?: HttpEnvironment["node"];
   readonly explainToClients?: boolean;
   readonly dualStack?: boolean;
   /** Replaces the list of HTTP filters, for tests. */
@@ -73,6 +74,7 @@ export class ListenerManager {
       filterTypes: options.filterTypes ?? httpFilterTypes,
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,
+      node: options.node ?? { id: "", cluster: "" },
       explainToClients: options.explainToClients ?? false,
       isDraining: () => this.#isDraining,
     };

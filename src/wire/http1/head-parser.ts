@@ -42,6 +42,8 @@ export const TRAILERS = 2;
 export interface HeadLimits {
   readonly maxBytes: number;
   readonly maxHeaders: number;
+  /** Content-Length beside chunked coding is dropped (RFC 9112 6.3, item 3), where somebody insists; else refused. */
+  readonly allowChunkedLength?: boolean;
 }
 
 const CR = 13;
@@ -94,6 +96,7 @@ export class HeadParser {
   readonly #kind: number;
   #maxBytes: number;
   #maxHeaders: number;
+  readonly #allowChunkedLength: boolean;
   #hasStartLine = false;
   /** Parsed up to here, as an offset from the start of the head. */
   #done = 0;
@@ -108,6 +111,7 @@ export class HeadParser {
     this.#kind = kind;
     this.#maxBytes = limits.maxBytes;
     this.#maxHeaders = limits.maxHeaders;
+    this.#allowChunkedLength = limits.allowChunkedLength ?? false;
     this.#hasStartLine = kind === TRAILERS;
   }
 
@@ -200,8 +204,11 @@ export class HeadParser {
     this.headers.setRaw(bytes.toString("latin1", base, end));
     this.headBytes = end - base;
     if (this.chunked) {
-      if (this.contentLength >= 0) return ERR_LENGTH_AND_CODING;
       if (this.minorVersion === 0) return ERR_TRANSFER_ENCODING;
+      if (this.contentLength >= 0) {
+        this.headers.removeId(CONTENT_LENGTH);
+        this.contentLength = -1;
+      }
     }
     return end;
   }
@@ -337,10 +344,10 @@ export class HeadParser {
         length = length * 10 + digit;
       }
       this.contentLength = length;
-      return this.chunked ? ERR_LENGTH_AND_CODING : 0;
+      return this.chunked && !this.#allowChunkedLength ? ERR_LENGTH_AND_CODING : 0;
     }
     if (id === TRANSFER_ENCODING) {
-      if (this.contentLength >= 0) return ERR_LENGTH_AND_CODING;
+      if (this.contentLength >= 0 && !this.#allowChunkedLength) return ERR_LENGTH_AND_CODING;
       if (this.chunked) return ERR_TRANSFER_ENCODING;
       const coding = bytes.toString("latin1", start, end).toLowerCase();
       if (coding !== "chunked") return isTokenList(coding) ? ERR_UNSUPPORTED_CODING : ERR_TRANSFER_ENCODING;

@@ -37,8 +37,17 @@ function mutations(
 ): HeaderMutation[] {
   return [
     ...remove.map((name): HeaderMutation => ({ name, operation: "remove", value: "" })),
-    ...add.flatMap((option, i) => decodeOption(option, `${path}[${i}]`, problems) ?? []),
+    ...decodeHeaderOptions(add, path, problems),
   ];
+}
+
+/** Decodes additions alone, in order. */
+export function decodeHeaderOptions(
+  options: readonly HeaderValueOption[],
+  path: string,
+  problems: Problems,
+): HeaderMutation[] {
+  return options.flatMap((option, i) => decodeOption(option, `${path}[${i}]`, problems) ?? []);
 }
 
 function decodeOption(option: HeaderValueOption, path: string, problems: Problems): HeaderMutation | null {

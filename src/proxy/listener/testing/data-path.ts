@@ -9,7 +9,9 @@ import { noProvenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry } from "../../config/access-log.ts";
 import { type ClusterConfig, type EndpointConfig, plainEndpoint, plainEndpointSet } from "../../config/cluster.ts";
 import type {
+  ClientAddressConfig,
   ForwardAction,
+  Http1Config,
   HttpConnectionManagerConfig,
   HttpFilterConfig,
   RouteAction,
@@ -153,22 +155,59 @@ export function managerConfig(
     routeConfig: Array.isArray(routes) ? routeConfig(routes as RouteEntry[]) : (routes as RouteConfig),
     httpFilters: [filterConfig("istio_stats", { disableHostHeaderFallback: false }), filterConfig("router", {})],
     accessLog: [{ path: "test", render: (entry) => JSON.stringify(logged(entry)), accepts: null }],
-    useRemoteAddress: false,
-    xffTrustedHops: 0,
+    client: clientAddress(),
     forwardClientCert: "append_forward",
     clientCertDetails: { subject: true, uri: true, dns: true, cert: false },
     serverName: "istio-envoy",
     serverHeader: "overwrite",
     generateRequestId: true,
-    normalizePath: true,
-    mergeSlashes: false,
+    preserveExternalRequestId: false,
+    alwaysSetRequestIdInResponse: false,
+    via: "",
+    addUserAgent: false,
+    schemeOverwrite: null,
+    paths: { normalize: true, mergeSlashes: false, escapedSlashes: "keep" },
+    stripPort: "never",
+    stripTrailingHostDot: false,
+    headersWithUnderscores: "allow",
+    proxies100Continue: true,
     upgradeTypes: ["websocket"],
+    http1: http1Options(),
+    localReply: null,
     idleTimeoutMs: 3_600_000,
     streamIdleTimeoutMs: 0,
     requestTimeoutMs: 0,
     requestHeadersTimeoutMs: 0,
+    maxStreamDurationMs: 0,
+    maxConnectionDurationMs: 0,
+    maxRequestsPerConnection: 0,
+    delayedCloseTimeoutMs: 1000,
     maxRequestHeadersBytes: 60 * 1024,
     maxRequestHeadersCount: 100,
+    ...overrides,
+  };
+}
+
+export function clientAddress(overrides: Partial<ClientAddressConfig> = {}): ClientAddressConfig {
+  return {
+    useRemoteAddress: false,
+    xffTrustedHops: 0,
+    skipXffAppend: false,
+    appendXForwardedPort: false,
+    mapsIpv4: false,
+    internalRanges: null,
+    detection: [],
+    ...overrides,
+  };
+}
+
+export function http1Options(overrides: Partial<Http1Config> = {}): Http1Config {
+  return {
+    allowAbsoluteUrl: true,
+    defaultHost: "",
+    allowChunkedLength: false,
+    properCaseNames: false,
+    keepsOpenAfterInvalid: false,
     ...overrides,
   };
 }

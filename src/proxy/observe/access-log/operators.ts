@@ -53,6 +53,7 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_URI_SAN: (entry) => entry.localUriSan,
   REQUESTED_SERVER_NAME: (entry) => entry.requestedServerName || undefined,
   ROUTE_NAME: (entry) => entry.routeName || undefined,
+  LOCAL_REPLY_BODY: (entry) => entry.localReplyBody,
   // Ours: why the proxy answered itself, with resource and file:line.
   OUTRIGGER_CAUSE: (entry) => entry.cause,
   // Known to Envoy, not measured here.
