@@ -31,6 +31,9 @@ import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { ClientSideWeightedRoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin_pb.ts";
+import { PreserveCaseFormatterConfigSchema } from "#wire/gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.ts";
+import { CustomHeaderConfigSchema } from "#wire/gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.ts";
+import { XffConfigSchema } from "#wire/gen/envoy/extensions/http/original_ip_detection/xff/v3/xff_pb.ts";
 import { ClusterProvidedSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.ts";
 import { LeastRequestSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
 import { MaglevSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.ts";
@@ -51,6 +54,7 @@ import {
   TransportProtocolInputSchema,
 } from "#wire/gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts";
 import { IpSchema } from "#wire/gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts";
+import { UuidRequestIdConfigSchema } from "#wire/gen/envoy/extensions/request_id/uuid/v3/uuid_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
@@ -82,6 +86,7 @@ export function anyRegistry(): Registry {
     ClustersConfigDumpSchema,
     CorsPolicySchema,
     CorsSchema,
+    CustomHeaderConfigSchema,
     DestinationIPInputSchema,
     DestinationPortInputSchema,
     DirectSourceIPInputSchema,
@@ -108,6 +113,7 @@ export function anyRegistry(): Registry {
     OriginalDstSchema,
     PeerMetadataSchema,
     PluginConfigSchema,
+    PreserveCaseFormatterConfigSchema,
     PreviousHostsPredicateSchema,
     ProxyProtocolSchema,
     RandomSchema,
@@ -131,6 +137,8 @@ export function anyRegistry(): Registry {
     TransportProtocolInputSchema,
     UpstreamTlsContextSchema,
     WrrLocalitySchema,
+    UuidRequestIdConfigSchema,
+    XffConfigSchema,
     uriTemplateFile(),
   );
   return registry;

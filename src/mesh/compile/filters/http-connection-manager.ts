@@ -42,6 +42,8 @@ export function httpConnectionManager(settings: HttpConnectionManagerSettings): 
     accessLog: [...settings.accessLogs.filter],
     streamIdleTimeout: milliseconds(0),
     upgradeConfigs: [{ upgradeType: "websocket" }],
+    // The workload says whether it wants the body, not the proxy in its place.
+    proxy100Continue: true,
     // As Istio with PILOT_HTTP10: old clients are served and not sent away with 426.
     httpProtocolOptions: { acceptHttp10: true },
     ...paths(settings.pathNormalization),
