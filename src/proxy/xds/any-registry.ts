@@ -30,10 +30,10 @@ import { ExtAuthzSchema as NetworkExtAuthzSchema } from "#wire/gen/envoy/extensi
 import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
-import { ClientSideWeightedRoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin_pb.ts";
 import { PreserveCaseFormatterConfigSchema } from "#wire/gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.ts";
 import { CustomHeaderConfigSchema } from "#wire/gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.ts";
 import { XffConfigSchema } from "#wire/gen/envoy/extensions/http/original_ip_detection/xff/v3/xff_pb.ts";
+import { ClientSideWeightedRoundRobinSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin_pb.ts";
 import { ClusterProvidedSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided_pb.ts";
 import { LeastRequestSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.ts";
 import { MaglevSchema } from "#wire/gen/envoy/extensions/load_balancing_policies/maglev/v3/maglev_pb.ts";
