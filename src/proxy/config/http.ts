@@ -74,7 +74,7 @@ export interface ClientAddressConfig {
 /** Tells the client's address from the headers. A status refuses the request; null passes on. */
 export type ClientDetection = (header: (lowerName: string) => string | undefined) => DetectedClient | number | null;
 
-export interface DetectedClient {
+interface DetectedClient {
   readonly ip: string;
   /** Whether the address may make the request an internal one. */
   readonly isTrusted: boolean;
