@@ -18,11 +18,14 @@ const descriptors: Plugin = {
 /** One character beyond latin1 makes V8 keep the whole file with two bytes per character. */
 const ascii: Plugin = {
   name: "ascii",
-  renderChunk: (code) => ({
-    code: code.replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`),
-    map: null,
-  }),
+  generateBundle(_, output) {
+    for (const chunk of Object.values(output)) if (chunk.type === "chunk") chunk.code = escaped(chunk.code);
+  },
 };
+
+function escaped(code: string): string {
+  return code.replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
 
 const bundle = await rolldown({
   cwd: root,
