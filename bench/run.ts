@@ -1,18 +1,16 @@
-// `npm run bench -- NAME [--json] [--quick]`: runs one benchmark, or all, and prints medians and ratios.
-import { writeFileSync } from "node:fs";
+// `npm run bench -- [NAME...] [--json] [--quick]`: builds the bundle, runs the benchmarks, prints medians and ratios, and
+// rewrites their sections of RESULTS.md. With --json it prints one figure a line and leaves the page alone.
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchRequirements, ensurePackages } from "../src/cli/system/packages.ts";
-import { renderReport } from "./harness/report.ts";
-import type { BenchResult } from "./harness/result.ts";
+import type { Benchmark } from "./harness/benchmark.ts";
+import { renderSection, updateReport } from "./harness/report.ts";
 
-const benchmarks: Readonly<Record<string, (quick: boolean) => Promise<BenchResult[]>>> = {
-  "sidecar-pair": async (quick) => {
-    const { sidecarPair } = await import("./sidecar-pair.ts");
-    return sidecarPair(
-      quick ? { connections: [32], seconds: 2, rounds: 1 } : { connections: [1, 8, 32, 128], seconds: 5, rounds: 3 },
-    );
-  },
+const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  "sidecar-pair": async () => (await import("./sidecar-pair.ts")).sidecarPair,
+  hop: async () => (await import("./hop.ts")).hop,
 };
 
 const { values, positionals } = parseArgs({
@@ -32,20 +30,25 @@ if (problem !== undefined) {
   console.error(`unknown benchmark "${unknown}"; there are: ${Object.keys(benchmarks).join(", ")}`);
   process.exitCode = 2;
 } else {
-  const results: BenchResult[] = [];
-  for (const name of positionals.length > 0 ? positionals : Object.keys(benchmarks)) {
-    for (const result of (await benchmarks[name]?.(values.quick)) ?? []) {
-      const { ours, peer, ratio, unit } = result;
+  await runAll(positionals.length > 0 ? positionals : Object.keys(benchmarks));
+}
+
+async function runAll(names: readonly string[]): Promise<void> {
+  execFileSync(process.execPath, [join(import.meta.dirname, "../tools/build.ts")], { stdio: "inherit" });
+  const report = join(import.meta.dirname, "RESULTS.md");
+  for (const name of names) {
+    const benchmark = await benchmarks[name]!();
+    const figures = await benchmark.run(values.quick);
+    for (const one of figures) {
       console.log(
         values.json
-          ? JSON.stringify(result)
-          : `${name} ${result.case}: ${ours} against ${peer} ${unit}, ratio ${ratio}`,
+          ? JSON.stringify(one)
+          : `${name} ${one.case}: ${one.ours} against ${one.peer} of ${one.against}, ${one.unit}, ratio ${one.ratio}`,
       );
-      results.push(result);
     }
-  }
-  // Only a complete run is worth keeping.
-  if (positionals.length === 0 && !values.quick) {
-    writeFileSync(join(import.meta.dirname, "RESULTS.md"), renderReport(results, new Date()));
+    if (values.json || values.quick) continue;
+    const page = existsSync(report) ? readFileSync(report, "utf8") : "";
+    const section = renderSection(name, benchmark.notes, figures, new Date());
+    writeFileSync(report, updateReport(page, Object.keys(benchmarks), new Map([[name, section]])));
   }
 }

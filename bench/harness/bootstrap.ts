@@ -1,116 +1,157 @@
-// Envoy bootstraps for the two proxies of a sidecar pair, with what a mesh has switched on: mutual TLS both ways,
-// SPIFFE verification, RBAC by principal, Istio's metrics, access log off as in Istio's default.
-import { type CertificateFiles, readText } from "./certificates.ts";
+// Envoy bootstraps for our proxy: plain hops, the two proxies of a sidecar pair, TCP. A pair has what a mesh has
+// switched on: mutual TLS both ways, SPIFFE verification, RBAC by principal, Istio's metrics; access log off as in
+// Istio's default.
+import { readFileSync } from "node:fs";
+import type { CertificateFiles } from "./certificates.ts";
 
-export interface PairHop {
+export const clientId = "spiffe://cluster.local/ns/default/sa/client";
+export const serverId = "spiffe://cluster.local/ns/default/sa/server";
+
+export interface Hop {
   readonly listenPort: number;
   readonly upstreamPort: number;
-  readonly adminPort: number;
+}
+
+export interface SecureHop extends Hop {
   readonly files: CertificateFiles;
-  /** SPIFFE id of the other hop. */
-  readonly peer: string;
 }
 
 const type = (name: string): string => `type.googleapis.com/${name}`;
 const tlsPackage = "envoy.extensions.transport_sockets.tls.v3";
 
-export function clientBootstrap(hop: PairHop): object {
-  return bootstrap("client", hop, {
-    listener: listener(hop.listenPort, "OUTBOUND", [istioStats("client"), router()], { cluster: "server" }),
-    cluster: cluster("server", hop.upstreamPort, {
-      name: "tls",
-      typed_config: {
-        "@type": type(`${tlsPackage}.UpstreamTlsContext`),
-        sni: "outbound_.80_._.server.default.svc.cluster.local",
-        common_tls_context: {
-          alpn_protocols: ["istio-peer-exchange", "istio"],
-          ...secretReferences([{ exact: hop.peer }]),
-        },
-      },
-    }),
+/** HTTP in, HTTP out, nothing else. */
+export function plainHop(hop: Hop): object {
+  return bootstrap("plain", {
+    listener: listener(hop.listenPort, "OUTBOUND", [connectionManager("OUTBOUND", [router()], "next")]),
+    clusters: [staticCluster("next", hop.upstreamPort)],
   });
 }
 
-export function serverBootstrap(hop: PairHop): object {
-  return bootstrap("server", hop, {
+/** The sidecar of the caller: plain in, mutual TLS out. */
+export function clientSidecar(hop: SecureHop): object {
+  return bootstrap("client", {
+    listener: listener(hop.listenPort, "OUTBOUND", [
+      connectionManager("OUTBOUND", [istioStats("client"), router()], "server"),
+    ]),
+    clusters: [staticCluster("server", hop.upstreamPort, upstreamTls(["istio-peer-exchange", "istio"]))],
+    files: hop.files,
+  });
+}
+
+/** The sidecar of the callee: mutual TLS in, plain out, only the caller's identity may in. */
+export function serverSidecar(hop: SecureHop): object {
+  const filters = [rbac(clientId), istioStats("server"), router()];
+  return bootstrap("server", {
     listener: listener(
       hop.listenPort,
       "INBOUND",
-      [rbac(hop.peer), istioStats("server"), router()],
-      { cluster: "app" },
-      {
-        name: "tls",
-        typed_config: {
-          "@type": type(`${tlsPackage}.DownstreamTlsContext`),
-          require_client_certificate: true,
-          common_tls_context: {
-            alpn_protocols: ["h2", "http/1.1"],
-            ...secretReferences([{ prefix: "spiffe://cluster.local/" }]),
-          },
-        },
-      },
+      [connectionManager("INBOUND", filters, "app")],
+      downstreamTls(["h2", "http/1.1"]),
     ),
-    cluster: cluster("app", hop.upstreamPort),
+    clusters: [staticCluster("app", hop.upstreamPort)],
+    files: hop.files,
   });
 }
 
-function bootstrap(id: string, hop: PairHop, resources: { listener: object; cluster: object }): object {
+/** Bytes in, bytes out. */
+export function tcpHop(hop: Hop): object {
+  return bootstrap("tcp", {
+    listener: listener(hop.listenPort, "OUTBOUND", [tcpProxy("next")]),
+    clusters: [staticCluster("next", hop.upstreamPort)],
+  });
+}
+
+/** Bytes in, mutual TLS out. */
+export function tcpClientSidecar(hop: SecureHop): object {
+  return bootstrap("client", {
+    listener: listener(hop.listenPort, "OUTBOUND", [istioStats("client"), tcpProxy("server")]),
+    clusters: [staticCluster("server", hop.upstreamPort, upstreamTls(["istio-peer-exchange", "istio"]))],
+    files: hop.files,
+  });
+}
+
+/** Mutual TLS in, bytes out. */
+export function tcpServerSidecar(hop: SecureHop): object {
+  return bootstrap("server", {
+    listener: listener(
+      hop.listenPort,
+      "INBOUND",
+      [networkRbac(clientId), istioStats("server"), tcpProxy("app")],
+      downstreamTls(["istio-peer-exchange", "istio"]),
+    ),
+    clusters: [staticCluster("app", hop.upstreamPort)],
+    files: hop.files,
+  });
+}
+
+export interface Parts {
+  readonly listener: object;
+  readonly clusters: readonly object[];
+  readonly files?: CertificateFiles;
+}
+
+export function bootstrap(id: string, { listener: one, clusters, files }: Parts): object {
   return {
     node: { id: `sidecar~127.0.0.1~${id}.default~default.svc.cluster.local`, cluster: id },
-    admin: { address: { socket_address: { address: "127.0.0.1", port_value: hop.adminPort } } },
-    static_resources: {
-      listeners: [resources.listener],
-      clusters: [resources.cluster],
-      secrets: [
-        {
-          name: "default",
-          tls_certificate: {
-            certificate_chain: { inline_string: readText(hop.files.certificate) },
-            private_key: { inline_string: readText(hop.files.key) },
-          },
-        },
-        { name: "ROOTCA", validation_context: { trusted_ca: { inline_string: readText(hop.files.root) } } },
-      ],
-    },
+    static_resources: { listeners: [one], clusters, ...(files !== undefined && { secrets: secrets(files) }) },
   };
 }
 
-function listener(port: number, direction: string, filters: object[], route: object, transportSocket?: object): object {
+function secrets(files: CertificateFiles): object[] {
+  const inline = (path: string): object => ({ inline_string: readFileSync(path, "utf8") });
+  return [
+    {
+      name: "default",
+      tls_certificate: { certificate_chain: inline(files.certificate), private_key: inline(files.key) },
+    },
+    { name: "ROOTCA", validation_context: { trusted_ca: inline(files.root) } },
+  ];
+}
+
+export function listener(port: number, direction: string, filters: object[], transportSocket?: object): object {
   return {
     name: `127.0.0.1_${port}`,
     traffic_direction: direction,
     address: { socket_address: { address: "127.0.0.1", port_value: port } },
-    filter_chains: [
-      {
-        ...(transportSocket !== undefined && { transport_socket: transportSocket }),
-        filters: [
-          {
-            name: "envoy.filters.network.http_connection_manager",
-            typed_config: {
-              "@type": type("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
-              stat_prefix: `127.0.0.1_${port}`,
-              route_config: {
-                name: "local",
-                virtual_hosts: [
-                  {
-                    name: "all",
-                    domains: ["*"],
-                    routes: [{ name: "default", match: { prefix: "/" }, route: { timeout: "0s", ...route } }],
-                  },
-                ],
-              },
-              forward_client_cert_details: direction === "INBOUND" ? "APPEND_FORWARD" : "SANITIZE",
-              set_current_client_cert_details: { subject: true, dns: true, uri: true },
-              http_filters: filters,
-            },
-          },
-        ],
-      },
-    ],
+    filter_chains: [{ ...(transportSocket !== undefined && { transport_socket: transportSocket }), filters }],
   };
 }
 
-function cluster(name: string, port: number, transportSocket?: object): object {
+export function connectionManager(direction: string, filters: object[], cluster: string): object {
+  return {
+    name: "envoy.filters.network.http_connection_manager",
+    typed_config: {
+      "@type": type("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+      stat_prefix: "bench",
+      route_config: {
+        name: "local",
+        virtual_hosts: [
+          {
+            name: "all",
+            domains: ["*"],
+            routes: [{ name: "default", match: { prefix: "/" }, route: { timeout: "0s", cluster } }],
+          },
+        ],
+      },
+      forward_client_cert_details: direction === "INBOUND" ? "APPEND_FORWARD" : "SANITIZE",
+      set_current_client_cert_details: { subject: true, dns: true, uri: true },
+      http_filters: filters,
+    },
+  };
+}
+
+function tcpProxy(cluster: string): object {
+  return {
+    name: "envoy.filters.network.tcp_proxy",
+    typed_config: {
+      "@type": type("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"),
+      stat_prefix: "bench",
+      cluster,
+    },
+  };
+}
+
+export function staticCluster(name: string, port: number, transportSocket?: object): object {
   return {
     name,
     type: "STATIC",
@@ -123,6 +164,28 @@ function cluster(name: string, port: number, transportSocket?: object): object {
       ],
     },
     ...(transportSocket !== undefined && { transport_socket: transportSocket }),
+  };
+}
+
+export function downstreamTls(alpn: readonly string[]): object {
+  return {
+    name: "tls",
+    typed_config: {
+      "@type": type(`${tlsPackage}.DownstreamTlsContext`),
+      require_client_certificate: true,
+      common_tls_context: { alpn_protocols: alpn, ...secretReferences([{ prefix: "spiffe://cluster.local/" }]) },
+    },
+  };
+}
+
+function upstreamTls(alpn: readonly string[]): object {
+  return {
+    name: "tls",
+    typed_config: {
+      "@type": type(`${tlsPackage}.UpstreamTlsContext`),
+      sni: "outbound_.80_._.server.default.svc.cluster.local",
+      common_tls_context: { alpn_protocols: alpn, ...secretReferences([{ exact: serverId }]) },
+    },
   };
 }
 
@@ -139,20 +202,32 @@ function secretReferences(sans: object[]): object {
   };
 }
 
+function rules(principal: string): object {
+  return {
+    action: "ALLOW",
+    policies: {
+      "ns[default]-policy[allow-client]-rule[0]": {
+        permissions: [{ and_rules: { rules: [{ any: true }] } }],
+        principals: [{ and_ids: { ids: [{ authenticated: { principal_name: { exact: principal } } }] } }],
+      },
+    },
+  };
+}
+
 function rbac(principal: string): object {
   return {
     name: "envoy.filters.http.rbac",
+    typed_config: { "@type": type("envoy.extensions.filters.http.rbac.v3.RBAC"), rules: rules(principal) },
+  };
+}
+
+function networkRbac(principal: string): object {
+  return {
+    name: "envoy.filters.network.rbac",
     typed_config: {
-      "@type": type("envoy.extensions.filters.http.rbac.v3.RBAC"),
-      rules: {
-        action: "ALLOW",
-        policies: {
-          "ns[default]-policy[allow-client]-rule[0]": {
-            permissions: [{ and_rules: { rules: [{ any: true }] } }],
-            principals: [{ and_ids: { ids: [{ authenticated: { principal_name: { exact: principal } } }] } }],
-          },
-        },
-      },
+      "@type": type("envoy.extensions.filters.network.rbac.v3.RBAC"),
+      stat_prefix: "tcp.",
+      rules: rules(principal),
     },
   };
 }
@@ -164,7 +239,7 @@ function istioStats(side: "client" | "server"): object {
   };
 }
 
-function router(): object {
+export function router(): object {
   return {
     name: "envoy.filters.http.router",
     typed_config: { "@type": type("envoy.extensions.filters.http.router.v3.Router") },

@@ -1,6 +1,6 @@
 // A throw-away mesh PKI made by openssl: one root, one P-256 certificate per SPIFFE id.
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface CertificateFiles {
@@ -62,8 +62,4 @@ export class BenchAuthority {
   #path(name: string): string {
     return join(this.#folder, name);
   }
-}
-
-export function readText(path: string): string {
-  return readFileSync(path, "utf8");
 }

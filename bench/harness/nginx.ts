@@ -1,48 +1,66 @@
-// nginx as a peer: the backend that answers 1 KiB, and the two hops of an mTLS pair.
+// nginx as backend and as peer, one worker each.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { CertificateFiles } from "./certificates.ts";
+import type { Hop, SecureHop } from "./bootstrap.ts";
 import { type BenchProcess, startProcess, waitForPort } from "./process.ts";
+import type { Scene } from "./scene.ts";
 
-export async function startNginx(folder: string, name: string, port: number, http: string): Promise<BenchProcess> {
-  const prefix = join(folder, name);
+/** `blocks` are blocks of nginx.conf: `http { ... }`, `stream { ... }`. */
+export async function startNginx(scene: Scene, name: string, port: number, blocks: string): Promise<BenchProcess> {
+  const prefix = join(scene.folder, name);
   mkdirSync(prefix, { recursive: true });
   const config = join(prefix, "nginx.conf");
   writeFileSync(
     config,
-    `daemon off; worker_processes 1; pid ${prefix}/pid; error_log ${prefix}/error.log warn;
-events { worker_connections 4096; }
-http {
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; client_body_temp_path ${prefix}; proxy_temp_path ${prefix};
-  fastcgi_temp_path ${prefix}; uwsgi_temp_path ${prefix}; scgi_temp_path ${prefix};
-${http}
-}
+    `daemon off; worker_processes 1; pid ${prefix}/pid; error_log ${prefix}/error.log warn; 
+events { worker_connections 16384; }
+${blocks}
 `,
   );
-  const nginx = startProcess("nginx", ["-p", prefix, "-c", config]);
+  const nginx = scene.add(startProcess("nginx", ["-p", prefix, "-c", config]));
   await waitForPort(port);
   return nginx;
 }
 
+/** An http block with access log off and connections that stay open. */
+export function http(content: string): string {
+  return `http {
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; client_body_temp_path .; proxy_temp_path .;
+  fastcgi_temp_path .; uwsgi_temp_path .; scgi_temp_path .;
+${content}
+}`;
+}
+
+/** Answers 1 KiB to everything. */
 export function backend(port: number): string {
-  return `  server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 200 "${"x".repeat(1024)}"; } }`;
+  return http(
+    `  server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 200 "${"x".repeat(1024)}"; } }`,
+  );
+}
+
+const forward = `proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;`;
+const kept = "keepalive 256; keepalive_requests 1000000000;";
+
+export function plainHop({ listenPort, upstreamPort }: Hop): string {
+  return http(`  upstream next { server 127.0.0.1:${upstreamPort}; ${kept} }
+  server { listen 127.0.0.1:${listenPort}; location / { proxy_pass http://next; ${forward} } }`);
 }
 
 /** Plain in, mutual TLS out. */
-export function clientHop(port: number, upstreamPort: number, files: CertificateFiles): string {
-  return `  upstream next { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
-  server { listen 127.0.0.1:${port}; location / {
-    proxy_pass https://next; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+export function clientHop({ listenPort, upstreamPort, files }: SecureHop): string {
+  return http(`  upstream next { server 127.0.0.1:${upstreamPort}; ${kept} }
+  server { listen 127.0.0.1:${listenPort}; location / {
+    proxy_pass https://next; ${forward}
     proxy_ssl_certificate ${files.certificate}; proxy_ssl_certificate_key ${files.key};
     proxy_ssl_trusted_certificate ${files.root}; proxy_ssl_verify off; proxy_ssl_protocols TLSv1.3; proxy_ssl_session_reuse on;
-  } }`;
+  } }`);
 }
 
 /** Mutual TLS in, plain out. */
-export function serverHop(port: number, upstreamPort: number, files: CertificateFiles): string {
-  return `  upstream app { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
-  server { listen 127.0.0.1:${port} ssl; ssl_certificate ${files.certificate}; ssl_certificate_key ${files.key};
+export function serverHop({ listenPort, upstreamPort, files }: SecureHop): string {
+  return http(`  upstream app { server 127.0.0.1:${upstreamPort}; ${kept} }
+  server { listen 127.0.0.1:${listenPort} ssl; ssl_certificate ${files.certificate}; ssl_certificate_key ${files.key};
     ssl_client_certificate ${files.root}; ssl_verify_client on; ssl_protocols TLSv1.3;
-    location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; }
-  }`;
+    location / { proxy_pass http://app; ${forward} }
+  }`);
 }

@@ -27,6 +27,10 @@ export function startProcess(
   };
 }
 
+export function cpuSecondsOf(processes: readonly BenchProcess[]): number {
+  return processes.reduce((sum, process) => sum + process.cpuSeconds(), 0);
+}
+
 /** Waits until something accepts on the port. */
 export async function waitForPort(port: number, timeoutMs = 10_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;

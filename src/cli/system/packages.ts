@@ -32,6 +32,7 @@ export const testRequirements: readonly Requirement[] = [
 
 export const benchRequirements: readonly Requirement[] = [
   { program: "nginx", debianPackage: "nginx-light" },
+  { program: "haproxy", debianPackage: "haproxy" },
   { program: "wrk", debianPackage: "wrk" },
   { program: "openssl", debianPackage: "openssl" },
 ];
