@@ -10,6 +10,7 @@ import { renderSection, updateReport } from "./harness/report.ts";
 
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   "sidecar-pair": async () => (await import("./sidecar-pair.ts")).sidecarPair,
+  tcp: async () => (await import("./tcp.ts")).tcp,
   hop: async () => (await import("./hop.ts")).hop,
 };
 

@@ -48,7 +48,7 @@ function rounded(value: number): number {
   return Number(value.toFixed(Math.abs(value) < 10 ? 3 : 1));
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   const upper = sorted[middle] ?? Number.NaN;

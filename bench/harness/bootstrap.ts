@@ -84,13 +84,13 @@ export function tcpServerSidecar(hop: SecureHop): object {
   });
 }
 
-export interface Parts {
+interface Parts {
   readonly listener: object;
   readonly clusters: readonly object[];
   readonly files?: CertificateFiles;
 }
 
-export function bootstrap(id: string, { listener: one, clusters, files }: Parts): object {
+function bootstrap(id: string, { listener: one, clusters, files }: Parts): object {
   return {
     node: { id: `sidecar~127.0.0.1~${id}.default~default.svc.cluster.local`, cluster: id },
     static_resources: { listeners: [one], clusters, ...(files !== undefined && { secrets: secrets(files) }) },
@@ -108,7 +108,7 @@ function secrets(files: CertificateFiles): object[] {
   ];
 }
 
-export function listener(port: number, direction: string, filters: object[], transportSocket?: object): object {
+function listener(port: number, direction: string, filters: object[], transportSocket?: object): object {
   return {
     name: `127.0.0.1_${port}`,
     traffic_direction: direction,
@@ -117,7 +117,7 @@ export function listener(port: number, direction: string, filters: object[], tra
   };
 }
 
-export function connectionManager(direction: string, filters: object[], cluster: string): object {
+function connectionManager(direction: string, filters: object[], cluster: string): object {
   return {
     name: "envoy.filters.network.http_connection_manager",
     typed_config: {
@@ -151,7 +151,7 @@ function tcpProxy(cluster: string): object {
   };
 }
 
-export function staticCluster(name: string, port: number, transportSocket?: object): object {
+function staticCluster(name: string, port: number, transportSocket?: object): object {
   return {
     name,
     type: "STATIC",
@@ -167,7 +167,7 @@ export function staticCluster(name: string, port: number, transportSocket?: obje
   };
 }
 
-export function downstreamTls(alpn: readonly string[]): object {
+function downstreamTls(alpn: readonly string[]): object {
   return {
     name: "tls",
     typed_config: {
@@ -239,7 +239,7 @@ function istioStats(side: "client" | "server"): object {
   };
 }
 
-export function router(): object {
+function router(): object {
   return {
     name: "envoy.filters.http.router",
     typed_config: { "@type": type("envoy.extensions.filters.http.router.v3.Router") },

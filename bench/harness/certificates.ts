@@ -1,12 +1,14 @@
 // A throw-away mesh PKI made by openssl: one root, one P-256 certificate per SPIFFE id.
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface CertificateFiles {
   readonly certificate: string;
   readonly key: string;
   readonly root: string;
+  /** Certificate and key in one file, as HAProxy wants them. */
+  readonly both: string;
 }
 
 export class BenchAuthority {
@@ -52,7 +54,9 @@ export class BenchAuthority {
       "-out",
       certificate,
     );
-    return { certificate, key, root: this.#path("root.pem") };
+    const both = this.#path(`${name}-both.pem`);
+    writeFileSync(both, readFileSync(certificate, "utf8") + readFileSync(key, "utf8"));
+    return { certificate, key, root: this.#path("root.pem"), both };
   }
 
   #openssl(...args: string[]): void {

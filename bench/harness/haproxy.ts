@@ -1,7 +1,7 @@
 // HAProxy as peer, one thread.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Hop } from "./bootstrap.ts";
+import type { Hop, SecureHop } from "./bootstrap.ts";
 import { type BenchProcess, startProcess, waitForPort } from "./process.ts";
 import type { Scene } from "./scene.ts";
 
@@ -36,5 +36,21 @@ export function tcpHop({ listenPort, upstreamPort }: Hop): string {
   return `listen hop
   mode tcp
   bind 127.0.0.1:${listenPort}
+  server next 127.0.0.1:${upstreamPort}`;
+}
+
+/** Bytes in, mutual TLS out. */
+export function tcpClientHop({ listenPort, upstreamPort, files }: SecureHop): string {
+  return `listen hop
+  mode tcp
+  bind 127.0.0.1:${listenPort}
+  server next 127.0.0.1:${upstreamPort} ssl crt ${files.both} ca-file ${files.root} verify required ssl-min-ver TLSv1.3`;
+}
+
+/** Mutual TLS in, bytes out. */
+export function tcpServerHop({ listenPort, upstreamPort, files }: SecureHop): string {
+  return `listen hop
+  mode tcp
+  bind 127.0.0.1:${listenPort} ssl crt ${files.both} ca-file ${files.root} verify required ssl-min-ver TLSv1.3
   server next 127.0.0.1:${upstreamPort}`;
 }

@@ -12,6 +12,7 @@ export interface Load {
 interface LoadResult {
   readonly requests: number;
   readonly errors: number;
+  readonly megabytesPerSecond: number;
 }
 
 /** CPU microseconds per request and hop. Throws when a request failed: the figure would be one of something else. */
@@ -23,6 +24,20 @@ export async function cpuPerRequest(hops: readonly BenchProcess[], load: Load): 
   return (used * 1e6) / requests / hops.length;
 }
 
+export interface Bulk {
+  readonly megabytesPerSecond: number;
+  readonly cpuSecondsPerGigabyte: number;
+}
+
+/** Throughput of long answers, and what it cost. */
+export async function bulk(hops: readonly BenchProcess[], load: Load): Promise<Bulk> {
+  const before = cpuSecondsOf(hops);
+  const { megabytesPerSecond, errors } = await wrk(load);
+  const used = cpuSecondsOf(hops) - before;
+  if (errors > 0) throw new Error(`${errors} transfers failed at c=${load.connections}`);
+  return { megabytesPerSecond, cpuSecondsPerGigabyte: used / ((megabytesPerSecond * load.seconds) / 1024) };
+}
+
 async function wrk({ port, connections, seconds }: Load): Promise<LoadResult> {
   const url = `http://127.0.0.1:${port}/`;
   const { stdout } = await promisify(execFile)("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, url]);
@@ -30,5 +45,7 @@ async function wrk({ port, connections, seconds }: Load): Promise<LoadResult> {
   const socketErrors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(stdout);
   const statusErrors = Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0);
   const errors = (socketErrors?.slice(1).reduce((sum, count) => sum + Number(count), 0) ?? 0) + statusErrors;
-  return { requests, errors };
+  const transfer = /Transfer\/sec:\s+([\d.]+)(KB|MB|GB)/.exec(stdout);
+  const unit = { KB: 1 / 1024, MB: 1, GB: 1024 }[transfer?.[2] ?? "MB"] ?? 1;
+  return { requests, errors, megabytesPerSecond: Number(transfer?.[1] ?? 0) * unit };
 }

@@ -23,7 +23,7 @@ ${blocks}
 }
 
 /** An http block with access log off and connections that stay open. */
-export function http(content: string): string {
+function http(content: string): string {
   return `http {
   access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; client_body_temp_path .; proxy_temp_path .;
   fastcgi_temp_path .; uwsgi_temp_path .; scgi_temp_path .;
@@ -35,6 +35,15 @@ ${content}
 export function backend(port: number): string {
   return http(
     `  server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 200 "${"x".repeat(1024)}"; } }`,
+  );
+}
+
+/** Answers 16 MiB of a file to everything. */
+export function bulkBackend(scene: Scene, port: number): string {
+  const file = join(scene.folder, "bulk");
+  writeFileSync(file, Buffer.alloc(16 << 20, 0x78));
+  return http(
+    `  sendfile on; server { listen 127.0.0.1:${port}; location / { root ${scene.folder}; try_files /bulk =404; } }`,
   );
 }
 

@@ -1,5 +1,5 @@
 // Where a benchmark takes place: a folder of its own, free ports, and processes that end with it.
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,11 @@ import type { BenchProcess } from "./process.ts";
 export class Scene {
   readonly folder: string = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
   readonly #running: BenchProcess[] = [];
+
+  constructor() {
+    // nginx's workers read here as another user.
+    chmodSync(this.folder, 0o755);
+  }
 
   /** Ends the process with the scene. */
   add(process: BenchProcess): BenchProcess {
