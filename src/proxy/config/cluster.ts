@@ -4,6 +4,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
 import type { StringMatcher } from "./matcher.ts";
+import type { OutlierDetectionConfig } from "./outlier-detection.ts";
 
 export interface ClusterConfig {
   readonly name: string;
@@ -17,6 +18,8 @@ export interface ClusterConfig {
   /** After this time an ORIGINAL_DST endpoint that nobody uses is dropped. */
   readonly cleanupIntervalMs: number;
   readonly thresholds: CircuitBreakerThresholds;
+  /** Null: no endpoint is judged by its traffic. */
+  readonly outlierDetection: OutlierDetectionConfig | null;
   readonly transports: readonly TransportSocketMatch[];
   /** "http2": always; "http1": always; "downstream": what the downstream speaks. */
   readonly upstreamProtocol: "http1" | "http2" | "downstream";

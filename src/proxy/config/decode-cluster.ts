@@ -16,6 +16,7 @@ import {
 } from "./cluster.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
+import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
 import { decodeUpstreamTls } from "./decode-tls.ts";
 import type { StringMatcher } from "./matcher.ts";
 import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
@@ -39,6 +40,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     dnsRefreshMs: Math.max(1, milliseconds(cluster.dnsRefreshRate, 5000)),
     cleanupIntervalMs: milliseconds(cluster.cleanupInterval, 5000),
     thresholds: decodeThresholds(cluster.circuitBreakers),
+    outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
     idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),

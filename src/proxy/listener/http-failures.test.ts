@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { plainEndpointSet } from "../config/cluster.ts";
 import { RetryOn, type RetryPolicy } from "../config/http.ts";
+import { clusterConfig as clusterFromYaml } from "../config/testing/resources.ts";
 import {
   byTurns,
   chain,
@@ -492,4 +493,45 @@ test("requests are dropped as the endpoints' policy asks, flagged DO, and told a
   assert.equal((await ask(path, "/")).status, 200);
   path.stop();
   server.stop();
+});
+
+const atOnce = { ...byTurns, mergeWindowMs: 0 };
+
+test("an endpoint that fails is ejected by its traffic, and the reply without endpoints says which, why and until when", async () => {
+  const bad = await httpServer((_req, res) => {
+    res.statusCode = 500;
+    res.end("broken");
+  });
+  const good = await httpServer((_req, res) => res.end("good"));
+  const outlierDetection = clusterFromYaml(
+    "{ name: c, type: STATIC, outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 100 } }",
+  ).outlierDetection;
+  const path = await routed([bad.port, good.port], {}, {}, { loadBalancing: atOnce, outlierDetection });
+  const bodies: string[] = [];
+  for (let i = 0; i < 12; i++) bodies.push((await ask(path, "/")).body);
+  assert.equal(bodies.filter((body) => body === "broken").length, 2);
+  assert.equal(bodies.at(-1), "good");
+  path.clusters.get("app")?.setEndpoints(plainEndpointSet("app", [endpointConfig(bad.port)]));
+  const answer = await ask(path, "/");
+  assert.equal(answer.status, 503);
+  assert.equal(answer.body, "no healthy upstream");
+  const last = path.logs.at(-1);
+  assert.equal(last?.["responseFlags"], "UH");
+  assert.match(
+    `${last?.["cause"]}`,
+    new RegExp(`127.0.0.1:${bad.port} is ejected \\d+ s ago because 2 responses in a row were 5xx, back in (29|30) s`),
+  );
+  path.stop();
+  bad.stop();
+  good.stop();
+});
+
+test("a connection that cannot be made counts as a failure of the endpoint", async () => {
+  const outlierDetection = clusterFromYaml(
+    "{ name: c, type: STATIC, outlier_detection: { consecutive_5xx: 3, max_ejection_percent: 100 } }",
+  ).outlierDetection;
+  const path = await routed([1], {}, {}, { loadBalancing: atOnce, outlierDetection });
+  for (let i = 0; i < 3; i++) assert.equal((await ask(path, "/")).status, 503);
+  assert.equal((await ask(path, "/")).body, "no healthy upstream");
+  path.stop();
 });

@@ -7,13 +7,14 @@ import { drawWeighted } from "../decide/route.ts";
 import type { HttpEnvironment } from "../http/environment.ts";
 import type { TcpFacts } from "../http/observer.ts";
 import { type ConnectionInfo, formatAddress, plainIp } from "../transport/connection-info.ts";
-import type { SocketFailure } from "../transport/socket-error.ts";
+import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../transport/transport.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
 import { anyHost } from "../upstream/balance/choice.ts";
 import { type Cluster, noAlpnOverride } from "../upstream/cluster.ts";
 import { type ConnectUser, PendingConnection } from "../upstream/connect.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { whyNoEndpoint } from "../upstream/why-no-endpoint.ts";
 import type { ConnectionRefusal } from "./rbac.ts";
 
 /** How often bytes of a long connection are reported (Istio's reporting interval). */
@@ -97,9 +98,8 @@ export class TcpProxyConnection implements TransportUser, ConnectUser, TcpFacts 
     const destination = isLoop ? null : { ip: info.destinationIp, port: info.destinationPort };
     const endpoint = cluster.choose({ ...anyHost, destination });
     if (endpoint === null) {
-      const why = isLoop ? `${info.destinationAddress} is this proxy itself` : "it has no usable endpoint";
       this.#reportOpened();
-      this.#fail("UH", `cluster ${cluster.config.name}: ${why}`);
+      this.#fail("UH", whyNoEndpoint(cluster, info));
       return;
     }
     this.#endpoint = endpoint;
@@ -115,6 +115,7 @@ export class TcpProxyConnection implements TransportUser, ConnectUser, TcpFacts 
   onConnected(transport: Transport, securedBy: SecuredBy): void {
     this.#pending = null;
     this.#upstream = transport;
+    this.#endpoint?.outlier?.onTcpConnected();
     this.upstreamPeerUriSan = securedBy.peerUriSan;
     this.upstreamLocalUriSan = securedBy.localUriSan;
     this.#upstreamLocalAddress = formatAddress(plainIp(transport.socket.localAddress), transport.socket.localPort ?? 0);
@@ -129,6 +130,7 @@ export class TcpProxyConnection implements TransportUser, ConnectUser, TcpFacts 
     this.#pending = null;
     const endpoint = this.#endpoint!;
     endpoint.connectFailures++;
+    endpoint.outlier?.onLocalFailure(failure.kind === FailureKind.Timeout);
     this.#cluster!.counters.connectFailures++;
     if (failure.transportReason !== "") this.#failureReason = failure.transportReason;
     this.#reportOpened();

@@ -21,6 +21,7 @@ import type { UpstreamEndpoint } from "./endpoint.ts";
 import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
+import { OutlierDetector } from "./outlier/outlier-detector.ts";
 import type { ResolveDns } from "./resolve-dns.ts";
 
 export interface ClusterCounters {
@@ -71,6 +72,8 @@ export class Cluster {
   isWarm = false;
   readonly #environment: ClusterEnvironment;
   readonly #members: Membership;
+  /** Null where the cluster has no outlier detection. */
+  #outliers: OutlierDetector | null = null;
   /** Of an ORIGINAL_DST cluster; null for others. */
   readonly #originalDestinations: OriginalDestinations | null;
   /** By TLS config, then by the ALPN list's text; rebuilt with the configuration. */
@@ -89,6 +92,8 @@ export class Cluster {
       loop: environment.loop,
       config: loadBalancing,
       activeRequests: () => this.counters.activeRequests,
+      onAdded: (endpoint) => this.#outliers?.add(endpoint),
+      onRemoved: (endpoint) => this.#outliers?.remove(endpoint),
     });
     this.#originalDestinations =
       loadBalancing.policy.type === "cluster_provided"
@@ -118,10 +123,39 @@ export class Cluster {
     if (policy.type === "cluster_provided") {
       this.#originalDestinations?.configure(policy.originalDst, config.cleanupIntervalMs);
     }
+    this.#configureOutliers(config);
     this.#members.configure(config.loadBalancing);
     if (config.type === "static") this.setEndpoints(config.endpoints ?? plainEndpointSet(config.name, []));
     else if (config.type === "strict_dns" || config.type === "logical_dns") this.#refreshDns();
     else if (config.type === "original_dst") this.#warm();
+  }
+
+  #configureOutliers(config: ClusterConfig): void {
+    const { outlierDetection } = config;
+    // Where traffic goes to in an ORIGINAL_DST cluster is not chosen, so nothing can be taken out.
+    if (outlierDetection === null || config.type === "original_dst") {
+      this.#outliers?.stop();
+      this.#outliers = null;
+      return;
+    }
+    if (this.#outliers !== null) {
+      this.#outliers.config = outlierDetection;
+      return;
+    }
+    const outliers = new OutlierDetector({
+      loop: this.loop,
+      log: this.#environment.log,
+      clusterName: config.name,
+      config: outlierDetection,
+      onChange: () => this.#members.rebalanceSoon(),
+    });
+    for (const endpoint of this.endpoints) outliers.add(endpoint);
+    this.#outliers = outliers;
+  }
+
+  /** Null where the cluster has no outlier detection. */
+  get outliers(): OutlierDetector | null {
+    return this.#outliers;
   }
 
   /** Calls back when the first endpoints are known; at once if they are. */
@@ -264,12 +298,14 @@ export class Cluster {
   /** Lets what is in flight finish; nothing new is accepted through endpoints of this object. */
   drain(): void {
     this.#stopRefreshing();
+    this.#outliers?.stop();
     this.#members.drain();
     this.#originalDestinations?.drain();
   }
 
   destroy(): void {
     this.#stopRefreshing();
+    this.#outliers?.stop();
     this.#members.destroy();
     this.#originalDestinations?.destroy();
   }

@@ -3,6 +3,7 @@
 import type { EndpointConfig } from "../config/cluster.ts";
 import { type BalancedHost, withDiscoveredHealth } from "./balance/host.ts";
 import type { HttpPool } from "./http-pool.ts";
+import type { OutlierMonitor } from "./outlier/outlier-monitor.ts";
 
 export class UpstreamEndpoint implements BalancedHost {
   config: EndpointConfig;
@@ -23,6 +24,8 @@ export class UpstreamEndpoint implements BalancedHost {
   healthFlags: number;
   /** When it came or became healthy. */
   usableSince: number;
+  /** Judges what its traffic shows; null where the cluster has no outlier detection. */
+  outlier: OutlierMonitor | null = null;
 
   constructor(config: EndpointConfig, now: number) {
     this.config = config;

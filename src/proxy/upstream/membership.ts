@@ -15,14 +15,16 @@ export interface MembershipOptions {
   readonly config: LoadBalancingConfig;
   /** Requests in flight to the cluster. */
   readonly activeRequests: () => number;
+  readonly onAdded: (endpoint: UpstreamEndpoint) => void;
+  readonly onRemoved: (endpoint: UpstreamEndpoint) => void;
 }
 
 export class Membership {
   readonly counters: BalancerCounters = balancerCounters();
   /** Changes of members. */
   changes = 0;
+  readonly #options: MembershipOptions;
   readonly #loop: EventLoop;
-  readonly #activeRequests: () => number;
   #config: LoadBalancingConfig;
   #balancer: Balancer<UpstreamEndpoint>;
   #set: EndpointSet = plainEndpointSet("", []);
@@ -32,8 +34,8 @@ export class Membership {
   #cancelRebalance: (() => void) | null = null;
 
   constructor(options: MembershipOptions) {
+    this.#options = options;
     this.#loop = options.loop;
-    this.#activeRequests = options.activeRequests;
     this.#config = options.config;
     this.#balancer = makeBalancer(this.#config, this.counters);
   }
@@ -65,22 +67,28 @@ export class Membership {
   replace(set: EndpointSet): void {
     const now = this.#loop.clock.now();
     const next = new Map<string, UpstreamEndpoint>();
-    let hasNew = false;
+    const added: UpstreamEndpoint[] = [];
     for (const config of set.endpoints) {
       const known = this.#byKey.get(config.key);
       if (known === undefined) {
-        next.set(config.key, new UpstreamEndpoint(config, now));
-        hasNew = true;
+        const endpoint = new UpstreamEndpoint(config, now);
+        next.set(config.key, endpoint);
+        added.push(endpoint);
         continue;
       }
       take(known, config);
       next.set(config.key, known);
     }
-    const isChanged = hasNew || next.size !== this.#byKey.size;
-    if (isChanged) for (const [key, endpoint] of this.#byKey) if (!next.has(key)) endpoint.drain();
+    const isChanged = added.length > 0 || next.size !== this.#byKey.size;
+    const removed = isChanged ? [...this.#byKey].flatMap(([key, it]) => (next.has(key) ? [] : [it])) : [];
     this.#set = set;
     this.#byKey = next;
     this.#hosts = [...next.values()];
+    for (const endpoint of removed) {
+      this.#options.onRemoved(endpoint);
+      endpoint.drain();
+    }
+    for (const endpoint of added) this.#options.onAdded(endpoint);
     if (!isChanged) {
       this.rebalanceSoon();
       return;
@@ -107,7 +115,7 @@ export class Membership {
       config: this.#config,
       localities,
       policy,
-      activeRequests: this.#activeRequests,
+      activeRequests: this.#options.activeRequests,
     });
   }
 

@@ -55,6 +55,7 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     dnsRefreshMs: 60_000,
     cleanupIntervalMs: 5000,
     thresholds: { maxConnections: 1e9, maxPendingRequests: 1e9, maxRequests: 1e9, maxRetries: 1e9 },
+    outlierDetection: null,
     transports: [{ name: "plaintext", match: {}, tls: null }],
     upstreamProtocol: "http1",
     idleTimeoutMs: 3_600_000,

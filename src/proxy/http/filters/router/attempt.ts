@@ -2,9 +2,16 @@
 // per-try timeout, and gives back what it holds exactly once. What an outcome means for the request is the router's
 // business.
 import type { Headers } from "#wire/http/headers.ts";
-import type { SocketFailure } from "../../../transport/socket-error.ts";
+import { FailureKind, type SocketFailure } from "../../../transport/socket-error.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
-import type { ResponseHandler, ResponseHead, UpstreamExchange } from "../../../upstream/exchange.ts";
+import {
+  RESET_CLUSTER_GONE,
+  RESET_OVERFLOW,
+  RESET_STALE,
+  type ResponseHandler,
+  type ResponseHead,
+  type UpstreamExchange,
+} from "../../../upstream/exchange.ts";
 import type { HttpPool, PoolWaiter } from "../../../upstream/http-pool.ts";
 
 /** What the router wants to know of its attempt. After `end` nothing is called. */
@@ -49,12 +56,14 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   onPoolReady(exchange: UpstreamExchange): void {
     this.#pool = null;
     this.exchange = exchange;
+    this.endpoint.outlier?.onConnected();
     exchange.begin(this);
     this.#owner.onAttemptReady(exchange);
   }
 
   onPoolFailed(reason: number, failure: SocketFailure): void {
     this.#pool = null;
+    this.#judgeReset(reason, failure);
     this.#owner.onAttemptReset(reason, failure, false);
   }
 
@@ -63,6 +72,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   }
 
   onUpstreamHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
+    this.endpoint.outlier?.onStatus(head.status);
     this.#owner.onAttemptHead(head, end, isUpgraded);
   }
 
@@ -81,7 +91,20 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   }
 
   onUpstreamReset(reason: number, failure: SocketFailure | null): void {
+    this.#judgeReset(reason, failure);
     this.#owner.onAttemptReset(reason, failure, true);
+  }
+
+  /** A circuit breaker and a keep-alive race say nothing about the endpoint. */
+  #judgeReset(reason: number, failure: SocketFailure | null): void {
+    if (reason === RESET_OVERFLOW || reason === RESET_CLUSTER_GONE || reason === RESET_STALE) return;
+    this.endpoint.outlier?.onLocalFailure(failure?.kind === FailureKind.Timeout);
+  }
+
+  /** The endpoint did not answer in time. */
+  timedOut(): void {
+    this.endpoint.requestTimeouts++;
+    if (!this.responseBegan) this.endpoint.outlier?.onLocalFailure(true);
   }
 
   onUpstreamDrain(): void {

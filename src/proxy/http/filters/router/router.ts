@@ -8,7 +8,6 @@ import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
-import { describeFlags } from "../../../upstream/balance/host.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
@@ -23,6 +22,7 @@ import {
   type UpstreamExchange,
 } from "../../../upstream/exchange.ts";
 import { overflow } from "../../../upstream/http-pool.ts";
+import { whyNoEndpoint } from "../../../upstream/why-no-endpoint.ts";
 import {
   clusterNotFound,
   dropOverload,
@@ -158,7 +158,7 @@ export class Router implements AttemptOwner {
     });
     stream.attemptCount++;
     if (endpoint === null) {
-      this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection.destinationAddress), this.#origins());
+      this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection), this.#origins());
       return;
     }
     stream.endpointConfig = endpoint.config;
@@ -356,7 +356,7 @@ export class Router implements AttemptOwner {
   onAttemptTimeout(): void {
     const attempt = this.#attempt;
     if (this.#isOver || attempt === null) return;
-    attempt.endpoint.requestTimeouts++;
+    attempt.timedOut();
     const retry = this.#action!.retry!;
     if (!attempt.responseBegan && retriesTimeout(retry) && this.#retry(retry)) return;
     this.#fail(
@@ -369,7 +369,7 @@ export class Router implements AttemptOwner {
   #routeTimedOut(timeoutMs: number): void {
     this.#cancelRouteTimer = null;
     if (this.#isOver) return;
-    if (this.#attempt !== null) this.#attempt.endpoint.requestTimeouts++;
+    this.#attempt?.timedOut();
     const origins = this.#stream.decision?.route.provenance.origins ?? [];
     this.#fail(
       responseTimeout,
@@ -418,15 +418,4 @@ function resetReply(reason: number, failure: SocketFailure | null): LocalReply {
   if (reason === RESET_REMOTE) return upstreamReset("UR", "remote reset", "");
   if (reason === RESET_REFUSED) return upstreamReset("UR", "remote refused stream reset", "");
   return upstreamReset("UC", "connection termination", "");
-}
-
-function whyNoEndpoint(cluster: Cluster, destination: string): string {
-  const { name, type } = cluster.config;
-  if (type === "original_dst") return `${destination} is this proxy itself`;
-  const endpoints = cluster.endpoints;
-  if (endpoints.length === 0) return `cluster ${name} has no endpoints`;
-  const states = endpoints
-    .slice(0, 8)
-    .map((endpoint) => `${endpoint.config.key} is ${describeFlags(endpoint.healthFlags)}`);
-  return `cluster ${name} has ${endpoints.length} endpoints and none can be used: ${states.join(", ")}`;
 }
