@@ -125,6 +125,8 @@ interface PlacedFilter {
 
 /** Filters split by hook, in the order in which they are called. Positions ascend in that order, in both directions. */
 export interface HookLists {
+  /** Number of filters in the chain. */
+  readonly length: number;
   readonly requestHeaders: readonly PlacedFilter[];
   readonly requestData: readonly PlacedFilter[];
   readonly requestEnd: readonly PlacedFilter[];
@@ -134,14 +136,12 @@ export interface HookLists {
   readonly complete: readonly HttpFilter[];
 }
 
-/** Before the chain of a stream is known. */
-export const noHooks: HookLists = hookLists([]);
-
 /** Splits a chain. Responses pass it in reverse order. */
 export function hookLists(filters: readonly HttpFilter[]): HookLists {
   const forward = filters.map((filter, position): PlacedFilter => ({ filter, position }));
   const reversed = [...filters].reverse().map((filter, position): PlacedFilter => ({ filter, position }));
   return {
+    length: filters.length,
     requestHeaders: forward.filter(({ filter }) => filter.onRequestHeaders !== undefined),
     requestData: forward.filter(({ filter }) => filter.onRequestData !== undefined),
     requestEnd: forward.filter(({ filter }) => filter.onRequestEnd !== undefined),
@@ -150,6 +150,51 @@ export function hookLists(filters: readonly HttpFilter[]): HookLists {
     responseEnd: reversed.filter(({ filter }) => filter.onResponseEnd !== undefined),
     complete: filters.filter((filter) => filter.onComplete !== undefined),
   };
+}
+
+/** Before the chain of a stream is known. */
+export const noHooks: HookLists = hookLists([]);
+
+/** The lists with one more filter at the place of `owner`, behind it. The head that `owner` has now is not shown to it. */
+export function withAttached(hooks: HookLists, owner: HttpFilter, filter: HttpFilter, isResponse: boolean): HookLists {
+  const position = positionIn(hooks, owner);
+  const forward: PlacedFilter = { filter, position };
+  const reversed: PlacedFilter = { filter, position: hooks.length - 1 - position };
+  return {
+    length: hooks.length,
+    requestHeaders: hooks.requestHeaders,
+    requestData: insert(hooks.requestData, forward, filter.onRequestData),
+    requestEnd: insert(hooks.requestEnd, forward, filter.onRequestEnd),
+    responseHeaders: isResponse
+      ? hooks.responseHeaders
+      : insert(hooks.responseHeaders, reversed, filter.onResponseHeaders),
+    responseData: insert(hooks.responseData, reversed, filter.onResponseData),
+    responseEnd: insert(hooks.responseEnd, reversed, filter.onResponseEnd),
+    complete: filter.onComplete === undefined ? hooks.complete : [...hooks.complete, filter],
+  };
+}
+
+/** A filter's place in the order of requests. */
+export function positionIn(hooks: HookLists, filter: HttpFilter): number {
+  for (const list of [hooks.requestHeaders, hooks.requestData, hooks.requestEnd]) {
+    const placed = list.find((it) => it.filter === filter);
+    if (placed !== undefined) return placed.position;
+  }
+  for (const list of [hooks.responseHeaders, hooks.responseData, hooks.responseEnd]) {
+    const placed = list.find((it) => it.filter === filter);
+    if (placed !== undefined) return hooks.length - 1 - placed.position;
+  }
+  return -1;
+}
+
+/** Index of the first entry behind a position. */
+export function indexAfter(list: readonly PlacedFilter[], position: number): number {
+  const index = list.findIndex((it) => it.position > position);
+  return index < 0 ? list.length : index;
+}
+
+function insert(list: readonly PlacedFilter[], placed: PlacedFilter, hook: unknown): readonly PlacedFilter[] {
+  return hook === undefined ? list : list.toSpliced(indexAfter(list, placed.position), 0, placed);
 }
 
 export function sharedFilter(filter: HttpFilter): HttpFilterFactory {

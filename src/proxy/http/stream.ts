@@ -12,7 +12,19 @@ import { filterConfigsOf, type RouteDecision, type RouteRequest, selectRoute } f
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import { BODY_CHUNKED } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
-import { CONTINUE, DONE, HOLD, type HookLists, type HttpFilter, noHooks, PAUSE, type Verdict } from "./filter.ts";
+import {
+  CONTINUE,
+  DONE,
+  HOLD,
+  type HookLists,
+  type HttpFilter,
+  indexAfter,
+  noHooks,
+  PAUSE,
+  positionIn,
+  type Verdict,
+  withAttached,
+} from "./filter.ts";
 import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
 import { applyHeaderMutations } from "./header-mutation.ts";
@@ -266,6 +278,14 @@ export class Stream implements RouteRequest, RequestFacts {
     }
   }
 
+  /**
+   * For a filter without state of a stream, from one of its headers hooks: from here on `filter` stands in its place as
+   * well, with the hooks that come later. So only streams that need state pay for it.
+   */
+  attach(owner: HttpFilter, filter: HttpFilter): void {
+    this.#hooks = withAttached(this.#hooks, owner, filter, this.#response.nextHeaders > 0);
+  }
+
   /** Asks the client to send no more of the request, until `unpauseRequest` was called as often. */
   pauseRequest(): void {
     this.#requestPauses++;
@@ -291,8 +311,7 @@ export class Stream implements RouteRequest, RequestFacts {
   /** For a filter: sends data that it had kept, or made, on to the filters after it. */
   sendRequestData(from: HttpFilter, data: Buffer): void {
     if (this.isDone || this.#isAnswered || data.length === 0) return;
-    const hooks = this.#hooks.requestData;
-    this.#requestData(hooks.findIndex(({ filter }) => filter === from) + 1, data);
+    this.#requestData(indexAfter(this.#hooks.requestData, positionIn(this.#hooks, from)), data);
   }
 
   #requestData(from: number, data: Buffer): void {
@@ -427,8 +446,8 @@ export class Stream implements RouteRequest, RequestFacts {
   /** For a filter: sends data that it had kept, or made, on to the filters after it. */
   sendResponseData(from: HttpFilter, data: Buffer): void {
     if (this.isDone || data.length === 0) return;
-    const hooks = this.#hooks.responseData;
-    this.#responseData(hooks.findIndex(({ filter }) => filter === from) + 1, data);
+    const position = this.#hooks.length - 1 - positionIn(this.#hooks, from);
+    this.#responseData(indexAfter(this.#hooks.responseData, position), data);
   }
 
   #responseData(from: number, data: Buffer): void {

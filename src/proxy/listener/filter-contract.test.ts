@@ -612,6 +612,44 @@ test("routes switch filters off and on, and each stream has filter objects of it
   assert.deepEqual(made, ["a /both", "b /both", "a /1", "a /2"]);
 });
 
+test("a filter without state gets an object with state for the streams that need one", async (t) => {
+  const calls: string[] = [];
+  const attached = (name: string): HttpFilter => recorder(name, calls);
+  const shared: HttpFilter = {
+    onRequestHeaders: (stream) => {
+      if (stream.path === "/request") stream.attach(shared, attached("own"));
+      return CONTINUE;
+    },
+    onResponseHeaders: (stream) => {
+      if (stream.path === "/response") stream.attach(shared, attached("own"));
+      return CONTINUE;
+    },
+  };
+  const { path } = await bench(t, {
+    filters: [script(() => recorder("a", calls)), script(() => shared), script(() => recorder("c", calls))],
+    upstream: (_req, res) => void res.end("yes"),
+  });
+  const callsOf = async (target: string): Promise<string> => {
+    calls.length = 0;
+    await ask(path, target, { method: "POST", headers: { "content-length": 2 } }, "hi");
+    await until(() => calls.includes("c complete"));
+    return calls.filter((call) => !/request end|response end|complete/.test(call)).join(", ");
+  };
+  const requests = "a request false, c request false, a request data hi, c request data hi";
+  const responses = "c response 200 false, a response 200 false";
+  assert.equal(await callsOf("/none"), `${requests}, ${responses}, c response data yes, a response data yes`);
+  assert.equal(
+    await callsOf("/request"),
+    "a request false, c request false, a request data hi, own request data hi, c request data hi, " +
+      "c response 200 false, own response 200 false, a response 200 false, " +
+      "c response data yes, own response data yes, a response data yes",
+  );
+  assert.equal(
+    await callsOf("/response"),
+    `${requests}, ${responses}, c response data yes, own response data yes, a response data yes`,
+  );
+});
+
 test("a filter that breaks when a stream ends does not keep the others from being told", async (t) => {
   const broken: unknown[] = [];
   const calls: string[] = [];
