@@ -1,5 +1,6 @@
 // HTTP filters by type URL: each folder under http/filters reads its own messages. A filter that could decide who may
 // talk to whom is refused when it is not implemented.
+import type { DescMessage } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Origin } from "#base/issue.ts";
 import { type FilterConfig, FilterConfigSchema } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
@@ -26,6 +27,12 @@ function readers(parsersOf: (filter: HttpFilterType) => readonly SettingsParser<
 
 const chainReaders: ReadonlyMap<string, Reader> = readers((filter) => filter.messages);
 const routeReaders: ReadonlyMap<string, Reader> = readers((filter) => filter.routeMessages);
+
+/** Every message of a filter, for JSON. */
+export function httpFilterMessages(): DescMessage[] {
+  const parsers = httpFilterTypes.flatMap(({ messages, routeMessages }) => [...messages, ...routeMessages]);
+  return [...new Set(parsers.flatMap(({ schema }) => schema ?? []))];
+}
 
 export function decodeHttpFilters(
   filters: readonly HttpFilter[],
@@ -67,16 +74,10 @@ function decodeHttpFilter(filter: HttpFilter, place: FilterPlace): HttpFilterCon
 }
 
 /** Filters that only observe, or have nothing to do until a route says so: the route's settings are what is told. */
-const idle: ReadonlySet<string> = new Set([
-  "envoy.extensions.filters.http.cors.v3.Cors",
-  "envoy.extensions.filters.http.fault.v3.HTTPFault",
-  "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
-]);
+const idle: ReadonlySet<string> = new Set(["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"]);
 
 /** Filters that do nothing for requests that do not ask for them. */
 const harmless: ReadonlySet<string> = new Set([
-  "envoy.extensions.filters.http.cors.v3.CorsPolicy",
-  "envoy.extensions.filters.http.fault.v3.HTTPFault",
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
   "envoy.extensions.filters.http.compressor.v3.CompressorPerRoute",
 ]);

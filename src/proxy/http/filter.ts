@@ -69,6 +69,8 @@ export interface FilterPlace {
 /** Reads settings out of one type of message. */
 export interface SettingsParser<S> {
   readonly typeName: string;
+  /** Null for a message that is only named. */
+  readonly schema: DescMessage | null;
   parse(any: Any, place: FilterPlace): S | null;
 }
 
@@ -110,6 +112,7 @@ export function settingsFrom<Desc extends DescMessage, S>(
 ): SettingsParser<S> {
   return {
     typeName: schema.typeName,
+    schema,
     parse: (any, place) => {
       const message = unpack(any, schema, place.path, place.problems);
       return message === null ? null : parse(message, place);

@@ -9,6 +9,8 @@ export interface LocalReply {
   readonly body: string;
   /** Where the client is sent instead. */
   readonly location?: string;
+  /** What a gRPC client sees in place of the status that stands for `status`. */
+  readonly grpcStatus?: number;
   /** What a route answers by itself is no failure: its body is the user's and is sent as it is. */
   readonly isConfigured?: true;
 }
@@ -82,6 +84,15 @@ export function rbacDenied(policy: string): LocalReply {
   return reply(403, "", `rbac_access_denied_matched_policy[${policy}]`, "RBAC: access denied");
 }
 
+/** The CORS filter answers a preflight. */
+export const corsPreflight: LocalReply = { ...reply(200, "", "cors_response", ""), isConfigured: true };
+
+/** The fault filter aborts. */
+export function faultAbort(status: number, grpcStatus: number | null): LocalReply {
+  const aborted = reply(status, "FI", "fault_filter_abort", "fault filter abort");
+  return grpcStatus === null ? aborted : { ...aborted, grpcStatus };
+}
+
 /** The client's message is not valid HTTP. */
 export function codecError(status: number, details: string, words: string): LocalReply {
   return reply(status, "DPE", details, `${words}\n`);
@@ -106,6 +117,13 @@ export function grpcStatusOf(httpStatus: number): number {
     default:
       return 2;
   }
+}
+
+/** A message as `grpc-message` carries it: percent-encoded UTF-8. */
+export function grpcMessage(text: string): string {
+  return text.replaceAll(/[^\x20-\x24\x26-\x7e]+/g, (part) =>
+    [...Buffer.from(part, "utf8")].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+  );
 }
 
 /** Reason phrases for the start line of HTTP/1 responses that are made here. */

@@ -28,7 +28,14 @@ import {
 import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
 import { applyHeaderMutations } from "./header-mutation.ts";
-import { grpcStatusOf, type LocalReply, reasonPhrase, routeConfigMissing, routeNotFound } from "./local-replies.ts";
+import {
+  grpcMessage,
+  grpcStatusOf,
+  type LocalReply,
+  reasonPhrase,
+  routeConfigMissing,
+  routeNotFound,
+} from "./local-replies.ts";
 import type { RequestFacts } from "./observer.ts";
 import { withFlag } from "./response-flags.ts";
 import type { ResponseSink } from "./response-sink.ts";
@@ -188,7 +195,7 @@ export class Stream implements RouteRequest, RequestFacts {
   /** Begins: chooses the route and runs the request through the filters. */
   start(): void {
     const contentType = this.headers.getId(CONTENT_TYPE);
-    this.isGrpc = contentType !== undefined && contentType.startsWith("application/grpc");
+    this.isGrpc = contentType !== undefined && isGrpcContentType(contentType);
     this.selectRoute();
     this.#hooks = this.manager.hooks(this, filterConfigsOf(this.decision));
     if (this.requestEnded) this.#request.hasEnd = true;
@@ -574,8 +581,8 @@ export class Stream implements RouteRequest, RequestFacts {
     if (this.isGrpc) {
       this.#setStatus(200);
       headers.add("content-type", "application/grpc");
-      headers.add("grpc-status", String(grpcStatusOf(status)));
-      headers.add("grpc-message", encodeURIComponent(text || reply.details));
+      headers.add("grpc-status", String(reply.grpcStatus ?? grpcStatusOf(status)));
+      headers.add("grpc-message", grpcMessage(text || reply.details));
       text = "";
     } else {
       this.#setStatus(status);
@@ -629,6 +636,13 @@ export class Stream implements RouteRequest, RequestFacts {
     this.#router.destroy();
     this.sink.streamDone(this);
   }
+}
+
+/** `application/grpc`, with a message format or parameters or without; gRPC-Web is something else. */
+function isGrpcContentType(contentType: string): boolean {
+  if (!contentType.startsWith("application/grpc")) return false;
+  const next = contentType.charCodeAt(16);
+  return contentType.length === 16 || next === 0x2b || next === 0x3b;
 }
 
 /** One line of visible ASCII. */

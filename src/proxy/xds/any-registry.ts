@@ -15,13 +15,9 @@ import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
-import { CorsPolicySchema, CorsSchema } from "#wire/gen/envoy/extensions/filters/http/cors/v3/cors_pb.ts";
 import { ExtAuthzSchema as HttpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
-import { HTTPFaultSchema } from "#wire/gen/envoy/extensions/filters/http/fault/v3/fault_pb.ts";
 import { FilterConfigSchema as GrpcStatsSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts";
 import { GrpcWebSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
-import { RBACSchema as HttpRbacSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
-import { RouterSchema } from "#wire/gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
 import { ProxyProtocolSchema } from "#wire/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts";
@@ -63,19 +59,16 @@ import {
   UpstreamTlsContextSchema,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import { HttpProtocolOptionsSchema } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
-import { FilterConfigSchema as AlpnSchema } from "#wire/gen/istio/alpn-filter_pb.ts";
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
-import { ConfigSchema as PeerMetadataSchema } from "#wire/gen/istio/peer-metadata_pb.ts";
-import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
 import { ServerNameMatcherSchema } from "#wire/gen/xds/type/matcher/v3/domain_pb.ts";
 import { IPMatcherSchema } from "#wire/gen/xds/type/matcher/v3/ip_pb.ts";
 import { uriTemplateFile } from "#wire/xds/uri-template.ts";
+import { httpFilterMessages } from "../config/decode-http-filters.ts";
 
 let registry: Registry | undefined;
 
 export function anyRegistry(): Registry {
   registry ??= createRegistry(
-    AlpnSchema,
     ApplicationProtocolInputSchema,
     BootstrapConfigDumpSchema,
     BootstrapSchema,
@@ -84,8 +77,6 @@ export function anyRegistry(): Registry {
     ClusterProvidedSchema,
     ClusterSchema,
     ClustersConfigDumpSchema,
-    CorsPolicySchema,
-    CorsSchema,
     CustomHeaderConfigSchema,
     DestinationIPInputSchema,
     DestinationPortInputSchema,
@@ -95,12 +86,10 @@ export function anyRegistry(): Registry {
     FileAccessLogSchema,
     GrpcStatsSchema,
     GrpcWebSchema,
-    HTTPFaultSchema,
     HttpConnectionManagerSchema,
     HttpExtAuthzSchema,
     HttpInspectorSchema,
     HttpProtocolOptionsSchema,
-    HttpRbacSchema,
     IPMatcherSchema,
     IpSchema,
     LeastRequestSchema,
@@ -111,8 +100,6 @@ export function anyRegistry(): Registry {
     NetworkExtAuthzSchema,
     NetworkRbacSchema,
     OriginalDstSchema,
-    PeerMetadataSchema,
-    PluginConfigSchema,
     PreserveCaseFormatterConfigSchema,
     PreviousHostsPredicateSchema,
     ProxyProtocolSchema,
@@ -121,7 +108,6 @@ export function anyRegistry(): Registry {
     RingHashSchema,
     RoundRobinSchema,
     RouteConfigurationSchema,
-    RouterSchema,
     RoutesConfigDumpSchema,
     SecretSchema,
     SecretsConfigDumpSchema,
@@ -139,6 +125,7 @@ export function anyRegistry(): Registry {
     WrrLocalitySchema,
     UuidRequestIdConfigSchema,
     XffConfigSchema,
+    ...httpFilterMessages(),
     uriTemplateFile(),
   );
   return registry;

@@ -3,7 +3,11 @@ import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/proto
 import type { Any, Duration } from "@bufbuild/protobuf/wkt";
 import { parseAddress } from "#base/net/address-bytes.ts";
 import type { Address, CidrRange } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
-import type { DataSource, Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import type { DataSource, Metadata, RuntimeFractionalPercent } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import {
+  FractionalPercent_DenominatorType as Denominator,
+  type FractionalPercent,
+} from "#wire/gen/envoy/type/v3/percent_pb.ts";
 import { decodeProvenance, type Provenance } from "#wire/xds/provenance.ts";
 import { cidrSet } from "../cidr-set.ts";
 import type { CidrSet } from "../matcher.ts";
@@ -55,6 +59,28 @@ export function inlineText(source: DataSource | undefined): string | undefined {
   if (source?.specifier.case === "inlineString") return source.specifier.value;
   if (source?.specifier.case === "inlineBytes") return Buffer.from(source.specifier.value).toString("utf8");
   return undefined;
+}
+
+/** A share from 0 to 1. */
+export function fractionOf(percent: FractionalPercent | undefined): number {
+  if (percent === undefined) return 0;
+  return Math.min(1, percent.numerator / denominatorOf(percent));
+}
+
+/** What the numerator is out of. */
+export function denominatorOf(percent: FractionalPercent | undefined): number {
+  return denominators[percent?.denominator ?? Denominator.HUNDRED] ?? 100;
+}
+
+const denominators: Readonly<Record<number, number>> = {
+  [Denominator.HUNDRED]: 100,
+  [Denominator.TEN_THOUSAND]: 10_000,
+  [Denominator.MILLION]: 1_000_000,
+};
+
+/** As `fractionOf`. There is no runtime layer here, so the key has no say and the default stands. */
+export function runtimeFraction(percent: RuntimeFractionalPercent): number {
+  return fractionOf(percent.defaultValue);
 }
 
 const anyPrefix = "type.googleapis.com/";

@@ -1,16 +1,25 @@
 // For tests of filters: a data path whose chain holds filters that the test writes itself, or filters with their own
 // settings, in front of one upstream.
 import type { RequestListener } from "node:http";
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { parse } from "yaml";
+import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { decodeHttpFilters } from "../../config/decode-http-filters.ts";
 import {
   type HttpConnectionManagerConfig,
   type HttpFilterConfig,
   noHeaderMutations,
+  type RouteConfig,
   type RouteEntry,
   type RouteFilterConfig,
 } from "../../config/http.ts";
+import { nackText, Problems } from "../../config/problems.ts";
+import { routeConfig as decodedRoutes } from "../../config/testing/resources.ts";
 import { defineHttpFilter, type HttpFilter, type HttpFilterType } from "../../http/filter.ts";
 import { httpFilterTypes } from "../../http/filters/all.ts";
 import type { Stream } from "../../http/stream.ts";
+import { Stats } from "../../stats/stats.ts";
+import { anyRegistry } from "../../xds/any-registry.ts";
 import {
   chain,
   clusterOn,
@@ -54,32 +63,62 @@ export function filteredRoute(
   return routeEntry(prefix, forward("app", { clusters }), { filters });
 }
 
+const router: JsonValue = {
+  name: "router",
+  typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+};
+
+function tableOf(virtualHost: string): RouteConfig {
+  return decodedRoutes(
+    JSON.stringify({ name: "test", virtual_hosts: [{ name: "all", domains: ["*"], ...parse(virtualHost) }] }),
+  );
+}
+
+/** The filters of a chain, written as the YAML list `http_filters` without the router. */
+function filtersOf(yaml: string): readonly HttpFilterConfig[] {
+  const manager = fromJson(
+    HttpConnectionManagerSchema,
+    { http_filters: [...(parse(yaml) as JsonValue[]), router] },
+    { registry: anyRegistry() },
+  );
+  const problems = new Problems("listener", "test");
+  const decoded = problems.done(decodeHttpFilters(manager.httpFilters, new Map(), "http_filters", problems));
+  if (decoded.value === null) throw new Error(nackText(decoded.issues));
+  return decoded.value.slice(0, -1);
+}
+
+/** `filters` and `routes` are YAML as Envoy has it, or the shapes that it is decoded to. */
 export interface FilterBenchOptions {
-  readonly filters: readonly HttpFilterConfig[];
+  readonly filters: string | readonly HttpFilterConfig[];
   readonly upstream: RequestListener;
-  readonly routes?: readonly RouteEntry[];
+  /** The fields of one virtual host, or its routes. */
+  readonly routes?: string | readonly RouteEntry[];
   readonly manager?: Partial<HttpConnectionManagerConfig>;
   readonly path?: Parameters<typeof dataPath>[0];
 }
 
 export interface FilterBench {
   readonly path: TestDataPath;
+  /** A statistic by its whole name; undefined when there is none. */
+  stat(name: string): number | undefined;
   stop(): void;
 }
 
 /** Serves one upstream, the cluster `app`, behind a chain of filters. */
 export async function filterBench(options: FilterBenchOptions): Promise<FilterBench> {
-  const server = await httpServer(options.upstream);
-  const path = dataPath({ filterTypes: [...httpFilterTypes, scripted], ...options.path });
-  path.clusters.update(clusterOn("app", [server.port]));
-  const config = managerConfig(options.routes ?? [routeEntry("/", forward("app"))], {
+  const { filters, routes = [routeEntry("/", forward("app"))] } = options;
+  const config = managerConfig(typeof routes === "string" ? tableOf(routes) : routes, {
     ...options.manager,
-    httpFilters: [...options.filters, filterConfig("router", {})],
+    httpFilters: [...(typeof filters === "string" ? filtersOf(filters) : filters), filterConfig("router", {})],
   });
+  const server = await httpServer(options.upstream);
+  const stats = new Stats();
+  const path = dataPath({ filterTypes: [...httpFilterTypes, scripted], stats, ...options.path });
+  path.clusters.update(clusterOn("app", [server.port]));
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])]));
   const stop = (): void => {
     path.stop();
     server.stop();
   };
-  return { path, stop };
+  return { path, stat: (name) => stats.values().find((it) => it.name === name)?.value, stop };
 }
