@@ -23,6 +23,8 @@ export interface ClusterConfig {
   readonly transports: readonly TransportSocketMatch[];
   /** "http2": always; "http1": always; "downstream": what the downstream speaks. */
   readonly upstreamProtocol: "http1" | "http2" | "downstream";
+  /** Unsent bytes of a connection at which its sender has to wait; 0: the proxy's own measure. */
+  readonly bufferLimitBytes: number;
   readonly idleTimeoutMs: number;
   readonly maxRequestsPerConnection: number;
   /** Source address for upstream connections, as 127.0.0.6. */

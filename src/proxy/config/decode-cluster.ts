@@ -43,6 +43,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
+    bufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? 0,
     idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),
     maxRequestsPerConnection: idle?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
     bindAddress: decodeBindAddress(cluster, problems),

@@ -61,7 +61,7 @@ export function decodeConnectionManager(
     upgradeTypes: decodeUpgrades(manager, path, problems),
     http1: decodeHttp1(manager, path, problems),
     localReply: localReply === undefined ? null : decodeLocalReply(localReply, `${path}.local_reply_config`, problems),
-    idleTimeoutMs: milliseconds(common?.idleTimeout, 3_600_000),
+    idleTimeoutMs: milliseconds(common?.idleTimeout, manager.useRemoteAddress === true ? edgeIdleMs : meshIdleMs),
     streamIdleTimeoutMs: milliseconds(manager.streamIdleTimeout, 300_000),
     requestTimeoutMs: milliseconds(manager.requestTimeout, 0),
     requestHeadersTimeoutMs: milliseconds(manager.requestHeadersTimeout, 0),
@@ -73,6 +73,10 @@ export function decodeConnectionManager(
     maxRequestHeadersCount: common?.maxHeadersCount ?? 100,
   };
 }
+
+/** Envoy's default. Strangers get less: an edge has more of them than it can hold. */
+const meshIdleMs = 3_600_000;
+const edgeIdleMs = 60_000;
 
 function decodeRoutes(
   manager: HttpConnectionManager,

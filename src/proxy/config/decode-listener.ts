@@ -47,6 +47,7 @@ export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
     bindToPort: listener.bindToPort ?? listener.deprecatedV1?.bindToPort ?? true,
     useOriginalDst: listener.useOriginalDst ?? false,
     ...filters,
+    bufferLimitBytes: listener.perConnectionBufferLimitBytes ?? 0,
     listenerFiltersTimeoutMs: milliseconds(listener.listenerFiltersTimeout, 15_000),
     continueOnListenerFiltersTimeout: listener.continueOnListenerFiltersTimeout,
     filterChains,

@@ -23,6 +23,8 @@ export interface ListenerConfig {
   readonly tlsInspector: ListenerFilter | null;
   readonly httpInspector: ListenerFilter | null;
   readonly proxyProtocol: boolean;
+  /** Unsent bytes of a connection at which its sender has to wait; 0: the proxy's own measure. */
+  readonly bufferLimitBytes: number;
   /** 0 waits for ever. */
   readonly listenerFiltersTimeoutMs: number;
   readonly continueOnListenerFiltersTimeout: boolean;

@@ -386,6 +386,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   reset(stream: Stream): void {
     if (stream !== this.#stream) return;
     this.#keepsAlive = false;
+    // The end of the connection is ours and not the client's.
+    this.#stream = null;
     // A chunked or counted body is visibly cut short; a body that runs until the end of the connection needs a reset.
     if (this.#chunksResponse || stream.responseLength >= 0) this.transport.destroy();
     else this.transport.reset();
@@ -536,4 +538,4 @@ const http2Refusal: Buffer = Buffer.from("000000040000000000" + "000008070000000
 /** While draining, how long an idle connection may still bring the request that was on its way. */
 const drainIdleMs = 500;
 /** A half-sent head holds a socket: this bound stands even where the configuration sets none. */
-const defaultHeadTimeoutMs = 60_000;
+const defaultHeadTimeoutMs = 15_000;

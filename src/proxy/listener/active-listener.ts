@@ -280,6 +280,7 @@ export class ActiveListener {
     const { loop, network } = this.#environment;
     this.#opening.delete(raw);
     const transport = new Transport(socket, loop);
+    transport.setLimits(this.config.bufferLimitBytes, 0);
     const served = serveConnection(chain, transport, info, network, (connection) => this.#closed(connection));
     if (served === null) return;
     this.#connections.add(served);

@@ -235,6 +235,7 @@ export class Cluster {
       port: endpoint.config.port,
       bindAddress: this.#bindAddressFor(endpoint.config.host),
       timeoutMs: this.config.connectTimeoutMs,
+      bufferLimitBytes: this.config.bufferLimitBytes,
       tls: transport?.tls == null ? null : this.#tlsFor(transport, alpn),
     };
   }

@@ -17,6 +17,7 @@ export interface ConnectTarget {
   /** Source address, as 127.0.0.6. */
   readonly bindAddress: string | null;
   readonly timeoutMs: number;
+  readonly bufferLimitBytes: number;
   /** Null for plaintext. */
   readonly tls: UpstreamTls | null;
 }
@@ -83,7 +84,9 @@ export class PendingConnection {
     this.#loop.enter();
     try {
       if (socket !== null) {
-        user.onConnected(new Transport(socket, this.#loop), securedBy);
+        const transport = new Transport(socket, this.#loop);
+        transport.setLimits(this.#target.bufferLimitBytes, 0);
+        user.onConnected(transport, securedBy);
       } else {
         this.#socket.destroy();
         user.onConnectFailed(failure ?? socketFailure({ code: "ECONNRESET" }));
