@@ -111,7 +111,10 @@ class Ours implements Http2StreamHandler {
   constructor(settings: Http2Settings) {
     for (let i = 0; i < samples; i++) {
       const { method, target, headers } = parsed(requestHead(i), REQUEST);
-      this.#requests.push({ head: { method, scheme: "http", authority, path: target, protocol: "", status: 0 }, headers });
+      this.#requests.push({
+        head: { method, scheme: "http", authority, path: target, protocol: "", status: 0 },
+        headers,
+      });
       this.#responses.push(parsed(responseHead(i), RESPONSE).headers);
     }
     const up = new Wire();

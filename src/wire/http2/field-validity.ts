@@ -58,6 +58,12 @@ function isValidPseudoValue(id: number, bytes: Uint8Array, start: number, end: n
   }
 }
 
+/** Says whether a value may be an authority, as `:authority` has to be. */
+export function isAuthority(value: string): boolean {
+  for (let i = 0; i < value.length; i++) if ((authorityChar[value.charCodeAt(i)] ?? 0) === 0) return false;
+  return true;
+}
+
 function consistsOf(table: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
   let all = 1;
   for (let i = start; i < end; i++) all &= table[bytes[i]!]!;

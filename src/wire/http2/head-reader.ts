@@ -13,7 +13,7 @@ import {
   UPGRADE,
 } from "../http/header-names.ts";
 import { Headers } from "../http/headers.ts";
-import { BAD_NAME } from "./field-validity.ts";
+import { BAD_NAME, isAuthority } from "./field-validity.ts";
 import { Http2Head } from "./head.ts";
 import { ENTRY_OVERHEAD, type FieldSink } from "./hpack/decoder.ts";
 import { AUTHORITY, FIRST_PSEUDO, METHOD, PATH, PROTOCOL, SCHEME, STATUS } from "./hpack/static-table.ts";
@@ -207,8 +207,10 @@ export class HeadReader implements FieldSink {
       }
     }
     if (!this.#hasHost) return;
-    if (!hasAuthority) head.authority = this.#host;
-    else if (this.#host !== head.authority && this.#host.toLowerCase() !== head.authority.toLowerCase()) {
+    if (!hasAuthority) {
+      head.authority = this.#host;
+      if (!isAuthority(this.#host)) this.#malformed("a host that is no authority");
+    } else if (this.#host !== head.authority && this.#host.toLowerCase() !== head.authority.toLowerCase()) {
       this.#malformed("a host that is not the :authority"); // RFC 9113 8.3.1
     }
   }

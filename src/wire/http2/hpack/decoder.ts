@@ -164,10 +164,8 @@ export class HpackDecoder {
     for (let i = start; i < end; i++) {
       const byte = bytes[i]!;
       const lower = tokenLower[byte]!;
-      if (lower !== byte) {
-        if (lower === 0) isToken = false;
-        else hasUpperCase = true;
-      }
+      if (lower === 0) isToken = false;
+      else if (lower !== byte) hasUpperCase = true;
       hash = (Math.imul(hash, 31) + lower) | 0;
     }
     if (!isToken) {
