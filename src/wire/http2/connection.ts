@@ -93,6 +93,8 @@ const handOnBytes = 64 * 1024;
 const largestDataFrame = 64 * 1024;
 /** Payload of the PING that measures a round trip for draining. */
 const drainPing = 1;
+/** What a late frame counts besides its payload. */
+const lateFrameBytes = 256;
 const noBytes: Buffer = Buffer.alloc(0);
 
 export class Http2Connection implements FrameSink {
@@ -150,7 +152,13 @@ export class Http2Connection implements FrameSink {
 
   #dataFramesSent = 0;
   #streamsOpened = 0;
+  #dataFramesReceived = 0;
+  /** Frames that come without a use of their own, and are borne in proportion to those that have one. */
   #windowUpdates = 0;
+  #pings = 0;
+  #priorities = 0;
+  /** What may still arrive for streams that we reset: bytes, and some for each frame. */
+  #lateBytes = 0;
 
   /** The stream of the DATA frame that is being read, or null where its bytes are dropped. */
   #dataStream: Http2Stream | null = null;
@@ -435,7 +443,8 @@ export class Http2Connection implements FrameSink {
   #refuse(streamId: number, code: number, words: string): void {
     this.#rst(streamId, code);
     this.#events.onStreamError(streamId, code, words);
-    this.#addAbuse(this.#limits.costs.streamError);
+    const costs = this.#limits.costs;
+    this.#addAbuse(code === REFUSED_STREAM ? costs.refusedStream : costs.streamError);
   }
 
   #rst(streamId: number, code: number): void {
@@ -447,6 +456,16 @@ export class Http2Connection implements FrameSink {
     const size = this.#limits.resetMemory;
     this.#resets ??= new Int32Array(size);
     this.#resets[this.#resetCount++ % size] = streamId;
+    // The peer may have filled the stream's window before it hears of the reset.
+    this.#lateBytes += this.settings.streamWindow * 2;
+  }
+
+  /** A frame for a stream that we reset. It was on its way, unless there are too many of them. */
+  #late(length: number): void {
+    this.#lateBytes -= length + lateFrameBytes;
+    if (this.#lateBytes >= 0) return;
+    this.#lateBytes = 0;
+    this.#addAbuse(this.#limits.costs.closedStreamFrame);
   }
 
   /** The peer may have sent it before it heard that we reset the stream, or do not serve it. */
@@ -744,6 +763,7 @@ export class Http2Connection implements FrameSink {
     }
     const opened = new Http2Stream(this, this.#peerStreamWindow, this.#ownStreamWindow);
     opened.id = streamId;
+    opened.openedAt = this.#sink.now();
     opened.expectedBytes = head.contentLength;
     opened.state = isEnd ? HEAD_RECEIVED | REMOTE_END : HEAD_RECEIVED;
     this.#streams.set(streamId, opened);
@@ -767,8 +787,8 @@ export class Http2Connection implements FrameSink {
       return this.#fail(PROTOCOL_ERROR, "HEADERS for a stream that the peer may not open");
     }
     if (!this.#isOnItsWay(streamId)) return this.#fail(STREAM_CLOSED, "HEADERS for a closed stream");
-    // It was on its way when we reset the stream. The table depends on it all the same.
-    if (this.#decode(TRAILERS, bytes, start, end)) this.#addAbuse(this.#limits.costs.closedStreamFrame);
+    // The table depends on it all the same.
+    if (this.#decode(TRAILERS, bytes, start, end)) this.#late(end - start);
   }
 
   #laterBlock(
@@ -845,7 +865,8 @@ export class Http2Connection implements FrameSink {
     if (this.#receiveWindow < 0)
       return this.#fail(FLOW_CONTROL_ERROR, "more content than the connection's window holds");
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return this.#strayData(streamId);
+    this.#dataFramesReceived++;
+    if (stream === undefined) return this.#strayData(streamId, length);
     if ((stream.state & REMOTE_END) !== 0) {
       return this.#streamError(stream, STREAM_CLOSED, "DATA after the end of the stream");
     }
@@ -859,9 +880,9 @@ export class Http2Connection implements FrameSink {
     this.#dataStream = stream;
   }
 
-  #strayData(streamId: number): void {
+  #strayData(streamId: number, length: number): void {
     if (this.#isIdle(streamId)) return this.#fail(PROTOCOL_ERROR, "DATA for a stream that was never opened");
-    if (this.#isOnItsWay(streamId)) return this.#addAbuse(this.#limits.costs.closedStreamFrame);
+    if (this.#isOnItsWay(streamId)) return this.#late(length);
     this.#fail(STREAM_CLOSED, "DATA for a closed stream");
   }
 
@@ -959,7 +980,7 @@ export class Http2Connection implements FrameSink {
   onPriority(streamId: number, dependency: number): void {
     if (this.#isClosed) return;
     if (dependency === streamId) return this.#badStream(streamId, PROTOCOL_ERROR, "a stream that depends on itself");
-    this.#addAbuse(this.#limits.costs.priority);
+    if (++this.#priorities > 10 + 10 * this.#streamsOpened) this.#addAbuse(this.#limits.costs.priority);
   }
 
   onBadPriority(streamId: number): void {
@@ -987,7 +1008,9 @@ export class Http2Connection implements FrameSink {
     stream.failure = "the peer reset the stream";
     stream.handler?.onReset(code, true);
     // CVE-2023-44487. A server that resets our requests attacks nobody.
-    if (this.role === SERVER) this.#addAbuse(this.#limits.costs.reset);
+    if (this.role === SERVER && this.#sink.now() - stream.openedAt < this.#limits.prematureResetMs) {
+      this.#addAbuse(this.#limits.costs.reset);
+    }
   }
 
   onSettings(bytes: Buffer, start: number, end: number): void {
@@ -1089,7 +1112,9 @@ export class Http2Connection implements FrameSink {
     out.copy(bytes, start, start + 8);
     out.endFrame();
     this.#control();
-    this.#addAbuse(this.#limits.costs.ping);
+    // gRPC measures the bandwidth with a PING for nearly every round trip that brings DATA.
+    const borne = 10 + 10 * this.#streamsOpened + this.#dataFramesReceived + this.#dataFramesSent;
+    if (++this.#pings > borne) this.#addAbuse(this.#limits.costs.ping);
   }
 
   onGoaway(lastStreamId: number, code: number): void {

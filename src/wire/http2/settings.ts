@@ -17,6 +17,8 @@ export interface Http2Limits {
   readonly drainAbuse: number;
   readonly abuseDecayPerSecond: number;
   readonly costs: AbuseCosts;
+  /** A stream that the peer resets later than this was meant seriously. */
+  readonly prematureResetMs: number;
   /** How long the peer may take to acknowledge our SETTINGS. */
   readonly settingsTimeoutMs: number;
   /** How long a stream may have bytes to send that the peer's windows or its socket do not let out. */
@@ -29,16 +31,20 @@ export interface Http2Limits {
 
 /** What each event adds to the abuse score. A stream that runs to its end takes `finishedStream` off. */
 interface AbuseCosts {
-  /** A stream that the peer resets before the response is complete (CVE-2023-44487). */
+  /** A stream that the peer resets soon and before the response is complete (CVE-2023-44487). */
   readonly reset: number;
-  /** A stream that we reset because of what the peer sent (CVE-2025-8671), a refused stream, a malformed message. */
+  /** A stream that we reset because of what the peer sent (CVE-2025-8671). */
   readonly streamError: number;
+  /** A stream above our limit: until it knows our SETTINGS a client may open as many as it likes. */
+  readonly refusedStream: number;
+  /** A PING beyond one for each DATA frame and ten for each stream. */
   readonly ping: number;
   readonly settings: number;
+  /** A PRIORITY beyond ten for each stream. */
   readonly priority: number;
   /** A frame without a payload that ends nothing, and a frame of an unknown type. */
   readonly uselessFrame: number;
-  /** A frame for a stream that is closed. */
+  /** A frame for a closed stream, beyond what may have been on its way when we reset it. */
   readonly closedStreamFrame: number;
   /** A WINDOW_UPDATE beyond ten for each DATA frame sent and two for each stream. */
   readonly windowUpdate: number;
@@ -79,6 +85,7 @@ const defaultLimits: Http2Limits = {
   costs: {
     reset: 4,
     streamError: 4,
+    refusedStream: 1,
     ping: 1,
     settings: 2,
     priority: 1,
@@ -87,6 +94,7 @@ const defaultLimits: Http2Limits = {
     windowUpdate: 1,
     finishedStream: 4,
   },
+  prematureResetMs: 1000,
   settingsTimeoutMs: 10_000,
   stallTimeoutMs: 300_000,
   drainTimeoutMs: 1000,

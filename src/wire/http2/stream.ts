@@ -59,6 +59,7 @@ export class Http2Stream {
   next: Http2Stream | null = null;
   /** When the stream began to wait for a window or the socket, or 0. */
   stalledSince = 0;
+  openedAt = 0;
 
   constructor(connection: Http2Connection, sendWindow: number, receiveWindow: number) {
     this.connection = connection;
