@@ -3,9 +3,12 @@
 // Names are compared in lower case. Values are latin1 strings, one per byte.
 import { idOfName, nameOfId, OTHER } from "./header-names.ts";
 
+/** State of a line, above the bits of its id. */
 const RAW = 0;
-const OWN = 1;
-const REMOVED = 2;
+const OWN = 1 << 8;
+const REMOVED = 2 << 8;
+const ID_BITS = 0xff;
+const STATE_BITS = 0x300;
 
 /** Ints per line: name start and end, value start and end. */
 const WIDTH = 4;
@@ -13,9 +16,10 @@ const WIDTH = 4;
 export class Headers {
   #raw = "";
   #count = 0;
-  #ids: Uint8Array = new Uint8Array(16);
-  #states: Uint8Array = new Uint8Array(16);
-  #offsets: Int32Array = new Int32Array(16 * WIDTH);
+  /** Id and state of each line. */
+  #tags: Uint16Array = new Uint16Array(16);
+  /** Made with the first raw line: most lists of HTTP/2 have none, and the array costs more than the rest. */
+  #offsets: Int32Array | null = null;
   readonly #names: (string | undefined)[] = [];
   readonly #values: (string | undefined)[] = [];
 
@@ -49,10 +53,12 @@ export class Headers {
   ): void {
     const i = this.#claim(id, canonical ? RAW : OWN);
     const at = i * WIDTH;
-    this.#offsets[at] = nameStart;
-    this.#offsets[at + 1] = nameEnd;
-    this.#offsets[at + 2] = valueStart;
-    this.#offsets[at + 3] = valueEnd;
+    let offsets = this.#offsets;
+    if (offsets === null || offsets.length <= at) offsets = this.#growOffsets();
+    offsets[at] = nameStart;
+    offsets[at + 1] = nameEnd;
+    offsets[at + 2] = valueStart;
+    offsets[at + 3] = valueEnd;
   }
 
   /** Adds a line at the end. */
@@ -63,16 +69,14 @@ export class Headers {
   /** As `add`, where the caller knows the id of the name. */
   addKnown(id: number, name: string, value: string): void {
     const i = this.#claim(id, OWN);
-    this.#offsets[i * WIDTH] = -1;
     this.#names[i] = name;
     this.#values[i] = value;
   }
 
   #claim(id: number, state: number): number {
     const i = this.#count++;
-    if (i === this.#ids.length) this.#grow();
-    this.#ids[i] = id;
-    this.#states[i] = state;
+    if (i === this.#tags.length) this.#grow();
+    this.#tags[i] = id | state;
     if (i === this.#names.length) {
       this.#names.push(undefined);
       this.#values.push(undefined);
@@ -81,21 +85,21 @@ export class Headers {
   }
 
   #grow(): void {
-    const size = this.#ids.length * 2;
-    const ids = new Uint8Array(size);
-    ids.set(this.#ids);
-    this.#ids = ids;
-    const states = new Uint8Array(size);
-    states.set(this.#states);
-    this.#states = states;
-    const offsets = new Int32Array(size * WIDTH);
-    offsets.set(this.#offsets);
+    const tags = new Uint16Array(this.#tags.length * 2);
+    tags.set(this.#tags);
+    this.#tags = tags;
+  }
+
+  #growOffsets(): Int32Array {
+    const offsets = new Int32Array(this.#tags.length * WIDTH);
+    if (this.#offsets !== null) offsets.set(this.#offsets);
     this.#offsets = offsets;
+    return offsets;
   }
 
   /** The first line with this id, or -1. */
   indexOf(id: number): number {
-    for (let i = 0; i < this.#count; i++) if (this.#ids[i] === id && this.#states[i] !== REMOVED) return i;
+    for (let i = 0; i < this.#count; i++) if (this.#isLine(i, id)) return i;
     return -1;
   }
 
@@ -125,23 +129,29 @@ export class Headers {
     if (i < 0) return undefined;
     let value = this.valueAt(i);
     for (i++; i < this.#count; i++) {
-      if (this.#ids[i] === id && this.#states[i] !== REMOVED) value += `,${this.valueAt(i)}`;
+      if (this.#isLine(i, id)) value += `,${this.valueAt(i)}`;
     }
     return value;
   }
 
+  #isLine(i: number, id: number): boolean {
+    const tag = this.#tags[i]!;
+    return (tag & ID_BITS) === id && tag < REMOVED;
+  }
+
   #find(lowerName: string, id: number, from: number): number {
     for (let i = from; i < this.#count; i++) {
-      if (this.#ids[i] !== id || this.#states[i] === REMOVED) continue;
+      if (!this.#isLine(i, id)) continue;
       if (id !== OTHER || this.#isNamed(i, lowerName)) return i;
     }
     return -1;
   }
 
   #isNamed(i: number, lowerName: string): boolean {
-    const start = this.#offsets[i * WIDTH]!;
-    if (start < 0) return this.#names[i]!.toLowerCase() === lowerName;
-    if (this.#offsets[i * WIDTH + 1]! - start !== lowerName.length) return false;
+    const own = this.#names[i];
+    if (own !== undefined) return own.length === lowerName.length && own.toLowerCase() === lowerName;
+    const start = this.#offset(i, 0);
+    if (this.#offset(i, 1) - start !== lowerName.length) return false;
     const raw = this.#raw;
     for (let k = 0; k < lowerName.length; k++) {
       const code = raw.charCodeAt(start + k);
@@ -150,43 +160,47 @@ export class Headers {
     return true;
   }
 
+  #offset(i: number, which: number): number {
+    return this.#offsets![i * WIDTH + which]!;
+  }
+
   isRemoved(i: number): boolean {
-    return this.#states[i] === REMOVED;
+    return this.#tags[i]! >= REMOVED;
   }
 
   idAt(i: number): number {
-    return this.#ids[i]!;
+    return this.#tags[i]! & ID_BITS;
   }
 
   /** The name as it stands on the wire. */
   nameAt(i: number): string {
     const own = this.#names[i];
     if (own !== undefined) return own;
-    const name = this.#raw.slice(this.#offsets[i * WIDTH]!, this.#offsets[i * WIDTH + 1]!);
+    const name = this.#raw.slice(this.#offset(i, 0), this.#offset(i, 1));
     this.#names[i] = name;
     return name;
   }
 
   lowerNameAt(i: number): string {
-    const id = this.#ids[i]!;
+    const id = this.idAt(i);
     return id === OTHER ? this.nameAt(i).toLowerCase() : nameOfId(id);
   }
 
   valueAt(i: number): string {
     const own = this.#values[i];
     if (own !== undefined) return own;
-    const value = this.#raw.slice(this.#offsets[i * WIDTH + 2]!, this.#offsets[i * WIDTH + 3]!);
+    const value = this.#raw.slice(this.#offset(i, 2), this.#offset(i, 3));
     this.#values[i] = value;
     return value;
   }
 
   setValueAt(i: number, value: string): void {
-    this.#states[i] = OWN;
+    this.#tags[i] = (this.#tags[i]! & ID_BITS) | OWN;
     this.#values[i] = value;
   }
 
   removeAt(i: number): void {
-    this.#states[i] = REMOVED;
+    this.#tags[i] = (this.#tags[i]! & ID_BITS) | REMOVED;
   }
 
   /** Removes every line of that name and says whether there was one. */
@@ -194,19 +208,19 @@ export class Headers {
     const id = idOfName(lowerName);
     let removed = false;
     for (let i = this.#find(lowerName, id, 0); i >= 0; i = this.#find(lowerName, id, i + 1)) {
-      this.#states[i] = REMOVED;
+      this.removeAt(i);
       removed = true;
     }
     return removed;
   }
 
   removeId(id: number): void {
-    for (let i = 0; i < this.#count; i++) if (this.#ids[i] === id) this.#states[i] = REMOVED;
+    for (let i = 0; i < this.#count; i++) if (this.idAt(i) === id) this.removeAt(i);
   }
 
   /** Removes every line whose id is at least `first`. */
   removeFromId(first: number): void {
-    for (let i = 0; i < this.#count; i++) if (this.#ids[i]! >= first) this.#states[i] = REMOVED;
+    for (let i = 0; i < this.#count; i++) if (this.idAt(i) >= first) this.removeAt(i);
   }
 
   /** Replaces all lines of that name by one. */
@@ -220,7 +234,7 @@ export class Headers {
     }
     this.setValueAt(first, value);
     for (let i = this.#find(lowerName, id, first + 1); i >= 0; i = this.#find(lowerName, id, i + 1)) {
-      this.#states[i] = REMOVED;
+      this.removeAt(i);
     }
   }
 
@@ -232,13 +246,13 @@ export class Headers {
       return;
     }
     this.setValueAt(first, value);
-    for (let i = first + 1; i < this.#count; i++) if (this.#ids[i] === id) this.#states[i] = REMOVED;
+    for (let i = first + 1; i < this.#count; i++) if (this.idAt(i) === id) this.removeAt(i);
   }
 
   /** Calls back with each line in order: name in lower case, value. */
   forEach(visit: (lowerName: string, value: string) => void): void {
     for (let i = 0; i < this.#count; i++) {
-      if (this.#states[i] !== REMOVED) visit(this.lowerNameAt(i), this.valueAt(i));
+      if (!this.isRemoved(i)) visit(this.lowerNameAt(i), this.valueAt(i));
     }
   }
 
@@ -248,13 +262,13 @@ export class Headers {
     let text = "";
     let i = 0;
     while (i < count) {
-      const state = this.#states[i];
+      const state = this.#tags[i]! & STATE_BITS;
       if (state === RAW) {
-        const start = this.#offsets[i * WIDTH]!;
-        let end = this.#offsets[i * WIDTH + 3]! + 2;
+        const start = this.#offset(i, 0);
+        let end = this.#offset(i, 3) + 2;
         i++;
-        while (i < count && this.#states[i] === RAW && this.#offsets[i * WIDTH] === end) {
-          end = this.#offsets[i * WIDTH + 3]! + 2;
+        while (i < count && this.#tags[i]! < OWN && this.#offset(i, 0) === end) {
+          end = this.#offset(i, 3) + 2;
           i++;
         }
         text += this.#raw.slice(start, end);
@@ -270,7 +284,7 @@ export class Headers {
   get byteLength(): number {
     let bytes = 0;
     for (let i = 0; i < this.#count; i++) {
-      if (this.#states[i] !== REMOVED) bytes += this.nameAt(i).length + this.valueAt(i).length + 4;
+      if (!this.isRemoved(i)) bytes += this.nameAt(i).length + this.valueAt(i).length + 4;
     }
     return bytes;
   }

@@ -56,6 +56,7 @@ import {
   LOCAL_END,
   REMOTE_END,
 } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 export interface Http2Sink extends ByteSink {
   /** The connection has output: its `flush` has to be called before the turn ends. Called once until then. */
@@ -113,7 +114,7 @@ export class Http2Connection implements FrameSink {
   readonly #encoder: HpackEncoder;
   readonly #headReader: HeadReader;
   readonly #abuse: AbuseScore;
-  readonly #streams = new Map<number, Http2Stream>();
+  readonly #streams: StreamTable = new StreamTable();
   #nextStreamId: number;
   /** Highest stream of the peer that we have seen. */
   #lastPeerStreamId = 0;
@@ -294,7 +295,7 @@ export class Http2Connection implements FrameSink {
     stream.handler = handler;
     stream.id = this.#nextStreamId;
     this.#nextStreamId += 2;
-    this.#streams.set(stream.id, stream);
+    this.#streams.add(stream);
     this.#streamsOpened++;
     stream.state = head.method === "HEAD" ? HEAD_SENT | IS_HEAD : HEAD_SENT;
     this.#out.beginFrame(HEADERS, END_HEADERS, stream.id);
@@ -362,7 +363,7 @@ export class Http2Connection implements FrameSink {
     if (this.#blockedSince !== 0 && now - this.#blockedSince > limits.stallTimeoutMs) {
       return this.#fail(ENHANCE_YOUR_CALM, "the peer did not read");
     }
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.list()) {
       if (stream.stalledSince !== 0 && now - stream.stalledSince > limits.stallTimeoutMs) {
         this.#streamError(stream, ENHANCE_YOUR_CALM, "the peer did not read");
         if (this.#isClosed) return;
@@ -411,7 +412,9 @@ export class Http2Connection implements FrameSink {
   }
 
   #resetAll(code: number, byPeer: boolean, words: string): void {
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.list()) {
+      // A handler that was told before may have reset it.
+      if ((stream.state & CLOSED) !== 0) continue;
       this.#closeStream(stream);
       stream.failure = words;
       stream.handler?.onReset(code, byPeer);
@@ -766,7 +769,7 @@ export class Http2Connection implements FrameSink {
     opened.openedAt = this.#sink.now();
     opened.expectedBytes = head.contentLength;
     opened.state = isEnd ? HEAD_RECEIVED | REMOTE_END : HEAD_RECEIVED;
-    this.#streams.set(streamId, opened);
+    this.#streams.add(opened);
     if (reader.isTooLarge) this.#tooLarge(opened);
     else this.#events.onStream(opened, head, isEnd);
   }
@@ -1072,7 +1075,7 @@ export class Http2Connection implements FrameSink {
     const change = window - this.#peerStreamWindow;
     this.#peerStreamWindow = window;
     if (change === 0) return true;
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.list()) {
       stream.sendWindow += change;
       if (stream.sendWindow > largestWindow) {
         this.#fail(FLOW_CONTROL_ERROR, "SETTINGS that make a window larger than 2^31-1");
@@ -1083,7 +1086,7 @@ export class Http2Connection implements FrameSink {
   }
 
   #pumpAll(): void {
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.list()) {
       if (stream.outbound !== null && stream.outbound.length > 0 && stream.sendWindow > 0) this.#wait(stream);
     }
     this.#pump();
@@ -1096,7 +1099,7 @@ export class Http2Connection implements FrameSink {
     this.#decoder.setLimit(this.settings.headerTableSize);
     const change = this.settings.streamWindow - this.#ownStreamWindow;
     this.#ownStreamWindow = this.settings.streamWindow;
-    if (change !== 0) for (const stream of this.#streams.values()) stream.receiveWindow += change;
+    if (change !== 0) for (const stream of this.#streams.list()) stream.receiveWindow += change;
   }
 
   onPing(bytes: Buffer, start: number, isAck: boolean): void {
@@ -1121,8 +1124,8 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed) return;
     this.#goawayReceived = true;
     if (this.role === CLIENT) {
-      for (const stream of this.#streams.values()) {
-        if (stream.id <= lastStreamId) continue;
+      for (const stream of this.#streams.list()) {
+        if (stream.id <= lastStreamId || (stream.state & CLOSED) !== 0) continue;
         this.#closeStream(stream);
         this.#dropInbound(stream);
         stream.failure = "the peer went away before the request";

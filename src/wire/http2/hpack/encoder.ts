@@ -70,6 +70,8 @@ interface NameSlot {
   added: number;
   found: number;
   misses: number;
+  /** Values in a row that were not seen before. */
+  strangers: number;
 }
 
 /** Entries of one name that are compared with a value. */
@@ -258,11 +260,17 @@ export class HpackEncoder {
     // An entry that would push out most of the others costs more than it saves.
     const size = slot.name.length + value.length + ENTRY_OVERHEAD;
     if (size * 2 > this.#maxSize || slot.entries >= entriesPerName) return INDEX_NONE;
+    // A name whose values did not repeat for long is looked at now and then only.
+    if (slot.strangers > 32 && (++slot.strangers & 7) !== 0) return INDEX_NONE;
     const print = fingerprint(value);
-    if (print !== slot.lastSeen && print !== slot.seenBefore) {
+    const isStranger = print !== slot.lastSeen && print !== slot.seenBefore;
+    if (isStranger) {
       slot.seenBefore = slot.lastSeen;
       slot.lastSeen = print;
-      return INDEX_NONE;
+      // One entry for a name that the table does not have, so that the name itself need not be written again.
+      if (++slot.strangers < 4 || slot.staticIndex !== 0 || slot.newest !== null) return INDEX_NONE;
+    } else {
+      slot.strangers = 0;
     }
     if (slot.added > 8 + (slot.found >> 1)) {
       // Given up, and tried again much later.
@@ -387,6 +395,7 @@ function newSlot(id: number, name: string): NameSlot {
     added: 0,
     found: 0,
     misses: 0,
+    strangers: 0,
   };
 }
 
