@@ -51,6 +51,7 @@ try {
   cpSync(join(root, "src/wire/protobuf/istio"), join(work, "istio"), { recursive: true });
   dropOldEnvoyVersions(join(work, "envoy"));
   patchValidateProto(join(work, "validate/validate.proto"));
+  patchWasmProto(join(work, "envoy/extensions/wasm/v3/wasm.proto"));
   writeFileSync(join(work, "buf.yaml"), "version: v2\n");
   writeFileSync(join(work, "buf.gen.yaml"), bufTemplate());
   rmSync(out, { recursive: true, force: true });
@@ -85,6 +86,44 @@ function patchValidateProto(path: string): void {
   writeFileSync(
     path,
     text.replace("message StringRules {", "message StringRules {\n  optional bool ignore_empty = 26;"),
+  );
+}
+
+// The package's proto is older than Envoy 1.33 and 1.35, which have these fields of a Wasm plugin.
+function patchWasmProto(path: string): void {
+  const text = readFileSync(path, "utf8");
+  if (text.includes("failure_policy")) return;
+  const last = "CapabilityRestrictionConfig capability_restriction_config = 6;";
+  writeFileSync(
+    path,
+    text
+      .replace(
+        'import "envoy/config/core/v3/base.proto";',
+        'import "envoy/config/core/v3/backoff.proto";\nimport "envoy/config/core/v3/base.proto";',
+      )
+      .replace(
+        'import "google/protobuf/any.proto";',
+        'import "google/protobuf/any.proto";\nimport "google/protobuf/wrappers.proto";',
+      )
+      .replace(
+        last,
+        `${last}
+  FailurePolicy failure_policy = 7;
+  ReloadConfig reload_config = 8;
+  google.protobuf.BoolValue allow_on_headers_stop_iteration = 9;`,
+      )
+      .concat(`
+enum FailurePolicy {
+  UNSPECIFIED = 0;
+  FAIL_RELOAD = 1;
+  FAIL_CLOSED = 2;
+  FAIL_OPEN = 3;
+}
+
+message ReloadConfig {
+  config.core.v3.BackoffStrategy backoff = 1;
+}
+`),
   );
 }
 

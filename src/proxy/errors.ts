@@ -19,6 +19,10 @@ export const proxyErrors: ErrorTable = {
     meaning: "A listener's address cannot be listened on.",
     action: "Stop the process that holds the port, or take a port above 1023.",
   },
+  WASM_LOAD: {
+    meaning: "The code of a Wasm plugin is not there, or is no module that this proxy runs.",
+    action: "The message says which code and why; the plugin's failure policy holds until its configuration changes.",
+  },
   ADMIN_BIND: {
     meaning: "The admin port cannot be listened on.",
     action: "Stop the process that holds it, or set proxyAdminPort.",

@@ -19,6 +19,9 @@ import { RouteStore } from "./route/route-store.ts";
 import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
 import { ClusterManager } from "./upstream/cluster-manager.ts";
+import { clusterCalls } from "./wasm/cluster-calls.ts";
+import { propertyFromMessage } from "./wasm/properties.ts";
+import { WasmHost } from "./wasm/wasm-host.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 
@@ -47,6 +50,8 @@ export interface ProxyOptions {
   readonly clock?: Clock;
   /** How long first endpoints and routes are waited for; 15 s unless given. */
   readonly initialFetchTimeoutMs?: number;
+  /** From which Wasm plugins may be given variables. */
+  readonly hostEnvironment?: Readonly<Record<string, string | undefined>>;
   /** For tests: instead of asking the kernel. */
   readonly originalDestination?: NonNullable<ConstructorParameters<typeof ListenerManager>[0]["originalDestination"]>;
 }
@@ -99,8 +104,19 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const stats = new Stats();
   const observer = new StandardObserver(localMetadata(options.node.metadata));
   const own = encodePeerMetadata(options.node);
+  const wasm = new WasmHost({
+    loop,
+    log: registry.scope("wasm"),
+    logLevel: () => registry.level("wasm"),
+    stats,
+    calls: clusterCalls(clusters, loop),
+    node: propertyFromMessage(NodeSchema, xdsNode(options.node)),
+    hostEnvironment: options.hostEnvironment ?? {},
+  });
+  lifecycle.add(wasm);
   const listeners = new ListenerManager({
     loop,
+    wasm,
     clusters,
     routes,
     secrets,

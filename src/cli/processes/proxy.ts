@@ -43,6 +43,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
       prometheus: { host: "0.0.0.0", port: bootstrap.prometheusPort },
     },
     explainToClients: context.env["OUTRIGGER_EXPLAIN"] === "true",
+    hostEnvironment: context.env,
     quit: () => agent?.terminator.terminate(),
   });
   agent = await startAgent({
@@ -132,6 +133,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
     bootstrap: { path },
     secrets: new SecretStore(),
     log: new LogRegistry({ level: "info" }),
+    hostEnvironment: context.env,
     servers:
       address?.case === "socketAddress" ? { admin: { host: address.value.address, port: portOf(address.value) } } : {},
   });

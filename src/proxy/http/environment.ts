@@ -4,6 +4,7 @@ import type { RouteConfig } from "../config/http.ts";
 import type { Stats } from "../stats/stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
+import type { WasmHost } from "../wasm/wasm-host.ts";
 import type { HttpFilterType } from "./filter.ts";
 import type { TrafficObserver } from "./observer.ts";
 
@@ -26,6 +27,7 @@ export interface HttpEnvironment {
   readonly log: Logger;
   readonly stats: Stats;
   readonly observer: TrafficObserver;
+  readonly wasm: WasmHost;
   /** The filters that configurations may name. */
   readonly filterTypes: readonly HttpFilterType[];
   /** Writes one access log line to the file or `/dev/stdout`. */

@@ -13,6 +13,8 @@ export class FilterPath {
   isEndSent = false;
   /** Index of the data hook from which held data goes on. */
   heldFrom = 0;
+  /** Held data is on its way, and the end must not overtake it. */
+  isFlushing = false;
   #held: Buffer[] | null = null;
   /** Position of the filter that has the head now, or stopped the message. Data and end go no further. */
   #reached = -1;

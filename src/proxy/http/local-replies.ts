@@ -11,6 +11,8 @@ export interface LocalReply {
   readonly location?: string;
   /** What a gRPC client sees in place of the status that stands for `status`. */
   readonly grpcStatus?: number;
+  /** In place of `body`, where it is no text. */
+  readonly bytes?: Buffer;
   /** What a route answers by itself is no failure: its body is the user's and is sent as it is. */
   readonly isConfigured?: true;
 }
@@ -59,6 +61,21 @@ export function underscoreInName(protocol: "http1" | "http2"): LocalReply {
 /** No extension could tell the client's address. */
 export function undetectedClient(status: number): LocalReply {
   return reply(status, "", "original_ip_detection_failed", "");
+}
+
+/** A filter that keeps the body was given more than it may keep. */
+export const requestBodyTooLarge: LocalReply = reply(413, "", "request_payload_too_large", "Payload Too Large");
+export const responseBodyTooLarge: LocalReply = reply(500, "", "response_payload_too_large", "Internal Server Error");
+/** A Wasm plugin that is needed can't be used. */
+export const wasmFailed: LocalReply = reply(503, "", "wasm_fail_stream", "");
+/** A Wasm plugin made a body that does not fit the length that its head has announced. */
+export const wasmBodyLength: LocalReply = reply(500, "", "wasm_body_length_mismatch", "");
+
+/** The answer of a Wasm plugin. Envoy writes its details without spaces. */
+export function wasmReply(status: number, details: string, body: Buffer, grpcStatus: number): LocalReply {
+  const words = details === "" ? "wasm_local_response" : details.replaceAll(/\s/g, "_");
+  const plain: LocalReply = { ...reply(status, "", words, body.toString("utf8")), bytes: body, isConfigured: true };
+  return grpcStatus < 0 ? plain : { ...plain, grpcStatus };
 }
 
 /** The upstream ended the exchange before the response began; `reason` as Envoy writes it. */

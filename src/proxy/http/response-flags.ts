@@ -34,6 +34,16 @@ const order: readonly string[] = [
   "UDO",
 ];
 
+/** The same flags as a bit field, as attributes carry them. */
+export function responseFlagBits(flags: string): number {
+  let bits = 0;
+  for (const flag of flags.split(",")) {
+    const at = order.indexOf(flag);
+    if (at >= 0) bits += 2 ** at;
+  }
+  return bits;
+}
+
 /** Adds a flag to flags that are joined by commas. */
 export function withFlag(flags: string, flag: string): string {
   if (flags === "" || flag === "") return flags || flag;

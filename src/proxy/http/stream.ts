@@ -243,10 +243,12 @@ export class Stream implements RouteRequest, RequestFacts {
     const from = path.heldFrom;
     const held = path.takeHeld();
     if (held !== null) {
+      path.isFlushing = true;
       for (const data of held) {
         if (this.isDone || this.#isAnswered) return;
         this.#requestData(from, data);
       }
+      path.isFlushing = false;
     }
     if (path.hasEnd && !this.isDone && !this.#isAnswered) this.#runRequestEnd();
   }
@@ -348,6 +350,7 @@ export class Stream implements RouteRequest, RequestFacts {
 
   #runRequestEnd(): void {
     const path = this.#request;
+    if (path.isFlushing) return;
     const hooks = this.#hooks.requestEnd;
     while (path.nextEnd < hooks.length) {
       const { filter, position } = hooks[path.nextEnd]!;
@@ -412,10 +415,12 @@ export class Stream implements RouteRequest, RequestFacts {
     const from = path.heldFrom;
     const held = path.takeHeld();
     if (held !== null) {
+      path.isFlushing = true;
       for (const data of held) {
         if (this.isDone) return;
         this.#responseData(from, data);
       }
+      path.isFlushing = false;
     }
     if (path.hasEnd && !this.isDone) this.#runResponseEnd();
   }
@@ -491,6 +496,7 @@ export class Stream implements RouteRequest, RequestFacts {
 
   #runResponseEnd(): void {
     const path = this.#response;
+    if (path.isFlushing) return;
     const hooks = this.#hooks.responseEnd;
     while (path.nextEnd < hooks.length) {
       const { filter, position } = hooks[path.nextEnd]!;
@@ -595,7 +601,7 @@ export class Stream implements RouteRequest, RequestFacts {
     }
     if (text !== "") headers.add("content-type", mapped?.contentType ?? "text/plain");
     if (mapped !== null) applyHeaderMutations(this, headers, mapped.headers, false);
-    return Buffer.from(text, "utf8");
+    return text !== "" && mapped === null && reply.bytes !== undefined ? reply.bytes : Buffer.from(text, "utf8");
   }
 
   #setStatus(status: number): void {

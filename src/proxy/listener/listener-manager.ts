@@ -16,6 +16,8 @@ import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
+import { clusterCalls } from "../wasm/cluster-calls.ts";
+import { WasmHost } from "../wasm/wasm-host.ts";
 import { ActiveListener } from "./active-listener.ts";
 import type { ListenerEnvironment } from "./environment.ts";
 import { type OriginalDestination, OriginalDestinationReader } from "./original-destination.ts";
@@ -28,6 +30,8 @@ export interface ListenerManagerOptions {
   readonly log: Logger;
   readonly observer: TrafficObserver;
   readonly stats?: Stats;
+  /** Runs Wasm plugins; without it one is made that knows no node and no environment variables. */
+  readonly wasm?: WasmHost;
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
   readonly node?: HttpEnvironment["node"];
@@ -71,6 +75,7 @@ export class ListenerManager {
       log,
       stats,
       observer,
+      wasm: options.wasm ?? new WasmHost({ loop, log, stats, calls: clusterCalls(clusters, loop) }),
       filterTypes: options.filterTypes ?? httpFilterTypes,
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,

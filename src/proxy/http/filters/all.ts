@@ -7,6 +7,7 @@ import { istioStats } from "./istio-stats/filter.ts";
 import { peerMetadata } from "./peer-metadata/filter.ts";
 import { rbac } from "./rbac/filter.ts";
 import { router } from "./router/filter.ts";
+import { wasm } from "./wasm/filter.ts";
 
 export const httpFilterTypes: readonly HttpFilterType[] = [
   cors,
@@ -16,4 +17,5 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   peerMetadata,
   rbac,
   router,
+  wasm,
 ];
