@@ -4,7 +4,7 @@ import type { LogRegistry } from "#base/log/log.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { ListenerDescription } from "../listener/listener-manager.ts";
 import type { Stats } from "../stats/stats.ts";
-import type { ClusterDescription } from "../upstream/cluster-manager.ts";
+import type { ClusterDescription } from "../upstream/cluster-description.ts";
 import type { AdsStatus } from "../xds/ads-client.ts";
 import type { Configuration } from "../xds/configuration.ts";
 

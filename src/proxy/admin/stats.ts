@@ -2,7 +2,7 @@
 // (server, cluster manager, listener manager, control plane). Per-cluster statistics are in `/stats` only.
 import { getHeapStatistics } from "node:v8";
 import type { StatValue } from "../stats/stats.ts";
-import { isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
+import { clusterStats } from "./cluster-stats.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
 /** Envoy's text: one `name: value` per line, sorted. */
@@ -27,7 +27,7 @@ function prometheusName(name: string): string {
 
 /** All statistics, filtered by a test on the name. */
 export function allStats(state: ProxyState, accepts: (name: string) => boolean): StatValue[] {
-  return [...serverStats(state), ...clusterStats(state), ...listenerStats(state), ...state.stats.values()]
+  return [...serverStats(state), ...clusterStats(state.clusters()), ...listenerStats(state), ...state.stats.values()]
     .filter((stat) => accepts(stat.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -63,25 +63,6 @@ function serverStats(state: ProxyState): StatValue[] {
     gauge("listener_manager.lds.update_time", configuration.listeners.lastUpdatedMs),
     ...(ads === null ? [] : [gauge("control_plane.connected_state", ads.connected ? 1 : 0)]),
   ];
-}
-
-function clusterStats(state: ProxyState): StatValue[] {
-  return state.clusters().flatMap(({ name, counters, endpoints }) => {
-    const prefix = `cluster.${name}.`;
-    const healthy = endpoints.filter(({ healthFlags }) => !isUnhealthy(healthFlags) && !isDegraded(healthFlags)).length;
-    return [
-      counter(`${prefix}upstream_cx_total`, counters.connectionsTotal),
-      gauge(`${prefix}upstream_cx_active`, counters.connections),
-      counter(`${prefix}upstream_cx_connect_fail`, counters.connectFailures),
-      counter(`${prefix}upstream_cx_overflow`, counters.connectionOverflows),
-      counter(`${prefix}upstream_rq_total`, counters.requestsTotal),
-      gauge(`${prefix}upstream_rq_active`, counters.activeRequests),
-      gauge(`${prefix}upstream_rq_pending_active`, counters.pendingRequests),
-      counter(`${prefix}upstream_rq_pending_overflow`, counters.overflows),
-      gauge(`${prefix}membership_total`, endpoints.length),
-      gauge(`${prefix}membership_healthy`, healthy),
-    ];
-  });
 }
 
 function listenerStats(state: ProxyState): StatValue[] {

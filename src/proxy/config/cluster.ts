@@ -8,6 +8,8 @@ import type { OutlierDetectionConfig } from "./outlier-detection.ts";
 
 export interface ClusterConfig {
   readonly name: string;
+  /** By which statistics and logs name it. */
+  readonly observabilityName: string;
   readonly type: "eds" | "static" | "strict_dns" | "logical_dns" | "original_dst";
   readonly edsServiceName: string;
   readonly connectTimeoutMs: number;

@@ -32,6 +32,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
   const idle = options?.commonHttpProtocolOptions ?? cluster.commonHttpProtocolOptions;
   return problems.done<ClusterConfig>({
     name: cluster.name,
+    observabilityName: cluster.altStatName || cluster.name,
     type,
     edsServiceName: cluster.edsClusterConfig?.serviceName ?? "",
     connectTimeoutMs: milliseconds(cluster.connectTimeout, 5000),

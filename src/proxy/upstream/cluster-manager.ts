@@ -2,10 +2,10 @@
 import type { Logger } from "#base/log/log.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
-import type { EndpointHealth } from "../config/load-balancing.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
-import { Cluster, type ClusterCounters } from "./cluster.ts";
+import { Cluster } from "./cluster.ts";
+import { type ClusterDescription, describeCluster } from "./cluster-description.ts";
 import { type ResolveDns, systemResolver } from "./resolve-dns.ts";
 
 export interface ClusterManagerOptions {
@@ -13,30 +13,6 @@ export interface ClusterManagerOptions {
   readonly secrets: SecretReader;
   readonly log: Logger;
   readonly resolve?: ResolveDns;
-}
-
-export interface EndpointDescription {
-  readonly address: string;
-  readonly weight: number;
-  readonly priority: number;
-  readonly locality: string;
-  readonly health: EndpointHealth;
-  readonly healthFlags: number;
-  readonly activeRequests: number;
-  readonly activeConnections: number;
-  readonly connectionsTotal: number;
-  readonly connectFailures: number;
-  readonly requestsTotal: number;
-  readonly requestErrors: number;
-  readonly requestTimeouts: number;
-}
-
-export interface ClusterDescription {
-  readonly name: string;
-  readonly config: ClusterConfig;
-  readonly isWarm: boolean;
-  readonly counters: Readonly<ClusterCounters>;
-  readonly endpoints: readonly EndpointDescription[];
 }
 
 export class ClusterManager {
@@ -105,27 +81,7 @@ export class ClusterManager {
 
   /** What the admin API shows. */
   describe(): ClusterDescription[] {
-    return [...this.#clusters.values()].map((cluster) => ({
-      name: cluster.config.name,
-      config: cluster.config,
-      isWarm: cluster.isWarm,
-      counters: cluster.counters,
-      endpoints: cluster.endpoints.map((endpoint) => ({
-        address: endpoint.config.key,
-        weight: endpoint.config.weight,
-        priority: endpoint.config.priority,
-        locality: endpoint.config.locality,
-        health: endpoint.config.health,
-        healthFlags: endpoint.healthFlags,
-        activeRequests: endpoint.activeRequests,
-        activeConnections: endpoint.activeConnections,
-        connectionsTotal: endpoint.connectionsTotal,
-        connectFailures: endpoint.connectFailures,
-        requestsTotal: endpoint.requestsTotal,
-        requestErrors: endpoint.requestErrors,
-        requestTimeouts: endpoint.requestTimeouts,
-      })),
-    }));
+    return [...this.#clusters.values()].map(describeCluster);
   }
 
   /** Closes every upstream connection at once. */

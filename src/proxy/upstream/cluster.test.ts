@@ -19,7 +19,7 @@ function manager(resolve: ResolveDns): { clusters: ClusterManager; clock: Manual
 const named = plainEndpointSet("dns", [endpointConfig(80, { host: "db.example", key: "db.example:80" })]);
 
 function addresses(clusters: ClusterManager): string[] {
-  return clusters.describe()[0]?.endpoints.map((endpoint) => endpoint.address) ?? [];
+  return clusters.describe()[0]?.endpoints.map((endpoint) => endpoint.config.key) ?? [];
 }
 
 test("STRICT_DNS uses every address, follows changes and keeps the last good answer", () => {

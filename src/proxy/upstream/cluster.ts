@@ -97,7 +97,12 @@ export class Cluster {
     });
     this.#originalDestinations =
       loadBalancing.policy.type === "cluster_provided"
-        ? new OriginalDestinations(environment.loop, loadBalancing.policy.originalDst, config.cleanupIntervalMs)
+        ? new OriginalDestinations(
+            environment.loop,
+            this.#members.counters,
+            loadBalancing.policy.originalDst,
+            config.cleanupIntervalMs,
+          )
         : null;
     this.#configure(null);
   }

@@ -6,6 +6,7 @@ import { plainEndpointSet } from "../config/cluster.ts";
 import { defaultLoadBalancing, type LoadBalancingConfig } from "../config/load-balancing.ts";
 import { byTurns, endpointConfig } from "../listener/testing/data-path.ts";
 import { EventLoop } from "../transport/event-loop.ts";
+import { balancerCounters } from "./balance/balancer.ts";
 import { anyHost, type ChoiceContext } from "./balance/choice.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
@@ -92,14 +93,15 @@ test("a new balancing policy is used for the same endpoints", () => {
 test("ORIGINAL_DST goes where the connection went, or where a header says, and forgets who is not used", () => {
   const clock = new ManualClock(1000);
   const loop = new EventLoop({ clock, now: () => clock.now() });
+  const counters = balancerCounters();
   const destination = { ip: "10.0.0.1", port: 80 };
   const headers = (value: string): ChoiceContext["headers"] => ({
     get: (name) => (name === "x-where" ? value : undefined),
   });
-  const plain = new OriginalDestinations(loop, { headerName: null, portOverride: 0 }, 5000);
+  const plain = new OriginalDestinations(loop, counters, { headerName: null, portOverride: 0 }, 5000);
   assert.equal(plain.choose({ ...anyHost, destination, headers: headers("10.0.0.2:81") })?.config.key, "10.0.0.1:80");
   assert.equal(plain.choose(anyHost), null);
-  const byHeader = new OriginalDestinations(loop, { headerName: "x-where", portOverride: 0 }, 5000);
+  const byHeader = new OriginalDestinations(loop, counters, { headerName: "x-where", portOverride: 0 }, 5000);
   const key = (value: string): string | undefined =>
     byHeader.choose({ ...anyHost, destination, headers: headers(value) })?.config.key;
   assert.equal(key("10.0.0.2:81"), "10.0.0.2:81");
@@ -107,7 +109,7 @@ test("ORIGINAL_DST goes where the connection went, or where a header says, and f
   for (const bad of ["", "10.0.0.2", "example.com:80", "10.0.0.2:0", "10.0.0.2:70000", "10.0.0.999:80"]) {
     assert.equal(key(bad), "10.0.0.1:80", bad);
   }
-  assert.equal(byHeader.invalidHosts, 6);
+  assert.equal(counters.invalidOriginalDestinations, 6);
   byHeader.configure({ headerName: "x-where", portOverride: 99 }, 5000);
   assert.equal(key("10.0.0.2:81"), "10.0.0.2:99");
 

@@ -5,20 +5,21 @@ import { plainEndpoint } from "../config/cluster.ts";
 import type { OriginalDstPolicy } from "../config/load-balancing.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 import type { EventLoop, Sweepable } from "../transport/event-loop.ts";
+import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
 import { UpstreamEndpoint } from "./endpoint.ts";
 
 export class OriginalDestinations implements Sweepable {
-  /** Headers that say no address. */
-  invalidHosts = 0;
   readonly #loop: EventLoop;
+  readonly #counters: BalancerCounters;
   readonly #byKey = new Map<string, UpstreamEndpoint>();
   #policy: OriginalDstPolicy;
   #idleMs: number;
   #isSwept = false;
 
-  constructor(loop: EventLoop, policy: OriginalDstPolicy, idleMs: number) {
+  constructor(loop: EventLoop, counters: BalancerCounters, policy: OriginalDstPolicy, idleMs: number) {
     this.#loop = loop;
+    this.#counters = counters;
     this.#policy = policy;
     this.#idleMs = idleMs;
   }
@@ -39,7 +40,7 @@ export class OriginalDestinations implements Sweepable {
     if (asked !== undefined) {
       const address = parseAddressAndPort(asked);
       if (address !== null) return this.#endpoint(address.ip, portOverride || address.port);
-      this.invalidHosts++;
+      this.#counters.invalidOriginalDestinations++;
     }
     const { destination } = context;
     return destination === null ? null : this.#endpoint(destination.ip, portOverride || destination.port);

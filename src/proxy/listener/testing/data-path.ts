@@ -47,6 +47,7 @@ export const originalDestination: LoadBalancingConfig = balancedBy({
 
 export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly name: string }): ClusterConfig {
   return {
+    observabilityName: overrides.name,
     type: "static",
     edsServiceName: "",
     connectTimeoutMs: 2000,

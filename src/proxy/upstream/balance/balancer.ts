@@ -37,6 +37,8 @@ export interface BalancerCounters {
   subsetsSelected: number;
   subsetsFallback: number;
   subsetsFallbackPanic: number;
+  /** Headers that should say where an ORIGINAL_DST cluster goes, and say no address. */
+  invalidOriginalDestinations: number;
   /** Gauges. */
   subsetsActive: number;
   singleHostDuplicates: number;
@@ -48,6 +50,7 @@ export function balancerCounters(): BalancerCounters {
     subsetsSelected: 0,
     subsetsFallback: 0,
     subsetsFallbackPanic: 0,
+    invalidOriginalDestinations: 0,
     subsetsActive: 0,
     singleHostDuplicates: 0,
   };

@@ -16,13 +16,13 @@ export interface BalancedHost {
 export const FAILED_ACTIVE_HC = 0x1;
 export const FAILED_OUTLIER_CHECK = 0x2;
 const FAILED_EDS_HEALTH = 0x4;
-const DEGRADED_ACTIVE_HC = 0x8;
+export const DEGRADED_ACTIVE_HC = 0x8;
 const DEGRADED_EDS_HEALTH = 0x10;
 /** Was not checked yet. */
 export const PENDING_ACTIVE_HC = 0x40;
 /** Asked to be taken out of rotation: does not count for panic and spillover. */
 export const EXCLUDED_VIA_IMMEDIATE_HC_FAIL = 0x80;
-const ACTIVE_HC_TIMEOUT = 0x100;
+export const ACTIVE_HC_TIMEOUT = 0x100;
 const EDS_STATUS_DRAINING = 0x200;
 
 const unhealthy = FAILED_ACTIVE_HC | FAILED_OUTLIER_CHECK | FAILED_EDS_HEALTH;

@@ -188,7 +188,7 @@ test("an endpoint whose success rate is far below the others' is ejected at the 
   assert.equal(endpoints[9]?.outlier?.answers.rate, 60);
   assert.equal(endpoints[0]?.outlier?.answers.rate, 100);
   // Mean 96, standard deviation 12: 96 - 1.9 × 12.
-  assert.ok(Math.abs(detector.answerThreshold - 73.2) < 0.01);
+  assert.ok(Math.abs(detector.answers.threshold - 73.2) < 0.01);
   assert.equal(detector.counters.enforced.SUCCESS_RATE, 1);
   assert.match(log[0] ?? "", /60 % of its requests succeeded where the average is 96 % and 73 % the least/);
 });
@@ -199,7 +199,7 @@ test("success rates need enough hosts with enough requests", () => {
   few.answer(5, 500, 99);
   few.clock.advance(10_000);
   assert.deepEqual(few.ejected(), []);
-  assert.equal(few.detector.answerThreshold, -1);
+  assert.equal(few.detector.answers.threshold, -1);
   // 50 requests are enough for the failure percentage, so the rate is shown.
   assert.equal(few.endpoints[5]?.outlier?.answers.rate, 0);
   // The next interval has no traffic: nothing is known of it.

@@ -10,7 +10,7 @@ import type { UpstreamEndpoint } from "../endpoint.ts";
 import type { EjectionType } from "./ejection.ts";
 import { type OutlierCounters, outlierCounters } from "./outlier-counters.ts";
 import { type OutlierJudge, OutlierMonitor, type ResultWindow } from "./outlier-monitor.ts";
-import { successRateLimit } from "./success-rate.ts";
+import { type SuccessRateLimit, successRateLimit, unknownLimit } from "./success-rate.ts";
 
 export interface OutlierDetectorOptions {
   readonly loop: EventLoop;
@@ -42,9 +42,9 @@ export class OutlierDetector implements OutlierJudge {
   config: OutlierDetectionConfig;
   isWatching = false;
   readonly counters: OutlierCounters = outlierCounters();
-  /** Success rates below were outliers in the last interval; -1: there were not enough hosts. */
-  answerThreshold = -1;
-  connectThreshold = -1;
+  /** Of the last interval. */
+  answers: SuccessRateLimit = unknownLimit;
+  connects: SuccessRateLimit = unknownLimit;
   readonly #options: OutlierDetectorOptions;
   readonly #monitors = new Map<OutlierMonitor, UpstreamEndpoint>();
   #cancelTimer: (() => void) | null = null;
@@ -126,11 +126,11 @@ export class OutlierDetector implements OutlierJudge {
   }
 
   #judgeRates(): void {
-    this.answerThreshold = this.#judgeRate(origins[0]);
-    this.connectThreshold = this.config.splitsLocalOrigin ? this.#judgeRate(origins[1]) : -1;
+    this.answers = this.#judgeRate(origins[0]);
+    this.connects = this.config.splitsLocalOrigin ? this.#judgeRate(origins[1]) : unknownLimit;
   }
 
-  #judgeRate(origin: (typeof origins)[number]): number {
+  #judgeRate(origin: (typeof origins)[number]): SuccessRateLimit {
     const { config } = this;
     const { successRateRequestVolume, failurePercentageRequestVolume } = config;
     const byRate: Rated[] = [];
@@ -144,7 +144,7 @@ export class OutlierDetector implements OutlierJudge {
       if (window.total >= successRateRequestVolume) byRate.push({ endpoint, monitor, rate });
       if (window.total >= failurePercentageRequestVolume) byPercentage.push({ endpoint, monitor, rate });
     }
-    const threshold = this.#ejectByRate(byRate, origin);
+    const limit = this.#ejectByRate(byRate, origin);
     if (byPercentage.length > 0 && byPercentage.length >= config.failurePercentageMinimumHosts) {
       for (const { endpoint, monitor, rate } of byPercentage) {
         if (100 - rate < config.failurePercentageThreshold || monitor.ejection !== null) continue;
@@ -152,22 +152,23 @@ export class OutlierDetector implements OutlierJudge {
         this.#detected(endpoint, monitor, origin.percentage, reason);
       }
     }
-    return threshold;
+    return limit;
   }
 
-  #ejectByRate(rated: readonly Rated[], origin: (typeof origins)[number]): number {
+  #ejectByRate(rated: readonly Rated[], origin: (typeof origins)[number]): SuccessRateLimit {
     const { successRateMinimumHosts, successRateStdevFactor } = this.config;
-    if (rated.length === 0 || rated.length < successRateMinimumHosts) return -1;
-    const { average, threshold } = successRateLimit(
+    if (rated.length === 0 || rated.length < successRateMinimumHosts) return unknownLimit;
+    const limit = successRateLimit(
       rated.map((it) => it.rate),
       successRateStdevFactor,
     );
+    const { average, threshold } = limit;
     for (const { endpoint, monitor, rate } of rated) {
       if (rate >= threshold) continue;
       const reason = `${percent(rate)} of its ${origin.of} succeeded where the average is ${percent(average)} and ${percent(threshold)} the least`;
       this.#detected(endpoint, monitor, origin.rate, reason);
     }
-    return threshold;
+    return limit;
   }
 
   #detected(endpoint: UpstreamEndpoint, monitor: OutlierMonitor, type: EjectionType, reason: string): void {

@@ -5,6 +5,9 @@ export interface SuccessRateLimit {
   readonly threshold: number;
 }
 
+/** There were not enough hosts with enough requests. */
+export const unknownLimit: SuccessRateLimit = { average: -1, threshold: -1 };
+
 export function successRateLimit(rates: readonly number[], stdevFactor: number): SuccessRateLimit {
   const average = rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
   const variance = rates.reduce((sum, rate) => sum + (rate - average) ** 2, 0) / rates.length;

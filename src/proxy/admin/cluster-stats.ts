@@ -1,0 +1,92 @@
+// Statistics of clusters under Envoy's names:
+// https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats
+import type { StatValue } from "../stats/stats.ts";
+import { isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
+import type { ClusterDescription, OutlierDescription } from "../upstream/cluster-description.ts";
+import type { EjectionType } from "../upstream/outlier/ejection.ts";
+
+type Row = readonly [kind: StatValue["kind"], name: string, value: number];
+
+export function clusterStats(clusters: readonly ClusterDescription[]): StatValue[] {
+  return clusters.flatMap((cluster) => {
+    // Envoy's separator may not stand in a name.
+    const prefix = `cluster.${cluster.config.observabilityName.replaceAll(":", "_")}.`;
+    return rowsOf(cluster).map(([kind, name, value]): StatValue => ({ kind, name: prefix + name, value }));
+  });
+}
+
+function rowsOf(cluster: ClusterDescription): Row[] {
+  const { counters } = cluster;
+  return [
+    ["counter", "upstream_cx_total", counters.connectionsTotal],
+    ["gauge", "upstream_cx_active", counters.connections],
+    ["counter", "upstream_cx_connect_fail", counters.connectFailures],
+    ["counter", "upstream_cx_overflow", counters.connectionOverflows],
+    ["counter", "upstream_rq_total", counters.requestsTotal],
+    ["gauge", "upstream_rq_active", counters.activeRequests],
+    ["gauge", "upstream_rq_pending_active", counters.pendingRequests],
+    ["counter", "upstream_rq_pending_overflow", counters.overflows],
+    ["counter", "upstream_rq_drop_overload", counters.droppedForOverload],
+    ["counter", "assignment_stale", counters.staleAssignments],
+    ...membershipRows(cluster),
+    ...balancerRows(cluster),
+    ...(cluster.outliers === null ? [] : outlierRows(cluster.outliers)),
+  ];
+}
+
+function membershipRows({ endpoints, membershipChanges }: ClusterDescription): Row[] {
+  let healthy = 0;
+  let degraded = 0;
+  for (const { healthFlags } of endpoints) {
+    if (isDegraded(healthFlags)) degraded++;
+    else if (!isUnhealthy(healthFlags)) healthy++;
+  }
+  return [
+    ["counter", "membership_change", membershipChanges],
+    ["gauge", "membership_total", endpoints.length],
+    ["gauge", "membership_healthy", healthy],
+    ["gauge", "membership_degraded", degraded],
+  ];
+}
+
+function balancerRows({ balancer, config }: ClusterDescription): Row[] {
+  return [
+    ["counter", "lb_healthy_panic", balancer.healthyPanic],
+    ...(config.type === "original_dst"
+      ? [["counter", "original_dst_host_invalid", balancer.invalidOriginalDestinations] as const]
+      : []),
+    ...(config.loadBalancing.subsets === null
+      ? []
+      : [
+          ["gauge", "lb_subsets_active", balancer.subsetsActive] as const,
+          ["counter", "lb_subsets_selected", balancer.subsetsSelected] as const,
+          ["counter", "lb_subsets_fallback", balancer.subsetsFallback] as const,
+          ["counter", "lb_subsets_fallback_panic", balancer.subsetsFallbackPanic] as const,
+          ["gauge", "lb_subsets_single_host_per_subset_duplicate", balancer.singleHostDuplicates] as const,
+        ]),
+  ];
+}
+
+const ejectionNames: Readonly<Record<EjectionType, string>> = {
+  CONSECUTIVE_5XX: "consecutive_5xx",
+  CONSECUTIVE_GATEWAY_FAILURE: "consecutive_gateway_failure",
+  CONSECUTIVE_LOCAL_ORIGIN_FAILURE: "consecutive_local_origin_failure",
+  SUCCESS_RATE: "success_rate",
+  SUCCESS_RATE_LOCAL_ORIGIN: "local_origin_success_rate",
+  FAILURE_PERCENTAGE: "failure_percentage",
+  FAILURE_PERCENTAGE_LOCAL_ORIGIN: "failure_percentage_local_origin",
+};
+
+function outlierRows({ counters }: OutlierDescription): Row[] {
+  const { detected, enforced } = counters;
+  const types = Object.keys(ejectionNames) as EjectionType[];
+  return [
+    ["gauge", "outlier_detection.ejections_active", counters.ejectionsActive],
+    ["counter", "outlier_detection.ejections_overflow", counters.ejectionsOverflow],
+    ["counter", "outlier_detection.ejections_enforced_total", types.reduce((sum, type) => sum + enforced[type], 0)],
+    ...types.flatMap((type): Row[] => [
+      ["counter", `outlier_detection.ejections_detected_${ejectionNames[type]}`, detected[type]],
+      ["counter", `outlier_detection.ejections_enforced_${ejectionNames[type]}`, enforced[type]],
+    ]),
+  ];
+}
