@@ -18,6 +18,12 @@ const lists: readonly FilterList[] = [
     constant: "httpFilterTypes",
     comment: "Every HTTP filter, one folder each.",
   },
+  {
+    folder: "src/proxy/network/filters",
+    type: "NetworkFilterType",
+    constant: "networkFilterTypes",
+    comment: "Every network filter, one folder each.",
+  },
 ];
 
 function render({ folder, type, constant, comment }: FilterList): string {

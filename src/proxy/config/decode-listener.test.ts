@@ -134,8 +134,8 @@ test("filters decode to their entries, in order", () => {
   );
   const filter = listener.filterChains[0]?.filters[0];
   assert.equal(filter?.type, "http_connection_manager");
-  if (filter?.type !== "http_connection_manager") return;
-  const known = filter.config.httpFilters.filter(({ type }) => type !== "fault" && type !== "cors");
+  if (filter?.http == null) return;
+  const known = filter.http.httpFilters.filter(({ type }) => type !== "fault" && type !== "cors");
   assert.deepEqual(
     known.map(({ name, type, settings }) => ({ name, type, settings })),
     [
@@ -145,15 +145,15 @@ test("filters decode to their entries, in order", () => {
       { name: "router", type: "router", settings: { suppressEnvoyHeaders: false } },
     ],
   );
-  assert.equal(filter.config.routeConfigName, "r");
-  assert.equal(filter.config.maxRequestHeadersBytes, 61_440);
-  assert.equal(filter.config.streamIdleTimeoutMs, 300_000);
+  assert.equal(filter.http.routeConfigName, "r");
+  assert.equal(filter.http.maxRequestHeadersBytes, 61_440);
+  assert.equal(filter.http.streamIdleTimeoutMs, 300_000);
 });
 
 test("a listener keeps the name of the routes it asks for", () => {
   const listener = listenerConfig(listenerShell(`- filters: ${httpWithRoutes("9080")}`));
   const filter = listener.filterChains[0]?.filters[0];
-  assert.equal(filter?.type === "http_connection_manager" && filter.config.routeConfigName, "9080");
+  assert.equal(filter?.http?.routeConfigName, "9080");
 });
 
 test("a gRPC-Web filter is left out and the listener is served; escaped slashes are unescaped when asked for", () => {
@@ -173,10 +173,10 @@ filter_chains:
       - { name: router, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router } }
 `);
   const filter = listener.filterChains[0]?.filters[0];
-  assert.ok(filter?.type === "http_connection_manager");
+  assert.ok(filter?.http != null);
   assert.deepEqual(
-    filter.config.httpFilters.map((it) => it.type),
+    filter.http.httpFilters.map((it) => it.type),
     ["router"],
   );
-  assert.equal(filter.config.paths.escapedSlashes, "forward");
+  assert.equal(filter.http.paths.escapedSlashes, "forward");
 });

@@ -1,18 +1,26 @@
-// Network filters by type URL. The last one is terminal: tcp_proxy or http_connection_manager.
-import type { Any } from "@bufbuild/protobuf/wkt";
+// Network filters by type URL: each folder under network/filters reads its own message. The last one is terminal. A
+// filter that is not known is refused: it could decide who may talk to whom, or speak the protocol that others need.
 import type { Origin } from "#base/issue.ts";
 import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
-import { ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
-import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
-import { RBACSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
-import { type TcpProxy, TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
+import type { FilterPlace, NetworkFilterType, SettingsParser } from "../network/filter.ts";
+import { networkFilterTypes } from "../network/filters/all.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeConnectionManager } from "./decode-connection-manager.ts";
-import type { NetworkFilterConfig, TcpProxyConfig } from "./listener.ts";
-import { denyUnasked, type ShadowRules } from "./parse/external-authorization.ts";
-import { decodeRbac } from "./parse/rbac.ts";
-import { milliseconds, typeName, unpack } from "./parse/values.ts";
+import type { NetworkFilterConfig } from "./listener.ts";
+import type { ShadowRules } from "./parse/external-authorization.ts";
+import { typeName } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
+
+interface Reader {
+  readonly filter: NetworkFilterType;
+  readonly parser: SettingsParser<unknown>;
+}
+
+const readers: ReadonlyMap<string, Reader> = new Map(
+  networkFilterTypes.flatMap((filter) =>
+    filter.messages.map((parser): [string, Reader] => [parser.typeName, { filter, parser }]),
+  ),
+);
 
 export function decodeNetworkFilters(
   filters: readonly Filter[],
@@ -23,97 +31,67 @@ export function decodeNetworkFilters(
   const shadows: ShadowRules[] = [];
   const decoded = filters.flatMap((filter, i) => {
     const where = `${path}[${i}]`;
-    const any = filter.configType.case === "typedConfig" ? filter.configType.value : undefined;
-    if (any === undefined) {
-      if (filter.configType.case === undefined) problems.invalid(where, `${filter.name} has no configuration`);
-      else problems.unsupported(where, `discovery of the filter ${filter.name}`);
-      return [];
-    }
-    return decodeFilter({ name: filter.name, any, policyOrigins, path: where, problems, shadows }) ?? [];
+    const place: FilterPlace = {
+      name: filter.name,
+      path: where,
+      problems,
+      policyOrigins,
+      shadows,
+      accessLogs: (logs, at) => decodeAccessLogs(logs, at, problems),
+      connectionManager: (manager) => decodeConnectionManager(manager, policyOrigins, where, problems),
+    };
+    return decodeNetworkFilter(filter, place) ?? [];
   });
-  const last = decoded.at(-1);
-  if (last === undefined || !isTerminal(last)) {
-    problems.invalid(path, "the last network filter must be tcp_proxy or http_connection_manager");
+  if (decoded.at(-1)?.isTerminal !== true) {
+    problems.invalid(path, "the last network filter must be terminal, as tcp_proxy or http_connection_manager");
   }
-  if (decoded.slice(0, -1).some(isTerminal)) problems.invalid(path, "a terminal filter must be the last");
+  if (decoded.slice(0, -1).some((filter) => filter.isTerminal)) {
+    problems.invalid(path, "a terminal filter must be the last");
+  }
   return decoded;
 }
 
-function isTerminal(filter: NetworkFilterConfig): boolean {
-  return filter.type === "tcp_proxy" || filter.type === "http_connection_manager";
-}
-
-interface Place {
-  readonly name: string;
-  readonly any: Any;
-  readonly policyOrigins: ReadonlyMap<string, Origin>;
-  readonly path: string;
-  readonly problems: Problems;
-  /** Of the filters before; a filter adds its own. */
-  readonly shadows: ShadowRules[];
-}
-
-function decodeFilter(place: Place): NetworkFilterConfig | null {
-  const { name, any, policyOrigins, path, problems, shadows } = place;
-  switch (typeName(any)) {
-    case HttpConnectionManagerSchema.typeName: {
-      const manager = unpack(any, HttpConnectionManagerSchema, path, problems);
-      if (manager === null) return null;
-      return {
-        type: "http_connection_manager",
-        config: decodeConnectionManager(manager, policyOrigins, path, problems),
-      };
-    }
-    case TcpProxySchema.typeName: {
-      const proxy = unpack(any, TcpProxySchema, path, problems);
-      return proxy === null ? null : { type: "tcp_proxy", config: decodeTcpProxy(proxy, path, problems) };
-    }
-    case RBACSchema.typeName: {
-      const rbac = unpack(any, RBACSchema, path, problems);
-      if (rbac === null) return null;
-      if (rbac.matcher !== undefined) problems.unsupported(`${path}.matcher`, "a matching tree");
-      const shadowRules = decodeRbac(rbac.shadowRules, policyOrigins, `${path}.shadow_rules`, problems);
-      if (shadowRules !== null) shadows.push({ statPrefix: rbac.shadowRulesStatPrefix, rules: shadowRules });
-      const rules = decodeRbac(rbac.rules, policyOrigins, `${path}.rules`, problems);
-      return { type: "rbac", config: { statPrefix: rbac.statPrefix, rules, shadowRules } };
-    }
-    case ExtAuthzSchema.typeName: {
-      const config = unpack(any, ExtAuthzSchema, path, problems);
-      if (config === null) return null;
-      const rules = denyUnasked(config.filterEnabledMetadata, shadows, path, problems);
-      return { type: "rbac", config: { statPrefix: config.statPrefix, rules, shadowRules: null } };
-    }
-    case "stats.PluginConfig":
-      return { type: "istio_stats" };
-    case "envoy.tcp.metadataexchange.config.MetadataExchange":
-      return { type: "metadata_exchange" };
-    default:
-      problems.unsupported(path, `the network filter ${name} (${typeName(any)})`);
-      return null;
+function decodeNetworkFilter(filter: Filter, place: FilterPlace): NetworkFilterConfig | null {
+  const { path, problems } = place;
+  const any = filter.configType.case === "typedConfig" ? filter.configType.value : undefined;
+  if (any === undefined) {
+    if (filter.configType.case === undefined) problems.invalid(path, `${filter.name} has no configuration`);
+    else problems.unsupported(path, `discovery of the filter ${filter.name}`);
+    return null;
   }
-}
-
-function decodeTcpProxy(proxy: TcpProxy, path: string, problems: Problems): TcpProxyConfig {
-  if (proxy.tunnelingConfig !== undefined) problems.unsupported(`${path}.tunneling_config`, "tunneling over HTTP");
-  if (proxy.metadataMatch !== undefined) problems.unsupported(`${path}.metadata_match`, "subset selection by metadata");
-  const clusters = tcpClusters(proxy, path, problems);
+  const reader = readers.get(typeName(any));
+  if (reader === undefined) {
+    const why = protocols[typeName(any)];
+    problems.unsupported(path, `the network filter ${filter.name} (${why ?? typeName(any)})`);
+    return null;
+  }
+  const settings = reader.parser.parse(any, place);
+  if (settings === null) return null;
+  const { type, isTerminal } = reader.filter;
   return {
-    statPrefix: proxy.statPrefix,
-    clusters,
-    totalWeight: clusters.reduce((sum, cluster) => sum + cluster.weight, 0),
-    idleTimeoutMs: milliseconds(proxy.idleTimeout, 3_600_000),
-    accessLog: decodeAccessLogs(proxy.accessLog, `${path}.access_log`, problems),
+    name: filter.name,
+    type,
+    settings,
+    isTerminal,
+    clusters: reader.filter.clusters(settings),
+    http: reader.filter.http(settings),
+    decide: reader.filter.decide(settings),
   };
 }
 
-function tcpClusters(proxy: TcpProxy, path: string, problems: Problems): TcpProxyConfig["clusters"] {
-  const specifier = proxy.clusterSpecifier;
-  if (specifier.case === "cluster") return [{ name: specifier.value, weight: 1 }];
-  if (specifier.case === "weightedClusters") {
-    const clusters = specifier.value.clusters.map(({ name, weight }) => ({ name, weight }));
-    if (clusters.every((cluster) => cluster.weight === 0)) problems.invalid(path, "the sum of weights is 0");
-    return clusters;
-  }
-  problems.invalid(path, "names no cluster");
-  return [];
-}
+const prefix = "envoy.extensions.filters.network.";
+
+/** What people ask for most and what this proxy speaks as plain TCP, or not at all. */
+const protocols: Readonly<Record<string, string>> = {
+  [`${prefix}redis_proxy.v3.RedisProxy`]: "the Redis protocol; Redis passes through tcp_proxy",
+  [`${prefix}mongo_proxy.v3.MongoProxy`]: "the MongoDB protocol; MongoDB passes through tcp_proxy",
+  [`${prefix}mysql_proxy.v3.MySQLProxy`]: "the MySQL protocol; MySQL passes through tcp_proxy",
+  [`${prefix}postgres_proxy.v3alpha.PostgresProxy`]: "the Postgres protocol; Postgres passes through tcp_proxy",
+  [`${prefix}zookeeper_proxy.v3.ZooKeeperProxy`]: "the ZooKeeper protocol; ZooKeeper passes through tcp_proxy",
+  [`${prefix}kafka_broker.v3.KafkaBroker`]: "the Kafka protocol; Kafka passes through tcp_proxy",
+  [`${prefix}thrift_proxy.v3.ThriftProxy`]: "the Thrift protocol; Thrift passes through tcp_proxy",
+  [`${prefix}dubbo_proxy.v3.DubboProxy`]: "the Dubbo protocol; Dubbo passes through tcp_proxy",
+  [`${prefix}sni_dynamic_forward_proxy.v3.FilterConfig`]: "clusters that are looked up by SNI",
+  [`${prefix}ratelimit.v3.RateLimit`]: "rate limits of a service",
+  [`${prefix}wasm.v3.Wasm`]: "Wasm on connections",
+};

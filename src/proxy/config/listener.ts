@@ -4,7 +4,8 @@ import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogger } from "./access-log.ts";
 import type { HttpConnectionManagerConfig } from "./http.ts";
 import type { CidrSet, StringMatcher } from "./matcher.ts";
-import type { RbacRules } from "./rbac.ts";
+import type { RbacSubject, RbacVerdict } from "./rbac.ts";
+import type { Trace } from "./trace.ts";
 
 export const TrafficDirection = { Unspecified: 0, Inbound: 1, Outbound: 2 } as const;
 export type TrafficDirection = (typeof TrafficDirection)[keyof typeof TrafficDirection];
@@ -45,7 +46,7 @@ export interface FilterChainConfig {
   readonly name: string;
   readonly match: FilterChainMatch;
   readonly tls: DownstreamTlsConfig | null;
-  /** Network filters in order; the last is terminal (tcp_proxy or http_connection_manager). */
+  /** Network filters in order; the last is terminal. */
   readonly filters: readonly NetworkFilterConfig[];
   readonly provenance: Provenance;
 }
@@ -106,25 +107,43 @@ export interface DownstreamTlsConfig {
   readonly ciphers: readonly string[];
 }
 
-export type NetworkFilterConfig =
-  | { readonly type: "http_connection_manager"; readonly config: HttpConnectionManagerConfig }
-  | { readonly type: "tcp_proxy"; readonly config: TcpProxyConfig }
-  | { readonly type: "rbac"; readonly config: NetworkRbacConfig }
-  | { readonly type: "istio_stats" }
-  | { readonly type: "metadata_exchange" };
-
-export interface TcpProxyConfig {
-  readonly statPrefix: string;
-  /** One entry with weight 1 for a plain cluster. */
-  readonly clusters: readonly { readonly name: string; readonly weight: number }[];
-  readonly totalWeight: number;
-  /** 0 disables. */
-  readonly idleTimeoutMs: number;
-  readonly accessLog: readonly AccessLogger[];
+export interface NetworkFilterConfig {
+  readonly name: string;
+  /** As its folder, with underscores: `tcp_proxy`. */
+  readonly type: string;
+  /** What the filter's own parser made of its message. */
+  readonly settings: unknown;
+  /** It ends the chain: it has the connection to itself. */
+  readonly isTerminal: boolean;
+  /** Clusters that it may send to. */
+  readonly clusters: readonly string[];
+  /** Of the HTTP connection manager; null for the others. */
+  readonly http: HttpConnectionManagerConfig | null;
+  /** Null: it has no say in where connections go. */
+  readonly decide: ConnectionDecide | null;
 }
 
-export interface NetworkRbacConfig {
-  readonly statPrefix: string;
-  readonly rules: RbacRules | null;
-  readonly shadowRules: RbacRules | null;
+/** A filter's verdict on a connection. Pure, for explain; the live filter calls the same functions. */
+export type ConnectionDecide = (question: ConnectionQuestion, trace: Trace | null) => ConnectionOutcome;
+
+interface ConnectionQuestion {
+  readonly subject: RbacSubject;
+  /** A draw from [0, 1) for weights. */
+  readonly draw: number;
+  /** What a filter before chose, over what the TCP proxy is configured for. */
+  readonly cluster: string | null;
 }
+
+export interface ConnectionOutcome {
+  /** Why the connection is closed; null lets it pass. */
+  readonly refusal: string | null;
+  /** Of a filter that authorizes. */
+  readonly authorization: RbacVerdict | null;
+  /** Where it goes, as far as this filter says. */
+  readonly cluster: string | null;
+  /** What the filter answers itself, in words. */
+  readonly answer: string | null;
+}
+
+/** For filters that say only some of it. */
+export const noOutcome: ConnectionOutcome = { refusal: null, authorization: null, cluster: null, answer: null };

@@ -7,7 +7,12 @@ import {
   type TransportSocketMatch,
 } from "../config/cluster.ts";
 import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
-import { type FilterChainConfig, type ListenerConfig, TrafficDirection } from "../config/listener.ts";
+import {
+  type ConnectionOutcome,
+  type FilterChainConfig,
+  type ListenerConfig,
+  TrafficDirection,
+} from "../config/listener.ts";
 import type { RbacSubject, RbacVerdict } from "../config/rbac.ts";
 import { addStep, newTrace, type Trace } from "../config/trace.ts";
 import { formatAddress } from "../transport/connection-info.ts";
@@ -17,15 +22,7 @@ import { type BalancedHost, withDiscoveredHealth } from "../upstream/balance/hos
 import { makeBalancer } from "../upstream/balance/make-balancer.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
-import { evaluateRbac, whyDenied } from "./rbac.ts";
-import {
-  drawWeighted,
-  filterConfigsOf,
-  pathWithoutQuery,
-  type RouteDecision,
-  type RouteRequest,
-  selectRoute,
-} from "./route.ts";
+import { filterConfigsOf, pathWithoutQuery, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
 import { chooseTransport } from "./transport.ts";
 import { endpointsOf, type ProxyView } from "./view.ts";
 
@@ -168,25 +165,18 @@ function decideFilters(
 ): Decision {
   const authorization: RbacVerdict[] = [];
   const peerId = chain.tls === null ? undefined : question.tls?.peerId;
-  for (const filter of chain.filters) {
-    switch (filter.type) {
-      case "rbac": {
-        const verdict = evaluateRbac(filter.config.rules, subjectOf(question, peerId, null), trace);
-        authorization.push(verdict);
-        if (!verdict.allowed)
-          return refuse({ ...draft, authorization }, null, whyDenied(filter.config.rules, verdict), trace);
-        break;
-      }
-      case "tcp_proxy": {
-        const entry = drawWeighted(filter.config.clusters, filter.config.totalWeight, question.random);
-        if (trace !== null) addStep(trace, "tcp proxy", `forwards bytes to ${entry?.name ?? "no cluster"}`);
-        return decideCluster(view, entry?.name ?? "", question, { ...draft, authorization }, null, trace);
-      }
-      case "http_connection_manager":
-        return decideHttp(view, filter.config, question, peerId, { ...draft, authorization }, trace);
-      default:
-        break;
-    }
+  const subject = subjectOf(question, peerId, null);
+  let cluster: string | null = null;
+  for (const { http, decide, isTerminal } of chain.filters) {
+    if (http !== null) return decideHttp(view, http, question, peerId, { ...draft, authorization }, trace);
+    const outcome: ConnectionOutcome | undefined = decide?.({ subject, draw: question.random, cluster }, trace);
+    if (outcome === undefined) continue;
+    if (outcome.authorization !== null) authorization.push(outcome.authorization);
+    const decided: Draft = { ...draft, authorization };
+    if (outcome.refusal !== null) return refuse(decided, null, outcome.refusal, trace);
+    if (outcome.answer !== null) return answer(decided, null, outcome.answer);
+    cluster = outcome.cluster ?? cluster;
+    if (isTerminal) return decideCluster(view, cluster ?? "", question, decided, null, trace);
   }
   return refuse({ ...draft, authorization }, null, "the filter chain leads nowhere", trace);
 }
@@ -338,7 +328,7 @@ function refuse(draft: Draft, status: number | null, reason: string, trace: Trac
   return complete({ ...draft, outcome: "refused", status, reason });
 }
 
-function answer(draft: Draft, status: number, reason: string): Decision {
+function answer(draft: Draft, status: number | null, reason: string): Decision {
   return complete({ ...draft, outcome: "answered", status, reason });
 }
 

@@ -4,7 +4,8 @@ import { createServer, isIPv6, type Server, type Socket } from "node:net";
 import { formatOrigin } from "#base/issue.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
 import { describeMatch, matchFilterChain } from "../decide/filter-chain.ts";
-import { type ServedConnection, serveConnection, spokenAlpn } from "../network/filter-chain.ts";
+import { spokenAlpn } from "../network/chain.ts";
+import { NetworkConnection } from "../network/connection.ts";
 import { ConnectionInfo, plainIp } from "../transport/connection-info.ts";
 import { handshakeDownstream } from "../transport/downstream-tls.ts";
 import type { SocketFailure } from "../transport/socket-error.ts";
@@ -19,7 +20,7 @@ const handshakeMs = 10_000;
 export class ActiveListener {
   config: ListenerConfig;
   readonly #environment: ListenerEnvironment;
-  readonly #connections = new Set<ServedConnection>();
+  readonly #connections = new Set<NetworkConnection>();
   /** Accepted sockets that have no filter chain yet. */
   readonly #opening = new Set<Socket>();
   readonly #needByPort = new Map<number, InspectionNeed>();
@@ -281,16 +282,15 @@ export class ActiveListener {
     this.#opening.delete(raw);
     const transport = new Transport(socket, loop);
     transport.setLimits(this.config.bufferLimitBytes, 0);
-    const served = serveConnection(chain, transport, info, network, (connection) => this.#closed(connection));
-    if (served === null) return;
-    this.#connections.add(served);
-    if (bytes !== null) transport.received(bytes);
+    const connection = new NetworkConnection(network.chainFor(chain), transport, info, this.#onClosed);
+    this.#connections.add(connection);
+    connection.start(bytes);
   }
 
-  #closed(connection: ServedConnection): void {
+  readonly #onClosed = (connection: NetworkConnection): void => {
     this.#connections.delete(connection);
     if (this.#isDraining && this.connectionCount === 0) this.#environment.onIdle(this);
-  }
+  };
 
   /** Asks all connections to end at their next safe point. */
   drain(): void {

@@ -56,7 +56,7 @@ test("after 400 broken exchanges all counters are zero and a good one works", { 
   path.clusters.update(clusterOn("app", [port]));
   const config = managerConfig([routeEntry("/", forward("app", { timeoutMs: 500 }))], { requestHeadersTimeoutMs: 300 });
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])]));
-  await path.listeners.update(listenerConfig([chain([tcpFilter("app", 500)])], { name: "tcp" }));
+  await path.listeners.update(listenerConfig([chain([tcpFilter("app", { idleTimeoutMs: 500 })])], { name: "tcp" }));
   const message = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
   const one = async (i: number): Promise<void> => {
     const target = (i % 3 === 0 ? path.listeners.port("tcp") : path.port()) ?? 0;

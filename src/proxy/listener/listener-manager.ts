@@ -11,6 +11,8 @@ import type { HttpFilterType } from "../http/filter.ts";
 import { httpFilterTypes } from "../http/filters/all.ts";
 import type { TrafficObserver } from "../http/observer.ts";
 import { createNetworkEnvironment } from "../network/environment.ts";
+import type { NetworkFilterType } from "../network/filter.ts";
+import { networkFilterTypes } from "../network/filters/all.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
@@ -39,6 +41,8 @@ export interface ListenerManagerOptions {
   readonly dualStack?: boolean;
   /** Replaces the list of HTTP filters, for tests. */
   readonly filterTypes?: readonly HttpFilterType[];
+  /** Replaces the list of network filters, for tests. */
+  readonly networkFilterTypes?: readonly NetworkFilterType[];
   /** Replaces the question to the kernel, for tests. */
   readonly originalDestination?: (socket: Socket) => OriginalDestination | null;
 }
@@ -87,7 +91,7 @@ export class ListenerManager {
       loop,
       log,
       contexts: this.#contexts,
-      network: createNetworkEnvironment(http),
+      network: createNetworkEnvironment(http, options.networkFilterTypes ?? networkFilterTypes),
       dualStack: options.dualStack ?? true,
       writeAccessLog,
       originalDestination: options.originalDestination ?? ((socket) => reader.read(socket)),

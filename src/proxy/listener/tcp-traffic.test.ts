@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { noProvenance } from "#wire/xds/provenance.ts";
-import type { NetworkFilterConfig } from "../config/listener.ts";
 import {
   chain,
   clusterConfig,
@@ -15,6 +14,7 @@ import {
   httpServer,
   listenerConfig,
   managerConfig,
+  networkFilter,
   originalDestination,
   routeEntry,
   tcpFilter,
@@ -41,7 +41,7 @@ async function tcpServer(
 
 const everyPort = { disabledForPort: (): boolean => false };
 const anything = chain([]).match;
-const stats: NetworkFilterConfig = { type: "istio_stats" };
+const stats = networkFilter("istio_stats", {});
 
 test("each direction of a TCP connection ends by itself", async () => {
   const server = await tcpServer((socket) => {
@@ -194,7 +194,7 @@ test("idle TCP connections end, and removed listeners let theirs go on", async (
   const server = await tcpServer((socket) => socket.on("data", (data) => socket.write(data)));
   const path = dataPath();
   path.clusters.update(clusterOn("app", [server.port]));
-  await path.listeners.update(listenerConfig([chain([tcpFilter("app", 100)])]));
+  await path.listeners.update(listenerConfig([chain([tcpFilter("app", { idleTimeoutMs: 100 })])]));
   const port = path.port();
   const socket = connect(port, "127.0.0.1");
   let text = "";
@@ -217,10 +217,8 @@ test("network RBAC refuses a connection before its bytes reach the upstream", as
   const server = await tcpServer(() => {});
   const path = dataPath();
   path.clusters.update(clusterOn("app", [server.port]));
-  const deny: NetworkFilterConfig = {
-    type: "rbac",
-    config: { statPrefix: "tcp.", rules: { action: "allow", policies: [] }, shadowRules: null },
-  };
+  const rules = { action: "allow", policies: [] };
+  const deny = networkFilter("rbac", { statPrefix: "tcp.", rules, shadowRules: null, shadowStatPrefix: "" });
   await path.listeners.update(listenerConfig([chain([deny, tcpFilter("app")])]));
   assert.equal(await sendRaw(path.port(), "x"), "");
   assert.equal(server.sockets.length, 0);

@@ -45,6 +45,19 @@ export class ConnectionInfo {
   peer: PeerCertificate | null = null;
   localUriSan: string | undefined = undefined;
   startTimeMs = 0;
+  /** How it ended: Envoy's flags, its details, and the cause in words; empty while nothing is to be said. */
+  responseFlags = "";
+  terminationDetails = "";
+  cause = "";
+  /** Dynamic metadata by filter, as RBAC and access logs read it. */
+  metadata: Map<string, Record<string, unknown>> | null = null;
+
+  setMetadata(namespace: string, key: string, value: unknown): void {
+    this.metadata ??= new Map();
+    const values = this.metadata.get(namespace);
+    if (values === undefined) this.metadata.set(namespace, { [key]: value });
+    else values[key] = value;
+  }
 
   get destinationAddress(): string {
     return formatAddress(this.destinationIp, this.destinationPort);

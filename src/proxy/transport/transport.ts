@@ -260,8 +260,10 @@ export class Transport implements Flushable {
   }
 
   endReceived(): void {
-    if (this.#lingerUntil > 0) this.destroy();
-    else this.user?.onTransportEnd();
+    if (this.#lingerUntil === 0) this.user?.onTransportEnd();
+    else if (this.unsentBytes === 0) this.destroy();
+    // A peer that says no more may still read: it gets the rest, and nothing is waited for after that.
+    else this.#lingerMs = 0;
   }
 
   drained(): void {

@@ -28,6 +28,8 @@ export interface ClusterCounters {
   connections: number;
   connectionsTotal: number;
   connectFailures: number;
+  /** Connections of TCP proxies that were given up after the last attempt. */
+  connectAttemptsExceeded: number;
   pendingRequests: number;
   activeRequests: number;
   activeRetries: number;
@@ -59,6 +61,7 @@ export class Cluster {
     connections: 0,
     connectionsTotal: 0,
     connectFailures: 0,
+    connectAttemptsExceeded: 0,
     pendingRequests: 0,
     activeRequests: 0,
     activeRetries: 0,

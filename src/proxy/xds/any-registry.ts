@@ -22,9 +22,17 @@ import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
 import { ProxyProtocolSchema } from "#wire/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts";
 import { TlsInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
+import { ConnectionLimitSchema } from "#wire/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.ts";
+import { ConfigSchema as DirectResponseSchema } from "#wire/gen/envoy/extensions/filters/network/direct_response/v3/config_pb.ts";
+import { EchoSchema } from "#wire/gen/envoy/extensions/filters/network/echo/v3/echo_pb.ts";
 import { ExtAuthzSchema as NetworkExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
 import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { LocalRateLimitSchema as NetworkLocalRateLimitSchema } from "#wire/gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.ts";
+import { MongoProxySchema } from "#wire/gen/envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy_pb.ts";
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
+import { RedisProxySchema } from "#wire/gen/envoy/extensions/filters/network/redis_proxy/v3/redis_proxy_pb.ts";
+import { SniClusterSchema } from "#wire/gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.ts";
+import { FilterConfigSchema as SniForwardProxySchema } from "#wire/gen/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy_pb.ts";
 import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { PreserveCaseFormatterConfigSchema } from "#wire/gen/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.ts";
 import { CustomHeaderConfigSchema } from "#wire/gen/envoy/extensions/http/original_ip_detection/custom_header/v3/custom_header_pb.ts";
@@ -69,6 +77,7 @@ let registry: Registry | undefined;
 
 export function anyRegistry(): Registry {
   registry ??= createRegistry(
+    ...httpFilterMessages(),
     ApplicationProtocolInputSchema,
     BootstrapConfigDumpSchema,
     BootstrapSchema,
@@ -77,11 +86,16 @@ export function anyRegistry(): Registry {
     ClusterProvidedSchema,
     ClusterSchema,
     ClustersConfigDumpSchema,
+    ConnectionLimitSchema,
+    CorsPolicySchema,
+    CorsSchema,
     CustomHeaderConfigSchema,
     DestinationIPInputSchema,
     DestinationPortInputSchema,
+    DirectResponseSchema,
     DirectSourceIPInputSchema,
     DownstreamTlsContextSchema,
+    EchoSchema,
     EndpointsConfigDumpSchema,
     FileAccessLogSchema,
     GrpcStatsSchema,
@@ -97,7 +111,9 @@ export function anyRegistry(): Registry {
     ListenersConfigDumpSchema,
     MaglevSchema,
     MetadataExchangeSchema,
+    MongoProxySchema,
     NetworkExtAuthzSchema,
+    NetworkLocalRateLimitSchema,
     NetworkRbacSchema,
     OriginalDstSchema,
     PreserveCaseFormatterConfigSchema,
@@ -105,6 +121,7 @@ export function anyRegistry(): Registry {
     ProxyProtocolSchema,
     RandomSchema,
     RawBufferSchema,
+    RedisProxySchema,
     RingHashSchema,
     RoundRobinSchema,
     RouteConfigurationSchema,
@@ -113,6 +130,8 @@ export function anyRegistry(): Registry {
     SecretsConfigDumpSchema,
     ServerNameInputSchema,
     ServerNameMatcherSchema,
+    SniClusterSchema,
+    SniForwardProxySchema,
     SourceIPInputSchema,
     SourcePortInputSchema,
     SourceTypeInputSchema,
@@ -122,10 +141,9 @@ export function anyRegistry(): Registry {
     TlsInspectorSchema,
     TransportProtocolInputSchema,
     UpstreamTlsContextSchema,
-    WrrLocalitySchema,
     UuidRequestIdConfigSchema,
+    WrrLocalitySchema,
     XffConfigSchema,
-    ...httpFilterMessages(),
     uriTemplateFile(),
   );
   return registry;

@@ -8,8 +8,8 @@ export function routesOfListener(listener: ListenerConfig): Set<string> {
   const names = new Set<string>();
   for (const chain of chainsOf(listener)) {
     for (const filter of chain.filters) {
-      if (filter.type !== "http_connection_manager") continue;
-      if (filter.config.routeConfigName !== null) names.add(filter.config.routeConfigName);
+      const name = filter.http?.routeConfigName ?? null;
+      if (name !== null) names.add(name);
     }
   }
   return names;
@@ -20,10 +20,9 @@ export function clustersOfListener(listener: ListenerConfig): Set<string> {
   const names = new Set<string>();
   for (const chain of chainsOf(listener)) {
     for (const filter of chain.filters) {
-      if (filter.type === "tcp_proxy") for (const cluster of filter.config.clusters) names.add(cluster.name);
-      if (filter.type === "http_connection_manager" && filter.config.routeConfig !== null) {
-        for (const name of clustersOfRoutes(filter.config.routeConfig)) names.add(name);
-      }
+      for (const name of filter.clusters) names.add(name);
+      const routes = filter.http?.routeConfig ?? null;
+      if (routes !== null) for (const name of clustersOfRoutes(routes)) names.add(name);
     }
   }
   return names;

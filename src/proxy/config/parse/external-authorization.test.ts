@@ -72,7 +72,7 @@ const httpChain = (mark: string): string => `
 function httpRules(filters: readonly NetworkFilterConfig[]): RbacRules | null {
   const [manager] = filters;
   assert.equal(manager?.type, "http_connection_manager");
-  const filter = manager.type === "http_connection_manager" ? manager.config.httpFilters[1] : undefined;
+  const filter = manager.http?.httpFilters[1];
   assert.equal(filter?.type, "rbac");
   return (filter.settings as RbacSettings).rules;
 }
@@ -112,7 +112,7 @@ test("connections are denied in the same way", () => {
       typed_config: { "@type": ${types}.network.tcp_proxy.v3.TcpProxy, stat_prefix: tcp, cluster: c }`);
   const filter = filters[1];
   assert.equal(filter?.type, "rbac");
-  const rules = filter.type === "rbac" ? filter.config.rules : null;
+  const { rules } = filter.settings as RbacSettings;
   assert.equal(evaluateRbac(rules, subject(undefined), null).allowed, false);
   assert.equal(evaluateRbac(rules, subject(undefined, 80), null).allowed, true);
 });

@@ -54,6 +54,13 @@ export function decodeRange(
   return `${range.addressPrefix}/${length}`;
 }
 
+/** Bytes that are given inline; files are not read here. */
+export function inlineBytes(source: DataSource | undefined): Buffer | undefined {
+  if (source?.specifier.case === "inlineString") return Buffer.from(source.specifier.value, "utf8");
+  if (source?.specifier.case === "inlineBytes") return Buffer.from(source.specifier.value);
+  return undefined;
+}
+
 /** Text that is given inline; files are not read here. */
 export function inlineText(source: DataSource | undefined): string | undefined {
   if (source?.specifier.case === "inlineString") return source.specifier.value;

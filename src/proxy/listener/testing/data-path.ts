@@ -29,6 +29,8 @@ import {
 import { type BalancingPolicy, defaultLoadBalancing, type LoadBalancingConfig } from "../../config/load-balancing.ts";
 import { httpFilterTypes } from "../../http/filters/all.ts";
 import type { RequestFacts, TcpFacts, TrafficObserver } from "../../http/observer.ts";
+import { networkFilterTypes } from "../../network/filters/all.ts";
+import type { TcpProxySettings } from "../../network/filters/tcp-proxy/settings.ts";
 import { EventLoop, type EventLoopOptions } from "../../transport/event-loop.ts";
 import { ClusterManager } from "../../upstream/cluster-manager.ts";
 import { ListenerManager, type ListenerManagerOptions } from "../listener-manager.ts";
@@ -220,19 +222,37 @@ function logged(entry: AccessLogEntry): unknown {
 }
 
 export function httpFilter(config: HttpConnectionManagerConfig): NetworkFilterConfig {
-  return { type: "http_connection_manager", config };
+  return networkFilter("http_connection_manager", config);
 }
 
-export function tcpFilter(cluster: string, idleTimeoutMs = 0): NetworkFilterConfig {
+export function tcpFilter(cluster: string, overrides: Partial<TcpProxySettings> = {}): NetworkFilterConfig {
+  return networkFilter("tcp_proxy", {
+    statPrefix: "tcp.test.",
+    clusters: [{ name: cluster, weight: 1, metadataMatch: null }],
+    totalWeight: 1,
+    idleTimeoutMs: 0,
+    maxDurationMs: 0,
+    maxConnectAttempts: 1,
+    hashesSourceIp: false,
+    accessLog: [{ path: "test", render: (entry: AccessLogEntry) => JSON.stringify(entry), accepts: null }],
+    accessLogIntervalMs: 0,
+    logsOnConnect: false,
+    ...overrides,
+  } satisfies TcpProxySettings);
+}
+
+/** A network filter with settings as its own parser makes them. */
+export function networkFilter(type: string, settings: unknown): NetworkFilterConfig {
+  const filter = networkFilterTypes.find((it) => it.type === type);
+  if (filter === undefined) throw new Error(`no network filter ${type}`);
   return {
-    type: "tcp_proxy",
-    config: {
-      statPrefix: "test",
-      clusters: [{ name: cluster, weight: 1 }],
-      totalWeight: 1,
-      idleTimeoutMs,
-      accessLog: [{ path: "test", render: (entry) => JSON.stringify(entry), accepts: null }],
-    },
+    name: type,
+    type,
+    settings,
+    isTerminal: filter.isTerminal,
+    clusters: filter.clusters(settings),
+    http: filter.http(settings),
+    decide: filter.decide(settings),
   };
 }
 

@@ -1,0 +1,20 @@
+// The HTTP connection manager as a terminal filter: the border to the HTTP part.
+import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import type { HttpConnectionManagerConfig } from "../../../config/http.ts";
+import { Http1ServerConnection } from "../../../http/http1-server-connection.ts";
+import { defineNetworkFilter, type NetworkFilterType, settingsFrom } from "../../filter.ts";
+
+export const httpConnectionManager: NetworkFilterType = defineNetworkFilter<HttpConnectionManagerConfig>({
+  type: "http_connection_manager",
+  messages: [settingsFrom(HttpConnectionManagerSchema, (message, place) => place.connectionManager(message))],
+  http: (settings) => settings,
+  terminal: (settings, { environment }) => ({
+    serve: (connection) => {
+      const { transport, info } = connection;
+      const manager = environment.managerFor(settings);
+      const served = new Http1ServerConnection(manager, transport, info, () => connection.closed());
+      transport.attach(served);
+      return served;
+    },
+  }),
+});

@@ -1,0 +1,125 @@
+// Finds an endpoint of a cluster and connects to it, again with another one while attempts are left. Keeps the counters
+// of cluster and endpoint for as long as the connection lives.
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Hash64 } from "#base/hash/hash64.ts";
+import { withFlag } from "../../../http/response-flags.ts";
+import type { ConnectionInfo } from "../../../transport/connection-info.ts";
+import type { EventLoop } from "../../../transport/event-loop.ts";
+import { FailureKind, type SocketFailure } from "../../../transport/socket-error.ts";
+import type { Transport } from "../../../transport/transport.ts";
+import type { SecuredBy } from "../../../transport/upstream-tls.ts";
+import type { ChoiceContext } from "../../../upstream/balance/choice.ts";
+import { type Cluster, noAlpnOverride } from "../../../upstream/cluster.ts";
+import { type ConnectUser, PendingConnection } from "../../../upstream/connect.ts";
+import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
+import { whyNoEndpoint } from "../../../upstream/why-no-endpoint.ts";
+
+export interface ConnectorUser {
+  onUpstreamConnected(transport: Transport, securedBy: SecuredBy): void;
+  /** No attempt is left; `flag` is Envoy's. */
+  onUpstreamUnavailable(flag: string, cause: string): void;
+}
+
+/** How often a balancer is asked for a host that was not tried. */
+const hostSelectionAttempts = 5;
+
+export class Connector implements ConnectUser, ChoiceContext {
+  readonly cluster: Cluster;
+  endpoint: UpstreamEndpoint | null = null;
+  /** `%UPSTREAM_TRANSPORT_FAILURE_REASON%` of the last attempt that failed. */
+  failureReason: string | undefined = undefined;
+  /** Connections tried so far. */
+  tried = 0;
+  // For the balancer.
+  readonly destination: { readonly ip: string; readonly port: number } | null;
+  hash: Hash64 | null = null;
+  metadataMatch: JsonObject | null = null;
+  excluded: UpstreamEndpoint[] | null = null;
+  readonly attempts: number = hostSelectionAttempts;
+  readonly overrideHost = null;
+  readonly headers = null;
+  readonly #loop: EventLoop;
+  readonly #info: ConnectionInfo;
+  readonly #maxAttempts: number;
+  readonly #user: ConnectorUser;
+  #pending: PendingConnection | null = null;
+  #isCounted = false;
+  #flags = "";
+
+  constructor(cluster: Cluster, info: ConnectionInfo, maxAttempts: number, user: ConnectorUser) {
+    this.cluster = cluster;
+    this.#loop = cluster.loop;
+    this.#info = info;
+    this.#maxAttempts = maxAttempts;
+    this.#user = user;
+    const isOwn = cluster.config.type === "original_dst" && info.isOwnAddress;
+    this.destination = isOwn ? null : { ip: info.destinationIp, port: info.destinationPort };
+  }
+
+  /** Begins an attempt. The user is told when it is over, maybe at once. */
+  connect(): void {
+    const { cluster } = this;
+    const { counters, config } = cluster;
+    if (counters.connections >= config.thresholds.maxConnections) {
+      counters.connectionOverflows++;
+      this.#user.onUpstreamUnavailable(
+        withFlag(this.#flags, "UO"),
+        `the circuit breaker's max_connections of ${config.name} is reached`,
+      );
+      return;
+    }
+    this.tried++;
+    const endpoint = cluster.choose(this);
+    if (endpoint === null) {
+      this.#user.onUpstreamUnavailable(withFlag(this.#flags, "UH"), whyNoEndpoint(cluster, this.#info));
+      return;
+    }
+    this.endpoint = endpoint;
+    this.#isCounted = true;
+    endpoint.activeConnections++;
+    endpoint.connectionsTotal++;
+    counters.connections++;
+    counters.connectionsTotal++;
+    this.#pending = new PendingConnection(this.#loop, cluster.connectTarget(endpoint, noAlpnOverride), this);
+  }
+
+  onConnected(transport: Transport, securedBy: SecuredBy): void {
+    this.#pending = null;
+    this.endpoint?.outlier?.onTcpConnected();
+    this.#user.onUpstreamConnected(transport, securedBy);
+  }
+
+  onConnectFailed(failure: SocketFailure): void {
+    this.#pending = null;
+    const endpoint = this.endpoint!;
+    endpoint.connectFailures++;
+    endpoint.outlier?.onLocalFailure(failure.kind === FailureKind.Timeout);
+    this.cluster.counters.connectFailures++;
+    if (failure.transportReason !== "") this.failureReason = failure.transportReason;
+    this.#flags = withFlag(this.#flags, "UF");
+    this.#giveBack();
+    if (this.tried < this.#maxAttempts) {
+      this.excluded ??= [];
+      this.excluded.push(endpoint);
+      this.connect();
+      return;
+    }
+    this.cluster.counters.connectAttemptsExceeded++;
+    const times = this.tried === 1 ? "" : ` (attempt ${this.tried} of ${this.#maxAttempts})`;
+    this.#user.onUpstreamUnavailable(withFlag(this.#flags, "URX"), `${endpoint.config.key}: ${failure.words}${times}`);
+  }
+
+  /** The connection is over, or nobody wants it any more. */
+  release(): void {
+    this.#pending?.cancel();
+    this.#pending = null;
+    this.#giveBack();
+  }
+
+  #giveBack(): void {
+    if (!this.#isCounted) return;
+    this.#isCounted = false;
+    this.endpoint!.activeConnections--;
+    this.cluster.counters.connections--;
+  }
+}
