@@ -32,8 +32,8 @@ ${fields.replaceAll(/^/gm, "      ")}
 function manager(fields: string): HttpConnectionManagerConfig {
   const result = decoded(fields);
   const filter = result.value?.filterChains[0]?.filters[0];
-  assert.ok(filter?.type === "http_connection_manager", refusalOf(result));
-  return filter.config;
+  assert.ok(filter?.http != null, refusalOf(result));
+  return filter.http;
 }
 
 test("what is not said has Envoy's defaults", () => {
