@@ -87,8 +87,6 @@ export function anyRegistry(): Registry {
     ClusterSchema,
     ClustersConfigDumpSchema,
     ConnectionLimitSchema,
-    CorsPolicySchema,
-    CorsSchema,
     CustomHeaderConfigSchema,
     DestinationIPInputSchema,
     DestinationPortInputSchema,
