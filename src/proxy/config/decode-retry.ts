@@ -1,6 +1,11 @@
 // Retry policies: the `retry_on` words become bits.
-import type { RetryPolicy as EnvoyRetryPolicy } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
-import { RetryOn, type RetryPolicy } from "./http.ts";
+import {
+  type RetryPolicy as EnvoyRetryPolicy,
+  type HeaderMatcher,
+  RetryPolicy_ResetHeaderFormat as ResetFormat,
+} from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import { type RateLimitedBackoff, RetryOn, type RetryPolicy } from "./http.ts";
+import { decodeHeaderMatcher } from "./parse/matcher.ts";
 import { milliseconds } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
@@ -34,22 +39,44 @@ export function decodeRetry(
   if (policy.retriableStatusCodes.length > 0 && policy.retryOn === "") retryOn |= RetryOn.RetriableStatusCodes;
   const numRetries = policy.numRetries ?? 1;
   if (retryOn === 0 || numRetries === 0) return null;
-  if (policy.retriableHeaders.length > 0) problems.leftOut(`${path}.retriable_headers`, "retrying by response header");
   if (policy.retryPriority !== undefined) problems.leftOut(`${path}.retry_priority`, "a retry priority");
+  const predicates = policy.retryHostPredicate.map((it) => it.name.slice(it.name.lastIndexOf(".") + 1));
+  for (const name of predicates) {
+    if (name === "omit_host_metadata") problems.leftOut(`${path}.retry_host_predicate`, "avoiding hosts by metadata");
+  }
+  const headers = (matchers: readonly HeaderMatcher[], field: string) =>
+    matchers.map((it, i) => decodeHeaderMatcher(it, `${path}.${field}[${i}]`, problems));
   const baseMs = milliseconds(policy.retryBackOff?.baseInterval, 25);
   return {
     retryOn,
     numRetries,
     perTryTimeoutMs: milliseconds(policy.perTryTimeout, 0),
+    perTryIdleTimeoutMs: milliseconds(policy.perTryIdleTimeout, 0),
     retriableStatusCodes: policy.retriableStatusCodes,
+    retriableHeaders: headers(policy.retriableHeaders, "retriable_headers"),
+    retriableRequestHeaders: headers(policy.retriableRequestHeaders, "retriable_request_headers"),
     hostSelectionAttempts: Math.max(1, Number(policy.hostSelectionRetryMaxAttempts)),
-    avoidPreviousHosts: policy.retryHostPredicate.some((it) => it.name.includes("previous_hosts")),
+    avoidPreviousHosts: predicates.includes("previous_hosts"),
+    avoidCanaryHosts: predicates.includes("omit_canary_hosts"),
     backoffBaseMs: baseMs,
     backoffMaxMs: milliseconds(policy.retryBackOff?.maxInterval, baseMs * 10),
+    rateLimitedBackoff: decodeRateLimitedBackoff(policy.rateLimitedRetryBackOff),
   };
 }
 
-function retryBits(words: string): number {
+function decodeRateLimitedBackoff(backoff: EnvoyRetryPolicy["rateLimitedRetryBackOff"]): RateLimitedBackoff | null {
+  if (backoff === undefined || backoff.resetHeaders.length === 0) return null;
+  return {
+    headers: backoff.resetHeaders.map(({ name, format }) => ({
+      name: name.toLowerCase(),
+      format: format === ResetFormat.UNIX_TIMESTAMP ? "unix_timestamp" : "seconds",
+    })),
+    maxIntervalMs: milliseconds(backoff.maxInterval, 300_000),
+  };
+}
+
+/** The bits of a comma-separated list of `retry_on` words; unknown words are ignored, as Envoy does. */
+export function retryBits(words: string): number {
   let bits = 0;
   for (const word of words.split(",")) bits |= bitByWord[word.trim()] ?? 0;
   return bits;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { selectRoute } from "../decide/route.ts";
+import { type RouteRequest, selectRoute } from "../decide/route.ts";
 import { decodeRoute } from "./decode-route.ts";
 import { RetryOn } from "./http.ts";
 import { refusalOf, routeConfig, routeOf } from "./testing/resources.ts";
@@ -35,7 +35,13 @@ virtual_hosts:
     match: { prefix: / }
     route: { cluster: b }
 `);
-  const request = { authority: "x", path: "/", header: (name: string) => (name === ":path" ? "/" : undefined) };
+  const request: RouteRequest = {
+    authority: "x",
+    path: "/",
+    header: (name) => (name === ":path" ? "/" : undefined),
+    metadata: () => undefined,
+    clientCertificate: "none",
+  };
   assert.equal(selectRoute(config, request, 0, null)?.route.name, "rest");
 });
 

@@ -159,6 +159,11 @@ export interface RouteFilterConfig {
 
 export interface RouteConfig {
   readonly name: string;
+  /** Headers of the whole table; virtual hosts and routes come before, unless `mostSpecificHeadersWin`. */
+  readonly headers: HeaderMutations;
+  readonly mostSpecificHeadersWin: boolean;
+  /** Lower-case names of headers that only proxies of this mesh may set: taken from requests of outside. */
+  readonly internalOnlyHeaders: readonly string[];
   readonly ignorePortInHostMatching: boolean;
   readonly virtualHosts: readonly VirtualHost[];
   readonly index: VirtualHostIndex;
@@ -175,6 +180,7 @@ export interface VirtualHost {
   readonly domains: readonly string[];
   readonly routes: readonly RouteEntry[];
   readonly includeAttemptCount: boolean;
+  readonly includeAttemptCountInResponse: boolean;
   readonly headers: HeaderMutations;
   readonly provenance: Provenance;
 }
@@ -197,13 +203,25 @@ export interface RouteMatch {
         readonly value: string;
         readonly caseSensitive: boolean;
       }
-    | { readonly type: "regex"; readonly matcher: StringMatcher };
+    | { readonly type: "regex"; readonly matcher: StringMatcher }
+    /** A CONNECT request, which has no path. */
+    | { readonly type: "connect" };
   readonly headers: readonly HeaderMatcher[];
   readonly queryParameters: readonly {
     readonly name: string;
     readonly matches: (value: string | undefined) => boolean;
     readonly description: string;
   }[];
+  /** Of dynamic metadata by filter; all must match. */
+  readonly metadata: readonly {
+    readonly filter: string;
+    readonly matches: (value: unknown) => boolean;
+    readonly description: string;
+  }[];
+  /** Whether the client must have presented, or proven, a certificate; null: it does not matter. */
+  readonly clientCertificate: { readonly presented: boolean | null; readonly validated: boolean | null } | null;
+  /** Share of the requests that the route takes, from 0 to 1; null: all. */
+  readonly fraction: number | null;
   /** For explain: `prefix "/api" and header end-user exact "jason"`. */
   readonly description: string;
 }
@@ -217,20 +235,84 @@ export interface ForwardAction {
   /** One entry with weight 1 for a plain cluster. */
   readonly clusters: readonly WeightedCluster[];
   readonly totalWeight: number;
-  /** 0 disables. */
+  /** A request header that holds the draw among weights instead of chance; null: chance. */
+  readonly weightHeader: string | null;
+  /** Status when the cluster does not exist. */
+  readonly clusterNotFoundStatus: number;
+  /** From the end of the request to the end of the response; 0 disables. */
   readonly timeoutMs: number;
+  /** Longest time without a byte, over the connection manager's; null: the manager's; 0 disables. */
+  readonly idleTimeoutMs: number | null;
+  /** Whole life of a stream, over the connection manager's; null: the manager's; 0 disables. */
+  readonly maxStreamDurationMs: number | null;
+  /** Whether `grpc-timeout` takes the place of the timeout: its upper bound (0: none), and what is taken off it. */
+  readonly grpcTimeout: { readonly maxMs: number; readonly offsetMs: number } | null;
   readonly retry: RetryPolicy | null;
+  readonly priority: RequestPriority;
+  readonly hashPolicies: readonly HashPolicy[];
+  readonly mirrors: readonly MirrorPolicy[];
   readonly prefixRewrite: { readonly matched: string; readonly replacement: string } | null;
   readonly regexRewrite: ((path: string) => string) | null;
-  readonly hostRewrite: string | null;
-  readonly autoHostRewrite: boolean;
+  readonly hostRewrite: HostRewrite | null;
+  readonly appendForwardedHost: boolean;
+  /** Upgrades that the route allows or forbids, over the connection manager's: lower-case protocol, `connect` among them. */
+  readonly upgrades: ReadonlyMap<string, RouteUpgrade>;
+}
+
+export type RequestPriority = "default" | "high";
+
+export interface RouteUpgrade {
+  readonly enabled: boolean;
+  /** CONNECT ends here: its bytes go to the cluster as TCP. */
+  readonly terminatesConnect: boolean;
+}
+
+export type HostRewrite =
+  | { readonly type: "literal"; readonly value: string }
+  /** The name of the endpoint that is chosen. */
+  | { readonly type: "endpoint" }
+  | { readonly type: "header"; readonly name: string }
+  | { readonly type: "path"; readonly rewrite: (path: string) => string };
+
+/** What a request's hash is made of. Policies are combined in order; after a terminal one that has a value, none is. */
+export type HashPolicy = { readonly terminal: boolean; readonly description: string } & (
+  | { readonly type: "header"; readonly name: string; readonly rewrite: ((value: string) => string) | null }
+  | {
+      readonly type: "cookie";
+      readonly name: string;
+      /** A client without the cookie gets one for this long; null: none; 0: for its session. */
+      readonly ttlMs: number | null;
+      readonly path: string;
+      readonly attributes: readonly { readonly name: string; readonly value: string }[];
+    }
+  | { readonly type: "source_ip" }
+  | { readonly type: "query_parameter"; readonly name: string }
+);
+
+export interface MirrorPolicy {
+  readonly cluster: string;
+  /** A header that names the cluster instead; null: `cluster`. */
+  readonly clusterHeader: string | null;
+  /** Share of the requests, from 0 to 1. */
+  readonly fraction: number;
+  /** Adds `-shadow` to the host. */
+  readonly appendShadowSuffix: boolean;
+}
+
+/** What an endpoint's `envoy.lb` metadata must say: by name in order, each value as canonical JSON. */
+export interface MetadataMatch {
+  readonly entries: readonly (readonly [name: string, value: string])[];
 }
 
 export interface WeightedCluster {
   readonly name: string;
+  /** A request header that names the cluster instead; null: `name`. */
+  readonly clusterHeader: string | null;
   readonly weight: number;
   readonly headers: HeaderMutations;
   readonly filters: RouteFilterConfigs | null;
+  /** Of the route and of this destination, merged; null: none. */
+  readonly metadataMatch: MetadataMatch | null;
 }
 
 export interface RedirectAction {
@@ -250,11 +332,25 @@ export interface RetryPolicy {
   readonly numRetries: number;
   /** 0 uses the route timeout. */
   readonly perTryTimeoutMs: number;
+  /** Longest time without a byte from the endpoint; 0 disables. */
+  readonly perTryIdleTimeoutMs: number;
   readonly retriableStatusCodes: readonly number[];
+  /** Of responses, for `retriable-headers`: any of them. */
+  readonly retriableHeaders: readonly HeaderMatcher[];
+  /** Of requests: any of them must match for a retry to happen; empty: all requests. */
+  readonly retriableRequestHeaders: readonly HeaderMatcher[];
   readonly hostSelectionAttempts: number;
   readonly avoidPreviousHosts: boolean;
+  readonly avoidCanaryHosts: boolean;
   readonly backoffBaseMs: number;
   readonly backoffMaxMs: number;
+  /** Waits as a response header says, up to a bound; null: it is not asked. */
+  readonly rateLimitedBackoff: RateLimitedBackoff | null;
+}
+
+export interface RateLimitedBackoff {
+  readonly headers: readonly { readonly name: string; readonly format: "seconds" | "unix_timestamp" }[];
+  readonly maxIntervalMs: number;
 }
 
 /** Envoy's `retry_on` values as bits. */

@@ -194,7 +194,7 @@ function decideHttp(
   const routes = routesOf(view, manager);
   // The route comes first: it may have settings of its own for the filters.
   const routeTrace = trace === null ? null : newTrace();
-  const route = routes === null ? null : selectRoute(routes, requestOf(http), question.random, routeTrace);
+  const route = routes === null ? null : selectRoute(routes, requestOf(http, peerId), question.random, routeTrace);
   const decided = decideHttpFilters(manager, route, subjectOf(question, peerId, http), draft, trace);
   if (decided.outcome !== undefined) return complete(decided);
   if (routeTrace !== null) trace?.steps.push(...routeTrace.steps);
@@ -296,8 +296,10 @@ function chooseEndpoint(view: ProxyView, cluster: ClusterConfig, question: Quest
   return { endpoints: balancer.candidates(anyHost).map((it) => it.config), endpoint: host?.config ?? null };
 }
 
-function requestOf(http: HttpQuestion): RouteRequest {
+function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {
   return {
+    metadata: () => undefined,
+    clientCertificate: peerId === undefined ? "none" : "validated",
     authority: http.authority,
     path: http.path,
     header: (name) => {

@@ -11,8 +11,24 @@ export function rewrittenPath(action: ForwardAction, path: string): string {
   return action.regexRewrite === null ? path : rewritePathOnly(path, action.regexRewrite);
 }
 
-export function rewrittenAuthority(action: ForwardAction, authority: string): string {
-  return action.hostRewrite ?? authority;
+/** The authority that the upstream gets. `endpoint` rewrites need the endpoint that is chosen, and keep it here. */
+export function rewrittenAuthority(
+  action: ForwardAction,
+  authority: string,
+  path: string,
+  header: (name: string) => string | undefined,
+): string {
+  const rewrite = action.hostRewrite;
+  switch (rewrite?.type) {
+    case "literal":
+      return rewrite.value;
+    case "header":
+      return header(rewrite.name) || authority;
+    case "path":
+      return rewrite.rewrite(path.split("?", 1)[0] ?? "") || authority;
+    default:
+      return authority;
+  }
 }
 
 /** Applies a rewrite to the path and leaves the query as it is. */

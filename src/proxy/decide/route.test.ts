@@ -7,6 +7,8 @@ import { type RouteRequest, selectRoute } from "./route.ts";
 const request = (authority: string, path = "/", headers: Record<string, string> = {}): RouteRequest => ({
   authority,
   path,
+  metadata: () => undefined,
+  clientCertificate: "none",
   header: (name) => ({ ":path": path, ":method": "GET", ":authority": authority, ...headers })[name],
 });
 

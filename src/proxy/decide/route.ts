@@ -16,7 +16,13 @@ export interface RouteRequest {
   readonly path: string;
   /** By name in lower case, `:path`, `:method`, `:authority` and `:scheme` included. */
   header(name: string): string | undefined;
+  /** What filters said of the request, by filter. */
+  metadata(filter: string): unknown;
+  /** The client's certificate: absent, presented, or verified too. */
+  readonly clientCertificate: ClientCertificate;
 }
+
+export type ClientCertificate = "none" | "presented" | "validated";
 
 export interface RouteDecision {
   readonly virtualHost: VirtualHost;
@@ -43,8 +49,8 @@ export function selectRoute(
   const routes = virtualHost.routes;
   for (let i = 0; i < routes.length; i++) {
     const route = routes[i] as RouteEntry;
-    if (!matchesRoute(route.match, request, path)) continue;
-    const cluster = selectCluster(route, random);
+    if (!matchesRoute(route.match, request, path, random)) continue;
+    const cluster = selectCluster(route, request, random);
     const decision: RouteDecision = { virtualHost, route, cluster };
     if (trace !== null) traceDecision(trace, config, request, decision);
     return decision;
@@ -82,24 +88,46 @@ export function pathWithoutQuery(path: string): string {
   return path;
 }
 
-function matchesRoute(match: RouteMatch, request: RouteRequest, path: string): boolean {
-  if (!matchesPath(match.path, path)) return false;
+function matchesRoute(match: RouteMatch, request: RouteRequest, path: string, random: number): boolean {
+  if (!matchesPath(match.path, request, path)) return false;
   const headers = match.headers;
   for (let i = 0; i < headers.length; i++) {
     const matcher = headers[i] as RouteMatch["headers"][number];
     if (!matcher.matches(request.header(matcher.name))) return false;
   }
-  return match.queryParameters.length === 0 || matchesQuery(match, request.path);
+  if (match.queryParameters.length > 0 && !matchesQuery(match, request.path)) return false;
+  if (match.fraction !== null && otherDraw(random) >= match.fraction) return false;
+  if (match.clientCertificate !== null && !matchesCertificate(match.clientCertificate, request)) return false;
+  const metadata = match.metadata;
+  for (let i = 0; i < metadata.length; i++) {
+    const matcher = metadata[i] as RouteMatch["metadata"][number];
+    if (!matcher.matches(request.metadata(matcher.filter))) return false;
+  }
+  return true;
 }
 
-function matchesPath(rule: RouteMatch["path"], path: string): boolean {
-  if (rule.type === "regex") return rule.matcher.matches(path);
-  const value = rule.value;
-  if (!rule.caseSensitive) {
-    const lower = path.toLowerCase();
-    return matchesLiteral(rule.type, value.toLowerCase(), lower);
+/** A draw that does not depend on the first one: its lower bits. Weights of a route that takes a share stay right. */
+function otherDraw(random: number): number {
+  return (random * 0x100000) % 1;
+}
+
+function matchesCertificate(wanted: NonNullable<RouteMatch["clientCertificate"]>, request: RouteRequest): boolean {
+  const { presented, validated } = wanted;
+  const has = request.clientCertificate;
+  if (presented !== null && presented !== (has !== "none")) return false;
+  return validated === null || validated === (has === "validated");
+}
+
+function matchesPath(rule: RouteMatch["path"], request: RouteRequest, path: string): boolean {
+  switch (rule.type) {
+    case "regex":
+      return rule.matcher.matches(path);
+    case "connect":
+      return path === "" && request.header(":method") === "CONNECT";
+    default:
+      if (rule.caseSensitive) return matchesLiteral(rule.type, rule.value, path);
+      return matchesLiteral(rule.type, rule.value.toLowerCase(), path.toLowerCase());
   }
-  return matchesLiteral(rule.type, value, path);
 }
 
 function matchesLiteral(type: "prefix" | "path" | "path_separated_prefix", value: string, path: string): boolean {
@@ -115,10 +143,19 @@ function matchesQuery(match: RouteMatch, path: string): boolean {
   return match.queryParameters.every((parameter) => parameter.matches(query.get(parameter.name) ?? undefined));
 }
 
-function selectCluster(route: RouteEntry, random: number): WeightedCluster | null {
+function selectCluster(route: RouteEntry, request: RouteRequest, random: number): WeightedCluster | null {
   if (route.action.type !== "forward") return null;
-  const { clusters, totalWeight } = route.action.forward;
-  return drawWeighted(clusters, totalWeight, random);
+  const { clusters, totalWeight, weightHeader } = route.action.forward;
+  const chosen = drawWeighted(clusters, totalWeight, weightDraw(weightHeader, totalWeight, request, random));
+  if (chosen === null || chosen.clusterHeader === null) return chosen;
+  return { ...chosen, name: request.header(chosen.clusterHeader) ?? "" };
+}
+
+/** A header may hold the draw; a value that is no number leaves it to chance. */
+function weightDraw(name: string | null, totalWeight: number, request: RouteRequest, random: number): number {
+  const value = name === null ? undefined : request.header(name);
+  if (value === undefined || !/^\d{1,15}$/.test(value)) return random;
+  return (Number(value) % totalWeight) / totalWeight;
 }
 
 /** Draws among weighted entries; also used by the TCP proxy. Null when every weight is 0. */

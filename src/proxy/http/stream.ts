@@ -8,7 +8,13 @@ import { CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-nam
 import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { RouteConfig } from "../config/http.ts";
-import { filterConfigsOf, type RouteDecision, type RouteRequest, selectRoute } from "../decide/route.ts";
+import {
+  type ClientCertificate,
+  filterConfigsOf,
+  type RouteDecision,
+  type RouteRequest,
+  selectRoute,
+} from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import { BODY_CHUNKED } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
@@ -148,6 +154,10 @@ export class Stream implements RouteRequest, RequestFacts {
 
   get grpcStatus(): string | undefined {
     return this.responseHeaders?.getId(GRPC_STATUS);
+  }
+
+  get clientCertificate(): ClientCertificate {
+    return this.connection.peer === null ? "none" : "validated";
   }
 
   /** A request header by lower-case name, pseudo headers included. */

@@ -19,22 +19,22 @@ import {
   httpServer,
   listenerConfig,
   managerConfig,
+  retryPolicy,
   routeEntry,
   type TestDataPath,
+  weightedCluster,
 } from "./testing/data-path.ts";
 import { rawServer } from "./testing/raw-peers.ts";
 import { ask, sendRaw, until } from "./testing/requests.ts";
 
-const istioRetry: RetryPolicy = {
+const istioRetry: RetryPolicy = retryPolicy({
   retryOn: RetryOn.ConnectFailure | RetryOn.RefusedStream | RetryOn.GrpcUnavailable | RetryOn.RetriableStatusCodes,
   numRetries: 2,
-  perTryTimeoutMs: 0,
   retriableStatusCodes: [503],
   hostSelectionAttempts: 5,
   avoidPreviousHosts: true,
-  backoffBaseMs: 1,
   backoffMaxMs: 2,
-};
+});
 
 type Overrides = Parameters<typeof forward>[1];
 
@@ -460,11 +460,7 @@ test("weights split as they say", async () => {
   const path = dataPath();
   path.clusters.update(clusterOn("one", [one.port]));
   path.clusters.update(clusterOn("two", [two.port]));
-  const empty = { request: [], response: [] };
-  const clusters = [
-    { name: "one", weight: 90, headers: empty, filters: null },
-    { name: "two", weight: 10, headers: empty, filters: null },
-  ];
+  const clusters = [weightedCluster("one", 90), weightedCluster("two", 10)];
   const config = managerConfig([routeEntry("/", forward("one", { clusters, totalWeight: 100 }))]);
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])]));
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });

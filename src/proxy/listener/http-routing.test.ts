@@ -58,7 +58,13 @@ test("prefix, regex and host rewrites reach the upstream and the original path i
   const path = await routed([
     routeEntry("/old", rewrite({ prefixRewrite: { matched: "/old", replacement: "/new" } })),
     routeEntry("/cut", rewrite({ prefixRewrite: { matched: "/cut/", replacement: "/" } })),
-    routeEntry("/re", rewrite({ regexRewrite: (text) => text.replace("/re", "/regex"), hostRewrite: "other.example" })),
+    routeEntry(
+      "/re",
+      rewrite({
+        regexRewrite: (text) => text.replace("/re", "/regex"),
+        hostRewrite: { type: "literal", value: "other.example" },
+      }),
+    ),
   ]);
   await ask(path, "/old/x?q=/old");
   assert.equal(seen.url, "/new/x?q=/old");

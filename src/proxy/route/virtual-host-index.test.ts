@@ -9,6 +9,7 @@ const host = (name: string, ...domains: string[]): VirtualHost => ({
   domains,
   routes: [],
   includeAttemptCount: false,
+  includeAttemptCountInResponse: false,
   headers: noHeaderMutations,
   provenance: noProvenance,
 });

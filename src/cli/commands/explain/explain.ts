@@ -156,7 +156,10 @@ function inboundQuestion(input: ExplainInput, target: Target, outbound: Decision
   const action = outbound?.route?.route.action;
   const forward = action?.type === "forward" ? action.forward : undefined;
   const path = forward === undefined ? request.path : rewrittenPath(forward, request.path);
-  const authority = forward === undefined ? request.authority : rewrittenAuthority(forward, request.authority);
+  const authority =
+    forward === undefined
+      ? request.authority
+      : rewrittenAuthority(forward, request.authority, request.path, (name) => request.headers[name]);
   const tls = outbound?.transport?.tls ?? null;
   return {
     destinationIp: target.host,

@@ -14,10 +14,12 @@ import type {
   Http1Config,
   HttpConnectionManagerConfig,
   HttpFilterConfig,
+  RetryPolicy,
   RouteAction,
   RouteConfig,
   RouteEntry,
   VirtualHost,
+  WeightedCluster,
 } from "../../config/http.ts";
 import { noHeaderMutations } from "../../config/http.ts";
 import {
@@ -96,16 +98,48 @@ export function forward(cluster: string, overrides: Partial<ForwardAction> = {})
   return {
     type: "forward",
     forward: {
-      clusters: [{ name: cluster, weight: 1, headers: noHeaderMutations, filters: null }],
+      clusters: [weightedCluster(cluster, 1)],
       totalWeight: 1,
+      weightHeader: null,
+      clusterNotFoundStatus: 503,
       timeoutMs: 0,
+      idleTimeoutMs: null,
+      maxStreamDurationMs: null,
+      grpcTimeout: null,
       retry: null,
+      priority: "default",
+      hashPolicies: [],
+      mirrors: [],
       prefixRewrite: null,
       regexRewrite: null,
       hostRewrite: null,
-      autoHostRewrite: false,
+      appendForwardedHost: false,
+      upgrades: new Map(),
       ...overrides,
     },
+  };
+}
+
+export function weightedCluster(name: string, weight: number): WeightedCluster {
+  return { name, clusterHeader: null, weight, headers: noHeaderMutations, filters: null, metadataMatch: null };
+}
+
+export function retryPolicy(overrides: Partial<RetryPolicy>): RetryPolicy {
+  return {
+    retryOn: 0,
+    numRetries: 1,
+    perTryTimeoutMs: 0,
+    perTryIdleTimeoutMs: 0,
+    retriableStatusCodes: [],
+    retriableHeaders: [],
+    retriableRequestHeaders: [],
+    hostSelectionAttempts: 1,
+    avoidPreviousHosts: false,
+    avoidCanaryHosts: false,
+    backoffBaseMs: 1,
+    backoffMaxMs: 1,
+    rateLimitedBackoff: null,
+    ...overrides,
   };
 }
 
@@ -116,6 +150,9 @@ export function routeEntry(prefix: string, action: RouteAction, overrides: Parti
       path: { type: "prefix", value: prefix, caseSensitive: true },
       headers: [],
       queryParameters: [],
+      metadata: [],
+      clientCertificate: null,
+      fraction: null,
       description: `prefix "${prefix}"`,
     },
     action,
@@ -133,11 +170,20 @@ export function routeConfig(routes: readonly RouteEntry[], overrides: Partial<Vi
     domains: ["*"],
     routes,
     includeAttemptCount: true,
+    includeAttemptCountInResponse: false,
     headers: noHeaderMutations,
     provenance: noProvenance,
     ...overrides,
   };
-  return { name: "test", ignorePortInHostMatching: true, virtualHosts: [host], index: { find: () => host } };
+  return {
+    name: "test",
+    headers: noHeaderMutations,
+    mostSpecificHeadersWin: false,
+    internalOnlyHeaders: [],
+    ignorePortInHostMatching: true,
+    virtualHosts: [host],
+    index: { find: () => host },
+  };
 }
 
 /** A filter of a chain by its type, with settings as its parser would make them. */

@@ -14,7 +14,7 @@ export function sendDirectResponse(stream: Stream, decision: RouteDecision, stat
 
 export function sendRedirect(stream: Stream, decision: RouteDecision, redirect: RedirectAction): void {
   const { name, match } = decision.route;
-  const location = redirectLocation(stream, redirect, match.path.type === "regex" ? "" : match.path.value);
+  const location = redirectLocation(stream, redirect, "value" in match.path ? match.path.value : "");
   const reply: LocalReply = {
     status: redirect.status,
     flag: "",

@@ -9,8 +9,18 @@ export function rewriteRequest(stream: Stream, action: ForwardAction): void {
   const before = stream.path;
   stream.path = rewrittenPath(action, before);
   if (stream.path !== before) stream.headers.setId(X_ENVOY_ORIGINAL_PATH, before);
-  const authority = rewrittenAuthority(action, stream.authority);
-  if (authority !== stream.authority) stream.setAuthority(authority);
+  rewriteAuthority(
+    stream,
+    action,
+    rewrittenAuthority(action, stream.authority, before, (name) => stream.header(name)),
+  );
+}
+
+/** Gives the request another authority, and tells the upstream the old one where the route says so. */
+export function rewriteAuthority(stream: Stream, action: ForwardAction, authority: string): void {
+  if (authority === stream.authority) return;
+  if (action.appendForwardedHost) stream.headers.add("x-forwarded-host", stream.authority);
+  stream.setAuthority(authority);
 }
 
 /** The `location` of a redirect for this request. */
