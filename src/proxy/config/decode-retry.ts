@@ -1,4 +1,4 @@
-// Retry policies: the `retry_on` words become bits.
+// Retry policies of routes and virtual hosts.
 import {
   type RetryPolicy as EnvoyRetryPolicy,
   type HeaderMatcher,
@@ -6,27 +6,9 @@ import {
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { type RateLimitedBackoff, RetryOn, type RetryPolicy } from "./http.ts";
 import { decodeHeaderMatcher } from "./parse/matcher.ts";
+import { retryBits } from "./parse/retry-on.ts";
 import { milliseconds } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
-
-const bitByWord: Readonly<Record<string, number>> = {
-  "5xx": RetryOn.FiveXx,
-  "gateway-error": RetryOn.GatewayError,
-  reset: RetryOn.Reset,
-  "reset-before-request": RetryOn.ResetBeforeRequest,
-  "connect-failure": RetryOn.ConnectFailure,
-  "refused-stream": RetryOn.RefusedStream,
-  "retriable-4xx": RetryOn.Retriable4xx,
-  "retriable-status-codes": RetryOn.RetriableStatusCodes,
-  "retriable-headers": RetryOn.RetriableHeaders,
-  "envoy-ratelimited": RetryOn.EnvoyRatelimited,
-  cancelled: RetryOn.GrpcCancelled,
-  "deadline-exceeded": RetryOn.GrpcDeadlineExceeded,
-  internal: RetryOn.GrpcInternal,
-  "resource-exhausted": RetryOn.GrpcResourceExhausted,
-  unavailable: RetryOn.GrpcUnavailable,
-  "http3-post-connect-failure": RetryOn.Http3PostConnectFailure,
-};
 
 /** Null when there is nothing to retry on. Unknown words are ignored, as Envoy does. */
 export function decodeRetry(
@@ -73,11 +55,4 @@ function decodeRateLimitedBackoff(backoff: EnvoyRetryPolicy["rateLimitedRetryBac
     })),
     maxIntervalMs: milliseconds(backoff.maxInterval, 300_000),
   };
-}
-
-/** The bits of a comma-separated list of `retry_on` words; unknown words are ignored, as Envoy does. */
-export function retryBits(words: string): number {
-  let bits = 0;
-  for (const word of words.split(",")) bits |= bitByWord[word.trim()] ?? 0;
-  return bits;
 }

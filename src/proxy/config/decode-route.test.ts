@@ -86,7 +86,7 @@ virtual_hosts:
   const { forward } = first.action;
   assert.equal(forward.timeoutMs, 0);
   assert.deepEqual(forward.prefixRewrite, { matched: "/api/", replacement: "/" });
-  assert.equal(forward.hostRewrite, "other");
+  assert.deepEqual(forward.hostRewrite, { type: "literal", value: "other" });
   assert.deepEqual(forward.retry, {
     retryOn:
       RetryOn.ConnectFailure |
@@ -96,11 +96,16 @@ virtual_hosts:
       RetryOn.RetriableStatusCodes,
     numRetries: 2,
     perTryTimeoutMs: 1500,
+    perTryIdleTimeoutMs: 0,
     retriableStatusCodes: [503],
+    retriableHeaders: [],
+    retriableRequestHeaders: [],
     hostSelectionAttempts: 5,
     avoidPreviousHosts: true,
+    avoidCanaryHosts: false,
     backoffBaseMs: 25,
     backoffMaxMs: 250,
+    rateLimitedBackoff: null,
   });
   assert.equal(second.action.forward.timeoutMs, 15_000);
   assert.equal(second.action.forward.regexRewrite?.("/v12/users/x"), "/users/x?v=12");
@@ -156,7 +161,7 @@ for (const [name, yaml, reason] of routeRefusals) {
 
 test("what is left out without harm is a warning and no refusal", () => {
   const decoded = decodeRoute(
-    routeOf(routeShell("{ match: { prefix: / }, route: { cluster: c, request_mirror_policies: [{ cluster: m }] } }")),
+    routeOf(routeShell("{ match: { prefix: / }, route: { cluster: c, internal_redirect_policy: {} } }")),
   );
   assert.notEqual(decoded.value, null);
   assert.deepEqual(

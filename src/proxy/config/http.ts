@@ -1,4 +1,5 @@
 // Runtime shape of an HTTP connection manager and its route configuration.
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
 import type { CidrSet, HeaderMatcher, StringMatcher } from "./matcher.ts";
@@ -259,7 +260,7 @@ export interface ForwardAction {
   readonly upgrades: ReadonlyMap<string, RouteUpgrade>;
 }
 
-export type RequestPriority = "default" | "high";
+type RequestPriority = "default" | "high";
 
 export interface RouteUpgrade {
   readonly enabled: boolean;
@@ -299,11 +300,6 @@ export interface MirrorPolicy {
   readonly appendShadowSuffix: boolean;
 }
 
-/** What an endpoint's `envoy.lb` metadata must say: by name in order, each value as canonical JSON. */
-export interface MetadataMatch {
-  readonly entries: readonly (readonly [name: string, value: string])[];
-}
-
 export interface WeightedCluster {
   readonly name: string;
   /** A request header that names the cluster instead; null: `name`. */
@@ -311,8 +307,8 @@ export interface WeightedCluster {
   readonly weight: number;
   readonly headers: HeaderMutations;
   readonly filters: RouteFilterConfigs | null;
-  /** Of the route and of this destination, merged; null: none. */
-  readonly metadataMatch: MetadataMatch | null;
+  /** What the endpoints' `envoy.lb` metadata must say, of the route and of this destination; null: nothing. */
+  readonly metadataMatch: JsonObject | null;
 }
 
 export interface RedirectAction {

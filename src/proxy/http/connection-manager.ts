@@ -8,6 +8,7 @@ import { accessLogEntry } from "./access-log-entry.ts";
 import { appended } from "./client-identity.ts";
 import type { HttpEnvironment } from "./environment.ts";
 import { type FilterContext, type HookLists, type HttpFilterFactory, hookLists } from "./filter.ts";
+import { suppressesEnvoyHeaders } from "./filters/router/filter.ts";
 import type { LocalReply } from "./local-replies.ts";
 import { type MappedReply, mapLocalReply } from "./local-reply-mapping.ts";
 import type { Stream } from "./stream.ts";
@@ -17,6 +18,8 @@ export class HttpConnectionManager {
   readonly environment: HttpEnvironment;
   /** Whether istio.alpn is in the chain. */
   readonly overridesAlpn: boolean;
+  /** The router's `suppress_envoy_headers`. */
+  readonly suppressesEnvoyHeaders: boolean;
   readonly #chain: readonly ChainLink[];
   readonly #plain: FilterSet;
   /** Sets for routes that switch filters on or off, by what the route says. */
@@ -28,6 +31,7 @@ export class HttpConnectionManager {
     this.config = config;
     this.environment = environment;
     this.overridesAlpn = config.httpFilters.some((filter) => filter.type === "istio_alpn");
+    this.suppressesEnvoyHeaders = config.httpFilters.some(suppressesEnvoyHeaders);
     this.#chain = config.httpFilters.flatMap((filter) => {
       const factory = configureFilter(filter, config.statPrefix, environment);
       return factory === null ? [] : [{ filter, factory }];

@@ -24,16 +24,15 @@ import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
   codecError,
   type LocalReply,
-  maxStreamDuration,
   reasonPhrase,
   requestHeaderTimeout,
-  requestTimeout,
   streamIdleTimeout,
   upgradeRefused,
 } from "./local-replies.ts";
 import { prepareRequest, removeHopByHop } from "./request-head.ts";
 import type { ResponseSink } from "./response-sink.ts";
 import { type CodecConnection, Stream } from "./stream.ts";
+import { enforceDeadlines } from "./stream-deadlines.ts";
 
 const HEAD = 0;
 const BODY = 1;
@@ -247,9 +246,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #startTunnel(stream: Stream, protocol: string): LocalReply | null {
     this.#keepsAlive = false;
     this.#state = WAIT;
-    const isAllowed = this.#manager.config.upgradeTypes.includes(protocol);
     // A body before the switch would be read as the new protocol by one side and as HTTP by the other.
-    if (!isAllowed || this.#head.chunked || this.#head.contentLength > 0) return upgradeRefused;
+    if (this.#head.chunked || this.#head.contentLength > 0) return upgradeRefused;
     stream.requestFraming = BODY_TUNNEL;
     stream.upgrade = protocol === "connect" ? "" : (this.#head.headers.getId(UPGRADE) ?? "");
     return null;
@@ -512,19 +510,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       }
       return;
     }
-    this.#sweepStream(stream, now);
-  }
-
-  #sweepStream(stream: Stream, now: number): void {
-    const { streamIdleTimeoutMs, requestTimeoutMs, maxStreamDurationMs } = this.#manager.config;
-    const age = now - stream.startTimeMs;
-    if (maxStreamDurationMs > 0 && age >= maxStreamDurationMs) {
-      stream.sendLocalReply(maxStreamDuration, `the stream took longer than ${maxStreamDurationMs} ms`, []);
-    } else if (requestTimeoutMs > 0 && !stream.requestEnded && !stream.responseStarted && age >= requestTimeoutMs) {
-      stream.sendLocalReply(requestTimeout, `no complete request within ${requestTimeoutMs} ms`, []);
-    } else if (streamIdleTimeoutMs > 0 && now - stream.lastActivity >= streamIdleTimeoutMs) {
-      stream.sendLocalReply(streamIdleTimeout, `no byte moved for ${streamIdleTimeoutMs} ms`, []);
-    }
+    enforceDeadlines(stream, now);
   }
 }
 

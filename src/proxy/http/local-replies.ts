@@ -29,10 +29,19 @@ export const noHealthyUpstream: LocalReply = reply(503, "UH", "no_healthy_upstre
 export const dropOverload: LocalReply = reply(503, "DO", "drop_overload", "drop overload");
 export const responseTimeout: LocalReply = reply(504, "UT", "response_timeout", "upstream request timeout");
 export const perTryTimeout: LocalReply = reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout");
+export const perTryIdleTimeout: LocalReply = reply(
+  504,
+  "UT",
+  "upstream_per_try_idle_timeout",
+  "upstream request timeout",
+);
+export const maxStreamDuration: LocalReply = {
+  ...reply(408, "DT", "max_duration_timeout", "downstream duration timeout"),
+  grpcStatus: 4,
+};
 export const streamIdleTimeout: LocalReply = reply(408, "SI", "stream_idle_timeout", "stream timeout");
 export const requestTimeout: LocalReply = reply(408, "DT", "request_overall_timeout", "request timeout");
 export const requestHeaderTimeout: LocalReply = reply(408, "DT", "request_header_timeout", "request header timeout");
-export const maxStreamDuration: LocalReply = reply(408, "DT", "max_duration_timeout", "downstream duration timeout");
 export const missingHost: LocalReply = reply(400, "", "missing_host_header", "");
 export const duplicateHost: LocalReply = reply(400, "DPE", "http1.duplicate_host_header", "Bad Request");
 export const invalidHost: LocalReply = reply(400, "DPE", "http1.invalid_host_header", "Bad Request");

@@ -100,6 +100,10 @@ export class Stream implements RouteRequest, RequestFacts {
   isTunnel = false;
   isDone = false;
   lastActivity: number;
+  /** Longest time without a byte; the route may change it. 0 disables. */
+  idleTimeoutMs: number;
+  /** Whole life of the stream; the router sets 0 where it runs a limit of its own. */
+  maxDurationMs: number;
 
   downstreamPeerMetadata: string | undefined = undefined;
   downstreamPeerMetadataId: string | undefined = undefined;
@@ -137,6 +141,8 @@ export class Stream implements RouteRequest, RequestFacts {
     this.headers = headers;
     this.startTimeMs = manager.environment.loop.now;
     this.lastActivity = this.startTimeMs;
+    this.idleTimeoutMs = manager.config.streamIdleTimeoutMs;
+    this.maxDurationMs = manager.config.maxStreamDurationMs;
     this.#router = new Router(this);
   }
 

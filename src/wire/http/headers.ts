@@ -218,6 +218,12 @@ export class Headers {
     for (let i = 0; i < this.#count; i++) if (this.idAt(i) === id) this.removeAt(i);
   }
 
+  /** Whether a line has an id of at least `first`. */
+  hasFromId(first: number): boolean {
+    for (let i = 0; i < this.#count; i++) if (this.#ids[i]! >= first && this.#states[i] !== REMOVED) return true;
+    return false;
+  }
+
   /** Removes every line whose id is at least `first`. */
   removeFromId(first: number): void {
     for (let i = 0; i < this.#count; i++) if (this.idAt(i) >= first) this.removeAt(i);

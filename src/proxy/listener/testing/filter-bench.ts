@@ -8,7 +8,6 @@ import { decodeHttpFilters } from "../../config/decode-http-filters.ts";
 import {
   type HttpConnectionManagerConfig,
   type HttpFilterConfig,
-  noHeaderMutations,
   type RouteConfig,
   type RouteEntry,
   type RouteFilterConfig,
@@ -32,6 +31,7 @@ import {
   managerConfig,
   routeEntry,
   type TestDataPath,
+  weightedCluster,
 } from "./data-path.ts";
 
 /** Makes the filter object of one stream. */
@@ -59,7 +59,7 @@ export function filteredRoute(
       [{ type: "", settings: null, disabled: false, ...entry }],
     ]),
   );
-  const clusters = [{ name: "app", weight: 1, headers: noHeaderMutations, filters }];
+  const clusters = [{ ...weightedCluster("app", 1), filters }];
   return routeEntry(prefix, forward("app", { clusters }), { filters });
 }
 

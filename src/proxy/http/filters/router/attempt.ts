@@ -2,6 +2,7 @@
 // per-try timeout, and gives back what it holds exactly once. What an outcome means for the request is the router's
 // business.
 import type { Headers } from "#wire/http/headers.ts";
+import type { EventLoop } from "../../../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../../../transport/socket-error.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
@@ -23,7 +24,8 @@ export interface AttemptOwner {
   onAttemptEnd(trailers: Headers | null): void;
   /** `requestStarted`: the endpoint may have seen a part of the request. */
   onAttemptReset(reason: number, failure: SocketFailure | null, requestStarted: boolean): void;
-  onAttemptTimeout(): void;
+  /** `isIdle`: no byte came for that long. */
+  onAttemptTimeout(limitMs: number, isIdle: boolean): void;
   onAttemptDrain(): void;
 }
 
@@ -32,20 +34,33 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   exchange: UpstreamExchange | null = null;
   responseBegan = false;
   readonly #owner: AttemptOwner;
+  readonly #loop: EventLoop;
   #pool: HttpPool | null = null;
   #cancelTimer: (() => void) | null = null;
+  #cancelIdleTimer: (() => void) | null = null;
+  #lastActivity = 0;
   #isResponsePaused = false;
 
-  constructor(owner: AttemptOwner, endpoint: UpstreamEndpoint) {
+  constructor(owner: AttemptOwner, endpoint: UpstreamEndpoint, loop: EventLoop) {
     this.#owner = owner;
+    this.#loop = loop;
     this.endpoint = endpoint;
     endpoint.activeRequests++;
     endpoint.requestsTotal++;
   }
 
-  /** Starts the per-try timeout; it ends with the response's head. */
-  limit(cancelTimer: () => void): void {
-    this.#cancelTimer = cancelTimer;
+  /** Starts the per-try timeouts; 0 is none. The first ends with the response's head, the other with the try. */
+  limit(timeoutMs: number, idleMs: number): void {
+    const loop = this.#loop;
+    if (timeoutMs > 0) this.#cancelTimer = loop.after(timeoutMs, () => this.#owner.onAttemptTimeout(timeoutMs, false));
+    if (idleMs === 0) return;
+    this.#lastActivity = loop.now;
+    const check = (): void => {
+      const leftMs = this.#lastActivity + idleMs - loop.now;
+      if (leftMs <= 0) this.#owner.onAttemptTimeout(idleMs, true);
+      else this.#cancelIdleTimer = loop.after(leftMs, check);
+    };
+    this.#cancelIdleTimer = loop.after(idleMs, check);
   }
 
   connect(pool: HttpPool): void {
@@ -73,6 +88,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
 
   onUpstreamHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
     this.endpoint.outlier?.onStatus(head.status);
+    this.#lastActivity = this.#loop.now;
     this.#owner.onAttemptHead(head, end, isUpgraded);
   }
 
@@ -83,6 +99,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   }
 
   onUpstreamData(data: Buffer): void {
+    this.#lastActivity = this.#loop.now;
     this.#owner.onAttemptData(data);
   }
 
@@ -131,6 +148,8 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   /** Gives back what the attempt holds. */
   end(): void {
     this.#stopTimer();
+    this.#cancelIdleTimer?.();
+    this.#cancelIdleTimer = null;
     const pool = this.#pool;
     this.#pool = null;
     pool?.cancel(this);

@@ -21,8 +21,13 @@ export function retriesStatus(policy: RetryPolicy, status: number, headers: Head
   if ((on & RetryOn.GatewayError) !== 0 && status >= 502 && status <= 504) return true;
   if ((on & RetryOn.Retriable4xx) !== 0 && status === 409) return true;
   if ((on & RetryOn.RetriableStatusCodes) !== 0 && policy.retriableStatusCodes.includes(status)) return true;
+  if ((on & RetryOn.RetriableHeaders) !== 0 && hasRetriableHeader(policy, headers)) return true;
   if ((on & RetryOn.EnvoyRatelimited) !== 0 && headers.has("x-envoy-ratelimited")) return true;
   return (on & grpcBits) !== 0 && retriesGrpcStatus(on, headers.getId(GRPC_STATUS));
+}
+
+function hasRetriableHeader(policy: RetryPolicy, headers: Headers): boolean {
+  return policy.retriableHeaders.some((matcher) => matcher.matches(headers.get(matcher.name)));
 }
 
 const grpcBits =
@@ -71,6 +76,19 @@ export function backoffMs(policy: RetryPolicy, attempt: number, random: number):
   const base = policy.backoffBaseMs > 0 ? policy.backoffBaseMs : 25;
   const max = policy.backoffMaxMs > 0 ? policy.backoffMaxMs : base * 10;
   return Math.floor(random * Math.min(max, base * (2 ** Math.min(attempt, 20) - 1)));
+}
+
+/** What a response says of when to come back, where the policy asks for it; null: nothing. */
+export function rateLimitedBackoffMs(policy: RetryPolicy, headers: Headers, now: number): number | null {
+  const asked = policy.rateLimitedBackoff;
+  if (asked === null) return null;
+  for (const { name, format } of asked.headers) {
+    const value = headers.get(name);
+    if (value === undefined || !/^\d{1,12}$/.test(value)) continue;
+    const waitMs = format === "seconds" ? Number(value) * 1000 : Number(value) * 1000 - now;
+    if (waitMs >= 0 && waitMs <= asked.maxIntervalMs) return waitMs;
+  }
+  return null;
 }
 
 /** Methods that may be sent again when it is unknown whether the server saw the first try (RFC 9110 9.2.2). */

@@ -12,6 +12,7 @@ import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
   BODY_NONE,
+  BODY_TUNNEL,
   RESET_CONNECT_FAILURE,
   RESET_OVERFLOW,
   RESET_PROTOCOL_ERROR,
@@ -28,11 +29,14 @@ import {
   dropOverload,
   http2UpstreamUnsupported,
   type LocalReply,
+  maxStreamDuration,
   noHealthyUpstream,
   noWeightedCluster,
+  perTryIdleTimeout,
   perTryTimeout,
   reasonPhrase,
   responseTimeout,
+  upgradeRefused,
   upstreamReset,
 } from "../../local-replies.ts";
 import { removeHopByHop } from "../../request-head.ts";
@@ -40,9 +44,13 @@ import type { Stream } from "../../stream.ts";
 import { alpnFor } from "../istio-alpn/alpn.ts";
 import { type AttemptOwner, UpstreamAttempt } from "./attempt.ts";
 import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
-import { backoffMs, isIdempotent, retriesReset, retriesStatus, retriesTimeout } from "./retry.ts";
-import { rewriteRequest } from "./rewrite.ts";
+import { type Mirrors, startMirrors } from "./mirror.ts";
+import { backoffMs, isIdempotent, rateLimitedBackoffMs, retriesReset, retriesStatus, retriesTimeout } from "./retry.ts";
+import { retryPolicyFor } from "./retry-policy.ts";
+import { rewriteAuthority, rewriteRequest } from "./rewrite.ts";
 import { mutateRequestHeaders, mutateResponseHeaders } from "./route-headers.ts";
+import { hashStream, noHash, type StreamHash } from "./stream-hash.ts";
+import { type RequestTimeouts, requestTimeouts, tellExpectedTimeout } from "./timeouts.ts";
 
 /** Request body bytes kept for another try. A longer body is sent once. */
 const maxReplayBytes = 256 * 1024;
@@ -52,6 +60,10 @@ const maxHeldBytes = 64 * 1024;
 export class Router implements AttemptOwner {
   readonly #stream: Stream;
   #action: ForwardAction | null = null;
+  #retryPolicy: RetryPolicy | null = null;
+  #timeouts: RequestTimeouts = noTimeouts;
+  #mirrors: Mirrors | null = null;
+  #hash: StreamHash = noHash;
   #cluster: Cluster | null = null;
   #attempt: UpstreamAttempt | null = null;
   #isCounted = false;
@@ -67,6 +79,7 @@ export class Router implements AttemptOwner {
   #tried: UpstreamEndpoint[] | null = null;
   #headSentAt = 0;
   #cancelRouteTimer: (() => void) | null = null;
+  #cancelStreamTimer: (() => void) | null = null;
   #cancelBackoff: (() => void) | null = null;
   #isOver = false;
 
@@ -96,10 +109,19 @@ export class Router implements AttemptOwner {
       this.#fail(noWeightedCluster, `every destination of route "${decision.route.name}" has weight 0`, origins);
       return;
     }
-    const cluster = manager.environment.clusters.get(decision.cluster.name);
+    if (stream.requestFraming === BODY_TUNNEL && !isUpgradeAllowed(stream, action)) {
+      this.#fail(
+        upgradeRefused,
+        `${upgradeName(stream)} is not among the upgrades of this listener and route`,
+        origins,
+      );
+      return;
+    }
+    const { name } = decision.cluster;
+    const cluster = manager.environment.clusters.get(name);
     if (cluster === undefined) {
-      const cause = `route "${decision.route.name}" names the cluster "${decision.cluster.name}", which does not exist`;
-      this.#fail(clusterNotFound, cause, origins);
+      const cause = `route "${decision.route.name}" names the cluster "${name}", which does not exist`;
+      this.#fail({ ...clusterNotFound, status: action.clusterNotFoundStatus }, cause, origins);
       return;
     }
     this.#cluster = cluster;
@@ -117,6 +139,15 @@ export class Router implements AttemptOwner {
       );
       return;
     }
+    if (action.hashPolicies.length > 0) this.#hash = hashStream(stream, action.hashPolicies);
+    this.#retryPolicy = retryPolicyFor(stream, action.retry);
+    this.#timeouts = requestTimeouts(stream, action);
+    if (!manager.suppressesEnvoyHeaders) tellExpectedTimeout(stream.headers, this.#timeouts);
+    if (action.maxStreamDurationMs !== null || this.#timeouts.isGrpcDeadline) stream.maxDurationMs = 0;
+    stream.idleTimeoutMs = action.idleTimeoutMs ?? stream.idleTimeoutMs;
+    if (this.#timeouts.streamMs > 0) {
+      this.#cancelStreamTimer = cluster.loop.after(this.#timeouts.streamMs, () => this.#streamTimedOut());
+    }
     rewriteRequest(stream, action);
     mutateRequestHeaders(stream, decision);
     if (cluster.counters.activeRequests >= cluster.config.thresholds.maxRequests) {
@@ -128,6 +159,7 @@ export class Router implements AttemptOwner {
     cluster.counters.requestsTotal++;
     this.#isCounted = true;
     this.#replay = [];
+    if (action.mirrors.length > 0) this.#mirrors = startMirrors(stream, action.mirrors, this.#timeouts.routeMs);
     this.#try();
   }
 
@@ -140,7 +172,7 @@ export class Router implements AttemptOwner {
   #try(): void {
     const stream = this.#stream;
     const cluster = this.#cluster!;
-    const retry = this.#action!.retry;
+    const retry = this.#retryPolicy;
     const { connection } = stream;
     const destination =
       cluster.config.type !== "original_dst" || connection.isOwnAddress
@@ -149,8 +181,8 @@ export class Router implements AttemptOwner {
     const avoid = retry !== null && retry.avoidPreviousHosts ? this.#tried : null;
     const endpoint = cluster.choose({
       destination,
-      hash: null,
-      metadataMatch: null,
+      hash: this.#hash.hash,
+      metadataMatch: stream.decision!.cluster!.metadataMatch,
       excluded: avoid,
       attempts: retry?.hostSelectionAttempts ?? 0,
       overrideHost: null,
@@ -162,10 +194,13 @@ export class Router implements AttemptOwner {
       return;
     }
     stream.endpointConfig = endpoint.config;
-    const attempt = new UpstreamAttempt(this, endpoint);
+    const attempt = new UpstreamAttempt(this, endpoint, cluster.loop);
     this.#attempt = attempt;
-    const perTryMs = retry?.perTryTimeoutMs ?? 0;
-    if (perTryMs > 0) attempt.limit(cluster.loop.after(perTryMs, () => this.onAttemptTimeout()));
+    const { perTryMs, perTryIdleMs } = this.#timeouts;
+    if (perTryMs > 0 || perTryIdleMs > 0) attempt.limit(perTryMs, perTryIdleMs);
+    if (this.#action!.hostRewrite?.type === "endpoint" && endpoint.config.hostname !== "") {
+      rewriteAuthority(stream, this.#action!, endpoint.config.hostname);
+    }
     attempt.connect(cluster.pool(endpoint, alpnFor(stream)));
   }
 
@@ -188,12 +223,13 @@ export class Router implements AttemptOwner {
 
   /** Whether another attempt could follow, so that the body must be kept. */
   #canStillRetry(): boolean {
-    if (this.#action!.retry !== null && this.#retries < this.#action!.retry.numRetries) return true;
+    if (this.#retryPolicy !== null && this.#retries < this.#retryPolicy.numRetries) return true;
     return !this.#staleRetried && (this.#attempt?.exchange?.requestsBefore ?? 0) > 0;
   }
 
   onRequestData(data: Buffer): void {
     if (this.#isOver) return;
+    this.#mirrors?.onRequestData(data);
     const exchange = this.#attempt?.exchange ?? null;
     if (this.#replay !== null) {
       this.#replayBytes += data.length;
@@ -210,13 +246,14 @@ export class Router implements AttemptOwner {
   onRequestEnd(): void {
     if (this.#isOver || this.#isRequestComplete) return;
     this.#isRequestComplete = true;
+    this.#mirrors?.onRequestEnd(this.#stream.requestTrailers);
     this.#requestReceived();
     this.#attempt?.exchange?.endRequest(this.#stream.requestTrailers);
   }
 
   /** The route timeout runs from when the whole request is here until the whole response went out. */
   #requestReceived(): void {
-    const timeoutMs = this.#action?.timeoutMs ?? 0;
+    const timeoutMs = this.#timeouts.routeMs;
     if (timeoutMs > 0 && this.#cancelRouteTimer === null) {
       this.#cancelRouteTimer = this.#cluster!.loop.after(timeoutMs, () => this.#routeTimedOut(timeoutMs));
     }
@@ -246,8 +283,11 @@ export class Router implements AttemptOwner {
   onAttemptHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
     const stream = this.#stream;
     const attempt = this.#attempt!;
-    const retry = this.#action!.retry;
-    if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers) && this.#retry(retry)) return;
+    const retry = this.#retryPolicy;
+    if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers)) {
+      const waitMs = rateLimitedBackoffMs(retry, head.headers, stream.manager.environment.loop.clock.now());
+      if (this.#retry(retry, waitMs)) return;
+    }
     attempt.accept();
     this.#replay = null;
     if (head.status >= 500) attempt.endpoint.requestErrors++;
@@ -258,14 +298,22 @@ export class Router implements AttemptOwner {
     stream.responseLength = head.contentLength;
     stream.responseDetails = "via_upstream";
     removeHopByHop(headers, false);
-    const serviceMs = Math.round(stream.manager.environment.loop.now - this.#headSentAt);
+    for (const cookie of this.#hash.cookies) headers.add("set-cookie", cookie);
+    if (stream.decision!.virtualHost.includeAttemptCountInResponse) {
+      headers.setId(X_ENVOY_ATTEMPT_COUNT, String(stream.attemptCount));
+    }
+    if (!stream.manager.suppressesEnvoyHeaders) this.#setServiceTime(headers);
+    mutateResponseHeaders(stream, headers);
+    if (isUpgraded) stream.becomeTunnel();
+    stream.onResponseHead(end);
+  }
+
+  #setServiceTime(headers: Headers): void {
+    const serviceMs = Math.round(this.#cluster!.loop.now - this.#headSentAt);
     headers.setId(
       X_ENVOY_UPSTREAM_SERVICE_TIME,
       serviceMs < 16 ? smallNumbers[serviceMs < 0 ? 0 : serviceMs]! : String(serviceMs),
     );
-    mutateResponseHeaders(stream, headers);
-    if (isUpgraded) stream.becomeTunnel();
-    stream.onResponseHead(end);
   }
 
   onAttemptData(data: Buffer): void {
@@ -293,8 +341,8 @@ export class Router implements AttemptOwner {
     if (attempt !== null) attempt.endpoint.requestErrors++;
     if (attempt === null || !attempt.responseBegan) {
       if (reason === RESET_STALE && this.#retryStale()) return;
-      const retry = this.#action!.retry;
-      if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry)) return;
+      const retry = this.#retryPolicy;
+      if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry, null)) return;
       const reply = resetReply(reason, failure);
       this.#fail(reply, `${this.#place()}: ${failure?.words ?? "the connection was reset"}`, this.#origins());
       return;
@@ -315,7 +363,8 @@ export class Router implements AttemptOwner {
     return true;
   }
 
-  #retry(policy: RetryPolicy): boolean {
+  /** Tries again later; false when that may not be. `waitMs` is how long the server asked to wait. */
+  #retry(policy: RetryPolicy, waitMs: number | null): boolean {
     const cluster = this.#cluster!;
     if (this.#retries >= policy.numRetries) {
       if (policy.numRetries > 0) this.#stream.addFlag("URX");
@@ -334,7 +383,7 @@ export class Router implements AttemptOwner {
     this.#retries++;
     if (this.#attempt !== null) (this.#tried ??= []).push(this.#attempt.endpoint);
     this.#endAttempt();
-    const delay = backoffMs(policy, this.#retries, cluster.loop.random());
+    const delay = waitMs ?? backoffMs(policy, this.#retries, cluster.loop.random());
     this.#cancelBackoff = cluster.loop.after(delay, () => {
       this.#cancelBackoff = null;
       this.#try();
@@ -353,17 +402,25 @@ export class Router implements AttemptOwner {
     return this.#attempt?.endpoint.config.key ?? this.#cluster?.config.name ?? "";
   }
 
-  onAttemptTimeout(): void {
+  onAttemptTimeout(limitMs: number, isIdle: boolean): void {
     const attempt = this.#attempt;
     if (this.#isOver || attempt === null) return;
     attempt.timedOut();
-    const retry = this.#action!.retry!;
-    if (!attempt.responseBegan && retriesTimeout(retry) && this.#retry(retry)) return;
-    this.#fail(
-      perTryTimeout,
-      `${this.#place()} did not answer within the per-try timeout of ${retry.perTryTimeoutMs} ms`,
-      this.#origins(),
-    );
+    const retry = this.#retryPolicy;
+    if (!attempt.responseBegan && retry !== null && retriesTimeout(retry) && this.#retry(retry, null)) return;
+    const cause = isIdle
+      ? `${this.#place()} sent nothing for the per-try idle timeout of ${limitMs} ms`
+      : `${this.#place()} did not answer within the per-try timeout of ${limitMs} ms`;
+    this.#fail(isIdle ? perTryIdleTimeout : perTryTimeout, cause, this.#origins());
+  }
+
+  #streamTimedOut(): void {
+    this.#cancelStreamTimer = null;
+    if (this.#isOver) return;
+    const { streamMs, isGrpcDeadline } = this.#timeouts;
+    const whose = isGrpcDeadline ? "the client's grpc-timeout" : "the longest duration of a stream";
+    const origins = this.#stream.decision?.route.provenance.origins ?? [];
+    this.#fail(maxStreamDuration, `${this.#place()} was not done within ${whose}, ${streamMs} ms`, origins);
   }
 
   #routeTimedOut(timeoutMs: number): void {
@@ -395,8 +452,12 @@ export class Router implements AttemptOwner {
     this.#isOver = true;
     this.#cancelRouteTimer?.();
     this.#cancelRouteTimer = null;
+    this.#cancelStreamTimer?.();
+    this.#cancelStreamTimer = null;
     this.#cancelBackoff?.();
     this.#cancelBackoff = null;
+    this.#mirrors?.abandon();
+    this.#mirrors = null;
     this.#replay = null;
     this.#endAttempt();
     const counters = this.#cluster?.counters;
@@ -406,6 +467,19 @@ export class Router implements AttemptOwner {
     if (this.#isRetryCounted) counters.activeRetries--;
     this.#isRetryCounted = false;
   }
+}
+
+const noTimeouts: RequestTimeouts = { routeMs: 0, perTryMs: 0, perTryIdleMs: 0, streamMs: 0, isGrpcDeadline: false };
+
+/** Lower-case name of what the client asks to switch to. */
+function upgradeName(stream: Stream): string {
+  return stream.upgrade === "" ? "connect" : stream.upgrade.toLowerCase();
+}
+
+/** The route has the last word over the connection manager. */
+function isUpgradeAllowed(stream: Stream, action: ForwardAction): boolean {
+  const name = upgradeName(stream);
+  return action.upgrades.get(name)?.enabled ?? stream.manager.config.upgradeTypes.includes(name);
 }
 
 const smallNumbers: readonly string[] = Array.from({ length: 16 }, (_, i) => String(i));

@@ -1,0 +1,17 @@
+// The time limits that the connection manager sets to a stream: looked at by the sweep of its connection, so that no
+// stream needs a timer of its own.
+import { maxStreamDuration, requestTimeout, streamIdleTimeout } from "./local-replies.ts";
+import type { Stream } from "./stream.ts";
+
+export function enforceDeadlines(stream: Stream, now: number): void {
+  const { requestTimeoutMs } = stream.manager.config;
+  const { idleTimeoutMs, maxDurationMs } = stream;
+  const age = now - stream.startTimeMs;
+  if (maxDurationMs > 0 && age >= maxDurationMs) {
+    stream.sendLocalReply(maxStreamDuration, `the stream took longer than ${maxDurationMs} ms`, []);
+  } else if (requestTimeoutMs > 0 && !stream.requestEnded && !stream.responseStarted && age >= requestTimeoutMs) {
+    stream.sendLocalReply(requestTimeout, `no complete request within ${requestTimeoutMs} ms`, []);
+  } else if (idleTimeoutMs > 0 && now - stream.lastActivity >= idleTimeoutMs) {
+    stream.sendLocalReply(streamIdleTimeout, `no byte moved for ${idleTimeoutMs} ms`, []);
+  }
+}
