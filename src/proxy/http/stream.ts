@@ -41,10 +41,12 @@ import {
   reasonPhrase,
   routeConfigMissing,
   routeNotFound,
+  upgradeRefused,
 } from "./local-replies.ts";
 import type { RequestFacts } from "./observer.ts";
 import { withFlag } from "./response-flags.ts";
 import type { ResponseSink } from "./response-sink.ts";
+import { refusedUpgrade } from "./upgrade.ts";
 
 /** What streams of one connection share beside its info. */
 export interface CodecConnection {
@@ -270,6 +272,12 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   #route(): void {
+    const refused = refusedUpgrade(this);
+    if (refused !== null) {
+      const origins = this.decision?.route.provenance.origins ?? [];
+      this.sendLocalReply(upgradeRefused, `${refused} is not among the upgrades of this listener and route`, origins);
+      return;
+    }
     if (this.decision === null) {
       if (this.routeConfig === null) {
         const name = this.manager.config.routeConfigName ?? "";

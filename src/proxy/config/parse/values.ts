@@ -69,7 +69,7 @@ export function inlineText(source: DataSource | undefined): string | undefined {
 }
 
 /** A share from 0 to 1. */
-function fractionOf(percent: FractionalPercent | undefined): number {
+export function fractionOf(percent: FractionalPercent | undefined): number {
   if (percent === undefined) return 0;
   return Math.min(1, percent.numerator / denominatorOf(percent));
 }

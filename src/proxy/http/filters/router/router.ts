@@ -12,7 +12,6 @@ import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
   BODY_NONE,
-  BODY_TUNNEL,
   RESET_CONNECT_FAILURE,
   RESET_OVERFLOW,
   RESET_PROTOCOL_ERROR,
@@ -36,7 +35,6 @@ import {
   perTryTimeout,
   reasonPhrase,
   responseTimeout,
-  upgradeRefused,
   upstreamReset,
 } from "../../local-replies.ts";
 import { removeHopByHop } from "../../request-head.ts";
@@ -107,14 +105,6 @@ export class Router implements AttemptOwner {
     const origins = decision.route.provenance.origins;
     if (decision.cluster === null) {
       this.#fail(noWeightedCluster, `every destination of route "${decision.route.name}" has weight 0`, origins);
-      return;
-    }
-    if (stream.requestFraming === BODY_TUNNEL && !isUpgradeAllowed(stream, action)) {
-      this.#fail(
-        upgradeRefused,
-        `${upgradeName(stream)} is not among the upgrades of this listener and route`,
-        origins,
-      );
       return;
     }
     const { name } = decision.cluster;
@@ -470,17 +460,6 @@ export class Router implements AttemptOwner {
 }
 
 const noTimeouts: RequestTimeouts = { routeMs: 0, perTryMs: 0, perTryIdleMs: 0, streamMs: 0, isGrpcDeadline: false };
-
-/** Lower-case name of what the client asks to switch to. */
-function upgradeName(stream: Stream): string {
-  return stream.upgrade === "" ? "connect" : stream.upgrade.toLowerCase();
-}
-
-/** The route has the last word over the connection manager. */
-function isUpgradeAllowed(stream: Stream, action: ForwardAction): boolean {
-  const name = upgradeName(stream);
-  return action.upgrades.get(name)?.enabled ?? stream.manager.config.upgradeTypes.includes(name);
-}
 
 const smallNumbers: readonly string[] = Array.from({ length: 16 }, (_, i) => String(i));
 
