@@ -220,7 +220,7 @@ export class Headers {
 
   /** Whether a line has an id of at least `first`. */
   hasFromId(first: number): boolean {
-    for (let i = 0; i < this.#count; i++) if (this.#ids[i]! >= first && this.#states[i] !== REMOVED) return true;
+    for (let i = 0; i < this.#count; i++) if (this.idAt(i) >= first && !this.isRemoved(i)) return true;
     return false;
   }
 
