@@ -16,7 +16,7 @@ export interface ClusterConfig {
   readonly loadBalancing: LoadBalancingConfig;
   /** Inline load assignment of STATIC and DNS clusters. */
   readonly endpoints: EndpointSet | null;
-  readonly dnsRefreshMs: number;
+  readonly dns: DnsConfig;
   /** After this time an ORIGINAL_DST endpoint that nobody uses is dropped. */
   readonly cleanupIntervalMs: number;
   readonly thresholds: CircuitBreakerThresholds;
@@ -35,6 +35,16 @@ export interface ClusterConfig {
   readonly services: readonly { readonly host: string; readonly name: string; readonly namespace: string }[];
   readonly alpnOverride: boolean;
   readonly provenance: Provenance;
+}
+
+/** How names of DNS clusters are looked up. */
+export interface DnsConfig {
+  readonly refreshMs: number;
+  /** After a failed lookup; null: as after a successful one. */
+  readonly failureRefresh: { readonly baseMs: number; readonly maxMs: number } | null;
+  /** The records say when to look again. */
+  readonly respectsTtl: boolean;
+  readonly family: "auto" | "v4_only" | "v6_only" | "v4_preferred" | "all";
 }
 
 export interface CircuitBreakerThresholds {
@@ -107,6 +117,8 @@ export interface EndpointConfig {
   readonly key: string;
   readonly host: string;
   readonly port: number;
+  /** Others of the same endpoint and port, tried when the first does not answer. */
+  readonly additionalAddresses: readonly string[];
   /** The name that belongs to the address; empty: none. */
   readonly hostname: string;
   readonly weight: number;
@@ -127,6 +139,7 @@ export function plainEndpoint(key: string, host: string, port: number): Endpoint
     key,
     host,
     port,
+    additionalAddresses: [],
     hostname: "",
     weight: 1,
     priority: 0,

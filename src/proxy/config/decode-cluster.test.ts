@@ -125,6 +125,7 @@ endpoints:
     key: "10.0.0.1:80",
     host: "10.0.0.1",
     port: 80,
+    additionalAddresses: [],
     hostname: "web-0",
     weight: 3,
     priority: 1,

@@ -14,6 +14,7 @@ import {
   plainEndpointSet,
   type TransportSocketMatch,
 } from "./cluster.ts";
+import { decodeDns } from "./decode-dns.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
@@ -38,7 +39,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     connectTimeoutMs: milliseconds(cluster.connectTimeout, 5000),
     loadBalancing: decodeLoadBalancing(cluster, type, problems),
     endpoints: decodeInlineEndpoints(cluster, type, problems),
-    dnsRefreshMs: Math.max(1, milliseconds(cluster.dnsRefreshRate, 5000)),
+    dns: decodeDns(cluster, problems),
     cleanupIntervalMs: milliseconds(cluster.cleanupInterval, 5000),
     thresholds: decodeThresholds(cluster.circuitBreakers),
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),

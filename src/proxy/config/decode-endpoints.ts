@@ -1,5 +1,6 @@
 // envoy.config.endpoint.v3.ClusterLoadAssignment to a flat list of endpoints with priority and locality.
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { Address } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import type { Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { LbEndpoint, LocalityLbEndpoints } from "#wire/gen/envoy/config/endpoint/v3/endpoint_components_pb.ts";
 import type {
@@ -97,7 +98,7 @@ function decodeEndpoint(
     problems.unsupported(path, "an endpoint by name");
     return null;
   }
-  const { address, hostname } = member.hostIdentifier.value;
+  const { address, additionalAddresses, hostname } = member.hostIdentifier.value;
   const { host, port } = socketAddress(address, `${path}.endpoint.address`, problems);
   const metadata = member.metadata?.filterMetadata;
   const labels = matchLabels(member.metadata);
@@ -105,6 +106,7 @@ function decodeEndpoint(
     key: formatAddress(host, port),
     host,
     port,
+    additionalAddresses: decodeOthers(additionalAddresses, port, `${path}.endpoint`, problems),
     hostname,
     weight: Math.max(1, member.loadBalancingWeight ?? 1),
     priority: shared.priority,
@@ -116,6 +118,24 @@ function decodeEndpoint(
     workload: text(metadata?.["istio"]?.["workload"]),
   };
 }
+
+/** More addresses of the same endpoint; a connection goes to the first that answers. */
+function decodeOthers(
+  others: readonly { readonly address?: Address | undefined }[],
+  port: number,
+  path: string,
+  problems: Problems,
+): readonly string[] {
+  if (others.length === 0) return noAddresses;
+  return others.map(({ address }, i) => {
+    const where = `${path}.additional_addresses[${i}].address`;
+    const other = socketAddress(address, where, problems);
+    if (other.port !== port) problems.unsupported(where, "another port than the endpoint's");
+    return other.host;
+  });
+}
+
+const noAddresses: readonly string[] = [];
 
 function localityName(group: LocalityLbEndpoints): string {
   const { region = "", zone = "", subZone = "" } = group.locality ?? {};

@@ -6,7 +6,7 @@ import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import { Cluster } from "./cluster.ts";
 import { type ClusterDescription, describeCluster } from "./cluster-description.ts";
-import { type ResolveDns, systemResolver } from "./resolve-dns.ts";
+import { type ResolveDns, systemResolver } from "./dns/resolve-dns.ts";
 
 export interface ClusterManagerOptions {
   readonly loop: EventLoop;

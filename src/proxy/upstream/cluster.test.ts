@@ -8,7 +8,7 @@ import { plainEndpointSet } from "../config/cluster.ts";
 import { balancedBy, clusterConfig, endpointConfig } from "../listener/testing/data-path.ts";
 import { EventLoop } from "../transport/event-loop.ts";
 import { ClusterManager } from "./cluster-manager.ts";
-import type { ResolveDns } from "./resolve-dns.ts";
+import type { DnsAnswer, ResolveDns } from "./dns/resolve-dns.ts";
 
 function manager(resolve: ResolveDns): { clusters: ClusterManager; clock: ManualClock } {
   const clock = new ManualClock();
@@ -16,6 +16,7 @@ function manager(resolve: ResolveDns): { clusters: ClusterManager; clock: Manual
   return { clusters: new ClusterManager({ loop, secrets: new SecretStore(), log: silentLogger, resolve }), clock };
 }
 
+const { dns } = clusterConfig({ name: "dns" });
 const named = plainEndpointSet("dns", [endpointConfig(80, { host: "db.example", key: "db.example:80" })]);
 
 function addresses(clusters: ClusterManager): string[] {
@@ -24,8 +25,12 @@ function addresses(clusters: ClusterManager): string[] {
 
 test("STRICT_DNS uses every address, follows changes and keeps the last good answer", () => {
   let answer: string[] | null = ["10.0.0.1", "fd00::1"];
-  const { clusters, clock } = manager((_host, done) => (answer === null ? done([], "SERVFAIL") : done(answer, null)));
-  clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, dnsRefreshMs: 5000 }));
+  const { clusters, clock } = manager((_question, done) =>
+    done({ addresses: answer ?? [], ttlMs: null, error: answer === null ? "SERVFAIL" : null }),
+  );
+  clusters.update(
+    clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, dns: { ...dns, refreshMs: 5000 } }),
+  );
   assert.deepEqual(addresses(clusters), ["10.0.0.1:80", "[fd00::1]:80"]);
   answer = null;
   clock.advance(5000);
@@ -36,23 +41,26 @@ test("STRICT_DNS uses every address, follows changes and keeps the last good ans
   clusters.stop();
 });
 
-test("LOGICAL_DNS uses the first address", () => {
-  const { clusters } = manager((_host, done) => done(["10.0.0.1", "10.0.0.2"], null));
+test("LOGICAL_DNS has one endpoint with the first address, and keeps the others for when it does not answer", () => {
+  const { clusters } = manager((_question, done) =>
+    done({ addresses: ["10.0.0.1", "10.0.0.2"], ttlMs: null, error: null }),
+  );
   clusters.update(clusterConfig({ name: "dns", type: "logical_dns", endpoints: named }));
   assert.deepEqual(addresses(clusters), ["10.0.0.1:80"]);
+  assert.deepEqual(clusters.get("dns")?.endpoints[0]?.config.additionalAddresses, ["10.0.0.2"]);
   clusters.stop();
 });
 
 test("an answer that comes after an update of the cluster is dropped", () => {
-  const waiting: ((addresses: readonly string[], error: string | null) => void)[] = [];
-  const { clusters } = manager((_host, done) => void waiting.push(done));
+  const waiting: ((answer: DnsAnswer) => void)[] = [];
+  const { clusters } = manager((_question, done) => void waiting.push(done));
   clusters.update(clusterConfig({ name: "dns", type: "strict_dns", endpoints: named }));
   clusters.update(
     clusterConfig({ name: "dns", type: "strict_dns", endpoints: named, loadBalancing: balancedBy({ type: "random" }) }),
   );
-  waiting[0]?.(["10.0.0.1"], null);
+  waiting[0]?.({ addresses: ["10.0.0.1"], ttlMs: null, error: null });
   assert.deepEqual(addresses(clusters), []);
-  waiting[1]?.(["10.0.0.2"], null);
+  waiting[1]?.({ addresses: ["10.0.0.2"], ttlMs: null, error: null });
   assert.deepEqual(addresses(clusters), ["10.0.0.2:80"]);
   clusters.stop();
 });

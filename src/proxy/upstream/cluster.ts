@@ -4,25 +4,24 @@ import { isIP } from "node:net";
 import type { Logger } from "#base/log/log.ts";
 import {
   type ClusterConfig,
-  type EndpointConfig,
   type EndpointSet,
   plainEndpointSet,
   type TransportSocketMatch,
 } from "../config/cluster.ts";
 import { chooseTransport } from "../decide/transport.ts";
-import { formatAddress } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
 import type { ConnectTarget } from "./connect.ts";
+import { DnsDiscovery } from "./dns/dns-discovery.ts";
+import type { ResolveDns } from "./dns/resolve-dns.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
-import type { ResolveDns } from "./resolve-dns.ts";
 
 export interface ClusterCounters {
   connections: number;
@@ -39,6 +38,10 @@ export interface ClusterCounters {
   connectionOverflows: number;
   /** Requests that the endpoints' policy dropped. */
   droppedForOverload: number;
+  /** Lookups of names. */
+  updateAttempts: number;
+  updateSuccesses: number;
+  updateFailures: number;
   /** How often endpoints were given up because nobody confirmed them. */
   staleAssignments: number;
 }
@@ -69,6 +72,9 @@ export class Cluster {
     overflows: 0,
     connectionOverflows: 0,
     droppedForOverload: 0,
+    updateAttempts: 0,
+    updateSuccesses: 0,
+    updateFailures: 0,
     staleAssignments: 0,
   };
   /** False until the first endpoints are known. A route must not name a cluster that is not warm. */
@@ -81,9 +87,8 @@ export class Cluster {
   readonly #originalDestinations: OriginalDestinations | null;
   /** By TLS config, then by the ALPN list's text; rebuilt with the configuration. */
   #tls = new Map<TransportSocketMatch, Map<string, UpstreamTls>>();
-  #cancelDns: (() => void) | null = null;
+  #dns: DnsDiscovery | null = null;
   #cancelStale: (() => void) | null = null;
-  #dnsGeneration = 0;
   #onWarm: (() => void)[] = [];
 
   constructor(config: ClusterConfig, environment: ClusterEnvironment) {
@@ -124,9 +129,8 @@ export class Cluster {
       for (const endpoint of this.endpoints) endpoint.drainPools();
     }
     this.#tls = new Map();
-    this.#cancelDns?.();
-    this.#cancelDns = null;
-    this.#dnsGeneration++;
+    this.#dns?.stop();
+    this.#dns = null;
     const { policy } = config.loadBalancing;
     if (policy.type === "cluster_provided") {
       this.#originalDestinations?.configure(policy.originalDst, config.cleanupIntervalMs);
@@ -134,8 +138,10 @@ export class Cluster {
     this.#configureOutliers(config);
     this.#members.configure(config.loadBalancing);
     if (config.type === "static") this.setEndpoints(config.endpoints ?? plainEndpointSet(config.name, []));
-    else if (config.type === "strict_dns" || config.type === "logical_dns") this.#refreshDns();
-    else if (config.type === "original_dst") this.#warm();
+    else if (config.type === "strict_dns" || config.type === "logical_dns") {
+      this.#dns = this.#discoverByDns();
+      this.#dns.start();
+    } else if (config.type === "original_dst") this.#warm();
   }
 
   #configureOutliers(config: ClusterConfig): void {
@@ -241,6 +247,7 @@ export class Cluster {
     return {
       host: endpoint.config.host,
       port: endpoint.config.port,
+      otherHosts: endpoint.config.additionalAddresses,
       bindAddress: this.#bindAddressFor(endpoint.config.host),
       timeoutMs: this.config.connectTimeoutMs,
       bufferLimitBytes: this.config.bufferLimitBytes,
@@ -273,35 +280,23 @@ export class Cluster {
     return tls;
   }
 
-  #refreshDns(): void {
-    const generation = this.#dnsGeneration;
-    const named = this.config.endpoints ?? plainEndpointSet(this.config.name, []);
-    const resolved: EndpointConfig[] = [];
-    let waiting = named.endpoints.length;
-    let failed = false;
-    const finished = (): void => {
-      if (generation !== this.#dnsGeneration) return;
-      // Keep the last good answer when a lookup fails.
-      if (!failed || this.endpoints.length === 0) this.setEndpoints({ ...named, endpoints: unique(resolved) });
-      this.#cancelDns = this.loop.after(this.config.dnsRefreshMs, () => this.#refreshDns());
-    };
-    if (waiting === 0) finished();
-    for (const endpoint of named.endpoints) {
-      const done = (addresses: readonly string[], error: string | null): void => {
-        if (generation !== this.#dnsGeneration) return;
-        if (error !== null) {
-          failed = true;
-          this.#environment.log.warn(`cluster ${this.config.name}: ${endpoint.host} can't be resolved: ${error}`);
-        }
-        const used = this.config.type === "logical_dns" ? addresses.slice(0, 1) : addresses;
-        for (const address of used) {
-          resolved.push({ ...endpoint, host: address, key: formatAddress(address, endpoint.port) });
-        }
-        if (--waiting === 0) finished();
-      };
-      if (isIP(endpoint.host) !== 0) done([endpoint.host], null);
-      else this.#environment.resolve(endpoint.host, done);
-    }
+  #discoverByDns(): DnsDiscovery {
+    const { config, counters } = this;
+    return new DnsDiscovery({
+      loop: this.loop,
+      log: this.#environment.log,
+      resolve: this.#environment.resolve,
+      clusterName: config.name,
+      dns: config.dns,
+      named: config.endpoints ?? plainEndpointSet(config.name, []),
+      isLogical: config.type === "logical_dns",
+      onEndpoints: (set) => this.setEndpoints(set),
+      onAttempt: (isSuccess) => {
+        counters.updateAttempts++;
+        if (isSuccess) counters.updateSuccesses++;
+        else counters.updateFailures++;
+      },
+    });
   }
 
   /** Lets what is in flight finish; nothing new is accepted through endpoints of this object. */
@@ -320,9 +315,8 @@ export class Cluster {
   }
 
   #stopRefreshing(): void {
-    this.#dnsGeneration++;
-    this.#cancelDns?.();
-    this.#cancelDns = null;
+    this.#dns?.stop();
+    this.#dns = null;
     this.#cancelStale?.();
     this.#cancelStale = null;
   }
@@ -335,8 +329,4 @@ function connectionShape(config: ClusterConfig): string {
     tls === null ? { name, match } : { name, match, ...tls, sanMatchers: tls.sanMatchers.map((m) => m.description) },
   );
   return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, tls });
-}
-
-function unique(endpoints: readonly EndpointConfig[]): EndpointConfig[] {
-  return [...new Map(endpoints.map((endpoint) => [endpoint.key, endpoint])).values()];
 }

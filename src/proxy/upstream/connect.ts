@@ -1,6 +1,6 @@
 // Opens one connection to an endpoint: TCP, then TLS where the transport asks for it, within one timeout. Reports the
 // outcome exactly once, unless cancelled.
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type Socket, type TcpSocketConnectOpts } from "node:net";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { connectTimeout, type SocketFailure, socketFailure } from "../transport/socket-error.ts";
 import { Transport } from "../transport/transport.ts";
@@ -14,6 +14,8 @@ export interface ConnectUser {
 export interface ConnectTarget {
   readonly host: string;
   readonly port: number;
+  /** Tried one after the other when the first host does not answer soon (RFC 8305). */
+  readonly otherHosts: readonly string[];
   /** Source address, as 127.0.0.6. */
   readonly bindAddress: string | null;
   readonly timeoutMs: number;
@@ -40,6 +42,7 @@ export class PendingConnection {
       allowHalfOpen: true,
       noDelay: true,
       ...(target.bindAddress !== null && { localAddress: target.bindAddress }),
+      ...(target.otherHosts.length > 0 && anyOf([target.host, ...target.otherHosts])),
     });
     this.#socket.on("error", (error) => {
       this.#failure ??= socketFailure(error);
@@ -98,4 +101,19 @@ export class PendingConnection {
       this.#loop.leave();
     }
   }
+}
+
+/** RFC 8305 section 5: how long one address may take before the next is tried beside it. */
+const attemptDelayMs = 250;
+
+/** Connects to the first of several addresses that answers. */
+function anyOf(hosts: readonly string[]): Partial<TcpSocketConnectOpts> {
+  const addresses = hosts.map((address) => ({ address, family: isIP(address) }));
+  return {
+    // A name, so that the addresses are asked for.
+    host: "endpoint",
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: attemptDelayMs,
+    lookup: (_name, _options, done) => done(null, addresses),
+  };
 }

@@ -57,7 +57,7 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     connectTimeoutMs: 2000,
     loadBalancing: balancedBy({ type: "least_request", choiceCount: 2, activeRequestBias: 1, slowStart: null }),
     endpoints: null,
-    dnsRefreshMs: 60_000,
+    dns: { refreshMs: 60_000, failureRefresh: null, respectsTtl: false, family: "all" },
     cleanupIntervalMs: 5000,
     thresholds: { maxConnections: 1e9, maxPendingRequests: 1e9, maxRequests: 1e9, maxRetries: 1e9 },
     outlierDetection: null,
