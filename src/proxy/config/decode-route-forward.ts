@@ -72,7 +72,6 @@ export function decodeForward(
 }
 
 function reportLeftOut(action: EnvoyRouteAction, path: string, problems: Problems): void {
-  if (action.rateLimits.length > 0) problems.leftOut(`${path}.rate_limits`, "rate limiting");
   if (action.internalRedirectPolicy !== undefined || action.internalRedirectAction !== 0) {
     problems.leftOut(`${path}.internal_redirect_policy`, "following redirects");
   }

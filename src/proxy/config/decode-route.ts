@@ -20,8 +20,10 @@ import {
   type VirtualHost,
 } from "./http.ts";
 import { decodeHeaderMutations } from "./parse/header-mutations.ts";
+import { decodeRateLimits } from "./parse/rate-limit.ts";
 import { provenanceOf } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
+import type { RouteRateLimits } from "./rate-limit.ts";
 
 /** Decodes an RDS resource. */
 export function decodeRoute(config: RouteConfiguration): Decoded<RouteConfig> {
@@ -74,6 +76,7 @@ function decodeVirtualHost(
     includeAttemptCount: host.includeRequestAttemptCount,
     includeAttemptCountInResponse: host.includeAttemptCountInResponse,
     headers: decodeHeaderMutations(host, path, problems),
+    rateLimits: decodeRateLimits(host.rateLimits, `${path}.rate_limits`, problems),
     provenance: provenanceOf(host.metadata),
   };
 }
@@ -98,6 +101,8 @@ function redirectToTls(provenance: RouteEntry["provenance"]): RouteEntry {
     },
     headers: noHeaderMutations,
     filters: null,
+    rateLimits: null,
+    metadata: {},
     decorator: "",
     provenance,
   };
@@ -118,9 +123,20 @@ function decodeEntry(
     action: decodeAction(route, { match, host, filters }, path, problems),
     headers: decodeHeaderMutations(route, path, problems),
     filters,
+    rateLimits: decodeRouteRateLimits(route, path, problems),
+    metadata: route.metadata?.filterMetadata ?? {},
     decorator: operationOf(route.decorator),
     provenance: provenanceOf(route.metadata),
   };
+}
+
+/** Only a route that forwards has rules of its own. */
+function decodeRouteRateLimits({ action }: Route, path: string, problems: Problems): RouteRateLimits | null {
+  if (action.case !== "route") return null;
+  const { rateLimits, includeVhRateLimits } = action.value;
+  const includesVirtualHost = includeVhRateLimits ?? false;
+  if (rateLimits.length === 0 && !includesVirtualHost) return null;
+  return { rules: decodeRateLimits(rateLimits, `${path}.route.rate_limits`, problems), includesVirtualHost };
 }
 
 function operationOf(decorator: Decorator | undefined): string {

@@ -3,6 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
 import type { CidrSet, HeaderMatcher, StringMatcher } from "./matcher.ts";
+import type { RateLimitRule, RouteRateLimits } from "./rate-limit.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
 import type { Trace } from "./trace.ts";
 
@@ -183,6 +184,7 @@ export interface VirtualHost {
   readonly includeAttemptCount: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly headers: HeaderMutations;
+  readonly rateLimits: readonly RateLimitRule[];
   readonly provenance: Provenance;
 }
 
@@ -193,6 +195,9 @@ export interface RouteEntry {
   readonly headers: HeaderMutations;
   /** Of this route, its virtual host and its table; null: none. A weighted cluster has its own, with these behind. */
   readonly filters: RouteFilterConfigs | null;
+  readonly rateLimits: RouteRateLimits | null;
+  /** By filter name. */
+  readonly metadata: Readonly<Record<string, unknown>>;
   readonly decorator: string;
   readonly provenance: Provenance;
 }

@@ -110,6 +110,12 @@ export function rbacDenied(policy: string): LocalReply {
   return reply(403, "", `rbac_access_denied_matched_policy[${policy}]`, "RBAC: access denied");
 }
 
+/** A token bucket of the local rate limit is empty. */
+export function localRateLimited(status: number, asResourceExhausted: boolean): LocalReply {
+  const limited = reply(status, "RL", "local_rate_limited", "local_rate_limited");
+  return asResourceExhausted ? { ...limited, grpcStatus: 8 } : limited;
+}
+
 /** The CORS filter answers a preflight. */
 export const corsPreflight: LocalReply = { ...reply(200, "", "cors_response", ""), isConfigured: true };
 

@@ -10,6 +10,7 @@ const host = (name: string, ...domains: string[]): VirtualHost => ({
   routes: [],
   includeAttemptCount: false,
   includeAttemptCountInResponse: false,
+  rateLimits: [],
   headers: noHeaderMutations,
   provenance: noProvenance,
 });

@@ -4,6 +4,7 @@ import { cors } from "./cors/filter.ts";
 import { fault } from "./fault/filter.ts";
 import { istioAlpn } from "./istio-alpn/filter.ts";
 import { istioStats } from "./istio-stats/filter.ts";
+import { localRatelimit } from "./local-ratelimit/filter.ts";
 import { peerMetadata } from "./peer-metadata/filter.ts";
 import { rbac } from "./rbac/filter.ts";
 import { router } from "./router/filter.ts";
@@ -14,6 +15,7 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   fault,
   istioAlpn,
   istioStats,
+  localRatelimit,
   peerMetadata,
   rbac,
   router,

@@ -158,6 +158,8 @@ export function routeEntry(prefix: string, action: RouteAction, overrides: Parti
     action,
     headers: noHeaderMutations,
     filters: null,
+    rateLimits: null,
+    metadata: {},
     decorator: "",
     provenance: noProvenance,
     ...overrides,
@@ -172,6 +174,7 @@ export function routeConfig(routes: readonly RouteEntry[], overrides: Partial<Vi
     includeAttemptCount: true,
     includeAttemptCountInResponse: false,
     headers: noHeaderMutations,
+    rateLimits: [],
     provenance: noProvenance,
     ...overrides,
   };
