@@ -15,6 +15,8 @@ export interface RbacSubject {
   readonly path: string | undefined;
   /** Lower-case name; pseudo headers included. */
   readonly header: ((name: string) => string | undefined) | undefined;
+  /** The values of a header that stands in several lines, each for itself. */
+  readonly headerLines?: (name: string) => readonly string[];
   /** Dynamic metadata by filter name, as JSON (JWT claims). */
   readonly metadata: ((filter: string) => unknown) | undefined;
 }

@@ -306,7 +306,7 @@ function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {
       if (name === ":path") return http.path;
       if (name === ":method") return http.method;
       if (name === ":authority") return http.authority;
-      return http.headers[name];
+      return Object.hasOwn(http.headers, name) ? http.headers[name] : undefined;
     },
   };
 }

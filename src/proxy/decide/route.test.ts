@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { routeConfig } from "../config/testing/resources.ts";
 import { newTrace } from "../config/trace.ts";
-import { type RouteRequest, selectRoute } from "./route.ts";
+import { type RouteRequest, selectRoute, withoutPathParameters } from "./route.ts";
 
 const request = (authority: string, path = "/", headers: Record<string, string> = {}): RouteRequest => ({
   authority,
@@ -121,4 +121,9 @@ virtual_hosts:
   const action = byScheme("http")?.route.action;
   assert.deepEqual(action?.type === "redirect" && [action.redirect.status, action.redirect.scheme], [301, "https"]);
   assert.equal(byScheme("https")?.route.name, "app");
+});
+
+test("path parameters are cut off every segment", () => {
+  assert.equal(withoutPathParameters("/a;x=1/b;y;z/c?d;e"), "/a/b/c?d;e");
+  assert.equal(withoutPathParameters("/a/b"), "/a/b");
 });

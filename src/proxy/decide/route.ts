@@ -71,7 +71,8 @@ function matchableAuthority(config: RouteConfig, authority: string): string {
   return config.ignorePortInHostMatching ? withoutPort(lower) : lower;
 }
 
-function withoutPort(authority: string): string {
+/** Cuts the port off an authority. */
+export function withoutPort(authority: string): string {
   const colon = authority.lastIndexOf(":");
   if (colon === -1 || authority.indexOf("]", colon) !== -1) return authority;
   // An IPv6 address without brackets has no port.
@@ -86,6 +87,14 @@ export function pathWithoutQuery(path: string): string {
     if (code === 0x3f || code === 0x23) return path.slice(0, i);
   }
   return path;
+}
+
+/** Cuts the parameters off every segment (`/a;x/b;y` is `/a/b`), in the path and not in the query. */
+export function withoutPathParameters(target: string): string {
+  if (!target.includes(";")) return target;
+  const queryAt = target.indexOf("?");
+  if (queryAt < 0) return target.replaceAll(/;[^/]*/g, "");
+  return target.slice(0, queryAt).replaceAll(/;[^/]*/g, "") + target.slice(queryAt);
 }
 
 function matchesRoute(match: RouteMatch, request: RouteRequest, path: string, random: number): boolean {

@@ -10,7 +10,6 @@ import {
   splitAbsoluteForm,
   stripHost,
   unescapeSlashes,
-  withoutPathParameters,
 } from "./request-path.ts";
 
 const rows: readonly (readonly [string, string | null, string | null])[] = [
@@ -75,11 +74,6 @@ test("slashes are merged in the path only", () => {
 test("escaped slashes are seen in the path and not in the query", () => {
   for (const target of ["/a%2fb", "/a%2Fb", "/a%5cb?x", "/a%20%5C"]) assert.ok(hasEscapedSlash(target), target);
   for (const target of ["/a?x=%2f", "/a%20b", "/%252f", "/%2"]) assert.ok(!hasEscapedSlash(target), target);
-});
-
-test("path parameters are cut off every segment", () => {
-  assert.equal(withoutPathParameters("/a;x=1/b;y;z/c?d;e"), "/a/b/c?d;e");
-  assert.equal(withoutPathParameters("/a/b"), "/a/b");
 });
 
 test("escaped slashes become slashes in the path and stay in the query", () => {

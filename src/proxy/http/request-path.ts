@@ -122,14 +122,6 @@ export function unescapeSlashes(target: string): string {
   return `${path.replace(/%2f/gi, "/").replace(/%5c/gi, "\\")}${query}`;
 }
 
-/** Cuts the parameters off every segment (`/a;x/b;y` is `/a/b`), in the path and not in the query. */
-export function withoutPathParameters(target: string): string {
-  if (!target.includes(";")) return target;
-  const queryAt = target.indexOf("?");
-  if (queryAt < 0) return target.replaceAll(/;[^/]*/g, "");
-  return target.slice(0, queryAt).replaceAll(/;[^/]*/g, "") + target.slice(queryAt);
-}
-
 /** Takes scheme and authority off an absolute-form target. Null when the target is not of that form. */
 export function splitAbsoluteForm(target: string): { scheme: string; authority: string; path: string } | null {
   const match = /^(https?):\/\/([^/?#]+)([/?#].*)?$/i.exec(target);

@@ -198,7 +198,84 @@ for (const [template, path, expected] of templates) {
   });
 }
 
-const data = join(import.meta.dirname, "../../../../shared/testdata/authz-builder.json");
+/** Whether a policy of that action lets a request through whose header stands in these lines. */
+function passes(action: "ALLOW" | "DENY", condition: string, lines: readonly string[], path = "/"): boolean {
+  const rules = rbacRules(
+    `{ action: ${action}, policies: { p: { permissions: [{ ${condition} }], principals: [{ any: true }] } } }`,
+  );
+  const value = lines.length === 0 ? undefined : lines.join(",");
+  const header = (name: string): string | undefined => (name === ":authority" ? lines[0] : value);
+  return evaluateRbac(rules, subject({ header, headerLines: () => lines, path }), null).allowed;
+}
+
+const exact = "header: { name: x-role, string_match: { exact: admin } }";
+const notExact = `not_rule: { ${exact} }`;
+const inverted = "header: { name: x-role, string_match: { exact: admin }, invert_match: true }";
+const repeated: readonly (readonly ["ALLOW" | "DENY", string, readonly string[], boolean])[] = [
+  ["DENY", exact, ["admin"], false],
+  ["DENY", exact, ["user"], true],
+  ["DENY", exact, ["user", "admin"], false],
+  ["DENY", exact, ["admin", "user"], false],
+  ["DENY", exact, ["user,admin"], true],
+  ["DENY", notExact, ["admin", "user"], false],
+  ["DENY", inverted, ["admin", "user"], false],
+  ["ALLOW", exact, ["admin"], true],
+  ["ALLOW", exact, ["user", "admin"], false],
+  ["ALLOW", notExact, ["user"], true],
+  ["ALLOW", notExact, ["user", "admin"], false],
+  ["ALLOW", inverted, ["user", "guest"], true],
+  ["ALLOW", inverted, ["user", "admin"], false],
+  ["ALLOW", "header: { name: x-role, string_match: { contains: adm } }", ["admin", "user"], true],
+];
+
+for (const [action, condition, lines, expected] of repeated) {
+  test(`CVE-2026-26308 ${action} ${condition} ${expected ? "passes" : "stops"} the lines ${lines.join(" | ")}`, () => {
+    assert.equal(passes(action, condition, lines), expected);
+  });
+}
+
+const admin = "url_path: { path: { exact: /admin } }";
+const parameters: readonly (readonly ["ALLOW" | "DENY", string, string, boolean])[] = [
+  ["DENY", admin, "/admin;x=1", false],
+  ["DENY", admin, "/admin;x=1?q=/admin", false],
+  ["DENY", "url_path: { path: { prefix: /a/b } }", "/a;x/b;y/c", false],
+  ["DENY", admin, "/public;/admin", true],
+  ["DENY", `not_rule: { ${admin} }`, "/admin;x", false],
+  ["ALLOW", admin, "/admin;x", false],
+  ["ALLOW", `not_rule: { ${admin} }`, "/admin;x", false],
+  ["ALLOW", `not_rule: { ${admin} }`, "/public", true],
+];
+
+for (const [action, condition, path, expected] of parameters) {
+  test(`CVE-2026-73551 ${action} ${condition} ${expected ? "passes" : "stops"} ${path}`, () => {
+    assert.equal(passes(action, condition, [], path), expected);
+  });
+}
+
+const host = "header: { name: ':authority', string_match: { exact: admin.example } }";
+const hosts: readonly (readonly ["ALLOW" | "DENY", string, string, boolean])[] = [
+  ["DENY", host, "admin.example", false],
+  ["DENY", host, "Admin.Example", false],
+  ["DENY", host, "admin.example:8080", false],
+  ["DENY", host, "ADMIN.example:80", false],
+  ["DENY", host, "other.example", true],
+  ["ALLOW", `not_rule: { ${host} }`, "ADMIN.EXAMPLE:1", false],
+  ["ALLOW", host, "admin.example", true],
+];
+
+for (const [action, condition, authority, expected] of hosts) {
+  test(`CVE-2021-39155 ${action} ${condition} ${expected ? "passes" : "stops"} Host ${authority}`, () => {
+    assert.equal(passes(action, condition, [authority]), expected);
+  });
+}
+
+test("CVE-2026-73552 a regular expression sees bytes that are not UTF-8, and a negated one fails closed", () => {
+  const regex = "header: { name: x-role, string_match: { safe_regex: { regex: 'admin.*' } } }";
+  assert.equal(passes("DENY", regex, ["admin\xff\xfe"]), false);
+  assert.equal(passes("ALLOW", `not_rule: { ${regex} }`, ["admin\xff"]), false);
+});
+
+const data = join(import.meta.dirname, "../../../../../shared/testdata/authz-builder.json");
 
 test("every rule set that Istio's authorization builder makes is understood", {
   skip: !existsSync(data) && "shared test data is absent",

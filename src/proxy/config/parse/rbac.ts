@@ -9,7 +9,7 @@ import {
   RBAC_Action,
 } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import type { PathMatcher } from "#wire/gen/envoy/type/matcher/v3/path_pb.ts";
-import { pathWithoutQuery } from "../../decide/route.ts";
+import { pathWithoutQuery, withoutPathParameters, withoutPort } from "../../decide/route.ts";
 import { cidrSet } from "../cidr-set.ts";
 import type { Problems } from "../problems.ts";
 import type { RbacPolicy, RbacPredicate, RbacRules } from "../rbac.ts";
@@ -30,12 +30,33 @@ export function decodeRbac(
   problems: Problems,
 ): RbacRules | null {
   if (rules === undefined) return null;
+  const action = decodeAction(rules.action, `${path}.action`, problems);
   const policies = Object.entries(rules.policies)
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    .map(([name, policy]) =>
-      decodePolicy(name, policy, policyOrigins.get(name) ?? null, `${path}.policies["${name}"]`, problems),
-    );
-  return { action: decodeAction(rules.action, `${path}.action`, problems), policies };
+    .map(([name, policy]) => {
+      const place: Place = { doubt: action !== "allow", path: `${path}.policies["${name}"]`, problems };
+      return decodePolicy(name, policy, policyOrigins.get(name) ?? null, place);
+    });
+  return { action, policies };
+}
+
+/**
+ * What a request says can be read in more than one way: a header in several lines, a path with parameters. `doubt` is
+ * what a condition on it is when the readings differ: true where a match refuses, false where it lets in. A negation
+ * turns it around.
+ */
+interface Place {
+  readonly doubt: boolean;
+  readonly path: string;
+  readonly problems: Problems;
+}
+
+function within(place: Place, field: string): Place {
+  return { ...place, path: `${place.path}.${field}` };
+}
+
+function negated(place: Place, field: string): Place {
+  return { ...within(place, field), doubt: !place.doubt };
 }
 
 function decodeAction(action: RBAC_Action, path: string, problems: Problems): RbacRules["action"] {
@@ -45,20 +66,15 @@ function decodeAction(action: RBAC_Action, path: string, problems: Problems): Rb
   return "deny";
 }
 
-function decodePolicy(
-  name: string,
-  policy: Policy,
-  origin: Origin | null,
-  path: string,
-  problems: Problems,
-): RbacPolicy {
+function decodePolicy(name: string, policy: Policy, origin: Origin | null, place: Place): RbacPolicy {
+  const { path, problems } = place;
   if (policy.condition !== undefined || policy.checkedCondition !== undefined) {
     problems.unsupported(`${path}.condition`, "a CEL condition");
   }
   if (policy.permissions.length === 0) problems.invalid(`${path}.permissions`, "is empty");
   if (policy.principals.length === 0) problems.invalid(`${path}.principals`, "is empty");
-  const permissions = policy.permissions.map((it, i) => decodePermission(it, `${path}.permissions[${i}]`, problems));
-  const principals = policy.principals.map((it, i) => decodePrincipal(it, `${path}.principals[${i}]`, problems));
+  const permissions = policy.permissions.map((it, i) => decodePermission(it, within(place, `permissions[${i}]`)));
+  const principals = policy.principals.map((it, i) => decodePrincipal(it, within(place, `principals[${i}]`)));
   const conditions = [...asList(permissions), ...asList(principals)].filter((it) => it !== always);
   return { name, matches: every(conditions), conditions, origin };
 }
@@ -113,21 +129,22 @@ function not(inner: Node): Node {
   return node(`not ${inner.description}`, (subject) => !inner.matches(subject));
 }
 
-function decodePermission(permission: Permission, path: string, problems: Problems): Node {
+function decodePermission(permission: Permission, place: Place): Node {
+  const { path, problems } = place;
   const rule = permission.rule;
   switch (rule.case) {
     case "any":
       return always;
     case "andRules":
-      return all(rule.value.rules.map((it, i) => decodePermission(it, `${path}.and_rules[${i}]`, problems)));
+      return all(rule.value.rules.map((it, i) => decodePermission(it, within(place, `and_rules[${i}]`))));
     case "orRules":
-      return either(rule.value.rules.map((it, i) => decodePermission(it, `${path}.or_rules[${i}]`, problems)));
+      return either(rule.value.rules.map((it, i) => decodePermission(it, within(place, `or_rules[${i}]`))));
     case "notRule":
-      return not(decodePermission(rule.value, `${path}.not_rule`, problems));
+      return not(decodePermission(rule.value, negated(place, "not_rule")));
     case "header":
-      return headerCondition(rule.value, `${path}.header`, problems);
+      return headerCondition(rule.value, within(place, "header"));
     case "urlPath":
-      return pathCondition(rule.value, `${path}.url_path`, problems);
+      return pathCondition(rule.value, within(place, "url_path"));
     case "metadata":
       return metadataCondition(rule.value, `${path}.metadata`, problems);
     case "destinationIp": {
@@ -154,7 +171,7 @@ function decodePermission(permission: Permission, path: string, problems: Proble
       if (test === null) return always;
       return node(
         `path ${test.description}`,
-        ({ path: value }) => value !== undefined && test.matches(pathWithoutQuery(value)),
+        onPath((value) => test.matches(value), place.doubt),
       );
     }
     case "matcher":
@@ -166,17 +183,18 @@ function decodePermission(permission: Permission, path: string, problems: Proble
   }
 }
 
-function decodePrincipal(principal: Principal, path: string, problems: Problems): Node {
+function decodePrincipal(principal: Principal, place: Place): Node {
+  const { path, problems } = place;
   const identifier = principal.identifier;
   switch (identifier.case) {
     case "any":
       return always;
     case "andIds":
-      return all(identifier.value.ids.map((it, i) => decodePrincipal(it, `${path}.and_ids[${i}]`, problems)));
+      return all(identifier.value.ids.map((it, i) => decodePrincipal(it, within(place, `and_ids[${i}]`))));
     case "orIds":
-      return either(identifier.value.ids.map((it, i) => decodePrincipal(it, `${path}.or_ids[${i}]`, problems)));
+      return either(identifier.value.ids.map((it, i) => decodePrincipal(it, within(place, `or_ids[${i}]`))));
     case "notId":
-      return not(decodePrincipal(identifier.value, `${path}.not_id`, problems));
+      return not(decodePrincipal(identifier.value, negated(place, "not_id")));
     case "authenticated": {
       const name = identifier.value.principalName;
       if (name === undefined) return node("any authenticated peer", (subject) => subject.peerId !== undefined);
@@ -196,9 +214,9 @@ function decodePrincipal(principal: Principal, path: string, problems: Problems)
       return node(`remote ip ${set.ranges[0]}`, (subject) => set.contains(subject.remoteIp));
     }
     case "header":
-      return headerCondition(identifier.value, `${path}.header`, problems);
+      return headerCondition(identifier.value, within(place, "header"));
     case "urlPath":
-      return pathCondition(identifier.value, `${path}.url_path`, problems);
+      return pathCondition(identifier.value, within(place, "url_path"));
     case "metadata":
       return metadataCondition(identifier.value, `${path}.metadata`, problems);
     case "filterState":
@@ -228,14 +246,29 @@ function peerFilterState(rule: FilterStateRule, path: string, problems: Problems
   );
 }
 
-function headerCondition(rule: HeaderRule, path: string, problems: Problems): Node {
+function headerCondition(rule: HeaderRule, { doubt, path, problems }: Place): Node {
   const test = decodeHeaderMatcher(rule, path, problems);
   const { name, matches } = test;
+  const isAuthority = name === ":authority" || name === "host";
   // Called on the subject: the live one reads its own stream.
-  return node(
-    describeHeader(test.description),
-    (subject) => subject.header !== undefined && matches(subject.header(name)),
-  );
+  return node(describeHeader(test.description), (subject) => {
+    if (subject.header === undefined) return false;
+    const value = subject.header(name);
+    const matched = matches(value);
+    if (isAuthority && doubt && !matched && value !== undefined) return hostSpellings(value).some(matches);
+    if (matched === doubt || value === undefined || !value.includes(",")) return matched;
+    // Several lines: the application may look at the first, the last or all of them.
+    if (!doubt && !rule.invertMatch) return matched;
+    const lines = subject.headerLines?.(name) ?? [];
+    for (let i = 0; i < lines.length; i++) if (matches(lines[i] as string) === doubt) return doubt;
+    return matched;
+  });
+}
+
+/** Ways to write the same host: its case means nothing, and the port is that of the connection. */
+function hostSpellings(authority: string): readonly string[] {
+  const lower = authority.toLowerCase();
+  return [lower, withoutPort(authority), withoutPort(lower)];
 }
 
 /** `:method exact "GET"` reads better without "header". */
@@ -243,12 +276,19 @@ function describeHeader(description: string): string {
   return description.startsWith("header :") ? description.slice("header :".length) : description;
 }
 
-function pathCondition(rule: PathMatcher, path: string, problems: Problems): Node {
+function pathCondition(rule: PathMatcher, { doubt, path, problems }: Place): Node {
   const test = decodeStringMatcher(rule.rule.value, `${path}.path`, problems);
-  return node(`path ${test.description}`, (subject) => {
-    const value = subject.path;
-    return value !== undefined && test.matches(pathWithoutQuery(value));
-  });
+  return node(`path ${test.description}`, onPath(test.matches, doubt));
+}
+
+/** Some servers take `/admin;x` for `/admin`, others do not. */
+function onPath(matches: (path: string) => boolean, doubt: boolean): RbacPredicate {
+  return (subject) => {
+    if (subject.path === undefined) return false;
+    const value = pathWithoutQuery(subject.path);
+    if (matches(value)) return true;
+    return doubt && value.includes(";") && matches(withoutPathParameters(value));
+  };
 }
 
 function metadataCondition(rule: MetadataRule, path: string, problems: Problems): Node {

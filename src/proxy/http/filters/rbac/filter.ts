@@ -115,6 +115,15 @@ class HttpSubject implements RbacSubject {
     return this.#stream.header(name);
   }
 
+  headerLines(name: string): readonly string[] {
+    const { headers } = this.#stream;
+    const values: string[] = [];
+    for (let i = 0; i < headers.length; i++) {
+      if (!headers.isRemoved(i) && headers.lowerNameAt(i) === name) values.push(headers.valueAt(i));
+    }
+    return values;
+  }
+
   metadata(filter: string): unknown {
     return this.#stream.metadata(filter);
   }
