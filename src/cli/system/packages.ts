@@ -27,6 +27,8 @@ export const rootlessRequirements: readonly Requirement[] = [{ program: "newuidm
 export const testRequirements: readonly Requirement[] = [
   ...meshRequirements,
   { program: "curl", debianPackage: "curl" },
+  { program: "nghttp", debianPackage: "nghttp2-client" },
+  { program: "nghttpd", debianPackage: "nghttp2-server" },
   { program: "openssl", debianPackage: "openssl" },
 ];
 

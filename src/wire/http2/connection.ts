@@ -421,11 +421,11 @@ export class Http2Connection implements FrameSink {
     }
   }
 
-  #addAbuse(cost: number): void {
+  #addAbuse(cost: number, what: string): void {
     if (this.#isClosed) return;
     const score = this.#abuse.add(cost);
     const limits = this.#limits;
-    if (score > limits.maxAbuse) this.#fail(ENHANCE_YOUR_CALM, "the peer costs more than it is worth");
+    if (score > limits.maxAbuse) this.#fail(ENHANCE_YOUR_CALM, `too many ${what}`);
     else if (limits.drainAbuse > 0 && score > limits.drainAbuse && this.role === SERVER) this.drain();
   }
 
@@ -439,7 +439,7 @@ export class Http2Connection implements FrameSink {
     this.#rst(stream.id, code);
     this.#events.onStreamError(stream.id, code, words);
     stream.handler?.onReset(code, false);
-    this.#addAbuse(this.#limits.costs.streamError);
+    this.#addAbuse(this.#limits.costs.streamError, "streams that had to be reset");
   }
 
   /** As #streamError, for a stream that we have no object of. */
@@ -447,7 +447,8 @@ export class Http2Connection implements FrameSink {
     this.#rst(streamId, code);
     this.#events.onStreamError(streamId, code, words);
     const costs = this.#limits.costs;
-    this.#addAbuse(code === REFUSED_STREAM ? costs.refusedStream : costs.streamError);
+    if (code === REFUSED_STREAM) this.#addAbuse(costs.refusedStream, "streams at a time");
+    else this.#addAbuse(costs.streamError, "streams that had to be reset");
   }
 
   #rst(streamId: number, code: number): void {
@@ -468,7 +469,7 @@ export class Http2Connection implements FrameSink {
     this.#lateBytes -= length + lateFrameBytes;
     if (this.#lateBytes >= 0) return;
     this.#lateBytes = 0;
-    this.#addAbuse(this.#limits.costs.closedStreamFrame);
+    this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
   }
 
   /** The peer may have sent it before it heard that we reset the stream, or do not serve it. */
@@ -749,7 +750,8 @@ export class Http2Connection implements FrameSink {
     this.#lastPeerStreamId = streamId;
     if (!this.#decode(REQUEST_HEAD, bytes, start, end)) return;
     // RFC 9113 6.8: what came after the last stream that we named is not served.
-    if (streamId > this.#lastServedStreamId) return this.#addAbuse(this.#limits.costs.closedStreamFrame);
+    if (streamId > this.#lastServedStreamId)
+      return this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
     this.#streamsOpened++;
     if (dependency === streamId) return this.#refuse(streamId, PROTOCOL_ERROR, "a stream that depends on itself");
     if (this.#streams.size >= this.settings.maxConcurrentStreams) {
@@ -983,7 +985,8 @@ export class Http2Connection implements FrameSink {
   onPriority(streamId: number, dependency: number): void {
     if (this.#isClosed) return;
     if (dependency === streamId) return this.#badStream(streamId, PROTOCOL_ERROR, "a stream that depends on itself");
-    if (++this.#priorities > 10 + 10 * this.#streamsOpened) this.#addAbuse(this.#limits.costs.priority);
+    if (++this.#priorities > 10 + 10 * this.#streamsOpened)
+      this.#addAbuse(this.#limits.costs.priority, "PRIORITY frames");
   }
 
   onBadPriority(streamId: number): void {
@@ -1004,7 +1007,7 @@ export class Http2Connection implements FrameSink {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
       if (this.#isIdle(streamId)) return this.#fail(PROTOCOL_ERROR, "a RST_STREAM for a stream that was never opened");
-      return this.#addAbuse(this.#limits.costs.closedStreamFrame);
+      return this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
     }
     this.#closeStream(stream);
     this.#dropInbound(stream);
@@ -1012,7 +1015,7 @@ export class Http2Connection implements FrameSink {
     stream.handler?.onReset(code, true);
     // CVE-2023-44487. A server that resets our requests attacks nobody.
     if (this.role === SERVER && this.#sink.now() - stream.openedAt < this.#limits.prematureResetMs) {
-      this.#addAbuse(this.#limits.costs.reset);
+      this.#addAbuse(this.#limits.costs.reset, "streams that the peer reset");
     }
   }
 
@@ -1065,7 +1068,7 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed) return;
     // After the acknowledgement, so that the peer knows by which window it is sent to.
     if (newWindow > before) this.#pumpAll();
-    if (this.#hasPeerSettings) this.#addAbuse(this.#limits.costs.settings);
+    if (this.#hasPeerSettings) this.#addAbuse(this.#limits.costs.settings, "SETTINGS frames");
     if (this.#isClosed) return;
     this.#hasPeerSettings = true;
     this.#events.onSettings();
@@ -1094,7 +1097,7 @@ export class Http2Connection implements FrameSink {
 
   onSettingsAck(): void {
     if (this.#isClosed) return;
-    if (this.#settingsSentAt === 0) return this.#addAbuse(this.#limits.costs.settings);
+    if (this.#settingsSentAt === 0) return this.#addAbuse(this.#limits.costs.settings, "SETTINGS frames");
     this.#settingsSentAt = 0;
     this.#decoder.setLimit(this.settings.headerTableSize);
     const change = this.settings.streamWindow - this.#ownStreamWindow;
@@ -1106,7 +1109,7 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed) return;
     if (isAck) {
       if (bytes[start + 7] === drainPing) return this.#finishDrain();
-      if (this.#pingSentAt === 0) return this.#addAbuse(this.#limits.costs.ping);
+      if (this.#pingSentAt === 0) return this.#addAbuse(this.#limits.costs.ping, "PING frames");
       this.#pingSentAt = 0;
       return;
     }
@@ -1117,7 +1120,7 @@ export class Http2Connection implements FrameSink {
     this.#control();
     // gRPC measures the bandwidth with a PING for nearly every round trip that brings DATA.
     const borne = 10 + 10 * this.#streamsOpened + this.#dataFramesReceived + this.#dataFramesSent;
-    if (++this.#pings > borne) this.#addAbuse(this.#limits.costs.ping);
+    if (++this.#pings > borne) this.#addAbuse(this.#limits.costs.ping, "PING frames");
   }
 
   onGoaway(lastStreamId: number, code: number): void {
@@ -1140,7 +1143,7 @@ export class Http2Connection implements FrameSink {
   onWindowUpdate(streamId: number, increment: number): void {
     if (this.#isClosed) return;
     if (++this.#windowUpdates > 5 + 2 * this.#streamsOpened + 10 * this.#dataFramesSent) {
-      this.#addAbuse(this.#limits.costs.windowUpdate);
+      this.#addAbuse(this.#limits.costs.windowUpdate, "WINDOW_UPDATE frames");
       if (this.#isClosed) return;
     }
     if (streamId === 0) {
@@ -1162,7 +1165,7 @@ export class Http2Connection implements FrameSink {
   }
 
   onUselessFrame(): void {
-    this.#addAbuse(this.#limits.costs.uselessFrame);
+    this.#addAbuse(this.#limits.costs.uselessFrame, "frames that say nothing");
   }
 
   onFrameError(code: number, words: string): void {

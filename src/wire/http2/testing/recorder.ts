@@ -25,12 +25,14 @@ export class StreamRecorder implements Http2StreamHandler {
   }
 
   onData(data: Buffer, isEnd: boolean): void {
+    if (this.isEnd) this.resets.push("data after the end");
     this.body += data.toString("latin1");
     this.bodyBytes += data.length;
     this.isEnd = isEnd;
   }
 
   onTrailers(trailers: Headers): void {
+    if (this.isEnd) this.resets.push("trailers after the end");
     this.trailers = lines(trailers);
     this.isEnd = true;
   }
