@@ -290,6 +290,28 @@ test("while the socket is full nothing is written but answers, and then all go o
   assert.equal(first?.drains, 1);
 });
 
+test("a producer whose bytes fill the socket is told when it takes more", () => {
+  const peer = rawServer();
+  peer.send(headers(1, get), windowUpdate(1, 1 << 20), windowUpdate(0, 1 << 20));
+  const received = peer.events.requests[0]!;
+  received.stream.sendHead(200, list(), false);
+  peer.sink.accepts = false;
+  // Output is handed on before the turn ends, and the sink says that this is enough.
+  assert.equal(received.stream.sendData(Buffer.alloc(100_000), false), false);
+  assert.equal(received.stream.queuedBytes, 100_000 - 4 * 16384);
+  peer.sink.accepts = true;
+  peer.connection.onSinkDrain();
+  assert.equal(received.stream.queuedBytes, 0);
+  assert.equal(received.drains, 1);
+  peer.send();
+  peer.sink.accepts = false;
+  assert.equal(received.stream.sendData(Buffer.alloc(65_536), false), false);
+  assert.equal(received.stream.queuedBytes, 0, "everything was taken, and it was the last");
+  peer.sink.accepts = true;
+  peer.connection.onSinkDrain();
+  assert.equal(received.drains, 2);
+});
+
 test("streams that wait for the connection take turns", () => {
   const peer = rawServer();
   peer.send(headers(1, get), headers(3, get), windowUpdate(1, 1 << 20), windowUpdate(3, 1 << 20));
