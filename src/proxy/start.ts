@@ -19,7 +19,7 @@ import { RouteStore } from "./route/route-store.ts";
 import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
 import { ClusterManager } from "./upstream/cluster-manager.ts";
-import { clusterCalls } from "./wasm/cluster-calls.ts";
+import { clusterClients } from "./wasm/cluster-clients.ts";
 import { propertyFromMessage } from "./wasm/properties.ts";
 import { WasmHost } from "./wasm/wasm-host.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
@@ -109,7 +109,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     log: registry.scope("wasm"),
     logLevel: () => registry.level("wasm"),
     stats,
-    calls: clusterCalls(clusters, loop),
+    ...clusterClients(clusters, loop),
     node: propertyFromMessage(NodeSchema, xdsNode(options.node)),
     hostEnvironment: options.hostEnvironment ?? {},
   });

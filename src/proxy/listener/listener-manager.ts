@@ -18,7 +18,7 @@ import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
-import { clusterCalls } from "../wasm/cluster-calls.ts";
+import { clusterClients } from "../wasm/cluster-clients.ts";
 import { WasmHost } from "../wasm/wasm-host.ts";
 import { ActiveListener } from "./active-listener.ts";
 import type { ListenerEnvironment } from "./environment.ts";
@@ -79,7 +79,7 @@ export class ListenerManager {
       log,
       stats,
       observer,
-      wasm: options.wasm ?? new WasmHost({ loop, log, stats, calls: clusterCalls(clusters, loop) }),
+      wasm: options.wasm ?? new WasmHost({ loop, log, stats, ...clusterClients(clusters, loop) }),
       filterTypes: options.filterTypes ?? httpFilterTypes,
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,

@@ -2,7 +2,7 @@
 // and reports what came back. There are no retries, and the body has to be small enough to be held until there is a
 // connection. Every request ends exactly once: complete, failed or cancelled.
 import type { Headers } from "#wire/http/headers.ts";
-import type { SocketFailure } from "../transport/socket-error.ts";
+import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import { anyHost } from "./balance/choice.ts";
 import type { Cluster } from "./cluster.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
@@ -23,8 +23,8 @@ export interface ClusterRequestHandler {
   onRequestHead(head: ResponseHead): void;
   onRequestData(data: Buffer): void;
   onRequestEnd(trailers: Headers | null): void;
-  /** `words` say why there is no complete response. */
-  onRequestFailed(words: string): void;
+  /** `words` say why there is no complete response; `isTimeout`: it did not come in time. */
+  onRequestFailed(words: string, isTimeout: boolean): void;
 }
 
 export class ClusterRequest implements PoolWaiter, ResponseHandler {
@@ -63,10 +63,16 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
     endpoint.requestsTotal++;
     this.#endpoint = endpoint;
     if (timeoutMs > 0) {
-      this.#cancelTimer = cluster.loop.after(timeoutMs, () => this.#fail(`no answer within ${timeoutMs} ms`));
+      this.#cancelTimer = cluster.loop.after(timeoutMs, () => this.#timedOut(timeoutMs));
     }
     this.#pool = cluster.pool(endpoint, []);
     this.#pool.acquire(this);
+  }
+
+  #timedOut(timeoutMs: number): void {
+    if (this.#isOver) return;
+    if (this.#exchange !== null) this.#endpoint?.outlier?.onLocalFailure(true);
+    this.#fail(`no answer within ${timeoutMs} ms`, true);
   }
 
   write(data: Buffer): void {
@@ -91,6 +97,7 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
     const { request, hasBody } = this.#options;
     this.#pool = null;
     this.#exchange = exchange;
+    this.#endpoint?.outlier?.onConnected();
     exchange.begin(this);
     exchange.start(request, !hasBody);
     if (!hasBody) return;
@@ -101,12 +108,15 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
 
   onPoolFailed(_reason: number, failure: SocketFailure): void {
     this.#pool = null;
+    this.#endpoint?.outlier?.onLocalFailure(failure.kind === FailureKind.Timeout);
     this.#fail(failure.words);
   }
 
   onUpstreamInformational(): void {}
 
   onUpstreamHead(head: ResponseHead): void {
+    this.#endpoint?.outlier?.onStatus(head.status);
+    if (head.status >= 500 && this.#endpoint !== null) this.#endpoint.requestErrors++;
     this.#handler.onRequestHead(head);
   }
 
@@ -122,16 +132,17 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
 
   onUpstreamReset(_reason: number, failure: SocketFailure | null): void {
     this.#exchange = null;
+    this.#endpoint?.outlier?.onLocalFailure(failure?.kind === FailureKind.Timeout);
     this.#fail(failure?.words ?? "the connection was reset");
   }
 
   onUpstreamDrain(): void {}
 
-  #fail(words: string): void {
+  #fail(words: string, isTimeout = false): void {
     if (this.#isOver) return;
     if (this.#endpoint !== null) this.#endpoint.requestErrors++;
     this.#finish();
-    this.#handler.onRequestFailed(words);
+    this.#handler.onRequestFailed(words, isTimeout);
   }
 
   #finish(): void {

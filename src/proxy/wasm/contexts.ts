@@ -2,6 +2,7 @@
 // request or connection that passes through it. A context ends in three steps: the module is told that it is done, may
 // ask for more time, and is then told to log and to let go.
 import type { WasmFunction } from "./callbacks.ts";
+import type { GrpcCall, GrpcCallRequest } from "./grpc-calls.ts";
 import type { HttpCallResponse } from "./http-calls.ts";
 import type { Pair } from "./pairs.ts";
 import type { QueueReader } from "./shared-queues.ts";
@@ -47,6 +48,7 @@ export class RootContext implements WasmContext, QueueReader {
   statusCode = 0;
   statusMessage = "";
   readonly #cancels = new Map<number, () => void>();
+  readonly #grpc = new Map<number, { readonly call: GrpcCall; readonly isStream: boolean }>();
   #lastCallId = 0;
   #tickMs = 0;
   #cancelTick: (() => void) | null = null;
@@ -118,6 +120,60 @@ export class RootContext implements WasmContext, QueueReader {
     this.#cancels.set(id, cancel);
   }
 
+  /** Begins a gRPC call with one message, or a stream of messages. */
+  startGrpc(id: number, request: GrpcCallRequest, isStream: boolean): GrpcCall {
+    const { callbacks, services } = this.vm;
+    const call = services.grpc.start(request, {
+      onInitialMetadata: (metadata) => {
+        if (!isStream) return;
+        this.grpcInitialMetadata = metadata;
+        this.vm.call(callbacks.onGrpcInitialMetadata, this, id, metadata.length);
+        this.grpcInitialMetadata = null;
+      },
+      onMessage: (message) => this.#onGrpcMessage(id, message, isStream),
+      onTrailingMetadata: (metadata) => {
+        if (!isStream) return;
+        this.grpcTrailingMetadata = metadata;
+        this.vm.call(callbacks.onGrpcTrailingMetadata, this, id, metadata.length);
+        this.grpcTrailingMetadata = null;
+      },
+      onClose: (status, message) => this.#onGrpcClose(id, status, message),
+    });
+    this.#grpc.set(id, { call, isStream });
+    this.#cancels.set(id, () => call.cancel());
+    return call;
+  }
+
+  /** A call of this plugin that is open; undefined for an unknown number. */
+  grpcCall(id: number): { readonly call: GrpcCall; readonly isStream: boolean } | undefined {
+    return this.#grpc.get(id);
+  }
+
+  /** Ends a call without a word to the module. */
+  cancelGrpc(id: number): void {
+    this.#cancels.get(id)?.();
+    this.#cancels.delete(id);
+    this.#grpc.delete(id);
+  }
+
+  #onGrpcMessage(id: number, message: Buffer, isStream: boolean): void {
+    if (!this.#grpc.has(id)) return;
+    // A call is over with its message: the module hears of its status only where there was none.
+    if (!isStream) this.cancelGrpc(id);
+    this.grpcMessage = message;
+    this.vm.call(this.vm.callbacks.onGrpcReceive, this, id, message.length);
+    this.grpcMessage = null;
+  }
+
+  #onGrpcClose(id: number, status: number, message: string): void {
+    if (!this.#grpc.delete(id)) return;
+    this.#cancels.delete(id);
+    this.statusCode = status;
+    this.statusMessage = message;
+    this.vm.call(this.vm.callbacks.onGrpcClose, this, id, status);
+    this.statusMessage = "";
+  }
+
   /** Tells the module what became of an HTTP call. */
   onHttpCallEnd(id: number, response: HttpCallResponse | null, statusCode: number, statusMessage: string): void {
     if (!this.#cancels.delete(id)) return;
@@ -168,6 +224,7 @@ export class RootContext implements WasmContext, QueueReader {
     this.vm.services.queues.forget(this);
     for (const cancel of this.#cancels.values()) cancel();
     this.#cancels.clear();
+    this.#grpc.clear();
     this.#onEnd?.();
     this.#onEnd = null;
   }

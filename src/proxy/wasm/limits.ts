@@ -19,9 +19,10 @@ export interface WasmLimits {
   readonly maxQueues: number;
   /** Over all VMs: metric names live as long as the proxy. */
   readonly maxMetrics: number;
-  /** In flight, for each VM. */
-  readonly maxHttpCalls: number;
+  /** HTTP and gRPC calls in flight, for each plugin. */
+  readonly maxCalls: number;
   readonly maxHttpCallBytes: number;
+  readonly maxGrpcMessageBytes: number;
   /** Of a body that a plugin has asked to be kept; Envoy's default buffer limit of a connection. */
   readonly maxBodyBytes: number;
   readonly minTickMs: number;
@@ -38,8 +39,9 @@ export const wasmLimits: WasmLimits = {
   maxQueueBytes: 8 * 1024 * 1024,
   maxQueues: 1024,
   maxMetrics: 10_000,
-  maxHttpCalls: 1000,
+  maxCalls: 1000,
   maxHttpCallBytes: 1024 * 1024,
+  maxGrpcMessageBytes: 4 * 1024 * 1024,
   maxBodyBytes: 1024 * 1024,
   minTickMs: 1,
 };

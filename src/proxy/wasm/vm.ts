@@ -10,6 +10,7 @@ import { type Callbacks, findCallbacks, type WasmFunction } from "./callbacks.ts
 import type { RootContext, WasmContext } from "./contexts.ts";
 import type { CustomMetrics } from "./custom-metrics.ts";
 import { type EngineExports, type EngineImports, type EngineMemory, type EngineModule, engine } from "./engine.ts";
+import type { GrpcCalls } from "./grpc-calls.ts";
 import { hostFunctions } from "./host-functions/all.ts";
 import type { HttpCalls } from "./http-calls.ts";
 import type { WasmLimits } from "./limits.ts";
@@ -29,6 +30,7 @@ export interface VmServices {
   readonly queues: SharedQueues;
   readonly metrics: CustomMetrics;
   readonly calls: HttpCalls;
+  readonly grpc: GrpcCalls;
   /** The proxy's node, as a property. */
   readonly node: PropertyValue;
 }

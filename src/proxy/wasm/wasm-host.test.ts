@@ -9,6 +9,7 @@ import wabt from "wabt";
 import { ManualClock } from "#base/time/clock.ts";
 import { Stats } from "../stats/stats.ts";
 import { EventLoop } from "../transport/event-loop.ts";
+import type { GrpcCalls } from "./grpc-calls.ts";
 import type { HttpCallResponse, HttpCalls } from "./http-calls.ts";
 import type { WasmPlugin } from "./plugin.ts";
 import type { WasmCode } from "./plugin-config.ts";
@@ -34,6 +35,7 @@ interface Setting {
 }
 
 const noCalls: HttpCalls = { hasCluster: () => false, send: () => () => {} };
+const noGrpc: GrpcCalls = { hasCluster: () => false, start: () => assert.fail("no call can begin") };
 
 function setUp(options: Partial<WasmHostOptions> = {}): Setting {
   const logs: string[] = [];
@@ -43,7 +45,7 @@ function setUp(options: Partial<WasmHostOptions> = {}): Setting {
   const stats = new Stats();
   const onBroken = (error: unknown): void => assert.fail(String(error));
   const loop = new EventLoop({ clock, now: () => clock.now(), random: () => 0.5, onBroken });
-  const host = new WasmHost({ loop, log, stats, calls: noCalls, ...options });
+  const host = new WasmHost({ loop, log, stats, calls: noCalls, grpc: noGrpc, ...options });
   return {
     host,
     clock,

@@ -9,6 +9,7 @@ import type { EventLoop } from "../transport/event-loop.ts";
 import { CodeLoader, type LoadedCode } from "./code-loader.ts";
 import { RootContext } from "./contexts.ts";
 import { CustomMetrics } from "./custom-metrics.ts";
+import type { GrpcCalls } from "./grpc-calls.ts";
 import type { HttpCalls } from "./http-calls.ts";
 import { type WasmLimits, wasmLimits } from "./limits.ts";
 import { WasmPlugin } from "./plugin.ts";
@@ -25,6 +26,7 @@ export interface WasmHostOptions {
   readonly logLevel?: () => LogLevel;
   readonly stats: Stats;
   readonly calls: HttpCalls;
+  readonly grpc: GrpcCalls;
   /** The proxy's node. */
   readonly node?: PropertyValue;
   /** The proxy's own environment variables, from which plugins may be given some. */
@@ -56,7 +58,7 @@ export class WasmHost implements Running {
 
   constructor(options: WasmHostOptions) {
     this.#options = options;
-    const { loop, log, logLevel = () => "info" as const, stats, calls, node = "" } = options;
+    const { loop, log, logLevel = () => "info" as const, stats, calls, grpc, node = "" } = options;
     const limits = { ...wasmLimits, ...options.limits };
     this.#services = {
       loop,
@@ -67,6 +69,7 @@ export class WasmHost implements Running {
       queues: new SharedQueues((callback) => void loop.after(0, callback)),
       metrics: new CustomMetrics(stats),
       calls,
+      grpc,
       node,
     };
     this.#loader = new CodeLoader({ calls, clock: loop.clock, random: loop.random, stats, limits });

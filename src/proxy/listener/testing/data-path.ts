@@ -368,7 +368,7 @@ export function dataPath(
   const loop = options.loop ?? new EventLoop({ sweepMs: 20, onBroken: (error) => void broken.push(error), ...options });
   const secrets = new SecretStore();
   const log = options.log ?? silentLogger;
-  const clusters = new ClusterManager({ loop, secrets, log });
+  const clusters = options.clusters ?? new ClusterManager({ loop, secrets, log });
   const logs: Record<string, unknown>[] = [];
   const requests: RequestFacts[] = [];
   const tcp = { opened: 0, closed: 0, facts: [] as TcpFacts[] };

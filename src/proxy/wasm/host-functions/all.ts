@@ -4,6 +4,7 @@ import type { WasmVm } from "../vm.ts";
 import { bodyFunctions } from "./bodies.ts";
 import { callFunctions } from "./calls.ts";
 import { environmentFunctions } from "./environment.ts";
+import { grpcFunctions } from "./grpc.ts";
 import { headerFunctions } from "./headers.ts";
 import { logFunctions } from "./logging.ts";
 import { metricFunctions } from "./metrics.ts";
@@ -23,6 +24,7 @@ export function hostFunctions(vm: WasmVm): ReadonlyMap<string, HostFunctions> {
     ...bodyFunctions(vm),
     ...streamFunctions(vm),
     ...callFunctions(vm),
+    ...grpcFunctions(vm),
     ...sharedFunctions(vm),
     ...metricFunctions(vm),
     ...propertyFunctions(vm),

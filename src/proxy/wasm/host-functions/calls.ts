@@ -40,7 +40,7 @@ export function callFunctions(vm: WasmVm): HostFunctions {
       if (root === undefined || !calls.hasCluster(cluster) || !isComplete(headers) || timeoutMs < 0) {
         return Status.BadArgument;
       }
-      if (root.openCalls >= limits.maxHttpCalls || bodyLength >>> 0 > limits.maxHttpCallBytes) {
+      if (root.openCalls >= limits.maxCalls || bodyLength >>> 0 > limits.maxHttpCallBytes) {
         return Status.InternalFailure;
       }
       const id = root.nextCallId();

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { type IncomingMessage, request } from "node:http";
 import { after, before, describe, test } from "node:test";
+import { SecretStore } from "#wire/tls/secrets.ts";
 import type { HttpFilterConfig } from "../../../config/http.ts";
 import {
   chain,
@@ -20,7 +21,8 @@ import {
 import { type Answer, ask, until } from "../../../listener/testing/requests.ts";
 import { Stats } from "../../../stats/stats.ts";
 import { EventLoop } from "../../../transport/event-loop.ts";
-import { clusterCalls } from "../../../wasm/cluster-calls.ts";
+import { ClusterManager } from "../../../upstream/cluster-manager.ts";
+import { clusterClients } from "../../../wasm/cluster-clients.ts";
 import type { WasmLimits } from "../../../wasm/limits.ts";
 import { compilePlugin } from "../../../wasm/testing/compile.ts";
 import { pluginConfig } from "../../../wasm/testing/plugin-config.ts";
@@ -91,19 +93,10 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
   const stats = new Stats();
   const broken: unknown[] = [];
   const loop = new EventLoop({ sweepMs: 20, onBroken: (error) => void broken.push(error) });
-  const path = dataPath({
-    loop,
-    wasm: new WasmHost({
-      loop,
-      log,
-      stats,
-      calls: {
-        hasCluster: (name) => clusterCalls(path.clusters, loop).hasCluster(name),
-        send: (request, onEnd) => clusterCalls(path.clusters, loop).send(request, onEnd),
-      },
-      ...options,
-    }),
-  });
+  const secrets = new SecretStore();
+  const clusters = new ClusterManager({ loop, secrets, log });
+  const wasm = new WasmHost({ loop, log, stats, ...clusterClients(clusters, loop), ...options });
+  const path = dataPath({ loop, clusters, wasm });
   path.clusters.update(clusterOn("app", [server.port]));
   path.clusters.update(clusterOn("authority", [authority.port]));
   path.clusters.update(clusterOn("nobody", [1]));
