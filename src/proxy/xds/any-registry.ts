@@ -1,7 +1,7 @@
 // The messages that may stand in an Any of our configuration, for JSON in both directions: the admin API and bootstrap
 // files. Loaded only there; the data path decodes by type URL.
 import { createRegistry, type Registry } from "@bufbuild/protobuf";
-import { StringValueSchema } from "@bufbuild/protobuf/wkt";
+import { BytesValueSchema, StringValueSchema, StructSchema } from "@bufbuild/protobuf/wkt";
 import { BootstrapConfigDumpSchema, SecretsConfigDumpSchema } from "#wire/gen/envoy/admin/v3/config_dump_pb.ts";
 import {
   ClustersConfigDumpSchema,
@@ -81,6 +81,7 @@ export function anyRegistry(): Registry {
     ApplicationProtocolInputSchema,
     BootstrapConfigDumpSchema,
     BootstrapSchema,
+    BytesValueSchema,
     ClientSideWeightedRoundRobinSchema,
     ClusterLoadAssignmentSchema,
     ClusterProvidedSchema,
@@ -134,6 +135,7 @@ export function anyRegistry(): Registry {
     SourcePortInputSchema,
     SourceTypeInputSchema,
     StringValueSchema,
+    StructSchema,
     SubsetSchema,
     TcpProxySchema,
     TlsInspectorSchema,

@@ -87,6 +87,7 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
       res.end(`asked ${req.method} ${req.headers["x-call"]} by ${req.headers.host}`);
     });
   });
+  const service = await grpcService();
   const logs: string[] = [];
   const line = (level: string) => (message: string) => void logs.push(`${level} ${message}`);
   const log = { error: line("error"), warn: line("warn"), info: line("info"), debug: line("debug") };
@@ -100,6 +101,7 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
   path.clusters.update(clusterOn("app", [server.port]));
   path.clusters.update(clusterOn("authority", [authority.port]));
   path.clusters.update(clusterOn("nobody", [1]));
+  path.clusters.update(clusterOn("service", [service.port]));
   const httpFilters: HttpFilterConfig[] = [
     ...plugins.map((overrides, i) => filterConfig("wasm", pluginConfig(scripted, overrides), { name: `wasm${i}` })),
     filterConfig("router", {}),
@@ -133,10 +135,51 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
       path.stop();
       server.stop();
       authority.stop();
+      service.stop();
       loop.stop();
       if (broken.length > 0) throw broken[0];
     },
   };
+}
+
+/** A gRPC service: echoes messages in capitals, or fails, as the method says. */
+function grpcService(): Promise<{ readonly port: number; readonly stop: () => void }> {
+  return httpServer((req, res) => {
+    const chunks: Buffer[] = [];
+    const path = req.url ?? "";
+    const answer = (): void => {
+      for (let rest = Buffer.concat(chunks.splice(0)); rest.length > 0; ) {
+        const end = 5 + rest.readUInt32BE(1);
+        const message = Buffer.from(`${rest.toString("utf8", 5, end)} ${req.headers["x-meta"] ?? ""}`.toUpperCase());
+        const prefix = Buffer.alloc(5);
+        prefix.writeUInt32BE(message.length, 1);
+        res.write(prefix);
+        res.write(message);
+        rest = rest.subarray(end);
+      }
+    };
+    req.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      if (path.endsWith("/Chat")) answer();
+    });
+    if (path.endsWith("/Refuse")) {
+      res.writeHead(200, { "content-type": "application/grpc", "grpc-status": "7", "grpc-message": "not%20you" });
+      req.on("end", () => res.end());
+      return;
+    }
+    if (path.endsWith("/Missing")) {
+      res.writeHead(404);
+      req.on("end", () => res.end());
+      return;
+    }
+    if (path.endsWith("/Hang")) return;
+    res.writeHead(200, { "content-type": "application/grpc", "x-begin": "first", trailer: "grpc-status" });
+    req.on("end", () => {
+      answer();
+      res.addTrailers({ "grpc-status": "0", "x-end": "last" });
+      res.end();
+    });
+  });
 }
 
 /** One request that runs commands. */
@@ -359,6 +402,39 @@ describe("a plugin", () => {
     assert.equal(await got(setting, "call nobody /", "answer"), "11 reset");
     assert.equal(await got(setting, "call missing /", "call"), "status 2");
     assert.equal(await got(setting, "call-incomplete authority", "call"), "status 2");
+  });
+
+  test("makes gRPC calls and hears their message or their status", async () => {
+    assert.equal(await got(setting, "grpc service Ask", "answer"), "QUESTION DATA");
+    assert.equal(await got(setting, "grpc service Refuse", "answer"), "status 7");
+    assert.ok(setting.logs.some((line) => line.endsWith("grpc closed 7 7 not you")));
+    assert.equal(await got(setting, "grpc service Missing", "answer"), "status 12");
+    assert.equal(await got(setting, "grpc service Hang", "answer"), "status 4");
+    assert.equal(await got(setting, "grpc nobody Ask", "answer"), "status 14");
+    assert.equal(await got(setting, "grpc missing Ask", "grpc"), "status 4");
+  });
+
+  test("holds gRPC streams with many messages in both directions", async () => {
+    const lines = (): string[] => setting.logs.filter((line) => line.includes("grpc ")).map((line) => line.slice(28));
+    const before = lines().length;
+    await run(setting, "grpc-stream service Chat;grpc-send one;grpc-send two");
+    await until(() => lines().length === before + 3);
+    await run(setting, "grpc-send three last");
+    await until(() => lines().length === before + 6);
+    assert.deepEqual(lines().slice(before), [
+      "grpc begins first",
+      "grpc message ONE ",
+      "grpc message TWO ",
+      "grpc message THREE ",
+      "grpc ends last",
+      "grpc closed 0 0 ",
+    ]);
+    assert.equal(await got(setting, "grpc-send late", "grpc"), "1");
+    await run(setting, "grpc-stream service Chat;grpc-send one");
+    await until(() => lines().length === before + 8);
+    assert.equal(await got(setting, "grpc-cancel", "grpc"), "0");
+    assert.equal(await got(setting, "grpc-cancel", "grpc"), "1");
+    assert.equal(lines().length, before + 8);
   });
 
   test("keeps the request's body while it waits for an answer", async () => {

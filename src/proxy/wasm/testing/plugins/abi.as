@@ -32,6 +32,19 @@ declare function proxy_send_local_response(
 @external("env", "proxy_http_call")
 declare function proxy_http_call(
   c: usize, cl: usize, h: usize, hl: usize, b: usize, bl: usize, t: usize, tl: usize, timeout: u32, idAt: usize): u32;
+@external("env", "proxy_grpc_call")
+declare function proxy_grpc_call(
+  c: usize, cl: usize, s: usize, sl: usize, m: usize, ml: usize, h: usize, hl: usize, b: usize, bl: usize,
+  timeout: u32, idAt: usize): u32;
+@external("env", "proxy_grpc_stream")
+declare function proxy_grpc_stream(
+  c: usize, cl: usize, s: usize, sl: usize, m: usize, ml: usize, h: usize, hl: usize, idAt: usize): u32;
+@external("env", "proxy_grpc_send")
+declare function proxy_grpc_send(id: u32, b: usize, bl: usize, last: u32): u32;
+@external("env", "proxy_grpc_cancel")
+export declare function cancelGrpc(id: u32): u32;
+@external("env", "proxy_grpc_close")
+export declare function closeGrpc(id: u32): u32;
 @external("env", "proxy_get_shared_data")
 declare function proxy_get_shared_data(k: usize, kl: usize, at: usize, lengthAt: usize, casAt: usize): u32;
 @external("env", "proxy_set_shared_data")
@@ -239,6 +252,31 @@ export function httpCall(cluster: string, headers: string[], body: string, timeo
   const b = bytes(body);
   const status = proxy_http_call(at(c), size(c), at(h), size(h), at(b), size(b), 0, 0, timeout, results);
   return status == 0 ? load<i32>(results) : -(<i32>status);
+}
+
+/** The call's number, or the negative status. */
+export function grpcCall(cluster: string, method: string, metadata: string[], message: string, timeout: u32): i32 {
+  const c = bytes(cluster);
+  const s = bytes("test.Service");
+  const m = bytes(method);
+  const h = pairs(metadata);
+  const b = bytes(message);
+  const status = proxy_grpc_call(
+    at(c), size(c), at(s), size(s), at(m), size(m), at(h), size(h), at(b), size(b), timeout, results);
+  return status == 0 ? load<i32>(results) : -(<i32>status);
+}
+
+export function grpcStream(cluster: string, method: string): i32 {
+  const c = bytes(cluster);
+  const s = bytes("test.Service");
+  const m = bytes(method);
+  const status = proxy_grpc_stream(at(c), size(c), at(s), size(s), at(m), size(m), 0, 0, results);
+  return status == 0 ? load<i32>(results) : -(<i32>status);
+}
+
+export function sendGrpc(id: u32, message: string, last: bool): u32 {
+  const b = bytes(message);
+  return proxy_grpc_send(id, at(b), size(b), last ? 1 : 0);
 }
 
 export let lastCas: u32 = 0;

@@ -25,6 +25,7 @@ let isHoldingDone = false;
 let ticks: u32 = 0;
 let tickMetric: u32 = 0;
 let echoQueue: u32 = 0;
+let grpcStream: u32 = 0;
 
 export function proxy_abi_version_0_2_1(): void {}
 
@@ -116,6 +117,36 @@ export function proxy_on_http_call_response(id: u32, call: u32, headers: u32, si
   abi.setHeader(REQUEST, "x-got-answer", answer);
   if (answer.startsWith("403")) abi.reply(403, "denied by authority", "no\n", ["x-denied", "yes"]);
   else abi.continueStream(0);
+}
+
+export function proxy_on_grpc_receive_initial_metadata(id: u32, call: u32, count: u32): void {
+  const value = abi.getHeader(4, "x-begin");
+  abi.log(2, "grpc begins " + (value === null ? "" : value));
+}
+
+export function proxy_on_grpc_receive(id: u32, call: u32, size: u32): void {
+  const text = abi.getBuffer(5);
+  abi.log(2, "grpc message " + (text === null ? "" : text));
+  if (!waiting.has(call)) return;
+  const stream = waiting.get(call);
+  waiting.delete(call);
+  abi.setEffectiveContext(stream);
+  abi.setHeader(REQUEST, "x-got-answer", text === null ? "" : text);
+  abi.continueStream(0);
+}
+
+export function proxy_on_grpc_receive_trailing_metadata(id: u32, call: u32, count: u32): void {
+  const value = abi.getHeader(5, "x-end");
+  abi.log(2, "grpc ends " + (value === null ? "" : value));
+}
+
+export function proxy_on_grpc_close(id: u32, call: u32, status: u32): void {
+  abi.log(2, "grpc closed " + status.toString() + " " + abi.getStatus());
+  if (!waiting.has(call)) return;
+  abi.setEffectiveContext(waiting.get(call));
+  waiting.delete(call);
+  abi.setHeader(REQUEST, "x-got-answer", "status " + status.toString());
+  abi.continueStream(0);
 }
 
 export function proxy_on_done(id: u32): u32 {
@@ -272,6 +303,22 @@ function run(id: u32, script: string, type: u32): u32 {
         waiting.set(<u32>call, id);
         return STOP;
       }
+    } else if (command == "grpc") {
+      const call = abi.grpcCall(one, two, ["x-meta", "data"], "question", 300);
+      if (call < 0) {
+        got(type, "grpc", "status " + (-call).toString());
+      } else {
+        waiting.set(<u32>call, id);
+        return STOP;
+      }
+    } else if (command == "grpc-stream") {
+      grpcStream = <u32>abi.grpcStream(one, two);
+    } else if (command == "grpc-send") {
+      got(type, "grpc", abi.sendGrpc(grpcStream, one, two == "last").toString());
+    } else if (command == "grpc-close") {
+      got(type, "grpc", abi.closeGrpc(grpcStream).toString());
+    } else if (command == "grpc-cancel") {
+      got(type, "grpc", abi.cancelGrpc(grpcStream).toString());
     } else if (command == "call-incomplete") {
       got(type, "call", "status " + (-abi.httpCall(one, [":method", "GET"], "", 0)).toString());
     } else if (command == "close") {
