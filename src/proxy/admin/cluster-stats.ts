@@ -2,6 +2,7 @@
 // https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats
 import type { StatValue } from "../stats/stats.ts";
 import { isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
+import type { CircuitBreaker } from "../upstream/circuit-breaker.ts";
 import type { ClusterDescription, OutlierDescription } from "../upstream/cluster-description.ts";
 import type { EjectionType } from "../upstream/outlier/ejection.ts";
 
@@ -23,19 +24,69 @@ function rowsOf(cluster: ClusterDescription): Row[] {
     ["counter", "upstream_cx_connect_fail", counters.connectFailures],
     ["counter", "upstream_cx_connect_attempts_exceeded", counters.connectAttemptsExceeded],
     ["counter", "upstream_cx_overflow", counters.connectionOverflows],
+    ["counter", "upstream_cx_pool_overflow", counters.poolOverflows],
     ["counter", "upstream_rq_total", counters.requestsTotal],
     ["gauge", "upstream_rq_active", counters.activeRequests],
+    ["counter", "upstream_rq_pending_total", counters.pendingRequestsTotal],
     ["gauge", "upstream_rq_pending_active", counters.pendingRequests],
     ["counter", "upstream_rq_pending_overflow", counters.overflows],
+    ["counter", "upstream_rq_timeout", counters.timeouts],
+    ["counter", "upstream_rq_per_try_timeout", counters.perTryTimeouts],
+    ["counter", "upstream_rq_retry", counters.retriesTotal],
+    ["counter", "upstream_rq_retry_overflow", counters.retryOverflows],
+    ["counter", "upstream_rq_retry_limit_exceeded", counters.retryLimitExceeded],
+    ...statusRows(counters.statuses),
     ["counter", "upstream_rq_drop_overload", counters.droppedForOverload],
     ["counter", "update_attempt", counters.updateAttempts],
     ["counter", "update_success", counters.updateSuccesses],
     ["counter", "update_failure", counters.updateFailures],
     ["counter", "assignment_stale", counters.staleAssignments],
+    ...cluster.breakers.flatMap(breakerRows),
     ...membershipRows(cluster),
     ...balancerRows(cluster),
     ...(cluster.outliers === null ? [] : outlierRows(cluster.outliers)),
   ];
+}
+
+function statusRows(statuses: Uint32Array | null): Row[] {
+  if (statuses === null) return [];
+  const classes = [0, 0, 0, 0, 0, 0];
+  const rows: Row[] = [];
+  let completed = 0;
+  statuses.forEach((count, status) => {
+    if (count === 0) return;
+    const digit = Math.floor(status / 100);
+    classes[digit] = (classes[digit] ?? 0) + count;
+    completed += count;
+    rows.push(["counter", `upstream_rq_${status}`, count]);
+  });
+  classes.forEach((count, digit) => {
+    if (count > 0) rows.push(["counter", `upstream_rq_${digit}xx`, count]);
+  });
+  return [...rows, ["counter", "upstream_rq_completed", completed]];
+}
+
+function breakerRows(breaker: CircuitBreaker): Row[] {
+  const { limits, maxRetries } = breaker;
+  const used: [string, number, number][] = [
+    ["cx", breaker.connections, limits.maxConnections],
+    ["rq_pending", breaker.pendingRequests, limits.maxPendingRequests],
+    ["rq", breaker.requests, limits.maxRequests],
+    ["rq_retry", breaker.retries, maxRetries],
+  ];
+  const left = {
+    cx: "remaining_cx",
+    rq_pending: "remaining_pending",
+    rq: "remaining_rq",
+    rq_retry: "remaining_retries",
+  };
+  const prefix = `circuit_breakers.${breaker.priority}`;
+  return used.flatMap(([name, count, limit]): Row[] => [
+    ["gauge", `${prefix}.${name}_open`, count >= limit ? 1 : 0],
+    ...(limits.tracksRemaining
+      ? [["gauge", `${prefix}.${left[name as keyof typeof left]}`, Math.max(0, limit - count)] as const]
+      : []),
+  ]);
 }
 
 function membershipRows({ endpoints, membershipChanges }: ClusterDescription): Row[] {

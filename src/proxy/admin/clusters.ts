@@ -1,6 +1,6 @@
 // `/clusters`: live endpoints with health and counters, in Envoy's text and JSON. The text has one line more for an
 // endpoint that is ejected: why, and for how long.
-import type { CircuitBreakerThresholds } from "../config/cluster.ts";
+import type { CircuitBreakerThresholds, ClusterConfig } from "../config/cluster.ts";
 import type { EndpointHealth } from "../config/load-balancing.ts";
 import {
   ACTIVE_HC_TIMEOUT,
@@ -27,7 +27,8 @@ function clusterLines(state: ProxyState, cluster: ClusterDescription): string {
   const lines: Line[] = [
     ["observability_name", config.observabilityName],
     ...(cluster.outliers === null ? [] : outlierLines(cluster.outliers)),
-    ...thresholdLines("default_priority", config.thresholds),
+    ...thresholdLines("default_priority", config.circuitBreakers.default),
+    ...thresholdLines("high_priority", config.circuitBreakers.high),
     ["added_via_api", isAddedViaApi(state)],
     ...(config.type === "eds" ? [["eds_service_name", config.edsServiceName || name] as const] : []),
     ...cluster.endpoints.flatMap(endpointLines),
@@ -123,7 +124,7 @@ function clusterStatus(state: ProxyState, cluster: ClusterDescription): object {
     ...rate("success_rate_ejection_threshold", outliers?.answers.threshold),
     ...rate("local_origin_success_rate_ejection_threshold", outliers?.connects.threshold),
     host_statuses: cluster.endpoints.map(hostStatus),
-    circuit_breakers: { thresholds: [thresholdsOf("DEFAULT", config.thresholds)] },
+    circuit_breakers: breakersOf(config.circuitBreakers),
     observability_name: config.observabilityName,
     ...(config.type === "eds" && { eds_service_name: config.edsServiceName || name }),
   };
@@ -133,6 +134,17 @@ function rate(name: string, value: number | undefined): object {
   return value === undefined || value < 0 ? {} : { [name]: { value } };
 }
 
+function breakersOf(breakers: ClusterConfig["circuitBreakers"]): object {
+  const perHost = (["default", "high"] as const).flatMap((priority) => {
+    const limit = breakers[priority].maxConnectionsPerHost;
+    return Number.isFinite(limit) ? [{ ...(priority === "high" && { priority: "HIGH" }), max_connections: limit }] : [];
+  });
+  return {
+    thresholds: [thresholdsOf("DEFAULT", breakers.default), thresholdsOf("HIGH", breakers.high)],
+    ...(perHost.length > 0 && { per_host_thresholds: perHost }),
+  };
+}
+
 function thresholdsOf(priority: "DEFAULT" | "HIGH", limits: CircuitBreakerThresholds): object {
   return {
     ...(priority === "HIGH" && { priority }),
@@ -140,6 +152,14 @@ function thresholdsOf(priority: "DEFAULT" | "HIGH", limits: CircuitBreakerThresh
     max_pending_requests: limits.maxPendingRequests,
     max_requests: limits.maxRequests,
     max_retries: limits.maxRetries,
+    ...(limits.retryBudget !== null && {
+      retry_budget: {
+        budget_percent: { value: limits.retryBudget.percent },
+        min_retry_concurrency: limits.retryBudget.minConcurrency,
+      },
+    }),
+    ...(limits.tracksRemaining && { track_remaining: true }),
+    ...(Number.isFinite(limits.maxConnectionPools) && { max_connection_pools: limits.maxConnectionPools }),
   };
 }
 

@@ -19,7 +19,8 @@ export interface ClusterConfig {
   readonly dns: DnsConfig;
   /** After this time an ORIGINAL_DST endpoint that nobody uses is dropped. */
   readonly cleanupIntervalMs: number;
-  readonly thresholds: CircuitBreakerThresholds;
+  /** By the priority of routes. */
+  readonly circuitBreakers: { readonly default: CircuitBreakerThresholds; readonly high: CircuitBreakerThresholds };
   /** Null: no endpoint is judged by its traffic. */
   readonly outlierDetection: OutlierDetectionConfig | null;
   readonly transports: readonly TransportSocketMatch[];
@@ -52,7 +53,26 @@ export interface CircuitBreakerThresholds {
   readonly maxPendingRequests: number;
   readonly maxRequests: number;
   readonly maxRetries: number;
+  /** Takes the place of `maxRetries`; null: none. */
+  readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | null;
+  /** Infinite where nothing is configured, as the next one. */
+  readonly maxConnectionPools: number;
+  readonly maxConnectionsPerHost: number;
+  /** What is left of each limit is among the statistics. */
+  readonly tracksRemaining: boolean;
 }
+
+/** Where nothing is configured. */
+export const defaultThresholds: CircuitBreakerThresholds = {
+  maxConnections: 1024,
+  maxPendingRequests: 1024,
+  maxRequests: 1024,
+  maxRetries: 3,
+  retryBudget: null,
+  maxConnectionPools: Number.POSITIVE_INFINITY,
+  maxConnectionsPerHost: Number.POSITIVE_INFINITY,
+  tracksRemaining: false,
+};
 
 /** The first entry whose labels all equal the endpoint's `envoy.transport_socket_match` metadata applies. */
 export interface TransportSocketMatch {

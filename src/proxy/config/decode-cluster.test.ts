@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { defaultThresholds } from "./cluster.ts";
 import { decodeCluster } from "./decode-cluster.ts";
 import { decodeEndpoints } from "./decode-endpoints.ts";
 import { clusterConfig, clusterOf, endpointSet, endpointsOf, refusalOf } from "./testing/resources.ts";
@@ -48,11 +49,9 @@ typed_extension_protocol_options:
   assert.equal(cluster.upstreamProtocol, "http2");
   assert.equal(cluster.idleTimeoutMs, 5000);
   assert.equal(cluster.maxRequestsPerConnection, 9);
-  assert.deepEqual(cluster.thresholds, {
-    maxConnections: 4294967295,
-    maxPendingRequests: 1024,
-    maxRequests: 7,
-    maxRetries: 3,
+  assert.deepEqual(cluster.circuitBreakers, {
+    default: { ...defaultThresholds, maxConnections: 4294967295, maxRequests: 7 },
+    high: defaultThresholds,
   });
   assert.equal(cluster.loadBalancing.panicThresholdPercent, 0);
   assert.deepEqual(cluster.services, [

@@ -1,19 +1,12 @@
 // envoy.config.cluster.v3.Cluster to a cluster's runtime shape.
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { CircuitBreakers } from "#wire/gen/envoy/config/cluster/v3/circuit_breaker_pb.ts";
 import { type Cluster, Cluster_DiscoveryType as DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
-import { RoutingPriority } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
 } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
-import {
-  type CircuitBreakerThresholds,
-  type ClusterConfig,
-  type EndpointSet,
-  plainEndpointSet,
-  type TransportSocketMatch,
-} from "./cluster.ts";
+import { type ClusterConfig, type EndpointSet, plainEndpointSet, type TransportSocketMatch } from "./cluster.ts";
+import { decodeCircuitBreakers } from "./decode-circuit-breakers.ts";
 import { decodeDns } from "./decode-dns.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
@@ -41,7 +34,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     endpoints: decodeInlineEndpoints(cluster, type, problems),
     dns: decodeDns(cluster, problems),
     cleanupIntervalMs: milliseconds(cluster.cleanupInterval, 5000),
-    thresholds: decodeThresholds(cluster.circuitBreakers),
+    circuitBreakers: decodeCircuitBreakers(cluster.circuitBreakers, problems),
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
@@ -80,16 +73,6 @@ function decodeInlineEndpoints(cluster: Cluster, type: ClusterConfig["type"], pr
     problems.invalid("load_assignment.endpoints", "a LOGICAL_DNS cluster has exactly one endpoint");
   }
   return { ...set, clusterName: cluster.name };
-}
-
-function decodeThresholds(breakers: CircuitBreakers | undefined): CircuitBreakerThresholds {
-  const limits = breakers?.thresholds.find((it) => it.priority === RoutingPriority.DEFAULT);
-  return {
-    maxConnections: limits?.maxConnections ?? 1024,
-    maxPendingRequests: limits?.maxPendingRequests ?? 1024,
-    maxRequests: limits?.maxRequests ?? 1024,
-    maxRetries: limits?.maxRetries ?? 3,
-  };
 }
 
 function decodeTransports(cluster: Cluster, problems: Problems): TransportSocketMatch[] {

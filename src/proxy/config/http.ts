@@ -265,7 +265,7 @@ export interface ForwardAction {
   readonly upgrades: ReadonlyMap<string, RouteUpgrade>;
 }
 
-type RequestPriority = "default" | "high";
+export type RequestPriority = "default" | "high";
 
 export interface RouteUpgrade {
   readonly enabled: boolean;

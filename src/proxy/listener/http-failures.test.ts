@@ -17,6 +17,7 @@ import {
   forward,
   httpFilter,
   httpServer,
+  limitedTo,
   listenerConfig,
   managerConfig,
   retryPolicy,
@@ -287,8 +288,8 @@ test("absolute form, hop-by-hop headers and nominated headers are handled as RFC
 test("circuit breakers refuse with flag UO and name the limit", async () => {
   const waiting: ServerResponse[] = [];
   const server = await httpServer((_req, res) => void waiting.push(res));
-  const thresholds = { maxConnections: 1, maxPendingRequests: 1, maxRequests: 1e9, maxRetries: 1 };
-  const path = await routed([server.port], {}, {}, { thresholds });
+  const circuitBreakers = limitedTo({ maxConnections: 1, maxPendingRequests: 1 });
+  const path = await routed([server.port], {}, {}, { circuitBreakers });
   const first = ask(path, "/1");
   await until(() => waiting.length === 1);
   const second = ask(path, "/2");
@@ -302,6 +303,62 @@ test("circuit breakers refuse with flag UO and name the limit", async () => {
   await until(() => waiting.length === 2);
   waiting[1]?.end("2");
   assert.equal((await second).body, "2");
+  path.stop();
+  server.stop();
+});
+
+test("routes of high priority have limits and connections of their own", async () => {
+  const waiting: ServerResponse[] = [];
+  const server = await httpServer((_req, res) => void waiting.push(res));
+  const { high } = limitedTo({});
+  const circuitBreakers = { default: limitedTo({ maxRequests: 0 }).default, high };
+  const low = await routed([server.port], {}, {}, { circuitBreakers });
+  assert.equal((await ask(low, "/")).status, 503);
+  assert.match(String(low.logs[0]?.["cause"]), /max_requests \(0\) is reached/);
+  low.stop();
+  const path = await routed([server.port], { priority: "high" }, {}, { circuitBreakers });
+  const answer = ask(path, "/");
+  await until(() => waiting.length === 1);
+  assert.deepEqual(
+    path.clusters.describe()[0]?.breakers.map((it) => it.requests),
+    [0, 1],
+  );
+  waiting[0]?.end("high");
+  assert.equal((await answer).body, "high");
+  path.stop();
+  server.stop();
+});
+
+test("a cluster has no more connection pools than it may, and one that is not used makes room", async () => {
+  const servers = await Promise.all([0, 1].map(() => httpServer((_req, res) => res.end("ok"))));
+  const ports = servers.map((it) => it.port);
+  const circuitBreakers = limitedTo({ maxConnectionPools: 1 });
+  const path = await routed(ports, {}, {}, { circuitBreakers, loadBalancing: byTurns, maxRequestsPerConnection: 1 });
+  // Connections end with their request, so that the pool of the other endpoint is free by then.
+  for (let i = 0; i < 4; i++) {
+    assert.equal((await ask(path, "/")).status, 200);
+    await until(() => path.clusters.describe()[0]?.counters.connections === 0);
+  }
+  path.clusters.update(clusterOn("app", ports, { circuitBreakers, loadBalancing: byTurns }));
+  assert.equal((await ask(path, "/")).status, 200);
+  assert.equal((await ask(path, "/")).status, 503);
+  assert.match(String(path.logs.at(-1)?.["cause"]), /max_connection_pools \(1\) is reached/);
+  assert.equal(path.logs.at(-1)?.["responseFlags"], "UO");
+  path.stop();
+  for (const server of servers) server.stop();
+});
+
+test("an endpoint has no more connections than its own limit", async () => {
+  const waiting: ServerResponse[] = [];
+  const server = await httpServer((_req, res) => void waiting.push(res));
+  const path = await routed([server.port], {}, {}, { circuitBreakers: limitedTo({ maxConnectionsPerHost: 2 }) });
+  const answers = [1, 2, 3].map((i) => ask(path, `/${i}`));
+  await until(() => waiting.length === 2 && path.clusters.describe()[0]?.counters.pendingRequests === 1);
+  assert.equal(path.clusters.describe()[0]?.counters.connections, 2);
+  waiting[0]?.end("a");
+  await until(() => waiting.length === 3);
+  for (const it of waiting) it.end("b");
+  for (const answer of answers) assert.equal((await answer).status, 200);
   path.stop();
   server.stop();
 });

@@ -1,7 +1,9 @@
 // What the admin API shows of a cluster: everything about it at one moment, as plain data.
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
-import type { Cluster, ClusterCounters } from "./cluster.ts";
+import type { CircuitBreaker } from "./circuit-breaker.ts";
+import type { Cluster } from "./cluster.ts";
+import type { ClusterCounters } from "./cluster-counters.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { describeEjection, type EjectionType } from "./outlier/ejection.ts";
 import type { OutlierCounters } from "./outlier/outlier-counters.ts";
@@ -11,6 +13,7 @@ export interface ClusterDescription {
   readonly config: ClusterConfig;
   readonly isWarm: boolean;
   readonly counters: Readonly<ClusterCounters>;
+  readonly breakers: readonly CircuitBreaker[];
   readonly balancer: Readonly<BalancerCounters>;
   /** How often members came or went. */
   readonly membershipChanges: number;
@@ -58,6 +61,7 @@ export function describeCluster(cluster: Cluster): ClusterDescription {
     config: cluster.config,
     isWarm: cluster.isWarm,
     counters: cluster.counters,
+    breakers: [cluster.breakers.default, cluster.breakers.high],
     balancer: cluster.balancerCounters,
     membershipChanges: cluster.membershipChanges,
     outliers: outliers && { counters: outliers.counters, answers: outliers.answers, connects: outliers.connects },

@@ -4,6 +4,7 @@
 import type { Headers } from "#wire/http/headers.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import { anyHost } from "./balance/choice.ts";
+import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { Cluster } from "./cluster.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import type { ResponseHandler, ResponseHead, UpstreamExchange, UpstreamRequest } from "./exchange.ts";
@@ -31,6 +32,7 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
   readonly #options: ClusterRequestOptions;
   readonly #handler: ClusterRequestHandler;
   #endpoint: UpstreamEndpoint | null = null;
+  #breaker: CircuitBreaker | null = null;
   #pool: HttpPool | null = null;
   #exchange: UpstreamExchange | null = null;
   #held: Buffer[] = [];
@@ -47,18 +49,19 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
   /** Begins. May fail before it returns. */
   start(cluster: Cluster): void {
     const { timeoutMs } = this.#options;
-    const { counters, config } = cluster;
-    if (counters.activeRequests >= config.thresholds.maxRequests) {
-      counters.overflows++;
-      this.#fail(`the circuit breaker of cluster ${config.name} refuses more requests`);
+    const { name } = cluster.config;
+    const breaker = cluster.breakers.default;
+    const refusal = breaker.takeRequest();
+    if (refusal !== null) {
+      this.#fail(`cluster ${name}: ${refusal.words}`);
       return;
     }
+    this.#breaker = breaker;
     const endpoint = cluster.choose(anyHost);
     if (endpoint === null) {
-      this.#fail(`cluster ${config.name} has no endpoint that can be used`);
+      this.#fail(`cluster ${name} has no endpoint that can be used`);
       return;
     }
-    counters.requestsTotal++;
     endpoint.activeRequests++;
     endpoint.requestsTotal++;
     this.#endpoint = endpoint;
@@ -156,6 +159,8 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
     const exchange = this.#exchange;
     this.#exchange = null;
     exchange?.release();
+    this.#breaker?.giveRequest();
+    this.#breaker = null;
     if (this.#endpoint !== null) this.#endpoint.activeRequests--;
   }
 }

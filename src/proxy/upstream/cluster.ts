@@ -8,12 +8,15 @@ import {
   plainEndpointSet,
   type TransportSocketMatch,
 } from "../config/cluster.ts";
+import type { RequestPriority } from "../config/http.ts";
 import { chooseTransport } from "../decide/transport.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
+import { CircuitBreaker } from "./circuit-breaker.ts";
+import { type ClusterCounters, clusterCounters } from "./cluster-counters.ts";
 import type { ConnectTarget } from "./connect.ts";
 import { DnsDiscovery } from "./dns/dns-discovery.ts";
 import type { ResolveDns } from "./dns/resolve-dns.ts";
@@ -22,29 +25,6 @@ import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
-
-export interface ClusterCounters {
-  connections: number;
-  connectionsTotal: number;
-  connectFailures: number;
-  /** Connections of TCP proxies that were given up after the last attempt. */
-  connectAttemptsExceeded: number;
-  pendingRequests: number;
-  activeRequests: number;
-  activeRetries: number;
-  requestsTotal: number;
-  /** Requests that a circuit breaker refused. */
-  overflows: number;
-  connectionOverflows: number;
-  /** Requests that the endpoints' policy dropped. */
-  droppedForOverload: number;
-  /** Lookups of names. */
-  updateAttempts: number;
-  updateSuccesses: number;
-  updateFailures: number;
-  /** How often endpoints were given up because nobody confirmed them. */
-  staleAssignments: number;
-}
 
 export interface ClusterEnvironment {
   readonly loop: EventLoop;
@@ -60,23 +40,8 @@ export const noAlpnOverride: readonly string[] = [];
 export class Cluster {
   config: ClusterConfig;
   readonly loop: EventLoop;
-  readonly counters: ClusterCounters = {
-    connections: 0,
-    connectionsTotal: 0,
-    connectFailures: 0,
-    connectAttemptsExceeded: 0,
-    pendingRequests: 0,
-    activeRequests: 0,
-    activeRetries: 0,
-    requestsTotal: 0,
-    overflows: 0,
-    connectionOverflows: 0,
-    droppedForOverload: 0,
-    updateAttempts: 0,
-    updateSuccesses: 0,
-    updateFailures: 0,
-    staleAssignments: 0,
-  };
+  readonly counters: ClusterCounters = clusterCounters();
+  readonly breakers: Readonly<Record<RequestPriority, CircuitBreaker>>;
   /** False until the first endpoints are known. A route must not name a cluster that is not warm. */
   isWarm = false;
   readonly #environment: ClusterEnvironment;
@@ -95,7 +60,11 @@ export class Cluster {
     this.config = config;
     this.loop = environment.loop;
     this.#environment = environment;
-    const { loadBalancing } = config;
+    const { circuitBreakers, loadBalancing } = config;
+    this.breakers = {
+      default: new CircuitBreaker("default", circuitBreakers.default, this.counters),
+      high: new CircuitBreaker("high", circuitBreakers.high, this.counters),
+    };
     this.#members = new Membership({
       loop: environment.loop,
       config: loadBalancing,
@@ -135,6 +104,8 @@ export class Cluster {
     if (policy.type === "cluster_provided") {
       this.#originalDestinations?.configure(policy.originalDst, config.cleanupIntervalMs);
     }
+    this.breakers.default.limits = config.circuitBreakers.default;
+    this.breakers.high.limits = config.circuitBreakers.high;
     this.#configureOutliers(config);
     this.#members.configure(config.loadBalancing);
     if (config.type === "static") this.setEndpoints(config.endpoints ?? plainEndpointSet(config.name, []));
@@ -229,16 +200,41 @@ export class Cluster {
     return dropOverload.category;
   }
 
-  /** The pool for HTTP/1 requests to that endpoint. `alpn` empty means no override. */
-  pool(endpoint: UpstreamEndpoint, alpn: readonly string[]): HttpPool {
+  /** Counts a response of an endpoint. */
+  countStatus(status: number): void {
+    const { counters } = this;
+    counters.statuses ??= new Uint32Array(600);
+    if (status < 600) counters.statuses[status]!++;
+  }
+
+  /** The pool for requests to that endpoint. `alpn` empty means no override. */
+  pool(endpoint: UpstreamEndpoint, alpn: readonly string[], priority: RequestPriority = "default"): HttpPool {
     const transport = chooseTransport(this.config, endpoint.config, null);
-    const key = transport?.tls == null ? "plaintext" : this.#tlsFor(transport, alpn).key;
+    const tlsKey = transport?.tls == null ? "plaintext" : this.#tlsFor(transport, alpn).key;
+    const key = priority === "high" ? `high ${tlsKey}` : tlsKey;
     let pool = endpoint.pools.get(key);
     if (pool === undefined) {
-      pool = new HttpPool(this, endpoint, this.connectTarget(endpoint, alpn));
-      endpoint.pools.set(key, pool);
+      const breaker = this.breakers[priority];
+      const isTooMany = this.#poolCount(breaker) >= breaker.limits.maxConnectionPools;
+      pool = new HttpPool(this, endpoint, this.connectTarget(endpoint, alpn), breaker, isTooMany);
+      // One that only refuses is not kept: there may be room next time.
+      if (!isTooMany) endpoint.pools.set(key, pool);
     }
     return pool;
+  }
+
+  /** Pools that are in use; those that are not make room. Only counted where there is a limit. */
+  #poolCount(breaker: CircuitBreaker): number {
+    if (breaker.limits.maxConnectionPools === Number.POSITIVE_INFINITY) return 0;
+    let count = 0;
+    for (const endpoint of this.endpoints) {
+      for (const [key, pool] of endpoint.pools) {
+        if (pool.breaker !== breaker) continue;
+        if (pool.isUnused) endpoint.pools.delete(key);
+        else count++;
+      }
+    }
+    return count;
   }
 
   /** How to connect to that endpoint. */

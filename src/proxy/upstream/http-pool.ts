@@ -5,6 +5,7 @@ import type { EventLoop } from "../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
+import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { Cluster } from "./cluster.ts";
 import { type ConnectTarget, type ConnectUser, PendingConnection } from "./connect.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
@@ -18,6 +19,9 @@ export interface PoolWaiter {
 
 export class HttpPool {
   readonly endpoint: UpstreamEndpoint;
+  readonly breaker: CircuitBreaker;
+  /** The cluster has as many pools as it may: everything is refused. */
+  readonly #isTooMany: boolean;
   readonly #cluster: Cluster;
   readonly #loop: EventLoop;
   readonly #target: ConnectTarget;
@@ -28,8 +32,16 @@ export class HttpPool {
   #isDraining = false;
   #isSwept = false;
 
-  constructor(cluster: Cluster, endpoint: UpstreamEndpoint, target: ConnectTarget) {
+  constructor(
+    cluster: Cluster,
+    endpoint: UpstreamEndpoint,
+    target: ConnectTarget,
+    breaker: CircuitBreaker,
+    isTooMany: boolean,
+  ) {
     this.#cluster = cluster;
+    this.breaker = breaker;
+    this.#isTooMany = isTooMany;
     this.endpoint = endpoint;
     this.#loop = cluster.loop;
     this.#target = target;
@@ -47,15 +59,18 @@ export class HttpPool {
         return;
       }
     }
-    const { counters, config } = this.#cluster;
-    if (counters.pendingRequests >= config.thresholds.maxPendingRequests) {
-      counters.overflows++;
-      waiter.onPoolFailed(RESET_OVERFLOW, overflow("max_pending_requests", config.thresholds.maxPendingRequests));
+    const refusal = this.#isTooMany ? this.#refusePool() : this.breaker.takePendingRequest();
+    if (refusal !== null) {
+      waiter.onPoolFailed(RESET_OVERFLOW, refusal);
       return;
     }
-    counters.pendingRequests++;
     this.#waiting.push(waiter);
     this.#connectForWaiting();
+  }
+
+  #refusePool(): SocketFailure {
+    this.#cluster.counters.poolOverflows++;
+    return this.breaker.overflow("max_connection_pools", this.breaker.limits.maxConnectionPools);
   }
 
   /** Takes a waiter out of the queue. */
@@ -63,25 +78,20 @@ export class HttpPool {
     const at = this.#waiting.indexOf(waiter);
     if (at < 0) return;
     this.#waiting.splice(at, 1);
-    this.#cluster.counters.pendingRequests--;
+    this.breaker.givePendingRequest();
   }
 
   #connectForWaiting(): void {
-    const { counters, config } = this.#cluster;
     while (this.#connecting.size < this.#waiting.length) {
       // A pool without any connection may always open one, or its queue would never move.
       const isFirst = this.#all.size + this.#connecting.size === 0;
-      if (!isFirst && counters.connections >= config.thresholds.maxConnections) {
-        counters.connectionOverflows++;
-        return;
-      }
+      if (!isFirst && this.breaker.refuseConnection(this.endpoint.activeConnections) !== null) return;
       this.#connect();
     }
   }
 
   #connect(): void {
-    this.#cluster.counters.connections++;
-    this.#cluster.counters.connectionsTotal++;
+    this.breaker.takeConnection();
     this.endpoint.activeConnections++;
     this.endpoint.connectionsTotal++;
     const attempt: ConnectUser = {
@@ -115,13 +125,13 @@ export class HttpPool {
   }
 
   #connectionGone(): void {
-    this.#cluster.counters.connections--;
+    this.breaker.giveConnection();
     this.endpoint.activeConnections--;
   }
 
   #next(): PoolWaiter | undefined {
     const waiter = this.#waiting.shift();
-    if (waiter !== undefined) this.#cluster.counters.pendingRequests--;
+    if (waiter !== undefined) this.breaker.givePendingRequest();
     return waiter;
   }
 
@@ -202,12 +212,3 @@ const clusterGone: SocketFailure = {
   transportReason: "",
   words: "the cluster was removed while the request waited for a connection",
 };
-
-export function overflow(limit: string, value: number): SocketFailure {
-  return {
-    kind: FailureKind.Local,
-    code: "OVERFLOW",
-    transportReason: "",
-    words: `the circuit breaker's ${limit} (${value}) is reached`,
-  };
-}

@@ -7,7 +7,14 @@ import { type Logger, silentLogger } from "#base/log/log.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { noProvenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry } from "../../config/access-log.ts";
-import { type ClusterConfig, type EndpointConfig, plainEndpoint, plainEndpointSet } from "../../config/cluster.ts";
+import {
+  type CircuitBreakerThresholds,
+  type ClusterConfig,
+  defaultThresholds,
+  type EndpointConfig,
+  plainEndpoint,
+  plainEndpointSet,
+} from "../../config/cluster.ts";
 import type {
   ClientAddressConfig,
   ForwardAction,
@@ -49,6 +56,15 @@ export const originalDestination: LoadBalancingConfig = balancedBy({
   originalDst: { headerName: null, portOverride: 0 },
 });
 
+/** Circuit breakers without limits but these. */
+export function limitedTo(limits: Partial<CircuitBreakerThresholds>): ClusterConfig["circuitBreakers"] {
+  const none = { maxConnections: 1e9, maxPendingRequests: 1e9, maxRequests: 1e9, maxRetries: 1e9 };
+  return {
+    default: { ...defaultThresholds, ...none, ...limits },
+    high: { ...defaultThresholds, ...none },
+  };
+}
+
 export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly name: string }): ClusterConfig {
   return {
     observabilityName: overrides.name,
@@ -59,7 +75,7 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     endpoints: null,
     dns: { refreshMs: 60_000, failureRefresh: null, respectsTtl: false, family: "all" },
     cleanupIntervalMs: 5000,
-    thresholds: { maxConnections: 1e9, maxPendingRequests: 1e9, maxRequests: 1e9, maxRetries: 1e9 },
+    circuitBreakers: limitedTo({}),
     outlierDetection: null,
     transports: [{ name: "plaintext", match: {}, tls: null }],
     upstreamProtocol: "http1",

@@ -8,6 +8,7 @@ import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
+import type { CircuitBreaker } from "../../../upstream/circuit-breaker.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
@@ -21,7 +22,6 @@ import {
   type ResponseHead,
   type UpstreamExchange,
 } from "../../../upstream/exchange.ts";
-import { overflow } from "../../../upstream/http-pool.ts";
 import { whyNoEndpoint } from "../../../upstream/why-no-endpoint.ts";
 import {
   clusterNotFound,
@@ -64,7 +64,8 @@ export class Router implements AttemptOwner {
   #hash: StreamHash = noHash;
   #cluster: Cluster | null = null;
   #attempt: UpstreamAttempt | null = null;
-  #isCounted = false;
+  /** Set while the request is counted. */
+  #breaker: CircuitBreaker | null = null;
   /** The whole request has passed the filters. */
   #isRequestComplete = false;
   /** Body sent or to be sent again; null once it is too long or no retry can happen. */
@@ -140,14 +141,13 @@ export class Router implements AttemptOwner {
     }
     rewriteRequest(stream, action);
     mutateRequestHeaders(stream, decision);
-    if (cluster.counters.activeRequests >= cluster.config.thresholds.maxRequests) {
-      cluster.counters.overflows++;
-      this.onAttemptReset(RESET_OVERFLOW, overflow("max_requests", cluster.config.thresholds.maxRequests), false);
+    const breaker = cluster.breakers[action.priority];
+    const refusal = breaker.takeRequest();
+    if (refusal !== null) {
+      this.onAttemptReset(RESET_OVERFLOW, refusal, false);
       return;
     }
-    cluster.counters.activeRequests++;
-    cluster.counters.requestsTotal++;
-    this.#isCounted = true;
+    this.#breaker = breaker;
     this.#replay = [];
     if (action.mirrors.length > 0) this.#mirrors = startMirrors(stream, action.mirrors, this.#timeouts.routeMs);
     this.#try();
@@ -191,7 +191,7 @@ export class Router implements AttemptOwner {
     if (this.#action!.hostRewrite?.type === "endpoint" && endpoint.config.hostname !== "") {
       rewriteAuthority(stream, this.#action!, endpoint.config.hostname);
     }
-    attempt.connect(cluster.pool(endpoint, alpnFor(stream)));
+    attempt.connect(cluster.pool(endpoint, alpnFor(stream), this.#action!.priority));
   }
 
   onAttemptReady(exchange: UpstreamExchange): void {
@@ -274,6 +274,7 @@ export class Router implements AttemptOwner {
     const stream = this.#stream;
     const attempt = this.#attempt!;
     const retry = this.#retryPolicy;
+    this.#cluster!.countStatus(head.status);
     if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers)) {
       const waitMs = rateLimitedBackoffMs(retry, head.headers, stream.manager.environment.loop.clock.now());
       if (this.#retry(retry, waitMs)) return;
@@ -357,20 +358,22 @@ export class Router implements AttemptOwner {
   #retry(policy: RetryPolicy, waitMs: number | null): boolean {
     const cluster = this.#cluster!;
     if (this.#retries >= policy.numRetries) {
-      if (policy.numRetries > 0) this.#stream.addFlag("URX");
+      if (policy.numRetries > 0) {
+        this.#stream.addFlag("URX");
+        cluster.counters.retryLimitExceeded++;
+      }
       return false;
     }
     if (this.#replay === null || this.#replayBytes > maxReplayBytes) return false;
     if (!this.#isRetryCounted) {
-      if (cluster.counters.activeRetries >= cluster.config.thresholds.maxRetries) {
-        cluster.counters.overflows++;
+      if (this.#breaker?.takeRetry() !== true) {
         this.#stream.addFlag("UO");
         return false;
       }
-      cluster.counters.activeRetries++;
       this.#isRetryCounted = true;
     }
     this.#retries++;
+    cluster.counters.retriesTotal++;
     if (this.#attempt !== null) (this.#tried ??= []).push(this.#attempt.endpoint);
     this.#endAttempt();
     const delay = waitMs ?? backoffMs(policy, this.#retries, cluster.loop.random());
@@ -396,6 +399,7 @@ export class Router implements AttemptOwner {
     const attempt = this.#attempt;
     if (this.#isOver || attempt === null) return;
     attempt.timedOut();
+    this.#cluster!.counters.perTryTimeouts++;
     const retry = this.#retryPolicy;
     if (!attempt.responseBegan && retry !== null && retriesTimeout(retry) && this.#retry(retry, null)) return;
     const cause = isIdle
@@ -417,6 +421,7 @@ export class Router implements AttemptOwner {
     this.#cancelRouteTimer = null;
     if (this.#isOver) return;
     this.#attempt?.timedOut();
+    this.#cluster!.counters.timeouts++;
     const origins = this.#stream.decision?.route.provenance.origins ?? [];
     this.#fail(
       responseTimeout,
@@ -450,11 +455,11 @@ export class Router implements AttemptOwner {
     this.#mirrors = null;
     this.#replay = null;
     this.#endAttempt();
-    const counters = this.#cluster?.counters;
-    if (counters === undefined) return;
-    if (this.#isCounted) counters.activeRequests--;
-    this.#isCounted = false;
-    if (this.#isRetryCounted) counters.activeRetries--;
+    const breaker = this.#breaker;
+    if (breaker === null) return;
+    this.#breaker = null;
+    breaker.giveRequest();
+    if (this.#isRetryCounted) breaker.giveRetry();
     this.#isRetryCounted = false;
   }
 }

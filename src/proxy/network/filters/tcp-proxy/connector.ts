@@ -9,6 +9,7 @@ import { FailureKind, type SocketFailure } from "../../../transport/socket-error
 import type { Transport } from "../../../transport/transport.ts";
 import type { SecuredBy } from "../../../transport/upstream-tls.ts";
 import type { ChoiceContext } from "../../../upstream/balance/choice.ts";
+import type { CircuitBreaker } from "../../../upstream/circuit-breaker.ts";
 import { type Cluster, noAlpnOverride } from "../../../upstream/cluster.ts";
 import { type ConnectUser, PendingConnection } from "../../../upstream/connect.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
@@ -59,28 +60,31 @@ export class Connector implements ConnectUser, ChoiceContext {
   /** Begins an attempt. The user is told when it is over, maybe at once. */
   connect(): void {
     const { cluster } = this;
-    const { counters, config } = cluster;
-    if (counters.connections >= config.thresholds.maxConnections) {
-      counters.connectionOverflows++;
-      this.#user.onUpstreamUnavailable(
-        withFlag(this.#flags, "UO"),
-        `the circuit breaker's max_connections of ${config.name} is reached`,
-      );
-      return;
-    }
+    const breaker = cluster.breakers.default;
+    if (this.#isRefused(breaker, 0)) return;
     this.tried++;
     const endpoint = cluster.choose(this);
     if (endpoint === null) {
       this.#user.onUpstreamUnavailable(withFlag(this.#flags, "UH"), whyNoEndpoint(cluster, this.#info));
       return;
     }
+    if (this.#isRefused(breaker, endpoint.activeConnections)) return;
     this.endpoint = endpoint;
     this.#isCounted = true;
     endpoint.activeConnections++;
     endpoint.connectionsTotal++;
-    counters.connections++;
-    counters.connectionsTotal++;
+    breaker.takeConnection();
     this.#pending = new PendingConnection(this.#loop, cluster.connectTarget(endpoint, noAlpnOverride), this);
+  }
+
+  #isRefused(breaker: CircuitBreaker, endpointConnections: number): boolean {
+    const refusal = breaker.refuseConnection(endpointConnections);
+    if (refusal === null) return false;
+    this.#user.onUpstreamUnavailable(
+      withFlag(this.#flags, "UO"),
+      `cluster ${this.cluster.config.name}: ${refusal.words}`,
+    );
+    return true;
   }
 
   onConnected(transport: Transport, securedBy: SecuredBy): void {
@@ -120,6 +124,6 @@ export class Connector implements ConnectUser, ChoiceContext {
     if (!this.#isCounted) return;
     this.#isCounted = false;
     this.endpoint!.activeConnections--;
-    this.cluster.counters.connections--;
+    this.cluster.breakers.default.giveConnection();
   }
 }

@@ -8,6 +8,7 @@ import {
   chain,
   clusterOn,
   dataPath,
+  limitedTo,
   listenerConfig,
   networkFilter,
   type TestDataPath,
@@ -184,8 +185,7 @@ test("after the last attempt the client is closed with UF and URX, and the log s
 test("the circuit breaker's limit of connections closes one too many with UO", async () => {
   const server = await rawServer((socket) => socket.write("hi"));
   const path = dataPath();
-  const thresholds = { maxConnections: 1, maxPendingRequests: 1, maxRequests: 1, maxRetries: 1 };
-  path.clusters.update(clusterOn("app", [server.port], { thresholds }));
+  path.clusters.update(clusterOn("app", [server.port], { circuitBreakers: limitedTo({ maxConnections: 1 }) }));
   await path.listeners.update(listenerConfig([chain([tcpFilter("app")])]));
   const first = new RawClient(path.port());
   await first.sees("hi");

@@ -1,0 +1,58 @@
+// What one cluster counts, over all routing priorities.
+export interface ClusterCounters {
+  connections: number;
+  connectionsTotal: number;
+  connectFailures: number;
+  /** Connections of TCP proxies that were given up after the last attempt. */
+  connectAttemptsExceeded: number;
+  pendingRequests: number;
+  pendingRequestsTotal: number;
+  activeRequests: number;
+  requestsTotal: number;
+  /** Requests that a circuit breaker refused. */
+  overflows: number;
+  connectionOverflows: number;
+  poolOverflows: number;
+  retriesTotal: number;
+  retryOverflows: number;
+  retryLimitExceeded: number;
+  timeouts: number;
+  perTryTimeouts: number;
+  /** Requests that the endpoints' policy dropped. */
+  droppedForOverload: number;
+  /** Lookups of names. */
+  updateAttempts: number;
+  updateSuccesses: number;
+  updateFailures: number;
+  /** How often endpoints were given up because nobody confirmed them. */
+  staleAssignments: number;
+  /** Responses by status; null before the first. */
+  statuses: Uint32Array | null;
+}
+
+export function clusterCounters(): ClusterCounters {
+  return {
+    connections: 0,
+    connectionsTotal: 0,
+    connectFailures: 0,
+    connectAttemptsExceeded: 0,
+    pendingRequests: 0,
+    pendingRequestsTotal: 0,
+    activeRequests: 0,
+    requestsTotal: 0,
+    overflows: 0,
+    connectionOverflows: 0,
+    poolOverflows: 0,
+    retriesTotal: 0,
+    retryOverflows: 0,
+    retryLimitExceeded: 0,
+    timeouts: 0,
+    perTryTimeouts: 0,
+    droppedForOverload: 0,
+    updateAttempts: 0,
+    updateSuccesses: 0,
+    updateFailures: 0,
+    staleAssignments: 0,
+    statuses: null,
+  };
+}
