@@ -28,6 +28,7 @@ const entryPoints = [
   "envoy/extensions/load_balancing_policies",
   "envoy/extensions/matching",
   "envoy/extensions/request_id",
+  "envoy/extensions/path/match",
   "envoy/extensions/retry",
   "envoy/extensions/transport_sockets/proxy_protocol",
   "envoy/extensions/transport_sockets/raw_buffer",
@@ -43,6 +44,49 @@ const entryPoints = [
   "istio",
 ];
 
+/** Fields that are newer than the copies in the package, and the line that they are put behind. */
+const newerFields: readonly { readonly file: string; readonly behind: string; readonly text: string }[] = [
+  {
+    file: "envoy/config/rbac/v3/rbac.proto",
+    behind: "  oneof rule {",
+    text: "SourcedMetadata sourced_metadata = 14;",
+  },
+  {
+    file: "envoy/config/rbac/v3/rbac.proto",
+    behind: "  oneof identifier {",
+    text: "SourcedMetadata sourced_metadata = 13;",
+  },
+  {
+    file: "envoy/config/rbac/v3/rbac.proto",
+    behind: "package envoy.config.rbac.v3;",
+    text: `enum MetadataSource { DYNAMIC = 0; ROUTE = 1; }
+      message SourcedMetadata {
+        type.matcher.v3.MetadataMatcher metadata_matcher = 1;
+        MetadataSource metadata_source = 2;
+      }`,
+  },
+  {
+    file: "envoy/extensions/filters/network/rbac/v3/rbac.proto",
+    behind: "message RBAC {",
+    text: "google.protobuf.Duration delay_deny = 8;",
+  },
+  {
+    file: "envoy/extensions/filters/network/rbac/v3/rbac.proto",
+    behind: "package envoy.extensions.filters.network.rbac.v3;",
+    text: 'import "google/protobuf/duration.proto";',
+  },
+  {
+    file: "envoy/extensions/filters/http/jwt_authn/v3/config.proto",
+    behind: "message JwtCacheConfig {",
+    text: "uint32 jwt_max_token_size = 2;",
+  },
+  {
+    file: "envoy/extensions/filters/http/jwt_authn/v3/config.proto",
+    behind: "message JwtAuthentication {",
+    text: "string stat_prefix = 7;",
+  },
+];
+
 const work = mkdtempSync(join(tmpdir(), "outrigger-gen-"));
 try {
   const deps = join(root, "node_modules/@grpc/grpc-js-xds/deps");
@@ -52,6 +96,7 @@ try {
   dropOldEnvoyVersions(join(work, "envoy"));
   patchValidateProto(join(work, "validate/validate.proto"));
   patchWasmProto(join(work, "envoy/extensions/wasm/v3/wasm.proto"));
+  for (const { file, behind, text } of newerFields) insertBehind(join(work, file), behind, text);
   writeFileSync(join(work, "buf.yaml"), "version: v2\n");
   writeFileSync(join(work, "buf.gen.yaml"), bufTemplate());
   rmSync(out, { recursive: true, force: true });
@@ -125,6 +170,12 @@ message ReloadConfig {
 }
 `),
   );
+}
+
+function insertBehind(path: string, line: string, text: string): void {
+  const [before, after, ...more] = readFileSync(path, "utf8").replaceAll("\r\n", "\n").split(`\n${line}\n`);
+  if (after === undefined || more.length > 0) throw new Error(`${path}: "${line}" is not there once`);
+  writeFileSync(path, `${before}\n${line}\n${text}\n${after}`);
 }
 
 function bufTemplate(): string {

@@ -10,7 +10,6 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
-import { uriTemplateFile } from "#wire/xds/uri-template.ts";
 import type { EncodedResource } from "../push/encoded-resource.ts";
 
 export type ResourceRenderer = (resource: EncodedResource) => JsonValue;
@@ -60,6 +59,7 @@ async function loadRegistry(): Promise<Registry> {
     import("#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts"),
     import("#wire/gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.ts"),
     import("#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts"),
+    import("#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts"),
     import("#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts"),
     import("#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts"),
     import("#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts"),
@@ -68,10 +68,7 @@ async function loadRegistry(): Promise<Registry> {
     import("#wire/gen/istio/peer-metadata_pb.ts"),
     import("#wire/gen/istio/stats-filter_pb.ts"),
   ]);
-  return createRegistry(
-    uriTemplateFile(),
-    ...modules.flatMap((module) => Object.values(module).filter(isFileDescriptor)),
-  );
+  return createRegistry(...modules.flatMap((module) => Object.values(module).filter(isFileDescriptor)));
 }
 
 function isFileDescriptor(value: unknown): value is DescFile {

@@ -40,6 +40,8 @@ export interface AccessLogEntry {
   responseHeader: (name: string) => string | undefined;
   /** Body of a reply that the proxy makes itself, while it is being made. */
   localReplyBody?: string;
+  /** Dynamic metadata by namespace, as JSON; undefined on connections. */
+  metadata?: (namespace: string) => unknown;
   /** The cause in words with resource and file:line, for every locally generated response. */
   cause: string | undefined;
 }

@@ -140,7 +140,17 @@ test("filters decode to their entries, in order", () => {
     known.map(({ name, type, settings }) => ({ name, type, settings })),
     [
       { name: "peer", type: "peer_metadata", settings: { downstreamPropagation: false, upstreamPropagation: true } },
-      { name: "rbac", type: "rbac", settings: { rules: null, shadowRules: null } },
+      {
+        name: "rbac",
+        type: "rbac",
+        settings: {
+          rules: null,
+          shadowRules: null,
+          rulesStatPrefix: "",
+          shadowRulesStatPrefix: "",
+          trackPerRuleStats: false,
+        },
+      },
       { name: "stats", type: "istio_stats", settings: { disableHostHeaderFallback: true } },
       { name: "router", type: "router", settings: { suppressEnvoyHeaders: false } },
     ],

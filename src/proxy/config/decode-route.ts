@@ -48,6 +48,7 @@ export function decodeRouteConfig(config: RouteConfiguration, path: string, prob
     mostSpecificHeadersWin: config.mostSpecificHeaderMutationsWins,
     internalOnlyHeaders: config.internalOnlyHeaders.map((name) => name.toLowerCase()),
     ignorePortInHostMatching: config.ignorePortInHostMatching,
+    ignorePathParameters: config.ignorePathParametersInPathMatching,
     virtualHosts,
     index: indexed.index,
   };

@@ -147,6 +147,14 @@ interface FilterOutcome {
   readonly refusal: { readonly status: number; readonly reason: string } | null;
   /** Of a filter that authorizes. */
   readonly authorization: RbacVerdict | null;
+  /** What it tells the filters behind. */
+  readonly metadata?: readonly FilterMetadata[];
+}
+
+/** Dynamic metadata under the name of the filter that writes it. */
+export interface FilterMetadata {
+  readonly namespace: string;
+  readonly values: Readonly<Record<string, unknown>>;
 }
 
 /** Settings that a route has for filters, by the filter's name in the chain: most specific first. */
@@ -167,6 +175,8 @@ export interface RouteConfig {
   /** Lower-case names of headers that only proxies of this mesh may set: taken from requests of outside. */
   readonly internalOnlyHeaders: readonly string[];
   readonly ignorePortInHostMatching: boolean;
+  /** Parameters of path segments (`/a;x=1`) count for nothing, in routes and in policies. */
+  readonly ignorePathParameters?: boolean;
   readonly virtualHosts: readonly VirtualHost[];
   readonly index: VirtualHostIndex;
 }

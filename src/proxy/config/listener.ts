@@ -2,7 +2,7 @@
 // reads these objects and never a protobuf.
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogger } from "./access-log.ts";
-import type { HttpConnectionManagerConfig } from "./http.ts";
+import type { FilterMetadata, HttpConnectionManagerConfig } from "./http.ts";
 import type { CidrSet, StringMatcher } from "./matcher.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
 import type { Trace } from "./trace.ts";
@@ -143,6 +143,8 @@ export interface ConnectionOutcome {
   readonly cluster: string | null;
   /** What the filter answers itself, in words. */
   readonly answer: string | null;
+  /** What it tells the filters behind. */
+  readonly metadata?: readonly FilterMetadata[];
 }
 
 /** For filters that say only some of it. */

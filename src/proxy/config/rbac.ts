@@ -1,40 +1,89 @@
 // Runtime shape of an RBAC policy set (network and HTTP), with the words and the origin for explain.
 import type { Origin } from "#base/issue.ts";
 
-/** What an RBAC rule may look at. HTTP parts are undefined on TCP, and a condition on them is then false. */
+/** Names in a peer's verified certificate. */
+export interface PeerNames {
+  readonly uriSans: readonly string[];
+  readonly dnsSans: readonly string[];
+  /** RFC 2253; may be empty. */
+  readonly subject: string;
+}
+
+/** A header's value; a list when the header stands there more than once. */
+export type HeaderValue = string | readonly string[] | undefined;
+
+/** What a filter that decides may look at. HTTP parts are undefined on TCP, and a condition on them is then false. */
 export interface RbacSubject {
-  /** URI SAN of the verified peer certificate. */
-  readonly peerId: string | undefined;
-  /** Address of the direct peer, and the address after trusted x-forwarded-for hops. */
+  /** Null without a certificate that was verified. */
+  readonly peer: PeerNames | null;
+  /** Who holds the other end of the socket. */
   readonly directRemoteIp: string;
+  /** The same, or what a PROXY header says. */
+  readonly sourceIp: string;
+  /** The same, or the address after trusted x-forwarded-for hops. */
   readonly remoteIp: string;
+  readonly sourcePort: number;
   readonly destinationIp: string;
   readonly destinationPort: number;
   readonly requestedServerName: string;
-  /** Path without query. */
+  /** Path without query, as routes are chosen by it. Undefined for CONNECT. */
   readonly path: string | undefined;
-  /** Lower-case name; pseudo headers included. */
+  /** Lower-case name; pseudo headers included. Several lines are joined by commas. */
   readonly header: ((name: string) => string | undefined) | undefined;
-  /** The values of a header that stands in several lines, each for itself. */
-  readonly headerLines?: (name: string) => readonly string[];
+  /** As `header`, with repeated lines apart. */
+  readonly headerValues: ((name: string) => HeaderValue) | undefined;
   /** Dynamic metadata by filter name, as JSON (JWT claims). */
   readonly metadata: ((filter: string) => unknown) | undefined;
+  /** Metadata of the chosen route by filter name, as JSON. */
+  readonly routeMetadata?: ((filter: string) => unknown) | undefined;
 }
 
 export type RbacPredicate = (subject: RbacSubject) => boolean;
+
+interface RbacCondition {
+  readonly description: string;
+  readonly matches: RbacPredicate;
+}
 
 export interface RbacPolicy {
   /** `ns[default]-policy[allow-productpage]-rule[0]`. */
   readonly name: string;
   readonly matches: RbacPredicate;
   /** Each condition apart, so that explain can name the nearest miss. */
-  readonly conditions: readonly { readonly description: string; readonly matches: RbacPredicate }[];
+  readonly conditions: readonly RbacCondition[];
   readonly origin: Origin | null;
 }
 
+export type RbacAction = "allow" | "deny" | "log";
+
 export interface RbacRules {
-  readonly action: "allow" | "deny" | "log";
+  readonly action: RbacAction;
+  /** In the order in which they are asked. */
   readonly policies: readonly RbacPolicy[];
+  /** Present when looking a peer's policies up pays. */
+  readonly index?: PolicyIndex;
+  /** Decides in place of the policies. */
+  readonly tree?: RbacTree;
+}
+
+/** Policies by the peers that they are about. */
+export interface PolicyIndex {
+  /** Positions in `policies` by the one name of a peer, ascending. */
+  readonly byName: ReadonlyMap<string, readonly number[]>;
+  /** Those that may be about any peer. */
+  readonly general: readonly number[];
+}
+
+export interface RbacFinding {
+  readonly action: RbacAction;
+  readonly policy: RbacPolicy;
+}
+
+/** A matching tree (`matcher`): what it finds decides, and finding nothing denies. */
+export interface RbacTree {
+  readonly find: (subject: RbacSubject) => RbacFinding | null;
+  /** Whether any of its actions is LOG. */
+  readonly logs: boolean;
 }
 
 export interface RbacVerdict {
@@ -43,6 +92,8 @@ export interface RbacVerdict {
   readonly policy: RbacPolicy | null;
   /** Only when traced and no policy matched: the policy with the fewest failed conditions. */
   readonly nearestMiss: NearestMiss | null;
+  /** What LOG rules say to access logs; absent for others. */
+  readonly accessLogHint?: boolean;
 }
 
 export interface NearestMiss {

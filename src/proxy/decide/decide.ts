@@ -6,7 +6,7 @@ import {
   plainEndpoint,
   type TransportSocketMatch,
 } from "../config/cluster.ts";
-import type { HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
+import type { FilterMetadata, HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import {
   type ConnectionOutcome,
   type FilterChainConfig,
@@ -22,7 +22,7 @@ import { type BalancedHost, withDiscoveredHealth } from "../upstream/balance/hos
 import { makeBalancer } from "../upstream/balance/make-balancer.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
-import { filterConfigsOf, pathWithoutQuery, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
+import { filterConfigsOf, matchablePath, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
 import { chooseTransport } from "./transport.ts";
 import { endpointsOf, type ProxyView } from "./view.ts";
 
@@ -165,12 +165,14 @@ function decideFilters(
 ): Decision {
   const authorization: RbacVerdict[] = [];
   const peerId = chain.tls === null ? undefined : question.tls?.peerId;
-  const subject = subjectOf(question, peerId, null);
+  const told = new Map<string, Record<string, unknown>>();
+  const subject: RbacSubject = { ...subjectOf(question, peerId, null), metadata: (filter) => told.get(filter) };
   let cluster: string | null = null;
   for (const { http, decide, isTerminal } of chain.filters) {
     if (http !== null) return decideHttp(view, http, question, peerId, { ...draft, authorization }, trace);
     const outcome: ConnectionOutcome | undefined = decide?.({ subject, draw: question.random, cluster }, trace);
     if (outcome === undefined) continue;
+    remember(told, outcome.metadata);
     if (outcome.authorization !== null) authorization.push(outcome.authorization);
     const decided: Draft = { ...draft, authorization };
     if (outcome.refusal !== null) return refuse(decided, null, outcome.refusal, trace);
@@ -195,7 +197,7 @@ function decideHttp(
   // The route comes first: it may have settings of its own for the filters.
   const routeTrace = trace === null ? null : newTrace();
   const route = routes === null ? null : selectRoute(routes, requestOf(http, peerId), question.random, routeTrace);
-  const decided = decideHttpFilters(manager, route, subjectOf(question, peerId, http), draft, trace);
+  const decided = decideHttpFilters(manager, route, subjectOf(question, peerId, { http, route, routes }), draft, trace);
   if (decided.outcome !== undefined) return complete(decided);
   if (routeTrace !== null) trace?.steps.push(...routeTrace.steps);
   if (routes === null) {
@@ -213,11 +215,13 @@ function decideHttp(
 function decideHttpFilters(
   manager: HttpConnectionManagerConfig,
   route: RouteDecision | null,
-  subject: RbacSubject,
+  asked: RbacSubject,
   draft: Draft,
   trace: Trace | null,
 ): Draft {
   const authorization = [...(draft.authorization ?? [])];
+  const told = new Map<string, Record<string, unknown>>();
+  const subject: RbacSubject = { ...asked, metadata: (filter) => told.get(filter) };
   const overrides = filterConfigsOf(route);
   for (const filter of manager.httpFilters) {
     const own = overrides?.get(filter.name) ?? [];
@@ -225,6 +229,7 @@ function decideHttpFilters(
     const settings = own.filter(({ type }) => type === filter.type).map((it) => it.settings);
     const outcome = filter.decide(subject, settings, trace);
     if (outcome === null) continue;
+    remember(told, outcome.metadata);
     if (outcome.authorization !== null) authorization.push(outcome.authorization);
     if (outcome.refusal === null) continue;
     const { status, reason } = outcome.refusal;
@@ -311,17 +316,32 @@ function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {
   };
 }
 
-function subjectOf(question: Question, peerId: string | undefined, http: HttpQuestion | null): RbacSubject {
+function remember(told: Map<string, Record<string, unknown>>, metadata: readonly FilterMetadata[] = []): void {
+  for (const { namespace, values } of metadata) told.set(namespace, { ...told.get(namespace), ...values });
+}
+
+interface AskedHttp {
+  readonly http: HttpQuestion;
+  readonly route: RouteDecision | null;
+  readonly routes: RouteConfig | null;
+}
+
+function subjectOf(question: Question, peerId: string | undefined, asked: AskedHttp | null): RbacSubject {
+  const header = asked === null ? undefined : requestOf(asked.http).header;
   return {
-    peerId,
+    peer: peerId === undefined ? null : { uriSans: [peerId], dnsSans: [], subject: "" },
     directRemoteIp: question.sourceIp,
+    sourceIp: question.sourceIp,
     remoteIp: question.sourceIp,
+    sourcePort: 0,
     destinationIp: question.destinationIp,
     destinationPort: question.destinationPort,
     requestedServerName: question.tls?.serverName ?? "",
-    path: http === null ? undefined : pathWithoutQuery(http.path),
-    header: http === null ? undefined : requestOf(http).header,
+    path: asked === null ? undefined : matchablePath(asked.routes, asked.http.path),
+    header,
+    headerValues: header,
     metadata: undefined,
+    routeMetadata: asked === null ? undefined : (filter) => asked.route?.route.metadata[filter],
   };
 }
 

@@ -1,35 +1,115 @@
 // HOT: per request and per connection. Envoy's RBAC: ALLOW lets through what some policy matches, DENY stops it, LOG
-// stops nothing. No rules at all (null) means that the filter does not enforce.
-import type { NearestMiss, RbacPolicy, RbacRules, RbacSubject, RbacVerdict } from "../config/rbac.ts";
-import { addStep, type Trace } from "../config/trace.ts";
+// stops nothing. No rules at all (null) means that the filter does not enforce. Bench: bench/rbac.ts.
+import { formatOrigin } from "#base/issue.ts";
+import type {
+  NearestMiss,
+  PolicyIndex,
+  RbacAction,
+  RbacPolicy,
+  RbacRules,
+  RbacSubject,
+  RbacTree,
+  RbacVerdict,
+} from "../config/rbac.ts";
+import { addStep, newTrace, type Trace } from "../config/trace.ts";
 
 const allowedWithoutMatch: RbacVerdict = { allowed: true, policy: null, nearestMiss: null };
 const deniedWithoutMatch: RbacVerdict = { allowed: false, policy: null, nearestMiss: null };
+const notLogged: RbacVerdict = { allowed: true, policy: null, nearestMiss: null, accessLogHint: false };
 
 /** Decides one RBAC filter for one request or connection. */
 export function evaluateRbac(rules: RbacRules | null, subject: RbacSubject, trace: Trace | null): RbacVerdict {
   if (rules === null) return allowedWithoutMatch;
-  const policies = rules.policies;
-  for (let i = 0; i < policies.length; i++) {
-    const policy = policies[i] as RbacPolicy;
-    if (!policy.matches(subject)) continue;
-    const verdict: RbacVerdict = { allowed: rules.action !== "deny", policy, nearestMiss: null };
-    if (trace !== null) traceMatch(trace, rules, policy);
-    return verdict;
+  if (rules.tree !== undefined) return evaluateTree(rules.tree, subject, trace);
+  const policy = firstMatch(rules, subject);
+  if (policy !== null) {
+    if (trace !== null) traceMatch(trace, rules.action, policy);
+    return matched(rules.action, policy, rules.action === "log");
   }
-  const unmatched = rules.action === "allow" ? deniedWithoutMatch : allowedWithoutMatch;
+  const unmatched =
+    rules.action === "allow" ? deniedWithoutMatch : rules.action === "log" ? notLogged : allowedWithoutMatch;
   return trace === null ? unmatched : traceMiss(trace, rules, subject, unmatched);
 }
 
-/** A denial in words. */
-export function whyDenied(rules: RbacRules | null, verdict: RbacVerdict): string {
-  if (verdict.policy !== null) return `denied by ${verdict.policy.name}`;
-  if (rules?.policies.length === 0) return "denied: an ALLOW policy without rules lets nobody in";
-  return "denied: no ALLOW policy matches";
+function matched(action: RbacAction, policy: RbacPolicy, setsHint: boolean): RbacVerdict {
+  const allowed = action !== "deny";
+  if (!setsHint) return { allowed, policy, nearestMiss: null };
+  return { allowed, policy, nearestMiss: null, accessLogHint: action === "log" };
 }
 
-function traceMatch(trace: Trace, rules: RbacRules, policy: RbacPolicy): void {
-  const outcome = rules.action === "allow" ? "allowed" : rules.action === "deny" ? "denied" : "logged";
+function firstMatch(rules: RbacRules, subject: RbacSubject): RbacPolicy | null {
+  const { policies, index } = rules;
+  const name = index === undefined ? null : onlyName(subject);
+  if (index !== undefined && name !== null) return firstIndexed(policies, index, name, subject);
+  for (let i = 0; i < policies.length; i++) {
+    const policy = policies[i] as RbacPolicy;
+    if (policy.matches(subject)) return policy;
+  }
+  return null;
+}
+
+/** The one name that the peer has, empty for none; null when it has several. */
+function onlyName({ peer }: RbacSubject): string | null {
+  if (peer === null) return "";
+  if (peer.subject !== "" || peer.dnsSans.length > 0 || peer.uriSans.length !== 1) return null;
+  return peer.uriSans[0] as string;
+}
+
+const none: readonly number[] = [];
+
+/** Walks two ascending lists of positions as one. */
+function firstIndexed(
+  policies: readonly RbacPolicy[],
+  { byName, general }: PolicyIndex,
+  name: string,
+  subject: RbacSubject,
+): RbacPolicy | null {
+  const own = byName.get(name) ?? none;
+  let i = 0;
+  let j = 0;
+  while (i < own.length || j < general.length) {
+    const a = i < own.length ? (own[i] as number) : policies.length;
+    const b = j < general.length ? (general[j] as number) : policies.length;
+    const policy = policies[a < b ? a : b] as RbacPolicy;
+    if (a < b) i++;
+    else j++;
+    if (policy.matches(subject)) return policy;
+  }
+  return null;
+}
+
+function evaluateTree(tree: RbacTree, subject: RbacSubject, trace: Trace | null): RbacVerdict {
+  const found = tree.find(subject);
+  if (found === null) {
+    if (trace !== null) addStep(trace, "authorization", "denied: nothing in the matching tree matches");
+    return tree.logs ? { ...deniedWithoutMatch, accessLogHint: false } : deniedWithoutMatch;
+  }
+  if (trace !== null) traceMatch(trace, found.action, found.policy);
+  return matched(found.action, found.policy, tree.logs);
+}
+
+/** Who asks, in words. */
+function describeCaller({ peer }: RbacSubject): string {
+  if (peer === null) return "an unauthenticated client";
+  return peer.uriSans[0] ?? peer.dnsSans[0] ?? (peer.subject === "" ? "a client without a name" : peer.subject);
+}
+
+/** A denial in words: who asked, which policy denies, or which one was nearest to letting it pass. */
+export function whyDenied(rules: RbacRules | null, subject: RbacSubject, verdict: RbacVerdict): string {
+  const caller = describeCaller(subject);
+  if (verdict.policy !== null) return `${caller} is denied by ${verdict.policy.name}`;
+  if (rules?.tree !== undefined) return `nothing in the matching tree allows ${caller}`;
+  if (rules?.policies.length === 0) return `${caller} is denied: an ALLOW policy without rules lets nobody in`;
+  // The nearest miss costs a second evaluation, which only a refused request pays.
+  const miss = verdict.nearestMiss ?? evaluateRbac(rules, subject, newTrace()).nearestMiss;
+  if (miss === null) return `no policy allows ${caller}`;
+  const { policy, failed } = miss;
+  const place = policy.origin === null ? "" : ` (${formatOrigin(policy.origin)})`;
+  return `no policy allows ${caller}; nearest is ${policy.name}, which needs ${failed.join(" and ")}${place}`;
+}
+
+function traceMatch(trace: Trace, action: RbacAction, policy: RbacPolicy): void {
+  const outcome = action === "allow" ? "allowed" : action === "deny" ? "denied" : "logged";
   const words = policy.conditions.map((condition) => condition.description).join(" and ");
   addStep(
     trace,
@@ -53,10 +133,17 @@ function traceMiss(trace: Trace, rules: RbacRules, subject: RbacSubject, verdict
 }
 
 function findNearestMiss(policies: readonly RbacPolicy[], subject: RbacSubject): NearestMiss | null {
-  let nearest: NearestMiss | null = null;
+  let nearest: RbacPolicy | null = null;
+  let fewest = Number.POSITIVE_INFINITY;
   for (const policy of policies) {
-    const failed = policy.conditions.filter((condition) => !condition.matches(subject)).map((it) => it.description);
-    if (nearest === null || failed.length < nearest.failed.length) nearest = { policy, failed };
+    let failed = 0;
+    for (const condition of policy.conditions) if (!condition.matches(subject)) failed++;
+    if (failed >= fewest) continue;
+    fewest = failed;
+    nearest = policy;
+    if (failed <= 1) break;
   }
-  return nearest;
+  if (nearest === null) return null;
+  const failed = nearest.conditions.filter((it) => !it.matches(subject)).map((it) => it.description);
+  return { policy: nearest, failed };
 }

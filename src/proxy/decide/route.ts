@@ -45,7 +45,7 @@ export function selectRoute(
     if (trace !== null) traceNoHost(trace, config, request);
     return null;
   }
-  const path = pathWithoutQuery(request.path);
+  const path = matchablePath(config, request.path);
   const routes = virtualHost.routes;
   for (let i = 0; i < routes.length; i++) {
     const route = routes[i] as RouteEntry;
@@ -78,6 +78,12 @@ export function withoutPort(authority: string): string {
   // An IPv6 address without brackets has no port.
   if (authority.charCodeAt(0) !== 0x5b && authority.indexOf(":") !== colon) return authority;
   return authority.slice(0, colon);
+}
+
+/** The path that routes and policies are chosen by: without query, and without parameters when the table says so. */
+export function matchablePath(config: RouteConfig | null, path: string): string {
+  const bare = pathWithoutQuery(path);
+  return config?.ignorePathParameters === true ? withoutPathParameters(bare) : bare;
 }
 
 /** Cuts query and fragment off. */

@@ -30,6 +30,7 @@ export function accessLogEntry(stream: Stream): AccessLogEntry {
     localUriSan: connection.localUriSan,
     requestHeader: (name) => stream.header(name.toLowerCase()),
     responseHeader: (name) => stream.responseHeaders?.get(name.toLowerCase()),
+    metadata: (namespace) => stream.metadata(namespace),
     cause: stream.cause || undefined,
   };
 }

@@ -107,7 +107,7 @@ export function upstreamReset(
 
 /** An RBAC filter denied; `policy` is its name, or "none". */
 export function rbacDenied(policy: string): LocalReply {
-  return reply(403, "", `rbac_access_denied_matched_policy[${policy}]`, "RBAC: access denied");
+  return reply(403, "", `rbac_access_denied_matched_policy[${policy.replaceAll(/\s/g, "_")}]`, "RBAC: access denied");
 }
 
 /** A token bucket of the local rate limit is empty. */

@@ -7,7 +7,7 @@ import { formatOrigin } from "#base/issue.ts";
 import { CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-names.ts";
 import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
-import type { RouteConfig } from "../config/http.ts";
+import type { FilterMetadata, RouteConfig } from "../config/http.ts";
 import {
   type ClientCertificate,
   filterConfigsOf,
@@ -208,6 +208,10 @@ export class Stream implements RouteRequest, RequestFacts {
       this.#metadata.set(namespace, values);
     }
     values[key] = value;
+  }
+
+  mergeMetadata({ namespace, values }: FilterMetadata): void {
+    for (const key of Object.keys(values)) this.setMetadata(namespace, key, values[key]);
   }
 
   /** Begins: chooses the route and runs the request through the filters. */

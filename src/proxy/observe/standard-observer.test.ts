@@ -36,7 +36,16 @@ function connection(direction: 1 | 2, peer?: string): ConnectionInfo {
   if (peer !== undefined) {
     info.isTls = true;
     info.localUriSan = "spiffe://cluster.local/ns/default/sa/reviews";
-    info.peer = { uriSan: peer, uriSans: [peer], dnsSans: [], subject: "", hash: "", notAfterMs: 0, pem: () => "" };
+    info.peer = {
+      isVerified: true,
+      uriSan: peer,
+      uriSans: [peer],
+      dnsSans: [],
+      subject: "",
+      hash: "",
+      notAfterMs: 0,
+      pem: () => "",
+    };
   }
   return info;
 }

@@ -3,6 +3,8 @@
 import type { TrafficDirection } from "../config/listener.ts";
 
 export interface PeerCertificate {
+  /** False when no roots were there to judge it by: its names are then claims and no identity. */
+  readonly isVerified: boolean;
   /** The first URI SAN, as `spiffe://cluster.local/ns/default/sa/reviews`. */
   readonly uriSan: string | undefined;
   readonly uriSans: readonly string[];

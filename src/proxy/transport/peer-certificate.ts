@@ -36,7 +36,7 @@ export function verifyPeer(socket: TLSSocket, rule: VerificationRule): Verificat
   }
   const names = parseSubjectAltName(certificate.subjectAltName);
   if (names === null) return refused("BAD_SAN", "the peer's certificate has a malformed subject alternative name");
-  const peer = describePeer(certificate, names);
+  const peer = describePeer(certificate, names, rule.verifyChain);
   if (!rule.verifyChain) return { peer, failure: null };
   const distrust = chainError(socket);
   if (distrust !== null) {
@@ -110,8 +110,9 @@ function parseSubjectAltName(text: string | undefined): SubjectAltNames | null {
   return { uris, dns, ips };
 }
 
-function describePeer(certificate: X509Certificate, names: SubjectAltNames): PeerCertificate {
+function describePeer(certificate: X509Certificate, names: SubjectAltNames, isVerified: boolean): PeerCertificate {
   return {
+    isVerified,
     uriSan: names.uris[0],
     uriSans: names.uris,
     dnsSans: names.dns,

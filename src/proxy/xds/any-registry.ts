@@ -13,6 +13,7 @@ import { BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_p
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { ActionSchema as RbacActionSchema } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
 import { ExtAuthzSchema as HttpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
@@ -57,7 +58,9 @@ import {
   SourceTypeInputSchema,
   TransportProtocolInputSchema,
 } from "#wire/gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts";
+import { file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs as sslInputs } from "#wire/gen/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.ts";
 import { IpSchema } from "#wire/gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts";
+import { UriTemplateMatchConfigSchema } from "#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts";
 import { UuidRequestIdConfigSchema } from "#wire/gen/envoy/extensions/request_id/uuid/v3/uuid_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
@@ -67,10 +70,12 @@ import {
   UpstreamTlsContextSchema,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import { HttpProtocolOptionsSchema } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
+import { HttpRequestHeaderMatchInputSchema } from "#wire/gen/envoy/type/matcher/v3/http_inputs_pb.ts";
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
+import { CelMatcherSchema } from "#wire/gen/xds/type/matcher/v3/cel_pb.ts";
 import { ServerNameMatcherSchema } from "#wire/gen/xds/type/matcher/v3/domain_pb.ts";
+import { HttpAttributesCelMatchInputSchema } from "#wire/gen/xds/type/matcher/v3/http_inputs_pb.ts";
 import { IPMatcherSchema } from "#wire/gen/xds/type/matcher/v3/ip_pb.ts";
-import { uriTemplateFile } from "#wire/xds/uri-template.ts";
 import { httpFilterMessages } from "../config/decode-http-filters.ts";
 
 let registry: Registry | undefined;
@@ -144,7 +149,12 @@ export function anyRegistry(): Registry {
     UuidRequestIdConfigSchema,
     WrrLocalitySchema,
     XffConfigSchema,
-    uriTemplateFile(),
+    CelMatcherSchema,
+    HttpAttributesCelMatchInputSchema,
+    HttpRequestHeaderMatchInputSchema,
+    RbacActionSchema,
+    sslInputs,
+    UriTemplateMatchConfigSchema,
   );
   return registry;
 }

@@ -123,6 +123,19 @@ export class Headers {
     return value;
   }
 
+  /** As `get`, with several lines as a list of their values. */
+  getAll(lowerName: string): string | readonly string[] | undefined {
+    const id = idOfName(lowerName);
+    let i = this.#find(lowerName, id, 0);
+    if (i < 0) return undefined;
+    const first = this.valueAt(i);
+    i = this.#find(lowerName, id, i + 1);
+    if (i < 0) return first;
+    const values = [first];
+    for (; i >= 0; i = this.#find(lowerName, id, i + 1)) values.push(this.valueAt(i));
+    return values;
+  }
+
   /** As `get`, by id. */
   getId(id: number): string | undefined {
     let i = this.indexOf(id);

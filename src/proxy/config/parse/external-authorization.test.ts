@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { evaluateRbac } from "../../decide/rbac.ts";
-import type { RbacSettings } from "../../http/filters/rbac/filter.ts";
+import type { RbacSettings } from "../../http/filters/rbac/settings.ts";
 import { decodeListener } from "../decode-listener.ts";
 import type { NetworkFilterConfig } from "../listener.ts";
 import type { RbacRules, RbacSubject } from "../rbac.ts";
@@ -9,7 +9,9 @@ import { listenerOf, refusalOf } from "../testing/resources.ts";
 
 const types = "type.googleapis.com/envoy.extensions.filters";
 const subject = (path: string | undefined, destinationPort = 9080): RbacSubject => ({
-  peerId: undefined,
+  peer: null,
+  sourceIp: "10.244.0.9",
+  sourcePort: 40_000,
   directRemoteIp: "10.244.0.9",
   remoteIp: "10.244.0.9",
   destinationIp: "10.244.0.7",
@@ -17,6 +19,7 @@ const subject = (path: string | undefined, destinationPort = 9080): RbacSubject 
   requestedServerName: "",
   path,
   header: undefined,
+  headerValues: undefined,
   metadata: undefined,
 });
 

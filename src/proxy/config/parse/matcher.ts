@@ -23,17 +23,42 @@ export function decodeStringMatcher(
   path: string,
   problems: Problems,
 ): StringMatcher {
+  return stringMatcher(matcher, path, problems, asIs);
+}
+
+/** As `decodeStringMatcher`, for text of the wire: one character per byte, as header values and paths are kept. */
+export function decodeByteMatcher(
+  matcher: EnvoyStringMatcher | undefined,
+  path: string,
+  problems: Problems,
+): StringMatcher {
+  return stringMatcher(matcher, path, problems, wireText);
+}
+
+type Encode = (text: string) => string;
+const asIs: Encode = (text) => text;
+// Text from configuration as its UTF-8 bytes, one character each. No value of a header is beyond such a pattern: a
+// matcher that cannot read a value would let every negated rule pass (CVE-2026-73552).
+export const wireText: Encode = (text) =>
+  /^[\x20-\x7e]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+
+function stringMatcher(
+  matcher: EnvoyStringMatcher | undefined,
+  path: string,
+  problems: Problems,
+  encode: Encode,
+): StringMatcher {
   const pattern = matcher?.matchPattern;
   if (matcher === undefined || pattern?.case === undefined) {
     problems.invalid(path, "names no pattern");
     return never;
   }
-  if (pattern.case === "safeRegex") return regexMatcher(pattern.value.regex, `${path}.safe_regex`, problems);
+  if (pattern.case === "safeRegex") return regexMatcher(encode(pattern.value.regex), `${path}.safe_regex`, problems);
   if (pattern.case === "custom") {
     problems.unsupported(`${path}.custom`, "a custom string matcher");
     return never;
   }
-  return literalMatcher(pattern.case, pattern.value, matcher.ignoreCase);
+  return literalMatcher(pattern.case, pattern.value, matcher.ignoreCase, encode);
 }
 
 /** Exact, prefix, suffix or contains; without case when asked. */
@@ -41,11 +66,12 @@ export function literalMatcher(
   kind: "exact" | "prefix" | "suffix" | "contains",
   value: string,
   ignoreCase: boolean,
+  encode: Encode,
 ): StringMatcher {
   const test = literalTests[kind];
   const description = `${kind} "${value}"${ignoreCase ? " (any case)" : ""}`;
-  if (!ignoreCase) return { matches: test(value), description };
-  const lower = test(value.toLowerCase());
+  if (!ignoreCase) return { matches: test(encode(value)), description };
+  const lower = test(encode(value).toLowerCase());
   return { matches: (text) => lower(text.toLowerCase()), description };
 }
 
@@ -59,7 +85,23 @@ const literalTests = {
 export function regexMatcher(regex: string, path: string, problems: Problems): StringMatcher {
   const compiled = compileRegex(regex, path, problems);
   if (compiled === null) return never;
-  return { matches: (text) => compiled.testExact(text), description: `regex "${regex}"` };
+  const description = `regex "${regex}"`;
+  const simple = simpleRegex(regex);
+  if (simple === null) return { matches: (text) => compiled.testExact(text), description };
+  // `.` is no line feed, which no header, name or path holds.
+  return { matches: (text) => (text.includes("\n") ? compiled.testExact(text) : simple(text)), description };
+}
+
+/** A literal with `.*` before or behind it, as most generated expressions are: tested without the engine. */
+function simpleRegex(regex: string): ((text: string) => boolean) | null {
+  if (regex === ".*") return () => true;
+  if (regex === ".+") return (text) => text !== "";
+  const match = /^(\.\*)?((?:[^\\.+*?()|[\]{}^$]|\\[^A-Za-z0-9])+)(\.\*)?$/.exec(regex);
+  if (match === null) return null;
+  const [, before, literal = "", behind] = match;
+  const value = literal.replace(/\\(.)/g, "$1");
+  if (before !== undefined) return behind !== undefined ? literalTests.contains(value) : literalTests.suffix(value);
+  return behind !== undefined ? literalTests.prefix(value) : literalTests.exact(value);
 }
 
 function compileRegex(regex: string, path: string, problems: Problems): RE2JS | null {
@@ -119,24 +161,47 @@ function parseSubstitution(text: string, groups: number, path: string, problems:
 }
 
 export function decodeHeaderMatcher(matcher: EnvoyHeaderMatcher, path: string, problems: Problems): HeaderMatcher {
-  const name = matcher.name.toLowerCase();
-  if (name === "") problems.invalid(`${path}.name`, "is missing");
-  const negation = matcher.invertMatch ? "not " : "";
-  const specifier = matcher.headerMatchSpecifier;
-  if (specifier.case === undefined || specifier.case === "presentMatch") {
-    const wanted = (specifier.case === undefined || specifier.value) !== matcher.invertMatch;
-    return {
-      name,
-      matches: (value) => (value !== undefined || matcher.treatMissingHeaderAsEmpty) === wanted,
-      description: `header ${name} ${wanted ? "present" : "absent"}`,
-    };
-  }
-  const test = headerValueMatcher(specifier, path, problems);
-  const missing = matcher.treatMissingHeaderAsEmpty ? test.matches("") !== matcher.invertMatch : false;
+  const { name, test, inverted, whenMissing, description } = decodeHeaderTest(matcher, path, problems);
   return {
     name,
-    matches: (value) => (value === undefined ? missing : test.matches(value) !== matcher.invertMatch),
-    description: `header ${name} ${negation}${test.description}`,
+    matches: (value) => (value === undefined ? whenMissing : (test === null || test(value)) !== inverted),
+    description,
+  };
+}
+
+/** A header matcher in its parts, for those who look at each of several values. */
+export interface HeaderTest {
+  readonly name: string;
+  /** Of one value, before it is inverted; null asks only whether the header is there. */
+  readonly test: ((value: string) => boolean) | null;
+  readonly inverted: boolean;
+  /** The answer, inverted or not, when the header is not there. */
+  readonly whenMissing: boolean;
+  readonly description: string;
+}
+
+export function decodeHeaderTest(matcher: EnvoyHeaderMatcher, path: string, problems: Problems): HeaderTest {
+  const name = matcher.name.toLowerCase();
+  if (name === "") problems.invalid(`${path}.name`, "is missing");
+  const specifier = matcher.headerMatchSpecifier;
+  if (specifier.case === undefined || specifier.case === "presentMatch") {
+    const inverted = (specifier.case === undefined || specifier.value) === matcher.invertMatch;
+    return {
+      name,
+      test: null,
+      inverted,
+      whenMissing: matcher.treatMissingHeaderAsEmpty !== inverted,
+      description: `header ${name} ${inverted ? "absent" : "present"}`,
+    };
+  }
+  const { matches, description } = headerValueMatcher(specifier, path, problems);
+  const inverted = matcher.invertMatch;
+  return {
+    name,
+    test: matches,
+    inverted,
+    whenMissing: matcher.treatMissingHeaderAsEmpty && matches("") !== inverted,
+    description: `header ${name} ${inverted ? "not " : ""}${description}`,
   };
 }
 
@@ -148,17 +213,17 @@ type HeaderSpecifier = Exclude<
 function headerValueMatcher(specifier: HeaderSpecifier, path: string, problems: Problems): StringMatcher {
   switch (specifier.case) {
     case "exactMatch":
-      return literalMatcher("exact", specifier.value, false);
+      return literalMatcher("exact", specifier.value, false, wireText);
     case "prefixMatch":
-      return literalMatcher("prefix", specifier.value, false);
+      return literalMatcher("prefix", specifier.value, false, wireText);
     case "suffixMatch":
-      return literalMatcher("suffix", specifier.value, false);
+      return literalMatcher("suffix", specifier.value, false, wireText);
     case "containsMatch":
-      return literalMatcher("contains", specifier.value, false);
+      return literalMatcher("contains", specifier.value, false, wireText);
     case "safeRegexMatch":
-      return regexMatcher(specifier.value.regex, `${path}.safe_regex_match`, problems);
+      return regexMatcher(wireText(specifier.value.regex), `${path}.safe_regex_match`, problems);
     case "stringMatch":
-      return decodeStringMatcher(specifier.value, `${path}.string_match`, problems);
+      return decodeByteMatcher(specifier.value, `${path}.string_match`, problems);
     case "rangeMatch": {
       const { start, end } = specifier.value;
       return {

@@ -17,7 +17,7 @@ import type {
 } from "#wire/gen/xds/type/matcher/v3/matcher_pb.ts";
 import type { StringMatcher as XdsStringMatcher } from "#wire/gen/xds/type/matcher/v3/string_pb.ts";
 import type { Problems } from "../problems.ts";
-import { literalMatcher, regexMatcher } from "./matcher.ts";
+import { literalMatcher, regexMatcher, wireText } from "./matcher.ts";
 import { decodeRange, typeName, unpack } from "./values.ts";
 
 /** Reads a value of what is matched; undefined when it is not there, and nothing matches it. */
@@ -29,6 +29,8 @@ export type MatchingTree<F, A> = (facts: F) => A | null;
 export interface TreeKind<F, A> {
   readonly input: (any: Any, path: string, problems: Problems) => TreeInput<F> | null;
   readonly action: (any: Any, path: string, problems: Problems) => A | null;
+  /** A predicate whose matcher reads more than one value. Null: not one of these. */
+  readonly predicate?: (input: Any, matcher: Any, path: string, problems: Problems) => ((facts: F) => boolean) | null;
 }
 
 /** Deeper trees are refused: nobody writes them by hand, and a stack is finite. */
@@ -113,6 +115,12 @@ class TreeDecoder<F, A> {
   }
 
   #single(predicate: SinglePredicate, path: string): (facts: F) => boolean {
+    const input = predicate.input?.typedConfig;
+    const custom = predicate.matcher.case === "customMatch" ? predicate.matcher.value.typedConfig : undefined;
+    if (input !== undefined && custom !== undefined) {
+      const special = this.#kind.predicate?.(input, custom, `${path}.custom_match`, this.#problems) ?? null;
+      if (special !== null) return special;
+    }
     const read = this.#input(predicate.input, `${path}.input`);
     const matcher = predicate.matcher;
     const test =
@@ -127,8 +135,10 @@ class TreeDecoder<F, A> {
 
   #value(matcher: XdsStringMatcher, path: string): (value: string) => boolean {
     const pattern = matcher.matchPattern;
-    if (pattern.case === "safeRegex") return regexMatcher(pattern.value.regex, path, this.#problems).matches;
-    if (pattern.case !== undefined) return literalMatcher(pattern.case, pattern.value, matcher.ignoreCase).matches;
+    if (pattern.case === "safeRegex") return regexMatcher(wireText(pattern.value.regex), path, this.#problems).matches;
+    if (pattern.case !== undefined) {
+      return literalMatcher(pattern.case, pattern.value, matcher.ignoreCase, wireText).matches;
+    }
     this.#problems.invalid(path, "names no pattern");
     return () => false;
   }

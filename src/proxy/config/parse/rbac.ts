@@ -1,26 +1,32 @@
 // envoy.config.rbac.v3.RBAC to predicates. Permissions of a policy are alternatives, so are its principals; a policy
-// matches when one of each does. A condition on HTTP is false on a TCP connection.
+// matches when one of each does, and its CEL condition too. A condition on HTTP is false on a TCP connection.
 import type { Origin } from "#base/issue.ts";
 import {
+  MetadataSource,
   type Permission,
   type Policy,
   type Principal,
   type RBAC,
   RBAC_Action,
 } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
-import type { PathMatcher } from "#wire/gen/envoy/type/matcher/v3/path_pb.ts";
-import { pathWithoutQuery, withoutPathParameters, withoutPort } from "../../decide/route.ts";
 import { cidrSet } from "../cidr-set.ts";
 import type { Problems } from "../problems.ts";
-import type { RbacPolicy, RbacPredicate, RbacRules } from "../rbac.ts";
-import { decodeHeaderMatcher, decodeMetadataMatcher, decodeStringMatcher } from "./matcher.ts";
-import { decodeUriTemplate } from "./uri-template.ts";
+import type { PeerNames, PolicyIndex, RbacAction, RbacPolicy, RbacRules } from "../rbac.ts";
+import { decodeCondition } from "./cel.ts";
+import { decodeMetadataMatcher, decodeStringMatcher } from "./matcher.ts";
+import {
+  all,
+  always,
+  type Condition,
+  condition,
+  either,
+  everyPredicate,
+  not,
+  type Position,
+  parts,
+} from "./rbac-condition.ts";
+import { headerCondition, pathCondition, templateCondition } from "./rbac-http.ts";
 import { decodeRange } from "./values.ts";
-
-interface Condition {
-  readonly description: string;
-  readonly matches: RbacPredicate;
-}
 
 /** Null stays null: no rules, nothing is enforced. Policies are evaluated in the order of their names, as in Envoy. */
 export function decodeRbac(
@@ -30,271 +36,241 @@ export function decodeRbac(
   problems: Problems,
 ): RbacRules | null {
   if (rules === undefined) return null;
+  if (rules.auditLoggingOptions !== undefined) problems.leftOut(`${path}.audit_logging_options`, "audit logging");
   const action = decodeAction(rules.action, `${path}.action`, problems);
-  const policies = Object.entries(rules.policies)
+  const position: Position = { refuses: action === "deny", action };
+  const decoded = Object.entries(rules.policies)
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
     .map(([name, policy]) => {
-      const place: Place = { doubt: action !== "allow", path: `${path}.policies["${name}"]`, problems };
-      return decodePolicy(name, policy, policyOrigins.get(name) ?? null, place);
+      const origin = policyOrigins.get(name) ?? null;
+      return decodePolicy(name, policy, origin, { position, path: `${path}.policies["${name}"]`, problems });
     });
-  return { action, policies };
+  const index = indexByName(decoded.map(({ names }) => names));
+  const policies = decoded.map(({ policy }) => policy);
+  return index === null ? { action, policies } : { action, policies, index };
 }
 
-/**
- * What a request says can be read in more than one way: a header in several lines, a path with parameters. `doubt` is
- * what a condition on it is when the readings differ: true where a match refuses, false where it lets in. A negation
- * turns it around.
- */
-interface Place {
-  readonly doubt: boolean;
-  readonly path: string;
-  readonly problems: Problems;
-}
-
-function within(place: Place, field: string): Place {
-  return { ...place, path: `${place.path}.${field}` };
-}
-
-function negated(place: Place, field: string): Place {
-  return { ...within(place, field), doubt: !place.doubt };
-}
-
-function decodeAction(action: RBAC_Action, path: string, problems: Problems): RbacRules["action"] {
+function decodeAction(action: RBAC_Action, path: string, problems: Problems): RbacAction {
   if (action === RBAC_Action.ALLOW) return "allow";
   if (action === RBAC_Action.LOG) return "log";
   if (action !== RBAC_Action.DENY) problems.invalid(path, `${action} is not an action`);
   return "deny";
 }
 
-function decodePolicy(name: string, policy: Policy, origin: Origin | null, place: Place): RbacPolicy {
+interface Place {
+  readonly position: Position;
+  readonly path: string;
+  readonly problems: Problems;
+}
+
+function at(place: Place, step: string): Place {
+  return { ...place, path: `${place.path}.${step}` };
+}
+
+/** Inside a negation a match has the opposite effect. */
+function negated(place: Place, step: string): Place {
+  const { refuses, action } = place.position;
+  return { ...at(place, step), position: { refuses: !refuses, action } };
+}
+
+function decodePolicy(
+  name: string,
+  policy: Policy,
+  origin: Origin | null,
+  place: Place,
+): { policy: RbacPolicy; names: readonly string[] | null } {
   const { path, problems } = place;
-  if (policy.condition !== undefined || policy.checkedCondition !== undefined) {
-    problems.unsupported(`${path}.condition`, "a CEL condition");
-  }
   if (policy.permissions.length === 0) problems.invalid(`${path}.permissions`, "is empty");
   if (policy.principals.length === 0) problems.invalid(`${path}.principals`, "is empty");
-  const permissions = policy.permissions.map((it, i) => decodePermission(it, within(place, `permissions[${i}]`)));
-  const principals = policy.principals.map((it, i) => decodePrincipal(it, within(place, `principals[${i}]`)));
-  const conditions = [...asList(permissions), ...asList(principals)].filter((it) => it !== always);
-  return { name, matches: every(conditions), conditions, origin };
+  const permissions = policy.permissions.map((it, i) => decodePermission(it, at(place, `permissions[${i}]`)));
+  const principals = policy.principals.map((it, i) => decodePrincipal(it, at(place, `principals[${i}]`)));
+  const cel = decodeCondition(policy, path, problems);
+  const who = either(principals);
+  const conditions = [either(permissions), who].flatMap(parts).filter((it) => it !== always);
+  if (cel !== null) conditions.push(condition(cel.description, cel.matches));
+  return { policy: { name, matches: everyPredicate(conditions), conditions, origin }, names: who.names };
 }
 
-// Alternatives are one condition; a single alternative that is a conjunction falls into its parts.
-function asList(alternatives: readonly Node[]): readonly Condition[] {
-  const [only, ...more] = alternatives;
-  if (only !== undefined && more.length === 0) return only.parts;
-  return [either(alternatives)];
-}
+/** Below this many policies, looking a peer up costs more than asking them all. */
+const minIndexed = 8;
 
-/** A condition and, where it is a conjunction, its parts. */
-interface Node extends Condition {
-  readonly parts: readonly Condition[];
-}
-
-const always: Node = node("anything", () => true);
-
-function node(description: string, matches: RbacPredicate, parts?: readonly Condition[]): Node {
-  const self: Node = { description, matches, parts: parts ?? [] };
-  return parts === undefined ? Object.assign(self, { parts: [self] }) : self;
-}
-
-function every(conditions: readonly Condition[]): RbacPredicate {
-  const tests = conditions.map((condition) => condition.matches);
-  const [first, second] = tests;
-  if (first === undefined) return () => true;
-  if (second === undefined) return first;
-  return (subject) => {
-    for (let i = 0; i < tests.length; i++) if (!(tests[i] as RbacPredicate)(subject)) return false;
-    return true;
-  };
-}
-
-function all(nodes: readonly Node[]): Node {
-  const parts = nodes.flatMap((it) => it.parts).filter((it) => it !== always);
-  if (parts.length === 0) return always;
-  return node(parts.map((it) => it.description).join(" and "), every(parts), parts);
-}
-
-function either(nodes: readonly Node[]): Node {
-  if (nodes.length === 1) return nodes[0] as Node;
-  if (nodes.includes(always)) return always;
-  const tests = nodes.map((it) => it.matches);
-  return node(`(${nodes.map((it) => it.description).join(" or ")})`, (subject) => {
-    for (let i = 0; i < tests.length; i++) if ((tests[i] as RbacPredicate)(subject)) return true;
-    return false;
+function indexByName(names: readonly (readonly string[] | null)[]): PolicyIndex | null {
+  if (names.filter((it) => it !== null).length < minIndexed) return null;
+  const byName = new Map<string, number[]>();
+  const general: number[] = [];
+  names.forEach((own, position) => {
+    if (own === null) general.push(position);
+    for (const name of new Set(own)) {
+      const positions = byName.get(name);
+      if (positions === undefined) byName.set(name, [position]);
+      else positions.push(position);
+    }
   });
+  return { byName, general };
 }
 
-function not(inner: Node): Node {
-  return node(`not ${inner.description}`, (subject) => !inner.matches(subject));
-}
-
-function decodePermission(permission: Permission, place: Place): Node {
-  const { path, problems } = place;
+function decodePermission(permission: Permission, place: Place): Condition {
+  const { path, problems, position } = place;
   const rule = permission.rule;
   switch (rule.case) {
     case "any":
-      return always;
+      return anything(rule.value, place);
     case "andRules":
-      return all(rule.value.rules.map((it, i) => decodePermission(it, within(place, `and_rules[${i}]`))));
-    case "orRules":
-      return either(rule.value.rules.map((it, i) => decodePermission(it, within(place, `or_rules[${i}]`))));
+    case "orRules": {
+      const step = rule.case === "andRules" ? "and_rules" : "or_rules";
+      const inner = rule.value.rules.map((it, i) => decodePermission(it, at(place, `${step}[${i}]`)));
+      return combined(step, inner, place);
+    }
     case "notRule":
       return not(decodePermission(rule.value, negated(place, "not_rule")));
     case "header":
-      return headerCondition(rule.value, within(place, "header"));
+      return headerCondition(rule.value, position, `${path}.header`, problems);
     case "urlPath":
-      return pathCondition(rule.value, within(place, "url_path"));
+      return pathCondition(rule.value, position, `${path}.url_path`, problems);
+    case "uriTemplate":
+      return templateCondition(rule.value.typedConfig, position, `${path}.uri_template`, problems);
     case "metadata":
-      return metadataCondition(rule.value, `${path}.metadata`, problems);
+      return metadataCondition(rule.value, MetadataSource.DYNAMIC, at(place, "metadata"));
+    case "sourcedMetadata":
+      return sourcedCondition(rule.value, at(place, "sourced_metadata"));
     case "destinationIp": {
       const set = cidrSet([decodeRange(rule.value, `${path}.destination_ip`, problems)]);
-      return node(`destination ip ${set.ranges[0]}`, (subject) => set.contains(subject.destinationIp));
+      return condition(`destination ip ${set.ranges[0]}`, (subject) => set.contains(subject.destinationIp));
     }
     case "destinationPort": {
       const port = rule.value;
-      return node(`port ${port}`, (subject) => subject.destinationPort === port);
+      if (port > 65_535) problems.invalid(`${path}.destination_port`, `${port} is not a port`);
+      return condition(`port ${port}`, (subject) => subject.destinationPort === port);
     }
     case "destinationPortRange": {
       const { start, end } = rule.value;
-      return node(
+      if (start < 0 || end > 65_536 || start >= end) {
+        problems.invalid(`${path}.destination_port_range`, `from ${start} to below ${end} is not a range of ports`);
+      }
+      return condition(
         `port from ${start} to below ${end}`,
         (subject) => subject.destinationPort >= start && subject.destinationPort < end,
       );
     }
     case "requestedServerName": {
       const test = decodeStringMatcher(rule.value, `${path}.requested_server_name`, problems);
-      return node(`SNI ${test.description}`, (subject) => test.matches(subject.requestedServerName));
-    }
-    case "uriTemplate": {
-      const test = decodeUriTemplate(rule.value.typedConfig, `${path}.uri_template`, problems);
-      if (test === null) return always;
-      return node(
-        `path ${test.description}`,
-        onPath((value) => test.matches(value), place.doubt),
-      );
+      return condition(`SNI ${test.description}`, (subject) => test.matches(subject.requestedServerName));
     }
     case "matcher":
-      problems.unsupported(path, "a permission by extension");
+      problems.unsupported(`${path}.matcher`, `the permission ${rule.value.name}`);
       return always;
     case undefined:
-      problems.invalid(path, "names no rule");
+      problems.invalid(path, "names no rule that this proxy knows");
       return always;
   }
 }
 
-function decodePrincipal(principal: Principal, place: Place): Node {
-  const { path, problems } = place;
+function decodePrincipal(principal: Principal, place: Place): Condition {
+  const { path, problems, position } = place;
   const identifier = principal.identifier;
   switch (identifier.case) {
     case "any":
-      return always;
+      return anything(identifier.value, place);
     case "andIds":
-      return all(identifier.value.ids.map((it, i) => decodePrincipal(it, within(place, `and_ids[${i}]`))));
-    case "orIds":
-      return either(identifier.value.ids.map((it, i) => decodePrincipal(it, within(place, `or_ids[${i}]`))));
+    case "orIds": {
+      const step = identifier.case === "andIds" ? "and_ids" : "or_ids";
+      const inner = identifier.value.ids.map((it, i) => decodePrincipal(it, at(place, `${step}[${i}]`)));
+      return combined(step, inner, place);
+    }
     case "notId":
       return not(decodePrincipal(identifier.value, negated(place, "not_id")));
     case "authenticated": {
       const name = identifier.value.principalName;
-      if (name === undefined) return node("any authenticated peer", (subject) => subject.peerId !== undefined);
-      const test = decodeStringMatcher(name, `${path}.authenticated.principal_name`, problems);
-      return node(
-        `principal ${test.description}`,
-        (subject) => subject.peerId !== undefined && test.matches(subject.peerId),
-      );
+      if (name === undefined) return condition("any authenticated peer", (subject) => subject.peer !== null);
+      return nameCondition(name, `${path}.authenticated.principal_name`, problems);
     }
-    case "sourceIp":
+    case "sourceIp": {
+      const set = cidrSet([decodeRange(identifier.value, path, problems)]);
+      return condition(`source ip ${set.ranges[0]}`, (subject) => set.contains(subject.sourceIp));
+    }
     case "directRemoteIp": {
       const set = cidrSet([decodeRange(identifier.value, path, problems)]);
-      return node(`source ip ${set.ranges[0]}`, (subject) => set.contains(subject.directRemoteIp));
+      return condition(`source ip ${set.ranges[0]}`, (subject) => set.contains(subject.directRemoteIp));
     }
     case "remoteIp": {
       const set = cidrSet([decodeRange(identifier.value, path, problems)]);
-      return node(`remote ip ${set.ranges[0]}`, (subject) => set.contains(subject.remoteIp));
+      return condition(`remote ip ${set.ranges[0]}`, (subject) => set.contains(subject.remoteIp));
     }
     case "header":
-      return headerCondition(identifier.value, within(place, "header"));
+      return headerCondition(identifier.value, position, `${path}.header`, problems);
     case "urlPath":
-      return pathCondition(identifier.value, within(place, "url_path"));
+      return pathCondition(identifier.value, position, `${path}.url_path`, problems);
     case "metadata":
-      return metadataCondition(identifier.value, `${path}.metadata`, problems);
+      return metadataCondition(identifier.value, MetadataSource.DYNAMIC, at(place, "metadata"));
+    case "sourcedMetadata":
+      return sourcedCondition(identifier.value, at(place, "sourced_metadata"));
     case "filterState":
       return peerFilterState(identifier.value, `${path}.filter_state`, problems);
     case undefined:
-      problems.invalid(path, "names no identifier");
+      problems.invalid(path, "names no identifier that this proxy knows");
       return always;
   }
 }
 
-type HeaderRule = Extract<Permission["rule"], { case: "header" }>["value"];
+function anything(value: boolean, { path, problems }: Place): Condition {
+  if (!value) problems.invalid(`${path}.any`, "must be true");
+  return always;
+}
+
+function combined(step: string, inner: readonly Condition[], { path, problems }: Place): Condition {
+  if (inner.length === 0) problems.invalid(`${path}.${step}`, "is empty");
+  return step.startsWith("and") ? all(inner) : either(inner);
+}
+
+type NameRule = NonNullable<Extract<Principal["identifier"], { case: "authenticated" }>["value"]["principalName"]>;
 type MetadataRule = Extract<Permission["rule"], { case: "metadata" }>["value"];
+type SourcedRule = Extract<Permission["rule"], { case: "sourcedMetadata" }>["value"];
 type FilterStateRule = Extract<Principal["identifier"], { case: "filterState" }>["value"];
+
+function nameCondition(rule: NameRule, path: string, problems: Problems): Condition {
+  const test = decodeStringMatcher(rule, path, problems);
+  const { matchPattern: pattern, ignoreCase } = rule;
+  const names = pattern.case === "exact" && !ignoreCase && pattern.value !== "" ? [pattern.value] : null;
+  return condition(`principal ${test.description}`, ({ peer }) => peer !== null && hasName(peer, test.matches), names);
+}
+
+/** URI names, then DNS names, then the subject, as Envoy asks them. */
+function hasName(peer: PeerNames, matches: (name: string) => boolean): boolean {
+  for (let i = 0; i < peer.uriSans.length; i++) if (matches(peer.uriSans[i] as string)) return true;
+  for (let i = 0; i < peer.dnsSans.length; i++) if (matches(peer.dnsSans[i] as string)) return true;
+  return matches(peer.subject);
+}
 
 /** Istio puts the identity of a TCP peer here when it does not come from the certificate. */
 const peerPrincipalKey = "io.istio.peer_principal";
 
-function peerFilterState(rule: FilterStateRule, path: string, problems: Problems): Node {
+function peerFilterState(rule: FilterStateRule, path: string, problems: Problems): Condition {
   if (rule.key !== peerPrincipalKey || rule.matcher.case !== "stringMatch") {
     problems.unsupported(path, `filter state "${rule.key}"`);
     return always;
   }
-  const test = decodeStringMatcher(rule.matcher.value, `${path}.string_match`, problems);
-  return node(
-    `principal ${test.description}`,
-    (subject) => subject.peerId !== undefined && test.matches(subject.peerId),
-  );
+  return nameCondition(rule.matcher.value, `${path}.string_match`, problems);
 }
 
-function headerCondition(rule: HeaderRule, { doubt, path, problems }: Place): Node {
-  const test = decodeHeaderMatcher(rule, path, problems);
-  const { name, matches } = test;
-  const isAuthority = name === ":authority" || name === "host";
-  // Called on the subject: the live one reads its own stream.
-  return node(describeHeader(test.description), (subject) => {
-    if (subject.header === undefined) return false;
-    const value = subject.header(name);
-    const matched = matches(value);
-    if (isAuthority && doubt && !matched && value !== undefined) return hostSpellings(value).some(matches);
-    if (matched === doubt || value === undefined || !value.includes(",")) return matched;
-    // Several lines: the application may look at the first, the last or all of them.
-    if (!doubt && !rule.invertMatch) return matched;
-    const lines = subject.headerLines?.(name) ?? [];
-    for (let i = 0; i < lines.length; i++) if (matches(lines[i] as string) === doubt) return doubt;
-    return matched;
-  });
+function sourcedCondition(rule: SourcedRule, place: Place): Condition {
+  if (rule.metadataMatcher === undefined) {
+    place.problems.invalid(`${place.path}.metadata_matcher`, "is missing");
+    return always;
+  }
+  return metadataCondition(rule.metadataMatcher, rule.metadataSource, at(place, "metadata_matcher"));
 }
 
-/** Ways to write the same host: its case means nothing, and the port is that of the connection. */
-function hostSpellings(authority: string): readonly string[] {
-  const lower = authority.toLowerCase();
-  return [lower, withoutPort(authority), withoutPort(lower)];
-}
-
-/** `:method exact "GET"` reads better without "header". */
-function describeHeader(description: string): string {
-  return description.startsWith("header :") ? description.slice("header :".length) : description;
-}
-
-function pathCondition(rule: PathMatcher, { doubt, path, problems }: Place): Node {
-  const test = decodeStringMatcher(rule.rule.value, `${path}.path`, problems);
-  return node(`path ${test.description}`, onPath(test.matches, doubt));
-}
-
-/** Some servers take `/admin;x` for `/admin`, others do not. */
-function onPath(matches: (path: string) => boolean, doubt: boolean): RbacPredicate {
-  return (subject) => {
-    if (subject.path === undefined) return false;
-    const value = pathWithoutQuery(subject.path);
-    if (matches(value)) return true;
-    return doubt && value.includes(";") && matches(withoutPathParameters(value));
-  };
-}
-
-function metadataCondition(rule: MetadataRule, path: string, problems: Problems): Node {
+function metadataCondition(rule: MetadataRule, source: MetadataSource, { path, problems }: Place): Condition {
   const test = decodeMetadataMatcher(rule, path, problems);
-  return node(
-    test.description,
-    (subject) => subject.metadata !== undefined && test.matches(subject.metadata(test.filter)),
+  if (source === MetadataSource.DYNAMIC) {
+    return condition(
+      test.description,
+      (subject) => subject.metadata !== undefined && test.matches(subject.metadata(test.filter)),
+    );
+  }
+  if (source !== MetadataSource.ROUTE) problems.invalid(path, `${source} is not a source of metadata`);
+  return condition(
+    `route ${test.description}`,
+    (subject) => subject.routeMetadata !== undefined && test.matches(subject.routeMetadata(test.filter)),
   );
 }

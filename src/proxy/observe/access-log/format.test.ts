@@ -39,6 +39,7 @@ const entry: AccessLogEntry = {
   localUriSan: undefined,
   requestHeader: (name) => requestHeaders[name],
   responseHeader: (name) => (name === "x-envoy-upstream-service-time" ? "11" : undefined),
+  metadata: (namespace) => (namespace === "filter" ? { text: "words", nested: { list: [1, 2] } } : undefined),
   cause: undefined,
 };
 
@@ -88,6 +89,11 @@ const operators: readonly [string, string][] = [
   ["100%%", "100%"],
   ["%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.244.0.23"],
   ["%DOWNSTREAM_LOCAL_PORT%", "9080"],
+  ["%DYNAMIC_METADATA(filter:text)%", "words"],
+  ["%DYNAMIC_METADATA(filter:nested:list)%", "[1,2]"],
+  ["%METADATA(DYNAMIC:filter:text)%", "words"],
+  ["%DYNAMIC_METADATA(filter:none)%", "-"],
+  ["%DYNAMIC_METADATA(filter:text:deeper)%", "-"],
   ["%FILTER_STATE(x)%", "-"],
   ["%NOPE%", "%NOPE% is not a known operator"],
   ["%START_TIME(%Q)%", '"%Q" is not a known time format'],

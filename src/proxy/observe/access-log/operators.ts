@@ -86,15 +86,29 @@ const argumentOperators: Readonly<Record<string, (argument: string) => Operator 
     return (entry) => entry.responseHeader(names[0]) ?? (names[1] ? entry.responseHeader(names[1]) : undefined);
   },
   TRAILER: () => absent,
-  DYNAMIC_METADATA: () => absent,
+  DYNAMIC_METADATA: dynamicMetadata,
   CLUSTER_METADATA: () => absent,
   UPSTREAM_METADATA: () => absent,
-  METADATA: () => absent,
+  METADATA: (argument) => (argument.startsWith("DYNAMIC:") ? dynamicMetadata(argument.slice(8)) : absent),
   FILTER_STATE: () => absent,
   UPSTREAM_FILTER_STATE: () => absent,
   ENVIRONMENT: () => absent,
   CEL: () => absent,
 };
+
+/** `namespace:key:inner key`; what is not text is written as JSON. */
+function dynamicMetadata(argument: string): Operator | string {
+  const [namespace = "", ...keys] = argument.split(":");
+  if (namespace === "") return `"${argument}" names no metadata`;
+  return (entry) => {
+    let value = entry.metadata?.(namespace);
+    for (const key of keys) {
+      if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+      value = (value as Readonly<Record<string, unknown>>)[key];
+    }
+    return value === undefined || typeof value === "string" ? value : JSON.stringify(value);
+  };
+}
 
 function requestHeader(argument: string): Operator | string {
   const names = headerNames(argument);

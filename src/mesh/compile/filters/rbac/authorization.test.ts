@@ -10,7 +10,7 @@ import { RBACSchema as HttpRbacSchema } from "#wire/gen/envoy/extensions/filters
 import { ExtAuthzSchema as TcpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
 import { HttpFilterSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
-import { uriTemplateFile } from "#wire/xds/uri-template.ts";
+import { UriTemplateMatchConfigSchema } from "#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts";
 import { decodeAuthorizationPolicy } from "../../../kinds/authorization-policy/decode.ts";
 import { applicablePolicies } from "../../../kinds/authorization-policy/resolve.ts";
 import type { AuthorizationPolicySpec } from "../../../kinds/authorization-policy/spec.ts";
@@ -26,7 +26,7 @@ const registry: Registry = createRegistry(
   NetworkRbacSchema,
   ExtAuthzSchema,
   TcpExtAuthzSchema,
-  uriTemplateFile(),
+  UriTemplateMatchConfigSchema,
 );
 
 const judge = join(import.meta.dirname, "../../../../../../shared/testdata/authz-builder.json");

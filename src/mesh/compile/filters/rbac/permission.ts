@@ -1,8 +1,8 @@
 // The permission side of an authorization rule: host, method, path, port and what else is about the destination.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { type Permission, PermissionSchema } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
+import { UriTemplateMatchConfigSchema } from "#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts";
 import { cidrRange } from "../../envoy-values.ts";
 import type { Attribute, Combine } from "./condition.ts";
 import { envoyMetadataMatch } from "./metadata-match.ts";
@@ -70,11 +70,7 @@ function isPathTemplate(value: string): boolean {
   return value.includes("{*}") || value.includes("{**}");
 }
 
-/** Packs Envoy's UriTemplateMatchConfig, whose one field is `string path_template = 1`. */
 function uriTemplate(pattern: string): Any {
-  const template = pattern.replaceAll("{**}", "**").replaceAll("{*}", "*");
-  return create(AnySchema, {
-    typeUrl: "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
-    value: new BinaryWriter().uint32(10).string(template).finish(),
-  });
+  const pathTemplate = pattern.replaceAll("{**}", "**").replaceAll("{*}", "*");
+  return anyPack(UriTemplateMatchConfigSchema, create(UriTemplateMatchConfigSchema, { pathTemplate }));
 }

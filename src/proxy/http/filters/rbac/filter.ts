@@ -1,13 +1,12 @@
-// HTTP RBAC: lets the one evaluator decide on each request head. Shadow rules are evaluated and only logged.
-import { formatOrigin } from "#base/issue.ts";
+// HOT: per request. HTTP RBAC: lets the one evaluator decide on each request head. Shadow rules decide nothing; what
+// they would have said is counted, and written where filters behind and access logs can read it.
 import { type ExtAuthz, ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
-import { type RBAC, RBACPerRouteSchema, RBACSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
+import { RBACPerRouteSchema, RBACSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
+import type { FilterMetadata } from "../../../config/http.ts";
 import { denyUnasked } from "../../../config/parse/external-authorization.ts";
-import { decodeRbac } from "../../../config/parse/rbac.ts";
-import type { RbacRules, RbacSubject, RbacVerdict } from "../../../config/rbac.ts";
-import { newTrace } from "../../../config/trace.ts";
+import type { RbacRules, RbacVerdict } from "../../../config/rbac.ts";
+import { addStep, type Trace } from "../../../config/trace.ts";
 import { evaluateRbac, whyDenied } from "../../../decide/rbac.ts";
-import { pathWithoutQuery } from "../../../decide/route.ts";
 import {
   CONTINUE,
   DONE,
@@ -20,111 +19,79 @@ import {
 } from "../../filter.ts";
 import { rbacDenied } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
-
-export interface RbacSettings {
-  readonly rules: RbacRules | null;
-  readonly shadowRules: RbacRules | null;
-}
+import { StreamSubject } from "../../subject.ts";
+import { enforcedMetadata, hintMetadata, shadowMetadata } from "./metadata.ts";
+import { parseRbac, parseRbacPerRoute, type RbacSettings } from "./settings.ts";
+import { RbacStats } from "./stats.ts";
 
 export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>({
   type: "rbac",
   messages: [settingsFrom(RBACSchema, parseRbac), settingsFrom(ExtAuthzSchema, parseExternalAuthorization)],
-  routeMessages: [
-    settingsFrom(RBACPerRouteSchema, (message, place) =>
-      message.rbac === undefined ? { rules: null, shadowRules: null } : parseRbac(message.rbac, place),
-    ),
-  ],
+  routeMessages: [settingsFrom(RBACPerRouteSchema, parseRbacPerRoute)],
   decide: (settings) => (subject, routeSettings, trace) => {
-    const { rules } = (routeSettings[0] as RbacSettings | undefined) ?? settings;
+    const {
+      rules,
+      shadowRules,
+      shadowRulesStatPrefix = "",
+    } = (routeSettings[0] as RbacSettings | undefined) ?? settings;
+    const metadata: FilterMetadata[] = [];
+    if (shadowRules !== null) {
+      const shadow = evaluateRbac(shadowRules, subject, null);
+      metadata.push(shadowMetadata(shadow, shadowRulesStatPrefix));
+      if (trace !== null) traceShadow(trace, shadow);
+    }
     const verdict = evaluateRbac(rules, subject, trace);
-    const refusal = verdict.allowed ? null : { status: 403, reason: whyDenied(rules, verdict) };
-    return { refusal, authorization: verdict };
+    const refusal = verdict.allowed ? null : { status: 403, reason: whyDenied(rules, subject, verdict) };
+    return { refusal, authorization: rules === null ? null : verdict, metadata };
   },
-  configure: (settings, { environment, routeSettings }) => {
+  configure: (settings, { environment, statPrefix, routeSettings }) => {
+    const prefix = `${statPrefix}rbac.`;
+    const ownStats = new RbacStats(environment.stats, prefix, settings);
+    const statsByRoute = new WeakMap<RbacSettings, RbacStats>();
+    const statsFor = (own: RbacSettings): RbacStats => {
+      let stats = statsByRoute.get(own);
+      if (stats === undefined) {
+        stats = new RbacStats(environment.stats, prefix, own);
+        statsByRoute.set(own, stats);
+      }
+      return stats;
+    };
     const onRequestHeaders = (stream: Stream): Verdict => {
-      const { rules, shadowRules } = routeSettings(stream) ?? settings;
-      const subject = new HttpSubject(stream);
+      const ofRoute = routeSettings(stream);
+      const { rules, shadowRules, rulesStatPrefix = "", shadowRulesStatPrefix = "" } = ofRoute ?? settings;
+      if (rules === null && shadowRules === null) return CONTINUE;
+      const stats = ofRoute === null ? ownStats : statsFor(ofRoute);
+      const subject = new StreamSubject(stream);
       if (shadowRules !== null) {
         const shadow = evaluateRbac(shadowRules, subject, null);
-        environment.log.debug(
-          `rbac dry run: ${shadow.allowed ? "allowed" : "denied"} by ${shadow.policy?.name ?? "none"}`,
-        );
+        stats.shadow(shadow);
+        stream.mergeMetadata(shadowMetadata(shadow, shadowRulesStatPrefix));
       }
+      if (rules === null) return CONTINUE;
       const verdict = evaluateRbac(rules, subject, null);
+      stats.enforced(verdict);
+      stream.mergeMetadata(enforcedMetadata(verdict, rulesStatPrefix));
+      if (verdict.accessLogHint !== undefined) stream.mergeMetadata(hintMetadata(verdict.accessLogHint));
       if (verdict.allowed) return CONTINUE;
       deny(stream, rules, subject, verdict);
       return DONE;
-    };
-    // The nearest miss costs a second evaluation, which only a refused request pays.
-    const deny = (stream: Stream, rules: RbacRules | null, subject: HttpSubject, verdict: RbacVerdict): void => {
-      const policy = verdict.policy;
-      const caller = subject.peerId ?? "an unauthenticated client";
-      if (policy !== null) {
-        const cause = `${caller} is denied by ${policy.name}`;
-        stream.sendLocalReply(rbacDenied(policy.name), cause, policy.origin === null ? [] : [policy.origin]);
-        return;
-      }
-      const miss = evaluateRbac(rules, subject, newTrace()).nearestMiss;
-      const nearest =
-        miss === null
-          ? ""
-          : `; nearest is ${miss.policy.name}, which needs ${miss.failed.join(" and ")}${
-              miss.policy.origin === null ? "" : ` (${formatOrigin(miss.policy.origin)})`
-            }`;
-      stream.sendLocalReply(rbacDenied("none"), `no policy allows ${caller}${nearest}`, []);
     };
     return sharedFilter({ onRequestHeaders });
   },
 });
 
-function parseRbac(message: RBAC, place: FilterPlace): RbacSettings {
-  const { path, problems, policyOrigins, shadows } = place;
-  if (message.matcher !== undefined) problems.unsupported(`${path}.matcher`, "a matching tree");
-  const shadowRules = decodeRbac(message.shadowRules, policyOrigins, `${path}.shadow_rules`, problems);
-  if (shadowRules !== null) shadows.push({ statPrefix: message.shadowRulesStatPrefix, rules: shadowRules });
-  return { rules: decodeRbac(message.rules, policyOrigins, `${path}.rules`, problems), shadowRules };
+function traceShadow(trace: Trace, { allowed, policy }: RbacVerdict): void {
+  const origins = policy === null || policy.origin === null ? [] : [policy.origin];
+  const what = policy === null ? "no policy matches" : `${policy.name} matches`;
+  addStep(trace, "dry run", `${what}: would be ${allowed ? "allowed" : "denied"}`, origins);
+}
+
+function deny(stream: Stream, rules: RbacRules, subject: StreamSubject, verdict: RbacVerdict): void {
+  const { policy } = verdict;
+  const origins = policy === null || policy.origin === null ? [] : [policy.origin];
+  stream.sendLocalReply(rbacDenied(policy?.name ?? "none"), whyDenied(rules, subject, verdict), origins);
 }
 
 function parseExternalAuthorization(message: ExtAuthz, { path, problems, shadows }: FilterPlace): RbacSettings {
   return { rules: denyUnasked(message.filterEnabledMetadata, shadows, path, problems), shadowRules: null };
-}
-
-class HttpSubject implements RbacSubject {
-  readonly peerId: string | undefined;
-  readonly directRemoteIp: string;
-  readonly remoteIp: string;
-  readonly destinationIp: string;
-  readonly destinationPort: number;
-  readonly requestedServerName: string;
-  readonly path: string | undefined;
-  readonly #stream: Stream;
-
-  constructor(stream: Stream) {
-    const { connection } = stream;
-    this.#stream = stream;
-    this.peerId = connection.peer?.uriSan;
-    this.directRemoteIp = connection.sourceIp;
-    this.remoteIp = stream.remoteIp;
-    this.destinationIp = connection.destinationIp;
-    this.destinationPort = connection.destinationPort;
-    this.requestedServerName = connection.serverName;
-    this.path = stream.path === "" ? undefined : pathWithoutQuery(stream.path);
-  }
-
-  header(name: string): string | undefined {
-    return this.#stream.header(name);
-  }
-
-  headerLines(name: string): readonly string[] {
-    const { headers } = this.#stream;
-    const values: string[] = [];
-    for (let i = 0; i < headers.length; i++) {
-      if (!headers.isRemoved(i) && headers.lowerNameAt(i) === name) values.push(headers.valueAt(i));
-    }
-    return values;
-  }
-
-  metadata(filter: string): unknown {
-    return this.#stream.metadata(filter);
-  }
 }

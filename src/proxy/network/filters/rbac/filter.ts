@@ -1,24 +1,26 @@
 // Network RBAC: the one evaluator decides on a connection before its bytes reach the terminal filter. The rules are
-// asked once, when TLS is done: what they look at does not change while the connection lives.
+// asked once, when TLS is done: what they look at does not change while the connection lives, so that asking again for
+// each chunk (`enforcement_type: CONTINUOUS`) would say the same.
 import { formatOrigin } from "#base/issue.ts";
 import { ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
-import {
-  RBAC_EnforcementType as EnforcementType,
-  type RBAC,
-  RBACSchema,
-} from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
+import { type RBAC, RBACSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
+import type { FilterMetadata } from "../../../config/http.ts";
 import { noOutcome } from "../../../config/listener.ts";
 import { denyUnasked } from "../../../config/parse/external-authorization.ts";
 import { decodeRbac } from "../../../config/parse/rbac.ts";
-import type { RbacRules, RbacSubject } from "../../../config/rbac.ts";
-import { newTrace } from "../../../config/trace.ts";
+import { decodeMatchTree } from "../../../config/parse/rbac-tree.ts";
+import { milliseconds } from "../../../config/parse/values.ts";
+import type { RbacRules, RbacSubject, RbacVerdict } from "../../../config/rbac.ts";
 import { evaluateRbac, whyDenied } from "../../../decide/rbac.ts";
+import { verifiedPeer } from "../../../http/subject.ts";
+import type { Counter, Stats } from "../../../stats/stats.ts";
 import type { ConnectionInfo } from "../../../transport/connection-info.ts";
 import type { ConnectionRefusal, NetworkConnection } from "../../connection.ts";
 import {
   CONTINUE,
   defineNetworkFilter,
   type FilterPlace,
+  type NetworkFilter,
   type NetworkFilterType,
   STOP,
   settingsFrom,
@@ -32,6 +34,8 @@ interface RbacSettings {
   readonly rules: RbacRules | null;
   readonly shadowRules: RbacRules | null;
   readonly shadowStatPrefix: string;
+  /** A refused connection is held this long before it is closed, against clients that come again at once. */
+  readonly delayDenyMs: number;
 }
 
 /** Where the outcome of the shadow rules stands for filters after. */
@@ -46,100 +50,134 @@ export const rbac: NetworkFilterType = defineNetworkFilter<RbacSettings>({
       rules: denyUnasked(filterEnabledMetadata, shadows, path, problems),
       shadowRules: null,
       shadowStatPrefix: "",
+      delayDenyMs: 0,
     })),
   ],
   decide:
-    ({ rules }) =>
+    ({ rules, shadowRules, shadowStatPrefix }) =>
     ({ subject }, trace) => {
+      const metadata =
+        shadowRules === null ? [] : [outcome(evaluateRbac(shadowRules, subject, null), shadowStatPrefix)];
       const verdict = evaluateRbac(rules, subject, trace);
-      return { ...noOutcome, refusal: verdict.allowed ? null : whyDenied(rules, verdict), authorization: verdict };
+      const refusal = verdict.allowed ? null : whyDenied(rules, subject, verdict);
+      return { ...noOutcome, refusal, authorization: verdict, metadata };
     },
   configure: (settings, { environment }) => {
-    const { rules, shadowRules, shadowStatPrefix, statPrefix } = settings;
     const { stats } = environment.http;
-    const counter = (name: string) => stats.counter(`${statPrefix}rbac.${name}`);
-    const allowed = counter("allowed");
-    const denied = counter("denied");
-    const shadowAllowed = counter(`${shadowStatPrefix}shadow_allowed`);
-    const shadowDenied = counter(`${shadowStatPrefix}shadow_denied`);
-    const shadow = (info: ConnectionInfo, subject: RbacSubject): void => {
-      const verdict = evaluateRbac(shadowRules, subject, null);
-      (verdict.allowed ? shadowAllowed : shadowDenied).add();
-      info.setMetadata(
-        metadataNamespace,
-        `${shadowStatPrefix}shadow_engine_result`,
-        verdict.allowed ? "allowed" : "denied",
-      );
-      if (verdict.policy !== null) {
-        info.setMetadata(metadataNamespace, `${shadowStatPrefix}shadow_effective_policy_id`, verdict.policy.name);
-      }
-    };
-    const onNewConnection = (connection: NetworkConnection): Verdict => {
-      const { info } = connection;
-      const subject = subjectOf(info);
-      if (shadowRules !== null) shadow(info, subject);
-      if (rules === null) return CONTINUE;
-      if (evaluateRbac(rules, subject, null).allowed) {
-        allowed.add();
-        return CONTINUE;
-      }
-      denied.add();
-      connection.refuse(refusalOf(rules, subject));
-      return STOP;
-    };
-    return sharedFilter({ onNewConnection });
+    return settings.delayDenyMs === 0
+      ? sharedFilter(new RbacFilter(settings, stats))
+      : { shared: null, create: () => new RbacFilter(settings, stats) };
   },
 });
 
-function parseRbac(message: RBAC, { path, problems, policyOrigins, shadows }: FilterPlace): RbacSettings {
-  if (message.matcher !== undefined) problems.unsupported(`${path}.matcher`, "a matching tree");
-  if (message.shadowMatcher !== undefined) problems.leftOut(`${path}.shadow_matcher`, "a matching tree");
-  if (message.enforcementType === EnforcementType.CONTINUOUS) {
-    problems.replaced(`${path}.enforcement_type`, "asking again for each chunk", "the rules are asked once");
+class RbacFilter implements NetworkFilter {
+  readonly #settings: RbacSettings;
+  readonly #allowed: Counter;
+  readonly #denied: Counter;
+  readonly #shadowAllowed: Counter;
+  readonly #shadowDenied: Counter;
+  #cancelDelay: (() => void) | null = null;
+
+  constructor(settings: RbacSettings, stats: Stats) {
+    const { statPrefix, shadowStatPrefix } = settings;
+    this.#settings = settings;
+    this.#allowed = stats.counter(`${statPrefix}rbac.allowed`);
+    this.#denied = stats.counter(`${statPrefix}rbac.denied`);
+    this.#shadowAllowed = stats.counter(`${statPrefix}rbac.${shadowStatPrefix}shadow_allowed`);
+    this.#shadowDenied = stats.counter(`${statPrefix}rbac.${shadowStatPrefix}shadow_denied`);
   }
-  const shadowRules = decodeRbac(message.shadowRules, policyOrigins, `${path}.shadow_rules`, problems);
+
+  onNewConnection(connection: NetworkConnection): Verdict {
+    const { info } = connection;
+    const { rules, shadowRules, shadowStatPrefix } = this.#settings;
+    const subject = subjectOf(info);
+    if (shadowRules !== null) {
+      const shadow = evaluateRbac(shadowRules, subject, null);
+      (shadow.allowed ? this.#shadowAllowed : this.#shadowDenied).add();
+      const { values } = outcome(shadow, shadowStatPrefix);
+      for (const key of Object.keys(values)) info.setMetadata(metadataNamespace, key, values[key]);
+    }
+    if (rules === null) return CONTINUE;
+    const verdict = evaluateRbac(rules, subject, null);
+    if (verdict.accessLogHint !== undefined) info.setMetadata("envoy.common", "access_log_hint", verdict.accessLogHint);
+    if (verdict.allowed) {
+      this.#allowed.add();
+      return CONTINUE;
+    }
+    this.#denied.add();
+    this.#refuse(connection, refusalOf(rules, subject, verdict));
+    return STOP;
+  }
+
+  #refuse(connection: NetworkConnection, refusal: ConnectionRefusal): void {
+    const { delayDenyMs } = this.#settings;
+    if (delayDenyMs === 0) {
+      connection.refuse(refusal);
+      return;
+    }
+    this.#cancelDelay = connection.environment.loop.after(delayDenyMs, () => connection.refuse(refusal));
+  }
+
+  onClose(): void {
+    this.#cancelDelay?.();
+    this.#cancelDelay = null;
+  }
+}
+
+function outcome({ allowed, policy }: RbacVerdict, prefix: string): FilterMetadata {
+  const result = { [`${prefix}shadow_engine_result`]: allowed ? "allowed" : "denied" };
+  if (policy === null) return { namespace: metadataNamespace, values: result };
+  return {
+    namespace: metadataNamespace,
+    values: { ...result, [`${prefix}shadow_effective_policy_id`]: policy.name },
+  };
+}
+
+function refusalOf(rules: RbacRules, subject: RbacSubject, verdict: RbacVerdict): ConnectionRefusal {
+  const { policy } = verdict;
+  const place = policy === null || policy.origin === null ? "" : ` [${formatOrigin(policy.origin)}]`;
+  const name = (policy?.name ?? "none").replaceAll(/\s/g, "_");
+  return {
+    flag: "",
+    details: `rbac_access_denied_matched_policy[${name}]`,
+    cause: `${whyDenied(rules, subject, verdict)}${place}`,
+  };
+}
+
+function parseRbac(message: RBAC, { path, problems, policyOrigins, shadows }: FilterPlace): RbacSettings {
+  const { matcher, shadowMatcher } = message;
+  const shadowRules =
+    shadowMatcher === undefined
+      ? decodeRbac(message.shadowRules, policyOrigins, `${path}.shadow_rules`, problems)
+      : decodeMatchTree(shadowMatcher, policyOrigins, `${path}.shadow_matcher`, problems);
   if (shadowRules !== null) shadows.push({ statPrefix: message.shadowRulesStatPrefix, rules: shadowRules });
   const prefix = message.statPrefix;
   return {
     statPrefix: prefix === "" || prefix.endsWith(".") ? prefix : `${prefix}.`,
-    rules: decodeRbac(message.rules, policyOrigins, `${path}.rules`, problems),
+    rules:
+      matcher === undefined
+        ? decodeRbac(message.rules, policyOrigins, `${path}.rules`, problems)
+        : decodeMatchTree(matcher, policyOrigins, `${path}.matcher`, problems),
     shadowRules,
+    delayDenyMs: milliseconds(message.delayDeny, 0),
     shadowStatPrefix: message.shadowRulesStatPrefix,
   };
 }
 
-/** The nearest miss costs a second evaluation, which only a refused connection pays. */
-function refusalOf(rules: RbacRules, subject: RbacSubject): ConnectionRefusal {
-  const verdict = evaluateRbac(rules, subject, newTrace());
-  const caller = subject.peerId ?? "an unauthenticated client";
-  const policy = verdict.policy;
-  if (policy !== null) {
-    const origin = policy.origin === null ? "" : ` [${formatOrigin(policy.origin)}]`;
-    return {
-      flag: "",
-      details: `rbac_access_denied_matched_policy[${policy.name}]`,
-      cause: `${caller} is denied by ${policy.name}${origin}`,
-    };
-  }
-  const miss = verdict.nearestMiss;
-  const nearest = miss === null ? "" : `; nearest is ${miss.policy.name}, which needs ${miss.failed.join(" and ")}`;
-  return {
-    flag: "",
-    details: "rbac_access_denied_matched_policy[none]",
-    cause: `no policy allows ${caller}${nearest}`,
-  };
-}
-
+/** What a connection is to policies. */
 function subjectOf(info: ConnectionInfo): RbacSubject {
   return {
-    peerId: info.peer?.uriSan,
+    peer: verifiedPeer(info),
     directRemoteIp: info.directSourceIp,
     remoteIp: info.sourceIp,
+    sourceIp: info.sourceIp,
+    sourcePort: info.sourcePort,
     destinationIp: info.destinationIp,
     destinationPort: info.destinationPort,
     requestedServerName: info.serverName,
     path: undefined,
     header: undefined,
+    headerValues: undefined,
     metadata: (filter) => info.metadata?.get(filter),
   };
 }
