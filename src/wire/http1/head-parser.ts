@@ -375,7 +375,7 @@ function connectionTokensOf(bytes: Buffer, start: number, end: number): number {
   }
   let tokens = 0;
   for (const part of bytes.toString("latin1", start, end).toLowerCase().split(",")) {
-    const token = part.trim();
+    const token = trimmed(part);
     if (token === "close") tokens |= CONNECTION_CLOSE;
     else if (token === "keep-alive") tokens |= CONNECTION_KEEP_ALIVE;
     else if (token === "upgrade") tokens |= CONNECTION_UPGRADE;
@@ -384,9 +384,22 @@ function connectionTokensOf(bytes: Buffer, start: number, end: number): number {
   return tokens;
 }
 
+/** Without the white space of RFC 9110 5.6.3. `trim` would take a no-break space off too. */
+function trimmed(part: string): string {
+  let start = 0;
+  let end = part.length;
+  while (start < end && isBlank(part.charCodeAt(start))) start++;
+  while (end > start && isBlank(part.charCodeAt(end - 1))) end--;
+  return start === 0 && end === part.length ? part : part.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === TAB;
+}
+
 function isTokenList(text: string): boolean {
   return text.split(",").every((part) => {
-    const token = part.trim();
+    const token = trimmed(part);
     if (token === "") return false;
     for (let i = 0; i < token.length; i++) if (tokenLower[token.charCodeAt(i)] === 0) return false;
     return true;
