@@ -17,8 +17,17 @@ export function compileTextFormat(
   options: FormatOptions,
   onProblem: (message: string) => void,
 ): Render {
+  return compileText(format, options, onProblem, true);
+}
+
+function compileText(
+  format: string,
+  options: FormatOptions,
+  onProblem: (message: string) => void,
+  escapes: boolean,
+): Render {
   const absent = options.omitEmptyValues ? "" : "-";
-  const parts = parseFormat(format, onProblem);
+  const parts = parseFormat(format, onProblem, escapes);
   return (entry) => {
     let text = "";
     for (let i = 0; i < parts.length; i++) {
@@ -87,7 +96,7 @@ function compileObject(value: JsonObject, options: FormatOptions, onProblem: (me
 }
 
 function compileString(format: string, options: FormatOptions, onProblem: (message: string) => void): RenderJson {
-  const parts = parseFormat(format, onProblem);
+  const parts = parseFormat(format, onProblem, false);
   const only = parts.length === 1 ? parts[0] : undefined;
   if (typeof only === "function") {
     const missing = options.omitEmptyValues ? undefined : "null";
@@ -96,21 +105,40 @@ function compileString(format: string, options: FormatOptions, onProblem: (messa
       return value === undefined ? missing : JSON.stringify(value);
     };
   }
-  const text = compileTextFormat(format, options, () => {});
+  const text = compileText(format, options, () => {}, false);
   return (entry) => JSON.stringify(text(entry));
 }
 
 const operatorPattern = /%(%|([A-Z_]+)(?:\(([^)]*)\))?(?::(\d+))?%)/g;
 
-function parseFormat(format: string, onProblem: (message: string) => void): (string | Operator)[] {
+/** Operators whose values a peer chooses. */
+const foreign: ReadonlySet<string> = new Set(["REQ", "REQ_WITHOUT_QUERY", "RESP", "TRAILER"]);
+
+/** What would end a line or a quoted field, or be obeyed by a terminal, is written as JSON writes it. */
+function escaped(operator: Operator): Operator {
+  return (entry) => {
+    const value = operator(entry);
+    return typeof value === "string" && special.test(value) ? value.replaceAll(specials, escapeOf) : value;
+  };
+}
+
+const special = /["\\\p{Cc}]/u;
+const specials = new RegExp(special, "gu");
+
+function escapeOf(character: string): string {
+  if (character === '"' || character === "\\") return `\\${character}`;
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+function parseFormat(format: string, onProblem: (message: string) => void, escapes: boolean): (string | Operator)[] {
   const parts: (string | Operator)[] = [];
   let end = 0;
   let literal = "";
   for (const match of format.matchAll(operatorPattern)) {
-    const [whole, escaped, name = "", argument, length] = match;
+    const [whole, percent, name = "", argument, length] = match;
     literal += plainText(format.slice(end, match.index), onProblem);
     end = match.index + whole.length;
-    if (escaped === "%") {
+    if (percent === "%") {
       literal += "%";
       continue;
     }
@@ -121,7 +149,8 @@ function parseFormat(format: string, onProblem: (message: string) => void): (str
     }
     if (literal !== "") parts.push(literal);
     literal = "";
-    parts.push(length === undefined ? operator : limited(operator, Number(length)));
+    const cut = length === undefined ? operator : limited(operator, Number(length));
+    parts.push(escapes && foreign.has(name) ? escaped(cut) : cut);
   }
   literal += plainText(format.slice(end), onProblem);
   if (literal !== "") parts.push(literal);
