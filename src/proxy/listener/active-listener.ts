@@ -280,7 +280,7 @@ export class ActiveListener {
   ): void {
     const { loop, network } = this.#environment;
     this.#opening.delete(raw);
-    const transport = new Transport(socket, loop);
+    const transport = new Transport(socket, loop, raw);
     transport.setLimits(this.config.bufferLimitBytes, 0);
     const connection = new NetworkConnection(network.chainFor(chain), transport, info, this.#onClosed);
     this.#connections.add(connection);

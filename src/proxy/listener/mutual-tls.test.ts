@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from "node:net";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import type { Logger } from "#base/log/log.ts";
@@ -289,4 +289,30 @@ test("TCP over mutual TLS carries both directions", async () => {
   assert.equal(stdout, "over tcp");
   for (const part of [client, server]) part.stop();
   app.stop();
+});
+
+test("a reset behind mutual TLS resets the client's connection and breaks nothing", async () => {
+  const app = createTcpServer((socket) => socket.on("error", () => {}).once("data", () => socket.resetAndDestroy()));
+  app.listen(0, "127.0.0.1");
+  await once(app, "listening");
+  const server = dataPath();
+  identify(server, "server");
+  server.clusters.update(clusterOn("app", [(app.address() as AddressInfo).port]));
+  const match = { ...chain([]).match, transportProtocol: "tls" as const };
+  await server.listeners.update(
+    listenerConfig([chain([tcpFilter("app")], { tls: serverTls, match })], { tlsInspector: everyPort }),
+  );
+  const client = dataPath();
+  identify(client, "client");
+  client.clusters.update(
+    clusterOn("server", [server.port()], { transports: [{ name: "tls", match: {}, tls: clientTls }] }),
+  );
+  await client.listeners.update(listenerConfig([chain([tcpFilter("server")])]));
+  const socket = connectTcp(client.port(), "127.0.0.1");
+  socket.write("any");
+  const [error] = (await once(socket, "error")) as [NodeJS.ErrnoException];
+  assert.equal(error.code, "ECONNRESET");
+  // `stop` throws what reached the border of a connection.
+  for (const part of [client, server]) part.stop();
+  app.close();
 });

@@ -1,6 +1,7 @@
 // HOT: per event. What belongs to one event loop of the data path: a coarse clock read once per socket event, the list
 // of transports with unflushed writes, and one sweep that looks for missed deadlines instead of a timer per request.
 import { type Clock, systemClock } from "#base/time/clock.ts";
+import { ReadBuffer } from "./read-buffer.ts";
 
 export interface Flushable {
   flush(): void;
@@ -28,6 +29,7 @@ export class EventLoop {
   readonly clock: Clock;
   readonly random: () => number;
   readonly onBroken: (error: unknown) => void;
+  readonly readBuffer: ReadBuffer = new ReadBuffer();
   readonly #readClock: () => number;
   readonly #sweepMs: number;
   readonly #swept = new Set<Sweepable>();

@@ -1,9 +1,12 @@
 // HOT: per socket event. One connected socket, plain or TLS, with exactly one user at a time. Writes are collected and
-// go out once per event; reading can be stopped; `onClose` is called exactly once, whatever ends the connection.
-// Strings are latin1. Small buffers are joined with the text before them, because one write call costs more than a copy.
+// go out once per event; reading can be stopped; `onClose` is called exactly once, whatever ends the connection. What
+// moves the bytes is a port. Strings are latin1. Small buffers are joined with the text before them, because one write call costs more than a copy.
 import type { Socket } from "node:net";
 import type { EventLoop, Flushable } from "./event-loop.ts";
+import { openHandlePort } from "./handle-port.ts";
+import type { Port, PortUser } from "./port.ts";
 import { type SocketFailure, socketFailure } from "./socket-error.ts";
+import { StreamPort } from "./stream-port.ts";
 
 export interface TransportUser {
   /** The bytes are the user's to keep. */
@@ -28,11 +31,9 @@ const defaultStallMs = 300_000;
 const owner: unique symbol = Symbol("transport");
 interface OwnedSocket extends Socket {
   [owner]?: Transport | undefined;
-  /** What libuv has not given to the kernel: it shrinks within one large write, which `writableLength` does not. */
-  readonly _handle?: { readonly writeQueueSize?: number } | null;
 }
 
-export class Transport implements Flushable {
+export class Transport implements Flushable, PortUser {
   readonly loop: EventLoop;
   user: TransportUser | null = null;
   bytesRead = 0;
@@ -40,6 +41,9 @@ export class Transport implements Flushable {
   /** The last thing that went wrong, for logs. */
   failure: SocketFailure | null = null;
   readonly socket: OwnedSocket;
+  /** The TCP connection below; `socket` itself without TLS. */
+  readonly #raw: Socket;
+  readonly #port: Port;
   #text = "";
   #buffers: (string | Buffer)[] = [];
   #pendingBytes = 0;
@@ -51,8 +55,6 @@ export class Transport implements Flushable {
   #isReading = false;
   #closeNotified = false;
   #bufferBytes = defaultBufferBytes;
-  /** Told of a completed write where the socket has a higher mark than ours and would emit no `drain`. */
-  #onWritten: (() => void) | undefined = undefined;
   /** Longest time without progress of a write before the connection is given up. */
   #stallMs = defaultStallMs;
   #lingerMs = 0;
@@ -62,14 +64,16 @@ export class Transport implements Flushable {
   #queueSeen = 0;
   #queueSince = 0;
 
-  constructor(socket: Socket, loop: EventLoop) {
+  /** `raw`: the TCP connection that a TLS socket was made from. */
+  constructor(socket: Socket, loop: EventLoop, raw: Socket = socket) {
     this.socket = socket;
     this.loop = loop;
+    this.#raw = raw;
+    this.#port = openHandlePort(socket, this, loop.readBuffer) ?? new StreamPort(socket, this);
     this.socket[owner] = this;
     socket.on("error", onSocketError);
     socket.on("close", onSocketClose);
     socket.on("end", onSocketEnd);
-    socket.on("drain", onSocketDrain);
   }
 
   get isClosed(): boolean {
@@ -83,20 +87,17 @@ export class Transport implements Flushable {
 
   /** Bytes that were written and have not left the process. */
   get unsentBytes(): number {
-    return this.#pendingBytes + this.socket.writableLength;
+    return this.#pendingBytes + this.#port.unsentBytes;
   }
 
   /** True while writers are asked to wait. */
   get isCongested(): boolean {
-    return this.#pendingBytes + this.socket.writableLength >= this.#bufferBytes;
+    return this.#pendingBytes + this.#port.unsentBytes >= this.#bufferBytes;
   }
 
   /** Sets the unsent bytes at which writers are asked to wait, and how long a peer may refuse to take them. */
   setLimits(bufferBytes: number, stallMs: number): void {
-    if (bufferBytes > 0) {
-      this.#bufferBytes = bufferBytes;
-      if (bufferBytes < this.socket.writableHighWaterMark) this.#onWritten = () => drained(this);
-    }
+    if (bufferBytes > 0) this.#bufferBytes = bufferBytes;
     if (stallMs > 0) this.#stallMs = stallMs;
   }
 
@@ -105,8 +106,7 @@ export class Transport implements Flushable {
    * word. The answer is as fine as the calls are frequent.
    */
   isStalled(now: number): boolean {
-    const unsent = this.#pendingBytes + this.socket.writableLength;
-    const queue = unsent === 0 ? 0 : unsent + (this.socket._handle?.writeQueueSize ?? 0);
+    const queue = this.#pendingBytes + this.#port.queueBytes;
     if (queue === 0 || queue !== this.#queueSeen) {
       this.#queueSeen = queue;
       this.#queueSince = now;
@@ -119,18 +119,16 @@ export class Transport implements Flushable {
     this.user = user;
     if (!this.#isReading && !this.#isClosed) {
       this.#isReading = true;
-      this.socket.on("data", onSocketData);
-      // Accepted sockets are born paused.
-      this.socket.resume();
+      this.#port.startReading();
     }
   }
 
   pause(): void {
-    this.socket.pause();
+    this.#port.pause();
   }
 
   resume(): void {
-    this.socket.resume();
+    this.#port.resume();
   }
 
   /** Queues latin1 text. False asks the caller to wait for `onTransportDrain`. */
@@ -169,41 +167,29 @@ export class Transport implements Flushable {
   flush(): void {
     this.#isDirty = false;
     if (this.#isClosed) return;
-    const socket = this.socket;
     this.bytesWritten += this.#pendingBytes;
     this.#pendingBytes = 0;
-    const onWritten = this.#wantsDrain ? this.#onWritten : undefined;
-    if (this.#buffers.length === 0) {
-      if (this.#text !== "") socket.write(this.#text, "latin1", onWritten);
-    } else {
-      this.#flushMany(onWritten);
+    if (this.#buffers.length > 0) {
+      if (this.#text !== "") this.#buffers.push(this.#text);
+      this.#port.sendChunks(this.#buffers);
+      this.#buffers = [];
+    } else if (this.#text !== "") {
+      this.#port.sendText(this.#text);
     }
     this.#text = "";
     if (this.#endAfterFlush) {
       this.#endAfterFlush = false;
       this.#isEnded = true;
-      socket.end();
+      this.#port.end();
       return;
     }
-    if (this.#wantsDrain && !socket.writableNeedDrain && (onWritten === undefined || !this.isCongested)) {
-      this.#wantsDrain = false;
-      this.user?.onTransportDrain();
-    }
+    this.#tellDrained();
   }
 
-  #flushMany(onWritten: (() => void) | undefined): void {
-    const socket = this.socket;
-    const last = this.#buffers.length - 1;
-    socket.cork();
-    for (let i = 0; i <= last; i++) {
-      const item = this.#buffers[i]!;
-      const callback = i === last && this.#text === "" ? onWritten : undefined;
-      if (typeof item === "string") socket.write(item, "latin1", callback);
-      else socket.write(item, callback);
-    }
-    if (this.#text !== "") socket.write(this.#text, "latin1", onWritten);
-    socket.uncork();
-    this.#buffers = [];
+  #tellDrained(): void {
+    if (!this.#wantsDrain || this.isCongested) return;
+    this.#wantsDrain = false;
+    this.user?.onTransportDrain();
   }
 
   /** Sends what is queued, then says that no more will come. */
@@ -248,28 +234,53 @@ export class Transport implements Flushable {
   /** Closes with a TCP reset, so that the peer does not take the end for a complete message. */
   reset(): void {
     if (this.#isClosed) return;
-    this.socket.resetAndDestroy();
+    try {
+      this.#raw.resetAndDestroy();
+    } catch {
+      // Only TCP has a reset; a UNIX socket has to do with an end.
+    }
+    this.socket.destroy();
     this.closed();
   }
 
-  /** For the socket's listeners. */
-  received(data: Buffer): void {
+  onPortData(data: Buffer): void {
     if (this.#lingerUntil > 0) return;
+    const { loop } = this;
+    loop.enter();
+    try {
+      this.received(data);
+    } catch (error) {
+      broken(this, error);
+    } finally {
+      loop.leave();
+    }
+  }
+
+  onPortSent(): void {
+    if (!this.#wantsDrain) return;
+    const { loop } = this;
+    loop.enter();
+    try {
+      this.#tellDrained();
+    } catch (error) {
+      broken(this, error);
+    } finally {
+      loop.leave();
+    }
+  }
+
+  /** Takes bytes that were read before there was a transport. */
+  received(data: Buffer): void {
     this.bytesRead += data.length;
     this.user?.onTransportData(data);
   }
 
+  /** For the socket's listeners. */
   endReceived(): void {
     if (this.#lingerUntil === 0) this.user?.onTransportEnd();
     else if (this.unsentBytes === 0) this.destroy();
     // A peer that says no more may still read: it gets the rest, and nothing is waited for after that.
     else this.#lingerMs = 0;
-  }
-
-  drained(): void {
-    if (!this.#wantsDrain) return;
-    this.#wantsDrain = false;
-    this.user?.onTransportDrain();
   }
 
   failed(error: unknown): void {
@@ -289,42 +300,12 @@ export class Transport implements Flushable {
   }
 }
 
-function onSocketData(this: OwnedSocket, data: Buffer): void {
-  const transport = this[owner];
-  if (transport === undefined) return;
-  const loop = transport.loop;
-  loop.enter();
-  try {
-    transport.received(data);
-  } catch (error) {
-    broken(transport, error);
-  } finally {
-    loop.leave();
-  }
-}
-
 function onSocketEnd(this: OwnedSocket): void {
   const transport = this[owner];
   if (transport === undefined) return;
   transport.loop.enter();
   try {
     transport.endReceived();
-  } catch (error) {
-    broken(transport, error);
-  } finally {
-    transport.loop.leave();
-  }
-}
-
-function onSocketDrain(this: OwnedSocket): void {
-  const transport = this[owner];
-  if (transport !== undefined) drained(transport);
-}
-
-function drained(transport: Transport): void {
-  transport.loop.enter();
-  try {
-    transport.drained();
   } catch (error) {
     broken(transport, error);
   } finally {

@@ -87,7 +87,7 @@ export class PendingConnection {
     this.#loop.enter();
     try {
       if (socket !== null) {
-        const transport = new Transport(socket, this.#loop);
+        const transport = new Transport(socket, this.#loop, this.#socket);
         transport.setLimits(this.#target.bufferLimitBytes, 0);
         user.onConnected(transport, securedBy);
       } else {

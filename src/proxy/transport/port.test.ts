@@ -1,0 +1,193 @@
+// Both ports keep the same promises.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { describe, test } from "node:test";
+import { openHandlePort } from "./handle-port.ts";
+import type { Port, PortUser } from "./port.ts";
+import { ReadBuffer } from "./read-buffer.ts";
+import { StreamPort } from "./stream-port.ts";
+
+const memory = new ReadBuffer();
+const kinds: Readonly<Record<string, (socket: Socket, user: PortUser) => Port>> = {
+  "handle port": (socket, user) => {
+    const port = openHandlePort(socket, user, memory);
+    assert.ok(port !== null, "this Node's handles are not the known ones");
+    return port;
+  },
+  "stream port": (socket, user) => new StreamPort(socket, user),
+};
+
+/** Collects what a port says; `arrived` waits for that many bytes. */
+class Listener implements PortUser {
+  readonly data: Buffer[] = [];
+  sent = 0;
+  #wanted: { readonly bytes: number; readonly done: () => void } | null = null;
+  onSent: (() => void) | null = null;
+
+  get bytes(): number {
+    return this.data.reduce((sum, data) => sum + data.length, 0);
+  }
+
+  get text(): string {
+    return Buffer.concat(this.data).toString("latin1");
+  }
+
+  onPortData(data: Buffer): void {
+    this.data.push(data);
+    if (this.#wanted !== null && this.bytes >= this.#wanted.bytes) this.#wanted.done();
+  }
+
+  onPortSent(): void {
+    this.sent++;
+    this.onSent?.();
+  }
+
+  arrived(bytes: number): Promise<void> {
+    return new Promise((done) => {
+      this.#wanted = { bytes, done };
+      if (this.bytes >= bytes) done();
+    });
+  }
+}
+
+/** An accepted socket, as a listener gets it, and its peer. */
+async function pair(): Promise<{ accepted: Socket; peer: Socket }> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const peer = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+  const [accepted] = (await once(server, "connection")) as [Socket];
+  server.close();
+  accepted.on("error", () => {});
+  peer.on("error", () => {});
+  return { accepted, peer };
+}
+
+function textOf(socket: Socket): Promise<string> {
+  const parts: Buffer[] = [];
+  socket.on("data", (data: Buffer) => parts.push(data));
+  return once(socket, "end").then(() => Buffer.concat(parts).toString("latin1"));
+}
+
+for (const [kind, open] of Object.entries(kinds)) {
+  describe(kind, () => {
+    test("text and bytes arrive in the order in which they were sent, and the end after them", async (t) => {
+      const { accepted, peer } = await pair();
+      t.after(() => accepted.destroy());
+      const received = textOf(peer);
+      const port = open(accepted, new Listener());
+      port.sendText("\xe9ins,");
+      port.sendChunks(["zwei,", Buffer.from("drei,"), "vier,"]);
+      port.sendChunks([Buffer.from("f\xfcnf", "latin1")]);
+      port.end();
+      assert.equal(await received, "\xe9ins,zwei,drei,vier,f\xfcnf");
+      peer.destroy();
+    });
+
+    test("what a peer does not read counts as unsent, and is told when it leaves", async (t) => {
+      const { accepted, peer } = await pair();
+      t.after(() => accepted.destroy());
+      const listener = new Listener();
+      const port = open(accepted, listener);
+      const bytes = 32 << 20;
+      port.sendChunks([Buffer.alloc(bytes, 0x61)]);
+      assert.ok(port.unsentBytes > 0);
+      assert.ok(port.queueBytes >= port.unsentBytes);
+      const all = new Promise<void>((done) => {
+        listener.onSent = () => {
+          if (port.unsentBytes === 0) done();
+        };
+      });
+      // An end that is asked for meanwhile must not overtake the bytes.
+      port.end();
+      const received = textOf(peer);
+      await all;
+      assert.equal((await received).length, bytes);
+      peer.destroy();
+    });
+
+    test("a paused port delivers nothing until it is resumed", async (t) => {
+      const { accepted, peer } = await pair();
+      t.after(() => accepted.destroy());
+      const listener = new Listener();
+      const port = open(accepted, listener);
+      port.startReading();
+      peer.write("first");
+      await listener.arrived(5);
+      port.pause();
+      peer.write("second");
+      await once(peer.end(), "finish");
+      await new Promise((done) => setImmediate(() => setImmediate(done)));
+      assert.equal(listener.text, "first");
+      const ended = once(accepted, "end");
+      port.resume();
+      await listener.arrived(11);
+      assert.equal(listener.text, "firstsecond");
+      await ended;
+      peer.destroy();
+    });
+
+    test("what the stream had read before comes first, and not before a pause ends", async (t) => {
+      const { accepted, peer } = await pair();
+      t.after(() => accepted.destroy());
+      accepted.unshift(Buffer.from("before,"));
+      const listener = new Listener();
+      const port = open(accepted, listener);
+      port.startReading();
+      port.pause();
+      peer.end("after");
+      await new Promise((done) => setImmediate(done));
+      assert.equal(listener.text, "");
+      port.resume();
+      await listener.arrived(12);
+      assert.equal(listener.text, "before,after");
+      peer.destroy();
+    });
+
+    test("bytes stay what they were while other sockets read", async (t) => {
+      const pairs = await Promise.all([pair(), pair(), pair()]);
+      t.after(() => pairs.forEach(({ accepted, peer }) => [accepted.destroy(), peer.destroy()]));
+      const listeners = pairs.map(({ accepted }) => {
+        const listener = new Listener();
+        open(accepted, listener).startReading();
+        return listener;
+      });
+      const sizes = [10, 5000, 70_000, 16 * 1024, 1];
+      for (const size of sizes) {
+        for (const [i, { peer }] of pairs.entries()) peer.write(Buffer.alloc(size, 0x61 + i));
+        const soFar = sizes.slice(0, sizes.indexOf(size) + 1).reduce((sum, one) => sum + one, 0);
+        await Promise.all(listeners.map((listener) => listener.arrived(soFar)));
+      }
+      for (const [i, listener] of listeners.entries()) {
+        assert.ok(
+          listener.data.every((data) => data.every((byte) => byte === 0x61 + i)),
+          `socket ${i} holds bytes of another one`,
+        );
+      }
+    });
+
+    test("writing to a peer that has reset the connection ends the socket with the system's code", async () => {
+      const { accepted, peer } = await pair();
+      const port = open(accepted, new Listener());
+      port.startReading();
+      peer.resetAndDestroy();
+      const [error] = (await once(accepted, "error")) as [NodeJS.ErrnoException];
+      assert.equal(error.code, "ECONNRESET");
+      port.sendText("too late");
+      port.end();
+      await once(accepted, "close");
+    });
+
+    test("a write that the system refuses ends the socket with the system's code", async (t) => {
+      const { accepted, peer } = await pair();
+      t.after(() => peer.destroy());
+      const port = open(accepted, new Listener());
+      await once(accepted.end(), "finish");
+      port.sendText("after the end");
+      const [error] = (await once(accepted, "error")) as [NodeJS.ErrnoException];
+      // The stream refuses by itself, the handle asks the kernel.
+      assert.match(error.code ?? "", /^(?:EPIPE|ERR_STREAM_WRITE_AFTER_END)$/);
+    });
+  });
+}

@@ -1,0 +1,26 @@
+// How a transport moves bytes over its socket: over the handle below Node's streams (handle-port.ts), or over the
+// streams themselves (stream-port.ts) where this Node's handles are not the ones we know. Both keep the same promises.
+
+export interface Port {
+  /** Bytes that were handed over and have not left. */
+  readonly unsentBytes: number;
+  /** As `unsentBytes`, and it shrinks within one long write: the sign of a peer that still reads. */
+  readonly queueBytes: number;
+  /** Delivers what came before and what comes from now on. */
+  startReading(): void;
+  pause(): void;
+  resume(): void;
+  /** Latin1. */
+  sendText(text: string): void;
+  /** Text is latin1; buffers must not change afterwards. */
+  sendChunks(chunks: readonly (string | Buffer)[]): void;
+  /** Says that no more will come, once everything has left. */
+  end(): void;
+}
+
+export interface PortUser {
+  /** The bytes are the user's to keep. */
+  onPortData(data: Buffer): void;
+  /** `unsentBytes` became less. */
+  onPortSent(): void;
+}
