@@ -3,7 +3,9 @@
 
 /** Pieces below this size are copied together. */
 const joinBelow = 2 * 1024;
-const blockBytes = 8 * 1024;
+/** Copies go into blocks that grow with the queue. */
+const firstBlockBytes = 1024;
+const largestBlockBytes = 8 * 1024;
 
 export class ByteQueue {
   length = 0;
@@ -25,7 +27,10 @@ export class ByteQueue {
       return;
     }
     if (this.#block !== null && this.#block.length - this.#filled < count) this.#closeBlock();
-    if (this.#block === null) this.#block = Buffer.allocUnsafeSlow(blockBytes);
+    if (this.#block === null) {
+      const size = Math.min(largestBlockBytes, Math.max(firstBlockBytes, this.length));
+      this.#block = Buffer.allocUnsafeSlow(size);
+    }
     data.copy(this.#block, this.#filled);
     this.#filled += count;
   }

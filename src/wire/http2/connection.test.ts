@@ -472,3 +472,22 @@ test("a PING of ours is outstanding until it is answered", () => {
   peer.send(ping("\0\0\0\0\0\0\0\0", 1));
   assert.equal(peer.connection.pingSentAt, 0);
 });
+
+test("an idle connection lets go of its buffers and works on afterwards", () => {
+  const peer = rawServer();
+  peer.events.onRequest = ({ stream }) => {
+    stream.sendHead(200, list(), false);
+    stream.sendData(Buffer.alloc(1000, "x"), true);
+  };
+  for (let id = 1; id < 400; id += 2) {
+    if (id % 50 === 1) for (let i = 0; i < 3; i++) peer.connection.sweep(peer.sink.time);
+    const frames = peer.frames(headers(id, get), windowUpdate(0, 1000));
+    assert.deepEqual(
+      frames.map(({ type, streamId, payload }) => [type, streamId, payload.toString("latin1").replace(/x+/, "x")]),
+      [
+        ["HEADERS", id, "\x88"],
+        ["DATA", id, "x"],
+      ],
+    );
+  }
+});

@@ -352,9 +352,10 @@ export class Http2Connection implements FrameSink {
     this.#resetAll(code, false, "the connection was closed");
   }
 
-  /** Looks for deadlines; to be called now and then. */
+  /** Looks for deadlines, and lets go of memory that an idle connection does not need; to be called now and then. */
   sweep(now: number): void {
     if (this.#isClosed) return;
+    this.#out.releaseIfIdle();
     const limits = this.#limits;
     if (this.#settingsSentAt !== 0 && now - this.#settingsSentAt > limits.settingsTimeoutMs) {
       return this.#fail(SETTINGS_TIMEOUT, "SETTINGS were not acknowledged");

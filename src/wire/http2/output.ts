@@ -12,9 +12,11 @@ const largestSlabBytes = 64 * 1024;
 /** Payloads up to this size are copied, because a buffer of its own costs a write more than the copy. */
 const copyBytes = 4 * 1024;
 
+const noBytes: Buffer = Buffer.alloc(0);
+
 export class FrameOutput {
   /** The slab and the position of the next byte in it. A frame that was begun lies between `frameStart` and `at`. */
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = noBytes;
   at = 0;
   frameStart = 0;
   /** First byte of the slab that is not handed on yet. */
@@ -22,6 +24,7 @@ export class FrameOutput {
   #slabBytes: number = firstSlabBytes;
   readonly #pending: Buffer[] = [];
   #pendingBytes = 0;
+  #releaseAt = -1;
 
   /** Bytes waiting for `flush`. */
   get length(): number {
@@ -123,6 +126,18 @@ export class FrameOutput {
     this.#cut(this.at);
     this.#pending.push(start === 0 && end === data.length ? data : data.subarray(start, end));
     this.#pendingBytes += length;
+  }
+
+  /** Lets go of the slab, if nothing was written since the last call. */
+  releaseIfIdle(): void {
+    if (this.at === this.#releaseAt && this.length === 0) {
+      this.bytes = noBytes;
+      this.at = 0;
+      this.frameStart = 0;
+      this.#start = 0;
+      this.#slabBytes = firstSlabBytes;
+    }
+    this.#releaseAt = this.at;
   }
 
   /** Hands everything on. Returns the sink's last answer. */

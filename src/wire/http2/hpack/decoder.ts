@@ -75,6 +75,13 @@ export class HpackDecoder {
 
   /** Decodes one complete header block. */
   decode(bytes: Buffer, start: number, end: number, sink: FieldSink): boolean {
+    const isGood = this.#decode(bytes, start, end, sink);
+    // What was received must not live as long as the connection.
+    this.#text = noBytes;
+    return isGood;
+  }
+
+  #decode(bytes: Buffer, start: number, end: number, sink: FieldSink): boolean {
     let at = start;
     while (at < end && (bytes[at]! & 0xe0) === 0x20) {
       const size = this.#integer(bytes, at, end, 31);
