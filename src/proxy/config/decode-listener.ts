@@ -1,16 +1,17 @@
 // envoy.config.listener.v3.Listener to a listener's runtime shape.
-
+import { createHash } from "node:crypto";
+import { toBinary } from "@bufbuild/protobuf";
 import {
-  type ListenerFilter as EnvoyListenerFilter,
   type FilterChainMatch as EnvoyMatch,
   type FilterChain,
-  type ListenerFilterChainMatchPredicate,
+  FilterChainSchema,
   FilterChainMatch_ConnectionSourceType as SourceType,
 } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { ambiguousChains } from "../decide/filter-chain.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeChainMatcher } from "./decode-chain-matcher.ts";
+import { decodeListenerFilters } from "./decode-listener-filters.ts";
 import { decodeNetworkFilters } from "./decode-network-filters.ts";
 import { decodeDownstreamTls } from "./decode-tls.ts";
 import {
@@ -18,11 +19,10 @@ import {
   type FilterChainConfig,
   type FilterChainMatch,
   type ListenerConfig,
-  type ListenerFilter,
   matchesEverything,
   type TrafficDirection,
 } from "./listener.ts";
-import { decodeRanges, milliseconds, provenanceOf, socketAddress, typeName } from "./parse/values.ts";
+import { decodeRanges, milliseconds, provenanceOf, socketAddress } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
 /** Decodes an LDS resource or a static listener. */
@@ -67,9 +67,15 @@ function decodeChain(chain: FilterChain, path: string, problems: Problems): Filt
     name: chain.name,
     match: decodeMatch(chain.filterChainMatch, `${path}.filter_chain_match`, problems),
     tls: decodeDownstreamTls(chain.transportSocket, `${path}.transport_socket`, problems),
+    connectTimeoutMs: milliseconds(chain.transportSocketConnectTimeout, 0),
+    fingerprint: fingerprint(chain),
     filters: decodeNetworkFilters(chain.filters, provenance.policies, `${path}.filters`, problems),
     provenance,
   };
+}
+
+function fingerprint(chain: FilterChain): string {
+  return createHash("sha256").update(toBinary(FilterChainSchema, chain)).digest("base64");
 }
 
 /** Envoy refuses chains of which nobody could say which one takes a connection. */
@@ -126,65 +132,3 @@ const sourceTypes: Readonly<Record<number, FilterChainMatch["sourceType"]>> = {
   [SourceType.SAME_IP_OR_LOOPBACK]: "local",
   [SourceType.EXTERNAL]: "external",
 };
-
-type ListenerFilters = Pick<ListenerConfig, "originalDst" | "tlsInspector" | "httpInspector" | "proxyProtocol">;
-
-const filterPrefix = "envoy.extensions.filters.listener.";
-
-function decodeListenerFilters(filters: readonly EnvoyListenerFilter[], problems: Problems): ListenerFilters {
-  let originalDst = false;
-  let proxyProtocol = false;
-  let tlsInspector: ListenerFilter | null = null;
-  let httpInspector: ListenerFilter | null = null;
-  filters.forEach((filter, i) => {
-    const path = `listener_filters[${i}]`;
-    const disabledForPort = decodePortPredicate(filter.filterDisabled, `${path}.filter_disabled`, problems);
-    switch (typeName(filter.configType.case === "typedConfig" ? filter.configType.value : undefined)) {
-      case `${filterPrefix}original_dst.v3.OriginalDst`:
-        originalDst = true;
-        break;
-      case `${filterPrefix}tls_inspector.v3.TlsInspector`:
-        tlsInspector = { disabledForPort };
-        break;
-      case `${filterPrefix}http_inspector.v3.HttpInspector`:
-        httpInspector = { disabledForPort };
-        break;
-      case `${filterPrefix}proxy_protocol.v3.ProxyProtocol`:
-        proxyProtocol = true;
-        break;
-      default:
-        problems.unsupported(path, `the listener filter ${filter.name}`);
-    }
-  });
-  return { originalDst, tlsInspector, httpInspector, proxyProtocol };
-}
-
-function decodePortPredicate(
-  predicate: ListenerFilterChainMatchPredicate | undefined,
-  path: string,
-  problems: Problems,
-): (port: number) => boolean {
-  const rule = predicate?.rule;
-  switch (rule?.case) {
-    case "anyMatch":
-      return () => rule.value;
-    case "destinationPortRange": {
-      const { start, end } = rule.value;
-      return (port) => port >= start && port < end;
-    }
-    case "notMatch": {
-      const inner = decodePortPredicate(rule.value, `${path}.not_match`, problems);
-      return (port) => !inner(port);
-    }
-    case "orMatch":
-    case "andMatch": {
-      const inner = rule.value.rules.map((it, i) => decodePortPredicate(it, `${path}.rules[${i}]`, problems));
-      return rule.case === "orMatch"
-        ? (port) => inner.some((test) => test(port))
-        : (port) => inner.every((test) => test(port));
-    }
-    case undefined:
-      if (predicate !== undefined) problems.invalid(path, "names no rule");
-      return () => false;
-  }
-}

@@ -74,6 +74,7 @@ function decodeNetworkFilter(filter: Filter, place: FilterPlace): NetworkFilterC
     settings,
     isTerminal,
     clusters: reader.filter.clusters(settings),
+    readsServerName: reader.filter.readsServerName(settings),
     http: reader.filter.http(settings),
     decide: reader.filter.decide(settings),
   };

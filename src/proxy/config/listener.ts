@@ -23,7 +23,8 @@ export interface ListenerConfig {
   readonly originalDst: boolean;
   readonly tlsInspector: ListenerFilter | null;
   readonly httpInspector: ListenerFilter | null;
-  readonly proxyProtocol: boolean;
+  /** Read before the inspectors look. Null: connections have no PROXY header. */
+  readonly proxyProtocol: ProxyProtocolConfig | null;
   /** Unsent bytes of a connection at which its sender has to wait; 0: the proxy's own measure. */
   readonly bufferLimitBytes: number;
   /** 0 waits for ever. */
@@ -37,6 +38,20 @@ export interface ListenerConfig {
   readonly provenance: Provenance;
 }
 
+/** What the proxy_protocol listener filter does with a header, and with none. */
+export interface ProxyProtocolConfig {
+  /** Connections without a header are served as they are. */
+  readonly allowsAbsent: boolean;
+  /** Versions that are not read: 1, 2. */
+  readonly disallowedVersions: ReadonlySet<number>;
+  /** Extensions that become dynamic metadata. */
+  readonly rules: readonly { readonly tlvType: number; readonly namespace: string; readonly key: string }[];
+  /** Whether an extension goes on to endpoints that get a PROXY header; null: none does. */
+  readonly passesTlv: ((type: number) => boolean) | null;
+  /** `proxy_proto.` with the filter's own prefix. */
+  readonly statPrefix: string;
+}
+
 /** A listener filter can be switched off for some destination ports. */
 export interface ListenerFilter {
   readonly disabledForPort: (port: number) => boolean;
@@ -46,6 +61,10 @@ export interface FilterChainConfig {
   readonly name: string;
   readonly match: FilterChainMatch;
   readonly tls: DownstreamTlsConfig | null;
+  /** Longest time for the TLS handshake; 0 takes the default. */
+  readonly connectTimeoutMs: number;
+  /** Equal for chains that are equal in every field. */
+  readonly fingerprint: string;
   /** Network filters in order; the last is terminal. */
   readonly filters: readonly NetworkFilterConfig[];
   readonly provenance: Provenance;
@@ -117,6 +136,8 @@ export interface NetworkFilterConfig {
   readonly isTerminal: boolean;
   /** Clusters that it may send to. */
   readonly clusters: readonly string[];
+  /** It decides by the server name of a hello, which has to be read for it. */
+  readonly readsServerName: boolean;
   /** Of the HTTP connection manager; null for the others. */
   readonly http: HttpConnectionManagerConfig | null;
   /** Null: it has no say in where connections go. */

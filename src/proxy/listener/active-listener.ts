@@ -3,30 +3,26 @@
 import { createServer, isIPv6, type Server, type Socket } from "node:net";
 import { formatOrigin } from "#base/issue.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
-import { describeMatch, matchFilterChain } from "../decide/filter-chain.ts";
-import { spokenAlpn } from "../network/chain.ts";
+import { describeMatch } from "../decide/filter-chain.ts";
 import { NetworkConnection } from "../network/connection.ts";
+import { writeConnectionLog } from "../network/connection-log.ts";
 import { ConnectionInfo, plainIp } from "../transport/connection-info.ts";
-import { handshakeDownstream } from "../transport/downstream-tls.ts";
-import type { SocketFailure } from "../transport/socket-error.ts";
-import { Transport } from "../transport/transport.ts";
+import { Transport, type TransportTap } from "../transport/transport.ts";
 import type { ListenerEnvironment } from "./environment.ts";
-import { type InspectionNeed, inspect, inspectionNeed } from "./inspection.ts";
-import { accessLogEntryOfRefusal } from "./refusal-log.ts";
-
-/** Longest time for a TLS handshake with a client. */
-const handshakeMs = 10_000;
+import { type InspectionNeed, inspectionNeed } from "./inspection.ts";
+import { type ListenerCounters, listenerCounters } from "./listener-counters.ts";
+import { OpeningConnection } from "./opening-connection.ts";
 
 export class ActiveListener {
   config: ListenerConfig;
   readonly #environment: ListenerEnvironment;
   readonly #connections = new Set<NetworkConnection>();
   /** Accepted sockets that have no filter chain yet. */
-  readonly #opening = new Set<Socket>();
+  readonly #opening = new Set<OpeningConnection>();
   readonly #needByPort = new Map<number, InspectionNeed>();
   #server: Server | null = null;
   #isDraining = false;
-  connectionsTotal = 0;
+  readonly counters: ListenerCounters = listenerCounters();
 
   constructor(config: ListenerConfig, environment: ListenerEnvironment) {
     this.config = config;
@@ -84,9 +80,9 @@ export class ActiveListener {
     const { loop } = this.#environment;
     loop.enter();
     try {
-      const info = this.#describe(socket);
-      const target = this.#environment.route(this, info);
-      target.take(socket, info);
+      const opening = new OpeningConnection(socket, this.#describe(socket), this, this.#environment);
+      this.adopt(opening);
+      opening.begin();
     } catch (error) {
       loop.onBroken(error);
       socket.destroy();
@@ -117,23 +113,20 @@ export class ActiveListener {
     return info;
   }
 
-  /** Serves a connection whose destination is known: inspects it, chooses the chain, hands it over. */
-  take(socket: Socket, info: ConnectionInfo): void {
-    this.connectionsTotal++;
-    info.listenerName = this.config.name;
-    info.direction = this.config.direction;
-    if (this.#isDraining && this.#server === null && this.config.bindToPort) {
-      socket.destroy();
-      return;
-    }
-    this.#opening.add(socket);
-    socket.once("close", () => this.#opening.delete(socket));
-    const need = this.#need(info.destinationPort);
-    if (need.tls || need.http) this.#inspect(socket, info, need);
-    else this.#chooseChain(socket, info, null);
+  /** Takes over a connection that has no filter chain yet: a new one, or one that another listener accepted. */
+  adopt(opening: OpeningConnection): void {
+    this.counters.connectionsTotal++;
+    this.#opening.add(opening);
   }
 
-  #need(port: number): InspectionNeed {
+  /** It has its chain, went to another listener, or is gone. */
+  forget(opening: OpeningConnection): void {
+    this.#opening.delete(opening);
+    this.#checkIdle();
+  }
+
+  /** What has to be known of a connection to that port before its chain can be chosen. */
+  need(port: number): InspectionNeed {
     let need = this.#needByPort.get(port);
     if (need === undefined) {
       // Bounded: a scan over all ports must not fill the memory.
@@ -144,67 +137,7 @@ export class ActiveListener {
     return need;
   }
 
-  #inspect(socket: Socket, info: ConnectionInfo, need: InspectionNeed): void {
-    const { loop } = this.#environment;
-    let bytes: Buffer | null = null;
-    let cancelTimer: (() => void) | null = null;
-    const stop = (): void => {
-      cancelTimer?.();
-      socket.off("data", onData);
-      socket.off("end", onEnd);
-      socket.pause();
-    };
-    const onData = (data: Buffer): void => {
-      loop.enter();
-      try {
-        bytes = bytes === null ? data : Buffer.concat([bytes, data]);
-        if (!inspect(bytes, need, info)) return;
-        stop();
-        this.#chooseChain(socket, info, bytes);
-      } catch (error) {
-        loop.onBroken(error);
-        socket.destroy();
-      } finally {
-        loop.leave();
-      }
-    };
-    // Nothing was said: there is nothing to forward either.
-    const onEnd = (): void => {
-      stop();
-      socket.destroy();
-    };
-    socket.on("data", onData);
-    socket.once("end", onEnd);
-    socket.once("close", () => cancelTimer?.());
-    const { listenerFiltersTimeoutMs, continueOnListenerFiltersTimeout } = this.config;
-    if (listenerFiltersTimeoutMs > 0) {
-      cancelTimer = loop.after(listenerFiltersTimeoutMs, () => {
-        stop();
-        if (!continueOnListenerFiltersTimeout) {
-          this.#refuse(socket, info, `no protocol was recognized within ${listenerFiltersTimeoutMs} ms`);
-          return;
-        }
-        info.transportProtocol = "raw_buffer";
-        this.#chooseChain(socket, info, bytes);
-      });
-    }
-    socket.resume();
-  }
-
-  #chooseChain(socket: Socket, info: ConnectionInfo, bytes: Buffer | null): void {
-    if (socket.destroyed) return;
-    if (info.transportProtocol === "") info.transportProtocol = "raw_buffer";
-    const chain = matchFilterChain(this.config, info, null);
-    if (chain === null) {
-      this.#refuse(socket, info, this.#whyNoChain(info));
-      return;
-    }
-    info.filterChainName = chain.name;
-    if (chain.tls !== null) this.#secure(socket, info, chain, bytes);
-    else this.#serve(socket, info, chain, bytes);
-  }
-
-  #whyNoChain(info: ConnectionInfo): string {
+  whyNoChain(info: ConnectionInfo): string {
     const { name, filterChains } = this.config;
     const seen = info.transportProtocol === "tls" ? "TLS" : "plaintext";
     const named = filterChains.filter((chain) => chain.match.destinationPort === info.destinationPort);
@@ -219,90 +152,59 @@ export class ActiveListener {
     return `${seen} to port ${info.destinationPort} matches no filter chain of ${name} (it has: ${known.join("; ") || "none"})${from}`;
   }
 
-  #refuse(socket: Socket, info: ConnectionInfo, cause: string): void {
-    this.#environment.log.warn(`refused ${info.sourceAddress} → ${info.destinationAddress}: ${cause}`);
-    accessLogEntryOfRefusal(this.config.accessLog, info, cause, this.#environment);
-    socket.destroy();
-  }
-
-  #secure(socket: Socket, info: ConnectionInfo, chain: FilterChainConfig, bytes: Buffer | null): void {
-    const { loop, contexts, log } = this.#environment;
-    if (bytes !== null) socket.unshift(bytes);
-    let cancelTimer: (() => void) | null = null;
-    const failed = (failure: SocketFailure | null, words: string): void => {
-      const cause = `TLS handshake: ${words}`;
-      log.warn(`refused ${info.sourceAddress} → ${info.destinationAddress}: ${cause}`);
-      accessLogEntryOfRefusal(this.config.accessLog, info, cause, this.#environment, failure?.transportReason);
-      socket.destroy();
-    };
-    let isOver = false;
-    cancelTimer = loop.after(handshakeMs, () => {
-      isOver = true;
-      failed(null, `not done within ${handshakeMs} ms`);
+  /** Says in logs that a connection ends before it has a filter chain. */
+  logRefusal(info: ConnectionInfo, cause: string, transportReason?: string): void {
+    this.#environment.refusals.refused(info, cause);
+    info.cause = cause;
+    if (transportReason === undefined) info.responseFlags = "NR";
+    writeConnectionLog(this.config.accessLog, this.#environment.network.http, info, {
+      receivedBytes: 0,
+      sentBytes: 0,
+      ...(transportReason === undefined && { details: "filter_chain_not_found" }),
     });
-    handshakeDownstream(
-      socket,
-      info,
-      {
-        config: chain.tls!,
-        contexts,
-        offeredAlpn: info.applicationProtocols,
-        spokenAlpn: spokenAlpn(chain),
-        now: loop.clock.now(),
-      },
-      (secured, failure) => {
-        cancelTimer();
-        if (isOver) return;
-        loop.enter();
-        try {
-          if (failure !== null) {
-            failed(failure, failure.words);
-            secured.destroy();
-          } else {
-            this.#serve(secured, info, chain, null, socket);
-          }
-        } catch (error) {
-          loop.onBroken(error);
-          secured.destroy();
-        } finally {
-          loop.leave();
-        }
-      },
-    );
   }
 
-  #serve(
+  /** Gives a connection to the filters of its chain. `socket` is plain or secured; `bytes` were read from it already. */
+  serve(
+    { socket: raw, info }: OpeningConnection,
     socket: Socket,
-    info: ConnectionInfo,
     chain: FilterChainConfig,
-    bytes: Buffer | null,
-    raw: Socket = socket,
+    ahead: { readonly bytes: Buffer | null; readonly tap: TransportTap | null },
   ): void {
     const { loop, network } = this.#environment;
-    this.#opening.delete(raw);
     const transport = new Transport(socket, loop, raw);
     transport.setLimits(this.config.bufferLimitBytes, 0);
+    transport.tap = ahead.tap;
     const connection = new NetworkConnection(network.chainFor(chain), transport, info, this.#onClosed);
     this.#connections.add(connection);
-    connection.start(bytes);
+    connection.start(ahead.bytes);
   }
 
   readonly #onClosed = (connection: NetworkConnection): void => {
     this.#connections.delete(connection);
-    if (this.#isDraining && this.connectionCount === 0) this.#environment.onIdle(this);
+    if (this.config.accessLog.length > 0) {
+      const { bytesRead, bytesWritten } = connection.transport;
+      const facts = { receivedBytes: bytesRead, sentBytes: bytesWritten };
+      writeConnectionLog(this.config.accessLog, this.#environment.network.http, connection.info, facts);
+    }
+    this.#checkIdle();
   };
+
+  #checkIdle(): void {
+    if (this.#isDraining && this.connectionCount === 0) this.#environment.onIdle(this);
+  }
 
   /** Asks all connections to end at their next safe point. */
   drain(): void {
     this.#isDraining = true;
     for (const connection of this.#connections) connection.drain();
-    if (this.connectionCount === 0) this.#environment.onIdle(this);
+    this.#checkIdle();
   }
 
   /** Closes everything at once. */
   destroy(): void {
     this.stopAccepting();
-    for (const socket of this.#opening) socket.destroy();
+    for (const opening of this.#opening) opening.destroy();
     for (const connection of this.#connections) connection.destroy();
   }
 }

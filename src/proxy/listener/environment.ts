@@ -6,7 +6,11 @@ import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ActiveListener } from "./active-listener.ts";
+import type { Allowance } from "./allowance.ts";
+import type { HandshakeGate } from "./handshake-gate.ts";
+import type { InspectorCounters } from "./inspection.ts";
 import type { OriginalDestination } from "./original-destination.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 
 export interface ListenerEnvironment {
   readonly loop: EventLoop;
@@ -15,7 +19,11 @@ export interface ListenerEnvironment {
   readonly network: NetworkEnvironment;
   /** Whether an IPv6 listener takes IPv4 connections too. */
   readonly dualStack: boolean;
-  readonly writeAccessLog: (path: string, line: string) => void;
+  readonly refusals: RefusalLog;
+  readonly handshakes: HandshakeGate;
+  readonly inspectors: InspectorCounters;
+  /** Bytes that are held of connections whose filter chain is not known. */
+  readonly undecided: Allowance;
   readonly originalDestination: (socket: Socket) => OriginalDestination | null;
   /** The listener that serves a connection which another one accepted. */
   readonly route: (acceptedBy: ActiveListener, info: ConnectionInfo) => ActiveListener;

@@ -3,7 +3,7 @@
 // server speaks first do not hang.
 
 import { tokenLower } from "#wire/http/header-names.ts";
-import { HELLO_DONE, HELLO_NEED_MORE, parseClientHello } from "#wire/tls/client-hello.ts";
+import { HELLO_DONE, HELLO_NEED_MORE, HELLO_TOO_LARGE, parseClientHello } from "#wire/tls/client-hello.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 
@@ -24,12 +24,17 @@ export function inspectionNeed(listener: ListenerConfig, port: number): Inspecti
     (chain) =>
       chain.tls !== null ||
       (isOn(listener.tlsInspector, port) &&
-        (chain.match.transportProtocol !== null || chain.match.serverNames.length > 0)),
+        (chain.match.transportProtocol !== null || chain.match.serverNames.length > 0 || asksForSni(chain))),
   );
   const http =
     isOn(listener.httpInspector, port) &&
     chains.some((chain) => chain.match.transportProtocol !== "tls" && chain.match.applicationProtocols.length > 0);
   return { tls: tls || (http && isOn(listener.tlsInspector, port)), http };
+}
+
+/** Whether a filter of the chain decides by server name. */
+function asksForSni(chain: FilterChainConfig): boolean {
+  return chain.filters.some((filter) => filter.readsServerName);
 }
 
 function isOn(filter: ListenerConfig["tlsInspector"], port: number): boolean {
@@ -44,45 +49,144 @@ function candidates(listener: ListenerConfig, port: number): readonly FilterChai
   return listener.defaultFilterChain === null ? chains : [...chains, listener.defaultFilterChain];
 }
 
-/** Most bytes that are looked at. More than this without an answer is an answer: unknown. */
-const maxInspectedBytes: number = 64 * 1024;
+/** What the inspectors found, in numbers that `/stats` shows. */
+export interface InspectorCounters {
+  tlsFound: number;
+  tlsNotFound: number;
+  sniFound: number;
+  sniNotFound: number;
+  alpnFound: number;
+  alpnNotFound: number;
+  clientHelloTooLarge: number;
+  http10Found: number;
+  http11Found: number;
+  http2Found: number;
+  httpNotFound: number;
+}
 
-/** Looks at the bytes so far and fills in the connection. False asks for more bytes. */
-export function inspect(bytes: Buffer, need: InspectionNeed, info: ConnectionInfo): boolean {
-  if (need.tls) {
+export function inspectorCounters(): InspectorCounters {
+  return {
+    tlsFound: 0,
+    tlsNotFound: 0,
+    sniFound: 0,
+    sniNotFound: 0,
+    alpnFound: 0,
+    alpnNotFound: 0,
+    clientHelloTooLarge: 0,
+    http10Found: 0,
+    http11Found: 0,
+    http2Found: 0,
+    httpNotFound: 0,
+  };
+}
+
+export const INSPECT_MORE = 0;
+export const INSPECT_DONE = 1;
+/** The bytes are of a kind that must not go on. */
+const INSPECT_REFUSED = 2;
+
+/** Most bytes in which the end of a request line is looked for. More than this without one is not HTTP. */
+const maxLineBytes: number = 64 * 1024;
+
+/** One connection's look at its first bytes, which goes on where it stopped. */
+export class Inspection {
+  readonly need: InspectionNeed;
+  readonly #counters: InspectorCounters;
+  #wantsTls: boolean;
+  /** Bytes below this length say nothing new. */
+  #neededBytes = 0;
+  /** How far the request line was looked at. */
+  #scanned = 0;
+
+  constructor(need: InspectionNeed, counters: InspectorCounters) {
+    this.need = need;
+    this.#counters = counters;
+    this.#wantsTls = need.tls;
+  }
+
+  /** True while the bytes so far may be the beginning of a TLS hello. */
+  get isInHello(): boolean {
+    return this.#wantsTls && this.#neededBytes > 0;
+  }
+
+  /** Looks at all bytes so far and fills in the connection when they tell. */
+  look(bytes: Buffer, info: ConnectionInfo): number {
+    if (this.#wantsTls) {
+      if (bytes.length < this.#neededBytes) return INSPECT_MORE;
+      const outcome = this.#lookForTls(bytes, info);
+      if (outcome !== INSPECT_MORE || this.#wantsTls) return outcome;
+    }
+    info.transportProtocol = "raw_buffer";
+    return this.need.http ? this.#lookForHttp(bytes, info) : INSPECT_DONE;
+  }
+
+  #lookForTls(bytes: Buffer, info: ConnectionInfo): number {
     const hello = parseClientHello(bytes);
-    if (hello.status === HELLO_NEED_MORE && bytes.length < maxInspectedBytes) return false;
-    if (hello.status === HELLO_DONE) {
-      info.transportProtocol = "tls";
-      info.serverName = hello.serverName;
-      info.applicationProtocols = hello.alpn;
-      return true;
+    switch (hello.status) {
+      case HELLO_NEED_MORE:
+        this.#neededBytes = hello.neededBytes;
+        return INSPECT_MORE;
+      case HELLO_DONE: {
+        const counters = this.#counters;
+        info.transportProtocol = "tls";
+        info.serverName = hello.serverName;
+        info.applicationProtocols = hello.alpn;
+        counters.tlsFound++;
+        if (hello.serverName === "") counters.sniNotFound++;
+        else counters.sniFound++;
+        if (hello.alpn.length === 0) counters.alpnNotFound++;
+        else counters.alpnFound++;
+        return INSPECT_DONE;
+      }
+      case HELLO_TOO_LARGE:
+        this.#counters.clientHelloTooLarge++;
+        return INSPECT_REFUSED;
+      default:
+        this.#counters.tlsNotFound++;
+        this.#wantsTls = false;
+        return INSPECT_MORE;
     }
   }
-  info.transportProtocol = "raw_buffer";
-  if (!need.http) return true;
-  const protocol = sniffHttp(bytes);
-  if (protocol === null && bytes.length < maxInspectedBytes) return false;
-  if (protocol !== null && protocol !== "") info.applicationProtocols = [protocol];
-  return true;
+
+  #lookForHttp(bytes: Buffer, info: ConnectionInfo): number {
+    const protocol = sniffHttp(bytes, this.#scanned);
+    if (protocol === null) {
+      this.#scanned = bytes.length;
+      if (bytes.length < maxLineBytes) return INSPECT_MORE;
+    }
+    if (protocol === null || protocol === "") {
+      this.#counters.httpNotFound++;
+      return INSPECT_DONE;
+    }
+    info.applicationProtocols = [protocol];
+    if (protocol === "http/1.1") this.#counters.http11Found++;
+    else if (protocol === "http/1.0") this.#counters.http10Found++;
+    else this.#counters.http2Found++;
+    return INSPECT_DONE;
+  }
 }
 
 const preface = "PRI * HTTP/2.0\r\n";
+/** Longer methods than this are not told from other protocols. */
+const maxMethodBytes = 32;
 
 /** `http/1.1`, `http/1.0` or `h2c`; empty for other protocols; null while it can't be told. */
-function sniffHttp(bytes: Buffer): string | null {
+function sniffHttp(bytes: Buffer, scanned: number): string | null {
   const head = bytes.toString("latin1", 0, Math.min(bytes.length, preface.length));
   if (head.startsWith("PRI ")) return head === preface ? "h2c" : preface.startsWith(head) ? null : "";
   let at = 0;
-  while (at < bytes.length && tokenLower[bytes[at]!] !== 0) at++;
-  if (at === bytes.length) return at > 32 ? "" : null;
-  if (at === 0 || at > 32 || bytes[at] !== 32) return "";
-  const lineEnd = bytes.indexOf(10);
+  while (at <= maxMethodBytes && at < bytes.length && tokenLower[bytes[at]!] !== 0) at++;
+  if (at > maxMethodBytes) return "";
+  if (at === bytes.length) return null;
+  if (at === 0 || bytes[at] !== 32) return "";
+  const from = Math.max(at, scanned);
+  const lineEnd = bytes.indexOf(10, from);
   if (lineEnd < 0) {
-    for (let i = at; i < bytes.length; i++) if (bytes[i]! < 32 && bytes[i] !== 13) return "";
+    for (let i = from; i < bytes.length; i++) if (bytes[i]! < 32 && bytes[i] !== 13) return "";
     return null;
   }
-  const line = bytes.toString("latin1", 0, lineEnd);
-  if (/ HTTP\/1\.1\r?$/.test(line)) return "http/1.1";
-  return / HTTP\/1\.0\r?$/.test(line) ? "http/1.0" : "";
+  const end = bytes[lineEnd - 1] === 13 ? lineEnd - 1 : lineEnd;
+  const version = bytes.toString("latin1", Math.max(at, end - 9), end);
+  if (version === " HTTP/1.1") return "http/1.1";
+  return version === " HTTP/1.0" ? "http/1.0" : "";
 }

@@ -21,8 +21,16 @@ import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import { clusterClients } from "../wasm/cluster-clients.ts";
 import { WasmHost } from "../wasm/wasm-host.ts";
 import { ActiveListener } from "./active-listener.ts";
+import { Allowance } from "./allowance.ts";
 import type { ListenerEnvironment } from "./environment.ts";
+import { HandshakeGate } from "./handshake-gate.ts";
+import { inspectorCounters } from "./inspection.ts";
+import type { ListenerCounters } from "./listener-counters.ts";
 import { type OriginalDestination, OriginalDestinationReader } from "./original-destination.ts";
+import { RefusalLog } from "./refusal-log.ts";
+
+/** Most bytes that are held of connections whose filter chain is not known, all together. */
+const maxUndecidedBytes = 64 * 1024 * 1024;
 
 export interface ListenerManagerOptions {
   readonly loop: EventLoop;
@@ -54,6 +62,7 @@ export interface ListenerDescription {
   readonly port: number;
   readonly activeConnections: number;
   readonly connectionsTotal: number;
+  readonly counters: Readonly<ListenerCounters>;
 }
 
 export class ListenerManager {
@@ -93,7 +102,10 @@ export class ListenerManager {
       contexts: this.#contexts,
       network: createNetworkEnvironment(http, options.networkFilterTypes ?? networkFilterTypes),
       dualStack: options.dualStack ?? true,
-      writeAccessLog,
+      refusals: new RefusalLog(log, loop),
+      handshakes: new HandshakeGate(),
+      inspectors: inspectorCounters(),
+      undecided: new Allowance(maxUndecidedBytes),
       originalDestination: options.originalDestination ?? ((socket) => reader.read(socket)),
       route: (acceptedBy, info) => this.#route(acceptedBy, info),
       onIdle: (listener) => this.#listenerIdle(listener),
@@ -157,7 +169,8 @@ export class ListenerManager {
       config: listener.config,
       port: listener.boundPort,
       activeConnections: listener.connectionCount,
-      connectionsTotal: listener.connectionsTotal,
+      connectionsTotal: listener.counters.connectionsTotal,
+      counters: listener.counters,
     }));
   }
 

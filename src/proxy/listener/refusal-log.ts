@@ -1,50 +1,36 @@
-// The listener's own access log: connections that never reached a filter chain (Envoy's flag NR), or failed in TLS.
-import type { AccessLogEntry, AccessLogger } from "../config/access-log.ts";
+// Says in the log which connections were refused before a filter had them. A flood of them must not become a flood of
+// lines: so many in a second are written, and the number of the others once it has passed.
+import type { Logger } from "#base/log/log.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
-import type { ListenerEnvironment } from "./environment.ts";
+import type { EventLoop } from "../transport/event-loop.ts";
 
-export function accessLogEntryOfRefusal(
-  loggers: readonly AccessLogger[],
-  info: ConnectionInfo,
-  cause: string,
-  environment: ListenerEnvironment,
-  transportReason?: string,
-): void {
-  if (loggers.length === 0) return;
-  const entry: AccessLogEntry = {
-    startTimeMs: info.startTimeMs,
-    durationMs: Math.round(environment.loop.now - info.startTimeMs),
-    method: undefined,
-    originalPath: undefined,
-    path: undefined,
-    authority: undefined,
-    protocol: undefined,
-    responseCode: 0,
-    responseFlags: transportReason === undefined ? "NR" : "-",
-    responseCodeDetails: transportReason === undefined ? "filter_chain_not_found" : undefined,
-    connectionTerminationDetails: undefined,
-    upstreamTransportFailureReason: undefined,
-    bytesReceived: 0,
-    bytesSent: 0,
-    upstreamHost: undefined,
-    upstreamCluster: undefined,
-    upstreamLocalAddress: undefined,
-    downstreamLocalAddress: info.destinationAddress,
-    downstreamRemoteAddress: info.sourceAddress,
-    requestedServerName: info.serverName || undefined,
-    routeName: undefined,
-    peerUriSan: info.peer?.uriSan,
-    localUriSan: info.localUriSan,
-    requestHeader: () => undefined,
-    responseHeader: () => undefined,
-    cause,
-  };
-  try {
-    for (const logger of loggers) {
-      if (logger.accepts === null || logger.accepts(entry))
-        environment.writeAccessLog(logger.path, logger.render(entry));
+const linesPerSecond = 20;
+
+export class RefusalLog {
+  readonly #log: Logger;
+  readonly #loop: EventLoop;
+  #second = 0;
+  #written = 0;
+  #unwritten = 0;
+
+  constructor(log: Logger, loop: EventLoop) {
+    this.#log = log;
+    this.#loop = loop;
+  }
+
+  refused(info: ConnectionInfo, cause: string): void {
+    const second = Math.floor(this.#loop.now / 1000);
+    if (second !== this.#second) {
+      if (this.#unwritten > 0) this.#log.warn(`refused ${this.#unwritten} more connections`);
+      this.#second = second;
+      this.#written = 0;
+      this.#unwritten = 0;
     }
-  } catch (error) {
-    environment.loop.onBroken(error);
+    if (this.#written >= linesPerSecond) {
+      this.#unwritten++;
+      return;
+    }
+    this.#written++;
+    this.#log.warn(`refused ${info.sourceAddress} → ${info.destinationAddress}: ${cause}`);
   }
 }

@@ -218,7 +218,13 @@ test("network RBAC refuses a connection before its bytes reach the upstream", as
   const path = dataPath();
   path.clusters.update(clusterOn("app", [server.port]));
   const rules = { action: "allow", policies: [] };
-  const deny = networkFilter("rbac", { statPrefix: "tcp.", rules, shadowRules: null, shadowStatPrefix: "" });
+  const deny = networkFilter("rbac", {
+    statPrefix: "tcp.",
+    rules,
+    shadowRules: null,
+    shadowStatPrefix: "",
+    readsServerName: false,
+  });
   await path.listeners.update(listenerConfig([chain([deny, tcpFilter("app")])]));
   assert.equal(await sendRaw(path.port(), "x"), "");
   assert.equal(server.sockets.length, 0);

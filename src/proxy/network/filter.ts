@@ -81,6 +81,7 @@ export interface NetworkFilterType {
   readonly messages: readonly SettingsParser<unknown>[];
   readonly isTerminal: boolean;
   clusters(settings: unknown): readonly string[];
+  readsServerName(settings: unknown): boolean;
   http(settings: unknown): HttpConnectionManagerConfig | null;
   decide(settings: unknown): ConnectionDecide | null;
   /** Null for a filter without a hook of its own. */
@@ -94,6 +95,8 @@ export interface NetworkFilterDefinition<S> {
   readonly messages: readonly SettingsParser<S>[];
   /** Clusters that it may send to. */
   readonly clusters?: (settings: S) => readonly string[];
+  /** It decides by the server name of a hello. */
+  readonly readsServerName?: (settings: S) => boolean;
   readonly http?: (settings: S) => HttpConnectionManagerConfig;
   readonly decide?: (settings: S) => ConnectionDecide;
   readonly configure?: (settings: S, context: FilterContext) => NetworkFilterFactory;
@@ -108,6 +111,7 @@ export function defineNetworkFilter<S>(definition: NetworkFilterDefinition<S>): 
     messages: definition.messages,
     isTerminal: definition.terminal !== undefined,
     clusters: (settings) => definition.clusters?.(settings as S) ?? [],
+    readsServerName: (settings) => definition.readsServerName?.(settings as S) ?? false,
     http: (settings) => definition.http?.(settings as S) ?? null,
     decide: (settings) => definition.decide?.(settings as S) ?? null,
     configure: (settings, context) => definition.configure?.(settings as S, context) ?? null,

@@ -1,5 +1,6 @@
 // What is known of a downstream connection: addresses, TLS, the verified peer. Filled by the listener and read by
 // filters, routes, logs and metrics. Addresses are as people write them: `10.244.0.7:9080`, `[fd00::7]:9080`.
+import type { ProxyTlv } from "#wire/proxy-protocol/proxy-header.ts";
 import type { TrafficDirection } from "../config/listener.ts";
 
 export interface PeerCertificate {
@@ -17,6 +18,8 @@ export interface PeerCertificate {
   /** URL-encoded PEM. */
   readonly pem: () => string;
 }
+
+const noTlvs: readonly ProxyTlv[] = [];
 
 export class ConnectionInfo {
   id = 0;
@@ -36,6 +39,8 @@ export class ConnectionInfo {
   /** Who holds the other end of the socket. */
   directSourceIp = "";
   directSourcePort = 0;
+  /** Extensions of the client's PROXY header that go on to endpoints. */
+  proxyTlvs: readonly ProxyTlv[] = noTlvs;
   /** From the client's hello; empty when there was none. */
   serverName = "";
   /** The protocols that the client offered, or what the HTTP inspector saw. */
@@ -70,8 +75,15 @@ export class ConnectionInfo {
   }
 }
 
+/** A Unix socket's address is its path; that of a client's end is empty. */
 export function formatAddress(ip: string, port: number): string {
+  if (isPipe(ip)) return ip;
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+/** Whether an address is that of a Unix socket: a path, an abstract name (`@name`), or nothing at all. */
+function isPipe(address: string): boolean {
+  return address === "" || address.startsWith("/") || address.startsWith("@");
 }
 
 /** Removes the IPv4-mapped form that a dual-stack socket reports. */

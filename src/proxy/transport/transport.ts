@@ -19,6 +19,14 @@ export interface TransportUser {
   onTransportClose(failure: SocketFailure | null): void;
 }
 
+/** Looks at bytes on their way to the user, from the first one until it takes itself away. */
+export interface TransportTap {
+  /** What goes on to the user; null for nothing yet. */
+  onTransportRead(transport: Transport, data: Buffer): Buffer | null;
+  /** The peer will send no more: what was kept and goes on. */
+  onTransportReadEnd(transport: Transport): Buffer | null;
+}
+
 /** Unsent bytes above which `write` answers false, where the configuration says nothing. */
 const defaultBufferBytes = 64 * 1024;
 /** Buffers up to this size are copied into the pending text. */
@@ -36,6 +44,7 @@ interface OwnedSocket extends Socket {
 export class Transport implements Flushable, PortUser {
   readonly loop: EventLoop;
   user: TransportUser | null = null;
+  tap: TransportTap | null = null;
   bytesRead = 0;
   bytesWritten = 0;
   /** The last thing that went wrong, for logs. */
@@ -272,11 +281,17 @@ export class Transport implements Flushable, PortUser {
   /** Takes bytes that were read before there was a transport. */
   received(data: Buffer): void {
     this.bytesRead += data.length;
-    this.user?.onTransportData(data);
+    if (this.tap === null) this.user?.onTransportData(data);
+    else this.#passTap(this.tap.onTransportRead(this, data));
+  }
+
+  #passTap(data: Buffer | null): void {
+    if (data !== null && !this.#isClosed) this.user?.onTransportData(data);
   }
 
   /** For the socket's listeners. */
   endReceived(): void {
+    if (this.tap !== null) this.#passTap(this.tap.onTransportReadEnd(this));
     if (this.#lingerUntil === 0) this.user?.onTransportEnd();
     else if (this.unsentBytes === 0) this.destroy();
     // A peer that says no more may still read: it gets the rest, and nothing is waited for after that.

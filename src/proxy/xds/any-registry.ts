@@ -21,6 +21,7 @@ import { FilterConfigSchema as GrpcStatsSchema } from "#wire/gen/envoy/extension
 import { GrpcWebSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
+import { OriginalSrcSchema } from "#wire/gen/envoy/extensions/filters/listener/original_src/v3/original_src_pb.ts";
 import { ProxyProtocolSchema } from "#wire/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts";
 import { TlsInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
 import { ConnectionLimitSchema } from "#wire/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.ts";
@@ -120,6 +121,7 @@ export function anyRegistry(): Registry {
     NetworkLocalRateLimitSchema,
     NetworkRbacSchema,
     OriginalDstSchema,
+    OriginalSrcSchema,
     PreserveCaseFormatterConfigSchema,
     PreviousHostsPredicateSchema,
     ProxyProtocolSchema,

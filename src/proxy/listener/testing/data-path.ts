@@ -316,10 +316,13 @@ export function networkFilter(type: string, settings: unknown): NetworkFilterCon
     settings,
     isTerminal: filter.isTerminal,
     clusters: filter.clusters(settings),
+    readsServerName: filter.readsServerName(settings),
     http: filter.http(settings),
     decide: filter.decide(settings),
   };
 }
+
+let chainCount = 0;
 
 export function chain(
   filters: readonly NetworkFilterConfig[],
@@ -328,6 +331,8 @@ export function chain(
   return {
     name: "chain",
     match: matchesEverything,
+    connectTimeoutMs: 0,
+    fingerprint: String(++chainCount),
     tls: null,
     filters,
     provenance: noProvenance,
@@ -350,7 +355,7 @@ export function listenerConfig(
     bufferLimitBytes: 0,
     tlsInspector: null,
     httpInspector: null,
-    proxyProtocol: false,
+    proxyProtocol: null,
     listenerFiltersTimeoutMs: 0,
     continueOnListenerFiltersTimeout: true,
     filterChains,

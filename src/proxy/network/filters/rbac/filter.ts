@@ -2,6 +2,7 @@
 // asked once, when TLS is done: what they look at does not change while the connection lives, so that asking again for
 // each chunk (`enforcement_type: CONTINUOUS`) would say the same.
 import { formatOrigin } from "#base/issue.ts";
+import type { Permission, RBAC as Rules } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import { ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
 import { type RBAC, RBACSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import type { FilterMetadata } from "../../../config/http.ts";
@@ -36,6 +37,7 @@ interface RbacSettings {
   readonly shadowStatPrefix: string;
   /** A refused connection is held this long before it is closed, against clients that come again at once. */
   readonly delayDenyMs: number;
+  readonly readsServerName: boolean;
 }
 
 /** Where the outcome of the shadow rules stands for filters after. */
@@ -51,8 +53,10 @@ export const rbac: NetworkFilterType = defineNetworkFilter<RbacSettings>({
       shadowRules: null,
       shadowStatPrefix: "",
       delayDenyMs: 0,
+      readsServerName: false,
     })),
   ],
+  readsServerName: (settings) => settings.readsServerName,
   decide:
     ({ rules, shadowRules, shadowStatPrefix }) =>
     ({ subject }, trace) => {
@@ -161,10 +165,42 @@ function parseRbac(message: RBAC, { path, problems, policyOrigins, shadows }: Fi
     shadowRules,
     delayDenyMs: milliseconds(message.delayDeny, 0),
     shadowStatPrefix: message.shadowRulesStatPrefix,
+    readsServerName: asksForServerName(message.rules) || asksForServerName(message.shadowRules),
   };
 }
 
 /** What a connection is to policies. */
+function asksForServerName(rules: Rules | undefined): boolean {
+  const asks = (permission: Permission): boolean => {
+    const { rule } = permission;
+    if (rule.case === "andRules" || rule.case === "orRules") return rule.value.rules.some(asks);
+    return rule.case === "notRule" ? asks(rule.value) : rule.case === "requestedServerName";
+  };
+  return Object.values(rules?.policies ?? {}).some((policy) => policy.permissions.some(asks));
+}
+
+/** The nearest miss costs a second evaluation, which only a refused connection pays. */
+function refusalOf(rules: RbacRules, subject: RbacSubject): ConnectionRefusal {
+  const verdict = evaluateRbac(rules, subject, newTrace());
+  const caller = subject.peerId ?? "an unauthenticated client";
+  const policy = verdict.policy;
+  if (policy !== null) {
+    const origin = policy.origin === null ? "" : ` [${formatOrigin(policy.origin)}]`;
+    return {
+      flag: "",
+      details: `rbac_access_denied_matched_policy[${policy.name}]`,
+      cause: `${caller} is denied by ${policy.name}${origin}`,
+    };
+  }
+  const miss = verdict.nearestMiss;
+  const nearest = miss === null ? "" : `; nearest is ${miss.policy.name}, which needs ${miss.failed.join(" and ")}`;
+  return {
+    flag: "",
+    details: "rbac_access_denied_matched_policy[none]",
+    cause: `no policy allows ${caller}${nearest}`,
+  };
+}
+
 function subjectOf(info: ConnectionInfo): RbacSubject {
   return {
     peer: verifiedPeer(info),

@@ -6,6 +6,7 @@ import { CONTINUE, defineNetworkFilter, type NetworkFilterType, settingsFrom, sh
 export const sniCluster: NetworkFilterType = defineNetworkFilter<Record<never, never>>({
   type: "sni_cluster",
   messages: [settingsFrom(SniClusterSchema, () => ({}))],
+  readsServerName: () => true,
   decide:
     () =>
     ({ subject }) => ({ ...noOutcome, cluster: subject.requestedServerName || null }),

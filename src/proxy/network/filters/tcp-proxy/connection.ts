@@ -13,8 +13,8 @@ import type { SocketFailure } from "../../../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../../../transport/transport.ts";
 import type { SecuredBy } from "../../../transport/upstream-tls.ts";
 import type { NetworkConnection } from "../../connection.ts";
+import { writeConnectionLog } from "../../connection-log.ts";
 import type { ServedConnection } from "../../filter.ts";
-import { writeTcpAccessLog } from "./access-log.ts";
 import { Connector, type ConnectorUser } from "./connector.ts";
 import type { TcpProxySettings } from "./settings.ts";
 import type { TcpProxyStats } from "./stats.ts";
@@ -237,7 +237,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
 
   #writeAccessLog(): void {
     const { receivedBytes, sentBytes } = this;
-    writeTcpAccessLog(this.#settings, this.#environment, this.connection, {
+    writeConnectionLog(this.#settings.accessLog, this.#environment, this.connection, {
       receivedBytes,
       sentBytes,
       upstreamHost: this.endpointConfig?.key,

@@ -3,8 +3,8 @@ import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_p
 import { noOutcome } from "../../../config/listener.ts";
 import { addStep } from "../../../config/trace.ts";
 import { drawWeighted } from "../../../decide/route.ts";
+import { writeConnectionLog } from "../../connection-log.ts";
 import { defineNetworkFilter, type NetworkFilterType, settingsFrom } from "../../filter.ts";
-import { accessLogOfRefusal } from "./access-log.ts";
 import { TcpProxyConnection } from "./connection.ts";
 import { parseTcpProxy, type TcpProxySettings } from "./settings.ts";
 import { tcpProxyStats } from "./stats.ts";
@@ -28,7 +28,11 @@ export const tcpProxy: NetworkFilterType = defineNetworkFilter<TcpProxySettings>
         proxy.start();
         return proxy;
       },
-      refused: (connection) => accessLogOfRefusal(connection, settings),
+      refused: ({ info, transport, environment: { loop, writeAccessLog } }) =>
+        writeConnectionLog(settings.accessLog, { loop, writeAccessLog }, info, {
+          receivedBytes: transport.bytesRead,
+          sentBytes: transport.bytesWritten,
+        }),
     };
   },
 });

@@ -1,0 +1,66 @@
+// Access log entries of connections: what a listener and a TCP proxy know of one, and the lines written of them.
+import type { AccessLogEntry, AccessLogger } from "../config/access-log.ts";
+import type { HttpEnvironment } from "../http/environment.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
+
+/** What an entry says beside the connection itself. */
+export interface ConnectionLogFacts {
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  readonly upstreamHost?: string | undefined;
+  readonly upstreamCluster?: string | undefined;
+  readonly upstreamLocalAddress?: string | undefined;
+  readonly upstreamFailureReason?: string | undefined;
+  /** Of a connection that did not reach its filters. */
+  readonly details?: string | undefined;
+}
+
+export function writeConnectionLog(
+  loggers: readonly AccessLogger[],
+  environment: Pick<HttpEnvironment, "loop" | "writeAccessLog">,
+  info: ConnectionInfo,
+  facts: ConnectionLogFacts,
+): void {
+  if (loggers.length === 0) return;
+  try {
+    const entry = connectionLogEntry(info, environment.loop.now, facts);
+    for (const logger of loggers) {
+      if (logger.accepts === null || logger.accepts(entry)) {
+        environment.writeAccessLog(logger.path, logger.render(entry));
+      }
+    }
+  } catch (error) {
+    environment.loop.onBroken(error);
+  }
+}
+
+function connectionLogEntry(info: ConnectionInfo, now: number, facts: ConnectionLogFacts): AccessLogEntry {
+  return {
+    startTimeMs: info.startTimeMs,
+    durationMs: Math.round(now - info.startTimeMs),
+    method: undefined,
+    originalPath: undefined,
+    path: undefined,
+    authority: undefined,
+    protocol: undefined,
+    responseCode: 0,
+    responseFlags: info.responseFlags || "-",
+    responseCodeDetails: facts.details,
+    connectionTerminationDetails: info.terminationDetails || undefined,
+    upstreamTransportFailureReason: facts.upstreamFailureReason,
+    bytesReceived: facts.receivedBytes,
+    bytesSent: facts.sentBytes,
+    upstreamHost: facts.upstreamHost,
+    upstreamCluster: facts.upstreamCluster,
+    upstreamLocalAddress: facts.upstreamLocalAddress,
+    downstreamLocalAddress: info.destinationAddress,
+    downstreamRemoteAddress: info.sourceAddress,
+    requestedServerName: info.serverName || undefined,
+    routeName: undefined,
+    peerUriSan: info.peer?.uriSan,
+    localUriSan: info.localUriSan,
+    requestHeader: () => undefined,
+    responseHeader: () => undefined,
+    cause: info.cause || undefined,
+  };
+}
