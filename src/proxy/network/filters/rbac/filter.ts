@@ -165,11 +165,12 @@ function parseRbac(message: RBAC, { path, problems, policyOrigins, shadows }: Fi
     shadowRules,
     delayDenyMs: milliseconds(message.delayDeny, 0),
     shadowStatPrefix: message.shadowRulesStatPrefix,
-    readsServerName: asksForServerName(message.rules) || asksForServerName(message.shadowRules),
+    // What a tree will ask for is not looked for: it may be the name.
+    readsServerName:
+      matcher !== undefined || asksForServerName(message.rules) || asksForServerName(message.shadowRules),
   };
 }
 
-/** What a connection is to policies. */
 function asksForServerName(rules: Rules | undefined): boolean {
   const asks = (permission: Permission): boolean => {
     const { rule } = permission;
@@ -179,28 +180,7 @@ function asksForServerName(rules: Rules | undefined): boolean {
   return Object.values(rules?.policies ?? {}).some((policy) => policy.permissions.some(asks));
 }
 
-/** The nearest miss costs a second evaluation, which only a refused connection pays. */
-function refusalOf(rules: RbacRules, subject: RbacSubject): ConnectionRefusal {
-  const verdict = evaluateRbac(rules, subject, newTrace());
-  const caller = subject.peerId ?? "an unauthenticated client";
-  const policy = verdict.policy;
-  if (policy !== null) {
-    const origin = policy.origin === null ? "" : ` [${formatOrigin(policy.origin)}]`;
-    return {
-      flag: "",
-      details: `rbac_access_denied_matched_policy[${policy.name}]`,
-      cause: `${caller} is denied by ${policy.name}${origin}`,
-    };
-  }
-  const miss = verdict.nearestMiss;
-  const nearest = miss === null ? "" : `; nearest is ${miss.policy.name}, which needs ${miss.failed.join(" and ")}`;
-  return {
-    flag: "",
-    details: "rbac_access_denied_matched_policy[none]",
-    cause: `no policy allows ${caller}${nearest}`,
-  };
-}
-
+/** What a connection is to policies. */
 function subjectOf(info: ConnectionInfo): RbacSubject {
   return {
     peer: verifiedPeer(info),
