@@ -22,6 +22,7 @@ const entryPoints = [
   "envoy/data/accesslog",
   "envoy/extensions/access_loggers/file",
   "envoy/extensions/clusters/dynamic_forward_proxy",
+  "envoy/extensions/compression",
   "envoy/extensions/filters",
   "envoy/extensions/http/header_formatters",
   "envoy/extensions/http/original_ip_detection",

@@ -31,7 +31,8 @@ const routeReaders: ReadonlyMap<string, Reader> = readers((filter) => filter.rou
 /** Every message of a filter, for JSON. */
 export function httpFilterMessages(): DescMessage[] {
   const parsers = httpFilterTypes.flatMap(({ messages, routeMessages }) => [...messages, ...routeMessages]);
-  return [...new Set(parsers.flatMap(({ schema }) => schema ?? []))];
+  const extensions = httpFilterTypes.flatMap((filter) => filter.extensions);
+  return [...new Set([...parsers.flatMap(({ schema }) => schema ?? []), ...extensions])];
 }
 
 export function decodeHttpFilters(
@@ -77,10 +78,7 @@ function decodeHttpFilter(filter: HttpFilter, place: FilterPlace): HttpFilterCon
 const idle: ReadonlySet<string> = new Set(["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"]);
 
 /** Filters that do nothing for requests that do not ask for them. */
-const harmless: ReadonlySet<string> = new Set([
-  "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
-  "envoy.extensions.filters.http.compressor.v3.CompressorPerRoute",
-]);
+const harmless: ReadonlySet<string> = new Set(["envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"]);
 
 /**
  * Reads `typed_per_filter_config` and puts `outer` (of the virtual host, of the table) behind it. Null: there is none.

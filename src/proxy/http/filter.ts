@@ -80,6 +80,8 @@ export interface HttpFilterType {
   readonly type: string;
   readonly messages: readonly SettingsParser<unknown>[];
   readonly routeMessages: readonly SettingsParser<unknown>[];
+  /** What may stand in an Any within its settings. */
+  readonly extensions: readonly DescMessage[];
   /** The filter's verdict on a request head as a pure function of settings, for explain. Null: it has none. */
   decide(settings: unknown): FilterDecide | null;
   /** Null: the filter has no hook of its own (the router, istio.alpn). */
@@ -90,6 +92,7 @@ export interface HttpFilterDefinition<S, R> {
   readonly type: string;
   readonly messages: readonly SettingsParser<S>[];
   readonly routeMessages?: readonly SettingsParser<R>[];
+  readonly extensions?: readonly DescMessage[];
   readonly decide?: (settings: S) => FilterDecide | null;
   readonly configure: (settings: S, context: FilterContext<R>) => HttpFilterFactory | null;
 }
@@ -100,6 +103,7 @@ export function defineHttpFilter<S, R = never>(definition: HttpFilterDefinition<
     type: definition.type,
     messages: definition.messages,
     routeMessages: definition.routeMessages ?? [],
+    extensions: definition.extensions ?? [],
     decide: (settings) => definition.decide?.(settings as S) ?? null,
     configure: (settings, context) => definition.configure(settings as S, context as FilterContext<R>),
   };

@@ -4,13 +4,14 @@
 import { HOST, nameOfId } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { HeaderMutation } from "../config/http.ts";
+import { reasonPhrase } from "./local-replies.ts";
 import type { Stream } from "./stream.ts";
 
 type ValuePart = (stream: Stream) => string;
 
 const compiledValues = new WeakMap<HeaderMutation, ((stream: Stream) => string) | null>();
 
-/** Applies operations in order. `:authority`, `host` and `:path` change the request itself. */
+/** Applies operations in order. `:authority`, `host`, `:path` and `:method` change the request itself. */
 export function applyHeaderMutations(
   stream: Stream,
   headers: Headers,
@@ -24,9 +25,25 @@ export function applyHeaderMutations(
       if (mutation.operation !== "remove") stream.setAuthority(valueOf(mutation, stream));
     } else if (isRequest && name === ":path") {
       if (mutation.operation !== "remove") stream.path = valueOf(mutation, stream);
+    } else if (name === (isRequest ? ":method" : ":status")) {
+      if (mutation.operation !== "remove") setStartLine(stream, valueOf(mutation, stream), isRequest);
     } else if (!name.startsWith(":")) {
       apply(stream, headers, mutation);
     }
+  }
+}
+
+/**
+ * What is no method or status is left out: it would break the message. So is HEAD or CONNECT in place of another method,
+ * or the other way round, because the client's idea of what follows the head must stay true.
+ */
+function setStartLine(stream: Stream, value: string, isRequest: boolean): void {
+  if (isRequest) {
+    const isFixed = (method: string): boolean => method === "HEAD" || method === "CONNECT";
+    if (/^[A-Z]+$/.test(value) && !isFixed(value) && !isFixed(stream.method)) stream.method = value;
+  } else if (/^[2-5]\d\d$/.test(value)) {
+    stream.responseStatus = Number(value);
+    stream.responseReason = reasonPhrase(stream.responseStatus);
   }
 }
 

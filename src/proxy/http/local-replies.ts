@@ -116,6 +116,22 @@ export function localRateLimited(status: number, asResourceExhausted: boolean): 
   return asResourceExhausted ? { ...limited, grpcStatus: 8 } : limited;
 }
 
+/** A body is longer than a filter may hold. */
+export const payloadTooLarge: LocalReply = reply(413, "", "request_payload_too_large", "Payload Too Large");
+
+export const requestNotDecompressed: LocalReply = reply(
+  400,
+  "",
+  "decompression_failed",
+  "the body cannot be decompressed",
+);
+export const responseNotDecompressed: LocalReply = reply(
+  502,
+  "UPE",
+  "decompression_failed",
+  "the upstream's body cannot be decompressed",
+);
+
 /** The CORS filter answers a preflight. */
 export const corsPreflight: LocalReply = { ...reply(200, "", "cors_response", ""), isConfigured: true };
 

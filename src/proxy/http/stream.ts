@@ -4,7 +4,7 @@
 
 import type { Origin } from "#base/issue.ts";
 import { formatOrigin } from "#base/issue.ts";
-import { CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS } from "#wire/http/header-names.ts";
+import { CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS, TRANSFER_ENCODING } from "#wire/http/header-names.ts";
 import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { FilterMetadata, RouteConfig } from "../config/http.ts";
@@ -16,7 +16,7 @@ import {
   selectRoute,
 } from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
-import { BODY_CHUNKED } from "../upstream/exchange.ts";
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
   CONTINUE,
@@ -183,6 +183,19 @@ export class Stream implements RouteRequest, RequestFacts {
   forgetRequestLength(): void {
     this.headers.removeId(CONTENT_LENGTH);
     this.requestFraming = BODY_CHUNKED;
+  }
+
+  /** A filter knows the whole body. */
+  setRequestLength(length: number): void {
+    this.headers.removeId(TRANSFER_ENCODING);
+    this.headers.setId(CONTENT_LENGTH, String(length));
+    this.requestFraming = length === 0 ? BODY_NONE : BODY_LENGTH;
+  }
+
+  setResponseLength(length: number): void {
+    this.responseHeaders?.removeId(TRANSFER_ENCODING);
+    this.responseHeaders?.setId(CONTENT_LENGTH, String(length));
+    this.responseLength = length;
   }
 
   forgetResponseLength(): void {

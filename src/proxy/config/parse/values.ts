@@ -90,6 +90,19 @@ export function runtimeFraction(percent: RuntimeFractionalPercent): number {
   return fractionOf(percent.defaultValue);
 }
 
+/** Tells a value outside of its range, and gives one that is inside. */
+export function inRange(
+  value: number | undefined,
+  otherwise: number,
+  [least, most]: readonly [number, number],
+  path: string,
+  problems: Problems,
+): number {
+  if (value === undefined) return otherwise;
+  if (value < least || value > most) problems.invalid(path, `${value} is not from ${least} to ${most}`);
+  return Math.min(most, Math.max(least, value));
+}
+
 const anyPrefix = "type.googleapis.com/";
 
 /** The full message name of an Any. */

@@ -8,6 +8,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: NodeJS.Dict<string | string[]>;
   readonly body: string;
+  readonly bytes: Buffer;
+  readonly trailers: NodeJS.Dict<string>;
 }
 
 /** One request to the listener `test`. */
@@ -15,20 +17,18 @@ export function ask(
   path: TestDataPath,
   target: string,
   options: Record<string, unknown> = {},
-  body?: string,
+  body?: string | Buffer,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request({ host: "127.0.0.1", port: path.port(), path: target, ...options }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
-      response.on("end", () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: Buffer.concat(chunks).toString(),
-        }),
-      );
+      response.on("end", () => {
+        const bytes = Buffer.concat(chunks);
+        const { statusCode: status = 0, headers, trailers } = response;
+        resolve({ status, headers, body: bytes.toString(), bytes, trailers });
+      });
     });
     sent.on("error", reject);
     sent.end(body);
