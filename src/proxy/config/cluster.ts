@@ -2,6 +2,7 @@
 // on these by name in `upstream/`; the objects here are immutable.
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
+import type { Http2Config } from "./http2.ts";
 import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
 import type { StringMatcher } from "./matcher.ts";
 import type { OutlierDetectionConfig } from "./outlier-detection.ts";
@@ -24,8 +25,9 @@ export interface ClusterConfig {
   /** Null: no endpoint is judged by its traffic. */
   readonly outlierDetection: OutlierDetectionConfig | null;
   readonly transports: readonly TransportSocketMatch[];
-  /** "http2": always; "http1": always; "downstream": what the downstream speaks. */
-  readonly upstreamProtocol: "http1" | "http2" | "downstream";
+  /** "http2": always; "http1": always; "downstream": what the downstream speaks; "alpn": what the server picks. */
+  readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
+  readonly http2: Http2Config;
   /** Unsent bytes of a connection at which its sender has to wait; 0: the proxy's own measure. */
   readonly bufferLimitBytes: number;
   readonly idleTimeoutMs: number;

@@ -1,6 +1,7 @@
 // envoy.config.cluster.v3.Cluster to a cluster's runtime shape.
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Cluster, Cluster_DiscoveryType as DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { Http2ProtocolOptions } from "#wire/gen/envoy/config/core/v3/protocol_pb.ts";
 import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
@@ -12,7 +13,9 @@ import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
 import { decodeUpstreamTls } from "./decode-tls.ts";
+import { meshHttp2 } from "./http2.ts";
 import type { StringMatcher } from "./matcher.ts";
+import { decodeHttp2Options } from "./parse/http2-options.ts";
 import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
@@ -38,6 +41,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
+    http2: decodeHttp2Options(http2OptionsOf(cluster, options), meshHttp2, "http2_protocol_options", problems),
     bufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? 0,
     idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),
     maxRequestsPerConnection: idle?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
@@ -155,10 +159,26 @@ function decodeProtocol(
       return explicit === "http2ProtocolOptions" ? "http2" : "http1";
     }
     case "useDownstreamProtocolConfig":
-    case "autoConfig":
       return "downstream";
+    case "autoConfig":
+      return "alpn";
     default:
       return cluster.http2ProtocolOptions === undefined ? "http1" : "http2";
+  }
+}
+
+function http2OptionsOf(cluster: Cluster, options: HttpProtocolOptions | null): Http2ProtocolOptions | undefined {
+  const choice = options?.upstreamProtocolOptions;
+  switch (choice?.case) {
+    case "explicitHttpConfig":
+      return choice.value.protocolConfig.case === "http2ProtocolOptions"
+        ? choice.value.protocolConfig.value
+        : undefined;
+    case "useDownstreamProtocolConfig":
+    case "autoConfig":
+      return choice.value.http2ProtocolOptions;
+    default:
+      return cluster.http2ProtocolOptions;
   }
 }
 

@@ -5,6 +5,7 @@ import { Severity } from "#base/issue.ts";
 import type { AccessLogEntry } from "./access-log.ts";
 import { decodeListener } from "./decode-listener.ts";
 import type { HttpConnectionManagerConfig } from "./http.ts";
+import { meshHttp2 } from "./http2.ts";
 import { listenerOf, refusalOf } from "./testing/resources.ts";
 
 const hcm = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -67,6 +68,8 @@ test("what is not said has Envoy's defaults", () => {
     headersWithUnderscores: "allow",
     proxies100Continue: false,
     upgradeTypes: [],
+    codec: "auto",
+    http2: meshHttp2,
     http1: {
       allowAbsoluteUrl: true,
       defaultHost: "",

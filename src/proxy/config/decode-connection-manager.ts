@@ -19,6 +19,8 @@ import { decodeHttpFilters } from "./decode-http-filters.ts";
 import { decodeLocalReply } from "./decode-local-reply.ts";
 import { decodeRouteConfig } from "./decode-route.ts";
 import type { Http1Config, HttpConnectionManagerConfig, PathConfig } from "./http.ts";
+import { edgeHttp2, meshHttp2 } from "./http2.ts";
+import { decodeHttp2Options } from "./parse/http2-options.ts";
 import { milliseconds, typeName } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
@@ -59,7 +61,14 @@ export function decodeConnectionManager(
     headersWithUnderscores: underscoreActions[common?.headersWithUnderscoresAction ?? Underscores.ALLOW] ?? "allow",
     proxies100Continue: manager.proxy100Continue,
     upgradeTypes: decodeUpgrades(manager, path, problems),
+    codec: codecs[manager.codecType] ?? "auto",
     http1: decodeHttp1(manager, path, problems),
+    http2: decodeHttp2Options(
+      manager.http2ProtocolOptions,
+      manager.useRemoteAddress === true ? edgeHttp2 : meshHttp2,
+      `${path}.http2_protocol_options`,
+      problems,
+    ),
     localReply: localReply === undefined ? null : decodeLocalReply(localReply, `${path}.local_reply_config`, problems),
     idleTimeoutMs: milliseconds(common?.idleTimeout, manager.useRemoteAddress === true ? edgeIdleMs : meshIdleMs),
     streamIdleTimeoutMs: milliseconds(manager.streamIdleTimeout, 300_000),
@@ -253,6 +262,11 @@ const forwardModes: Readonly<Record<number, HttpConnectionManagerConfig["forward
   [ForwardCert.APPEND_FORWARD]: "append_forward",
   [ForwardCert.SANITIZE_SET]: "sanitize_set",
   [ForwardCert.ALWAYS_FORWARD_ONLY]: "always_forward_only",
+};
+
+const codecs: Readonly<Record<number, HttpConnectionManagerConfig["codec"]>> = {
+  [CodecType.HTTP1]: "http1",
+  [CodecType.HTTP2]: "http2",
 };
 
 const serverHeaders: Readonly<Record<number, HttpConnectionManagerConfig["serverHeader"]>> = {

@@ -2,6 +2,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
+import type { Http2Config } from "./http2.ts";
 import type { CidrSet, HeaderMatcher, StringMatcher } from "./matcher.ts";
 import type { RateLimitRule, RouteRateLimits } from "./rate-limit.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
@@ -42,7 +43,9 @@ export interface HttpConnectionManagerConfig {
   readonly proxies100Continue: boolean;
   /** In lower case. */
   readonly upgradeTypes: readonly string[];
+  readonly codec: "auto" | "http1" | "http2";
   readonly http1: Http1Config;
+  readonly http2: Http2Config;
   readonly localReply: LocalReplyConfig | null;
   /** 0 disables. */
   readonly idleTimeoutMs: number;

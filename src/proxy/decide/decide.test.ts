@@ -108,7 +108,7 @@ test("the walk speaks mutual TLS to a sidecar and offers Istio's protocols", () 
   assert.equal(decision.outcome, "forwarded");
   assert.equal(decision.transport?.name, "tlsMode-istio");
   assert.equal(decision.transport?.tls?.sni, "outbound_.9080_.v2_.reviews.default.svc.cluster.local");
-  assert.deepEqual(decision.upstreamAlpn, ["istio-http/1.1", "istio", "http/1.1"]);
+  assert.deepEqual(decision.upstreamAlpn, ["istio-h2", "istio-http/1.1", "istio", "http/1.1"]);
   assert.match(origins(trace, "route").join(), /VirtualService default\/reviews/);
 });
 

@@ -24,6 +24,7 @@ import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
 import { filterConfigsOf, matchablePath, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
 import { chooseTransport } from "./transport.ts";
+import { offeredAlpn, protocolFor } from "./upstream-protocol.ts";
 import { endpointsOf, type ProxyView } from "./view.ts";
 
 interface HttpQuestion {
@@ -178,7 +179,7 @@ function decideFilters(
     if (outcome.refusal !== null) return refuse(decided, null, outcome.refusal, trace);
     if (outcome.answer !== null) return answer(decided, null, outcome.answer);
     cluster = outcome.cluster ?? cluster;
-    if (isTerminal) return decideCluster(view, cluster ?? "", question, decided, null, trace);
+    if (isTerminal) return decideCluster(view, cluster ?? "", question, decided, false, trace);
   }
   return refuse({ ...draft, authorization }, null, "the filter chain leads nowhere", trace);
 }
@@ -207,7 +208,7 @@ function decideHttp(
   const action = route.route.action;
   if (action.type === "redirect") return answer({ ...decided, route }, action.redirect.status, "redirects");
   if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
-  const alpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn") ? istioHttpAlpn : null;
+  const alpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn");
   return decideCluster(view, route.cluster?.name ?? "", question, { ...decided, route }, alpn, trace);
 }
 
@@ -238,8 +239,8 @@ function decideHttpFilters(
   return { ...draft, authorization };
 }
 
-/** What the istio.alpn filter offers for HTTP/1.1. */
-const istioHttpAlpn: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
+/** Explained requests are HTTP/1 without an Upgrade. */
+const plainRequest = { isHttp2: false, isTunnelRequest: false };
 
 function routesOf(view: ProxyView, manager: HttpConnectionManagerConfig): RouteConfig | null {
   if (manager.routeConfig !== null) return manager.routeConfig;
@@ -251,7 +252,7 @@ function decideCluster(
   name: string,
   question: Question,
   draft: Draft,
-  httpAlpn: readonly string[] | null,
+  overridesAlpn: boolean,
   trace: Trace | null,
 ): Decision {
   const status = question.http === null ? null : 503;
@@ -267,7 +268,7 @@ function decideCluster(
   }
   const transport = chooseTransport(cluster, endpoint, trace);
   const tls = transport?.tls ?? null;
-  const upstreamAlpn = tls === null ? [] : cluster.alpnOverride && httpAlpn !== null ? httpAlpn : tls.alpnProtocols;
+  const upstreamAlpn = tls === null ? [] : offeredAlpn(protocolFor(cluster, plainRequest, overridesAlpn), tls);
   return complete({ ...draft, outcome: "forwarded", cluster, endpoints, endpoint, transport, upstreamAlpn });
 }
 

@@ -51,12 +51,6 @@ export const invalidPath: LocalReply = reply(400, "", "path_normalization_failed
 export const fragmentInPath: LocalReply = reply(400, "", "path_normalization_failed", "");
 export const escapedSlashRefused: LocalReply = reply(400, "", "path_normalization_failed", "");
 export const upgradeRefused: LocalReply = reply(403, "", "upgrade_failed", "");
-export const http2UpstreamUnsupported: LocalReply = reply(
-  502,
-  "UPE",
-  "http2_upstream_not_supported",
-  "the upstream speaks HTTP/2 only",
-);
 
 /** The path had escaped slashes: the client shall ask again for what it means. */
 export function normalizedRedirect(location: string): LocalReply {

@@ -16,7 +16,7 @@ import {
   selectRoute,
 } from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
-import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from "../upstream/exchange.ts";
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_TUNNEL } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
   CONTINUE,
@@ -67,7 +67,9 @@ export class Stream implements RouteRequest, RequestFacts {
   path = "";
   authority = "";
   scheme = "http";
+  /** Of HTTP/1. */
   minorVersion = 1;
+  isHttp2 = false;
   /** BODY_* of exchange.ts. */
   requestFraming = 0;
   /** Lower-case protocol of an accepted Upgrade, or empty. */
@@ -149,7 +151,12 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   get protocol(): string {
+    if (this.isHttp2) return "HTTP/2";
     return this.minorVersion === 0 ? "HTTP/1.0" : "HTTP/1.1";
+  }
+
+  get isTunnelRequest(): boolean {
+    return this.requestFraming === BODY_TUNNEL;
   }
 
   get durationMs(): number {
@@ -161,7 +168,7 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   get grpcStatus(): string | undefined {
-    return this.responseHeaders?.getId(GRPC_STATUS);
+    return this.responseTrailers?.getId(GRPC_STATUS) ?? this.responseHeaders?.getId(GRPC_STATUS);
   }
 
   get clientCertificate(): ClientCertificate {
@@ -602,7 +609,8 @@ export class Stream implements RouteRequest, RequestFacts {
     decorate?.(headers);
     this.responseLength = body.length;
     const empty = body.length === 0 || this.method === "HEAD";
-    headers.add("content-length", String(body.length));
+    // A gRPC client takes an answer without content by its trailers alone.
+    if (!this.isGrpc || !this.isHttp2) headers.add("content-length", String(body.length));
     this.onResponseHead(empty);
     if (this.isDone || empty) return;
     this.onResponseData(body);
@@ -658,12 +666,10 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   /** The client went away. */
-  onClientGone(): void {
+  onClientGone(details = "downstream_remote_disconnect"): void {
     if (this.isDone) return;
     this.addFlag("DC");
-    if (this.responseDetails === "" || this.responseDetails === "via_upstream") {
-      this.responseDetails = "downstream_remote_disconnect";
-    }
+    if (this.responseDetails === "" || this.responseDetails === "via_upstream") this.responseDetails = details;
     this.finish();
   }
 

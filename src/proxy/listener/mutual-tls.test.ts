@@ -26,6 +26,7 @@ import {
   type TestDataPath,
   tcpFilter,
 } from "./testing/data-path.ts";
+import { rawServer } from "./testing/raw-peers.ts";
 import { ask, sendRaw, until } from "./testing/requests.ts";
 
 const run = promisify(execFile);
@@ -112,6 +113,50 @@ async function startClient(port: number, tls: Partial<UpstreamTlsConfig> = {}): 
   return path;
 }
 
+test("HTTP/1 requests share one connection between two sidecars, and applications notice nothing of it", async () => {
+  const app = await rawServer((socket) => {
+    let text = "";
+    socket.on("data", (data) => {
+      text += data.toString("latin1");
+      if (text.includes("upgrade: echo")) {
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        text = "";
+        socket.on("data", (bytes) => socket.write(bytes));
+        socket.on("end", () => socket.end());
+        return;
+      }
+      if (!text.endsWith("\r\n\r\n")) return;
+      const lines = text.split("\r\n").filter((line) => /^(host|x-case|user-agent|get|connection)/i.test(line));
+      text = "";
+      const body = lines.join("|");
+      socket.write(`HTTP/1.1 299 Very Fine\r\nX-Answer-CASE: Yes\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    });
+  });
+  const server = await startServer("strict", app.port);
+  const client = await startClient(server.port());
+  const request =
+    "GET /p HTTP/1.1\r\nHOST: a.test\r\nX-CaSe: MiXed\r\nUser-AGENT: me\r\nConnection: close, x-hop\r\nx-hop: 1\r\n\r\n";
+  const answers = await Promise.all(Array.from({ length: 20 }, () => sendRaw(client.port(), request)));
+  for (const answer of answers) {
+    assert.match(answer, /^HTTP\/1\.1 299 Very Fine\r\n/);
+    assert.match(answer, /\r\nX-Answer-CASE: Yes\r\n/);
+    assert.match(answer, /\r\nconnection: close\r\n/);
+    assert.match(answer, /\r\n\r\nGET \/p HTTP\/1\.1\|HOST: a\.test\|X-CaSe: MiXed\|User-AGENT: me$/);
+  }
+  assert.equal(client.clusters.get("server")?.endpoints[0]?.connectionsTotal, 1, "one connection for all");
+  const socket = connectTcp(client.port(), "127.0.0.1");
+  socket.write("GET /u HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nx: upgrade: echo\r\n\r\n");
+  const [head] = (await once(socket, "data")) as [Buffer];
+  assert.match(head.toString(), /^HTTP\/1\.1 101 /);
+  socket.write("bytes");
+  const [echo] = (await once(socket, "data")) as [Buffer];
+  assert.equal(echo.toString(), "bytes");
+  socket.end();
+  await once(socket, "close");
+  for (const part of [client, server]) part.stop();
+  app.stop();
+});
+
 test("a pair of sidecars speaks mutual TLS and the application sees who called", async () => {
   const app = await httpServer((req, res) => res.end(JSON.stringify(req.headers)));
   const server = await startServer("permissive", app.port);
@@ -125,7 +170,7 @@ test("a pair of sidecars speaks mutual TLS and the application sees who called",
   );
   await until(() => server.requests.length === 1);
   assert.equal(server.requests[0]?.connection.tlsVersion, "TLSv1.3");
-  assert.equal(server.requests[0]?.connection.negotiatedAlpn, "http/1.1");
+  assert.equal(server.requests[0]?.connection.negotiatedAlpn, "istio-h2");
   assert.equal(server.logs[0]?.["requestedServerName"], clientTls.sni);
   for (const part of [client, server]) part.stop();
   app.stop();

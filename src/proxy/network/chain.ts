@@ -34,11 +34,14 @@ const deadEnd: Terminal = {
   },
 };
 
-/** Protocols that an HTTP chain speaks after TLS. HTTP/2 joins here when its codec does. */
-const httpAlpn: readonly string[] = ["http/1.1", "http/1.0", "istio-http/1.1", "istio-http/1.0"];
+/** Protocols that an HTTP chain speaks after TLS. */
+const httpAlpn: readonly string[] = ["h2", "http/1.1", "http/1.0", "istio-http/1.1", "istio-http/1.0"];
+const http1Alpn: readonly string[] = httpAlpn.filter((name) => name !== "h2");
 /** What a TCP chain may agree to: names only, without an exchange of their own. */
 const tcpAlpn: readonly string[] = ["http/1.1", "http/1.0", "istio"];
 
 export function spokenAlpn(chain: FilterChainConfig): readonly string[] {
-  return chain.filters.at(-1)?.http != null ? httpAlpn : tcpAlpn;
+  const http = chain.filters.at(-1)?.http;
+  if (http == null) return tcpAlpn;
+  return http.codec === "http1" ? http1Alpn : httpAlpn;
 }

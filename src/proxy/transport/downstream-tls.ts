@@ -105,6 +105,11 @@ const closedWords = "the client closed the connection during the TLS handshake";
  * OpenSSL would end the handshake. An `istio` offer is confirmed, for it changes nothing on the wire.
  */
 function chooseAlpn(config: DownstreamTlsConfig, handshake: DownstreamHandshake): string | null {
+  const { offeredAlpn, spokenAlpn } = handshake;
+  // HTTP/1 requests of another Outrigger proxy, multiplexed: only it offers this name without `h2`, and it tells the
+  // difference by the name that is confirmed. Envoy offers both and gets `h2` below.
+  const mayMultiplex = spokenAlpn.includes("h2") && config.alpnProtocols.includes("h2");
+  if (mayMultiplex && offeredAlpn.includes("istio-h2") && !offeredAlpn.includes("h2")) return "istio-h2";
   for (const protocol of config.alpnProtocols) {
     if (handshake.spokenAlpn.includes(protocol) && handshake.offeredAlpn.includes(protocol)) return protocol;
   }

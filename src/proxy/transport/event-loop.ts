@@ -35,10 +35,13 @@ export class EventLoop {
   readonly #swept = new Set<Sweepable>();
   #dirty: Flushable[] = [];
   #flushing: Flushable[] = [];
+  #late: Flushable[] = [];
+  #isLateScheduled = false;
   #depth = 0;
   #isFlushScheduled = false;
   #cancelSweep: (() => void) | null = null;
   readonly #flushLater: () => void;
+  readonly #flushLate: () => void;
 
   constructor(options: EventLoopOptions = {}) {
     this.clock = options.clock ?? systemClock;
@@ -47,6 +50,20 @@ export class EventLoop {
     this.#readClock = options.now ?? (() => performance.timeOrigin + performance.now());
     this.#sweepMs = options.sweepMs ?? 250;
     this.now = this.#readClock();
+    this.#flushLate = () => {
+      this.#isLateScheduled = false;
+      const round = this.#late;
+      this.#late = [];
+      this.enter();
+      for (let i = 0; i < round.length; i++) {
+        try {
+          round[i]!.flush();
+        } catch (error) {
+          this.onBroken(error);
+        }
+      }
+      this.leave();
+    };
     this.#flushLater = () => {
       this.#isFlushScheduled = false;
       this.#flush();
@@ -69,6 +86,17 @@ export class EventLoop {
       this.#isFlushScheduled = true;
       process.nextTick(this.#flushLater);
     }
+  }
+
+  /**
+   * Asks for a flush when all events of this turn are through: what many sockets bring in one turn goes out together
+   * on a connection that they share. libuv runs `setImmediate` right after it polled, so nothing waits for it.
+   */
+  flushAfterPoll(target: Flushable): void {
+    this.#late.push(target);
+    if (this.#isLateScheduled) return;
+    this.#isLateScheduled = true;
+    setImmediate(this.#flushLate);
   }
 
   #flush(): void {

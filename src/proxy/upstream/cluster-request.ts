@@ -2,6 +2,7 @@
 // and reports what came back. There are no retries, and the body has to be small enough to be held until there is a
 // connection. Every request ends exactly once: complete, failed or cancelled.
 import type { Headers } from "#wire/http/headers.ts";
+import { protocolFor } from "../decide/upstream-protocol.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import { anyHost } from "./balance/choice.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
@@ -27,6 +28,8 @@ export interface ClusterRequestHandler {
   /** `words` say why there is no complete response; `isTimeout`: it did not come in time. */
   onRequestFailed(words: string, isTimeout: boolean): void;
 }
+
+const plainRequest = { isHttp2: false, isTunnelRequest: false };
 
 export class ClusterRequest implements PoolWaiter, ResponseHandler {
   readonly #options: ClusterRequestOptions;
@@ -68,7 +71,7 @@ export class ClusterRequest implements PoolWaiter, ResponseHandler {
     if (timeoutMs > 0) {
       this.#cancelTimer = cluster.loop.after(timeoutMs, () => this.#timedOut(timeoutMs));
     }
-    this.#pool = cluster.pool(endpoint, []);
+    this.#pool = cluster.pool(endpoint, protocolFor(cluster.config, plainRequest, false));
     this.#pool.acquire(this);
   }
 

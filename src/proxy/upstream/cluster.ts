@@ -10,6 +10,7 @@ import {
 } from "../config/cluster.ts";
 import type { RequestPriority } from "../config/http.ts";
 import { chooseTransport } from "../decide/transport.ts";
+import { offeredAlpn, type ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
@@ -33,10 +34,6 @@ export interface ClusterEnvironment {
   readonly log: Logger;
 }
 
-/** What a request without an ALPN override may offer: the protocols spoken here. */
-const spokenAlpn: ReadonlySet<string> = new Set(["http/1.1", "http/1.0", "istio", "istio-http/1.1", "istio-http/1.0"]);
-export const noAlpnOverride: readonly string[] = [];
-
 export class Cluster {
   config: ClusterConfig;
   readonly loop: EventLoop;
@@ -50,8 +47,8 @@ export class Cluster {
   #outliers: OutlierDetector | null = null;
   /** Of an ORIGINAL_DST cluster; null for others. */
   readonly #originalDestinations: OriginalDestinations | null;
-  /** By TLS config, then by the ALPN list's text; rebuilt with the configuration. */
-  #tls = new Map<TransportSocketMatch, Map<string, UpstreamTls>>();
+  /** By TLS config, then by what the request wishes; rebuilt with the configuration. */
+  #tls = new Map<TransportSocketMatch, Map<ProtocolWish, UpstreamTls>>();
   #dns: DnsDiscovery | null = null;
   #cancelStale: (() => void) | null = null;
   #onWarm: (() => void)[] = [];
@@ -207,16 +204,20 @@ export class Cluster {
     if (status < 600) counters.statuses[status]!++;
   }
 
-  /** The pool for requests to that endpoint. `alpn` empty means no override. */
-  pool(endpoint: UpstreamEndpoint, alpn: readonly string[], priority: RequestPriority = "default"): HttpPool {
+  /** The pool for requests to that endpoint. */
+  pool(endpoint: UpstreamEndpoint, wish: ProtocolWish, priority: RequestPriority = "default"): HttpPool {
     const transport = chooseTransport(this.config, endpoint.config, null);
-    const tlsKey = transport?.tls == null ? "plaintext" : this.#tlsFor(transport, alpn).key;
-    const key = priority === "high" ? `high ${tlsKey}` : tlsKey;
+    const wishKey = transport?.tls == null ? wish.key : `${wish.key} ${this.#tlsFor(transport, wish).key}`;
+    const key = priority === "high" ? `high ${wishKey}` : wishKey;
     let pool = endpoint.pools.get(key);
     if (pool === undefined) {
       const breaker = this.breakers[priority];
       const isTooMany = this.#poolCount(breaker) >= breaker.limits.maxConnectionPools;
-      pool = new HttpPool(this, endpoint, this.connectTarget(endpoint, alpn), breaker, isTooMany);
+      pool = new HttpPool(this, endpoint, this.connectTarget(endpoint, wish), {
+        protocol: wish.protocol,
+        breaker,
+        isTooMany,
+      });
       // One that only refuses is not kept: there may be room next time.
       if (!isTooMany) endpoint.pools.set(key, pool);
     }
@@ -238,7 +239,7 @@ export class Cluster {
   }
 
   /** How to connect to that endpoint. */
-  connectTarget(endpoint: UpstreamEndpoint, alpn: readonly string[]): ConnectTarget {
+  connectTarget(endpoint: UpstreamEndpoint, wish: ProtocolWish): ConnectTarget {
     const transport = chooseTransport(this.config, endpoint.config, null);
     return {
       host: endpoint.config.host,
@@ -247,7 +248,7 @@ export class Cluster {
       bindAddress: this.#bindAddressFor(endpoint.config.host),
       timeoutMs: this.config.connectTimeoutMs,
       bufferLimitBytes: this.config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#tlsFor(transport, alpn),
+      tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
     };
   }
 
@@ -258,20 +259,17 @@ export class Cluster {
     return address;
   }
 
-  #tlsFor(transport: TransportSocketMatch, alpnOverride: readonly string[]): UpstreamTls {
-    let byAlpn = this.#tls.get(transport);
-    if (byAlpn === undefined) {
-      byAlpn = new Map();
-      this.#tls.set(transport, byAlpn);
+  #tlsFor(transport: TransportSocketMatch, wish: ProtocolWish): UpstreamTls {
+    let byWish = this.#tls.get(transport);
+    if (byWish === undefined) {
+      byWish = new Map();
+      this.#tls.set(transport, byWish);
     }
-    const config = transport.tls!;
-    const useOverride = alpnOverride.length > 0 && this.config.alpnOverride;
-    const name = useOverride ? alpnOverride.join() : "";
-    let tls = byAlpn.get(name);
+    let tls = byWish.get(wish);
     if (tls === undefined) {
-      const alpn = useOverride ? alpnOverride : config.alpnProtocols.filter((protocol) => spokenAlpn.has(protocol));
-      tls = new UpstreamTls(config, alpn, this.#environment.contexts, () => this.loop.clock.now());
-      byAlpn.set(name, tls);
+      const config = transport.tls!;
+      tls = new UpstreamTls(config, offeredAlpn(wish, config), this.#environment.contexts, () => this.loop.clock.now());
+      byWish.set(wish, tls);
     }
     return tls;
   }
@@ -320,9 +318,9 @@ export class Cluster {
 
 /** Two configurations with equal shapes make interchangeable connections. */
 function connectionShape(config: ClusterConfig): string {
-  const { type, transports, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs } = config;
+  const { type, transports, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, http2 } = config;
   const tls = transports.map(({ name, match, tls }) =>
     tls === null ? { name, match } : { name, match, ...tls, sanMatchers: tls.sanMatchers.map((m) => m.description) },
   );
-  return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, tls });
+  return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, http2, tls });
 }

@@ -67,6 +67,8 @@ export interface UpstreamExchange {
   readonly securedBy: SecuredBy;
   /** Number of requests that this connection carried before. */
   readonly requestsBefore: number;
+  /** The server can refuse one request of the connection before it looks at it. */
+  readonly mayBeRefused: boolean;
   /** Binds the exchange to who it answers to. */
   begin(handler: ResponseHandler): void;
   /** Sends the head. `end`: there is no body. */

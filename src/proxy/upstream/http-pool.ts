@@ -1,6 +1,7 @@
 // HOT: per request. The connections to one endpoint with one transport. HTTP/1 connections carry one exchange at a time
 // and wait idle between two; HTTP/2 connections carry many. Which of the two a new connection speaks is fixed by the
 // cluster or said by ALPN. Circuit breakers of the cluster bound connections and waiting requests.
+import type { ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -11,10 +12,18 @@ import { type ConnectTarget, type ConnectUser, PendingConnection } from "./conne
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { RESET_CLUSTER_GONE, RESET_CONNECT_FAILURE, RESET_OVERFLOW, type UpstreamExchange } from "./exchange.ts";
 import { UpstreamHttp1Connection } from "./http1-connection.ts";
+import { UpstreamHttp2Connection } from "./http2-connection.ts";
 
 export interface PoolWaiter {
   onPoolReady(exchange: UpstreamExchange): void;
   onPoolFailed(reason: number, failure: SocketFailure): void;
+}
+
+export interface HttpPoolOptions {
+  readonly protocol: ProtocolWish["protocol"];
+  readonly breaker: CircuitBreaker;
+  /** The cluster has as many pools as it may: everything is refused. */
+  readonly isTooMany: boolean;
 }
 
 export class HttpPool {
@@ -25,34 +34,45 @@ export class HttpPool {
   readonly #cluster: Cluster;
   readonly #loop: EventLoop;
   readonly #target: ConnectTarget;
+  readonly #protocol: ProtocolWish["protocol"];
   #idle: UpstreamHttp1Connection[] = [];
   readonly #all = new Set<UpstreamHttp1Connection>();
+  /** HTTP/2 connections that may take another exchange, now or later. */
+  readonly #open: UpstreamHttp2Connection[] = [];
+  /** All HTTP/2 connections. */
+  readonly #multiplexed = new Set<UpstreamHttp2Connection>();
+  /** Whether the next connection will carry many exchanges; until one was made, ALPN is hoped to say so. */
+  #expectsMany: boolean;
   readonly #connecting = new Set<PendingConnection>();
   #waiting: PoolWaiter[] = [];
   #isDraining = false;
   #isSwept = false;
 
-  constructor(
-    cluster: Cluster,
-    endpoint: UpstreamEndpoint,
-    target: ConnectTarget,
-    breaker: CircuitBreaker,
-    isTooMany: boolean,
-  ) {
+  constructor(cluster: Cluster, endpoint: UpstreamEndpoint, target: ConnectTarget, options: HttpPoolOptions) {
+    const { breaker, isTooMany, protocol } = options;
     this.#cluster = cluster;
     this.breaker = breaker;
     this.#isTooMany = isTooMany;
     this.endpoint = endpoint;
     this.#loop = cluster.loop;
     this.#target = target;
+    this.#protocol = protocol;
+    this.#expectsMany = protocol === "http2" || (protocol === "alpn" && target.tls !== null);
   }
 
   get isUnused(): boolean {
-    return this.#all.size === 0 && this.#connecting.size === 0 && this.#waiting.length === 0;
+    return this.#all.size + this.#multiplexed.size === 0 && this.#connecting.size === 0 && this.#waiting.length === 0;
   }
 
   /** Gives an exchange to the waiter: at once, or when there is one, or tells why not. */
   acquire(waiter: PoolWaiter): void {
+    const open = this.#open;
+    for (let i = 0; i < open.length; i++) {
+      if (open[i]!.canOpen) {
+        waiter.onPoolReady(open[i]!.open());
+        return;
+      }
+    }
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
       if (connection.isUsable) {
         waiter.onPoolReady(connection);
@@ -83,8 +103,10 @@ export class HttpPool {
 
   #connectForWaiting(): void {
     while (this.#connecting.size < this.#waiting.length) {
+      // What waits shares the one that is coming.
+      if (this.#expectsMany && this.#connecting.size > 0) return;
       // A pool without any connection may always open one, or its queue would never move.
-      const isFirst = this.#all.size + this.#connecting.size === 0;
+      const isFirst = this.#all.size + this.#multiplexed.size + this.#connecting.size === 0;
       if (!isFirst && this.breaker.refuseConnection(this.endpoint.activeConnections) !== null) return;
       this.#connect();
     }
@@ -109,10 +131,65 @@ export class HttpPool {
   }
 
   #connected(transport: Transport, securedBy: SecuredBy): void {
+    this.#expectsMany = this.#protocol === "http2" || (this.#protocol === "alpn" && speaksHttp2(securedBy));
+    if (this.#expectsMany) {
+      this.#connectedHttp2(transport, securedBy);
+      return;
+    }
     const connection = new UpstreamHttp1Connection(this, transport, securedBy);
     this.#all.add(connection);
     transport.attach(connection);
     this.#offer(connection);
+  }
+
+  #connectedHttp2(transport: Transport, securedBy: SecuredBy): void {
+    const { settings, keepalive } = this.#cluster.config.http2;
+    // Only another Outrigger proxy picks this name in this pool: see decide/upstream-protocol.ts.
+    const preserveHeaderCase = this.#protocol === "alpn" && securedBy.negotiatedAlpn === "istio-h2";
+    const connection = new UpstreamHttp2Connection(
+      this,
+      transport,
+      securedBy,
+      preserveHeaderCase ? { ...settings, preserveHeaderCase } : settings,
+      keepalive,
+    );
+    this.#multiplexed.add(connection);
+    this.#open.push(connection);
+    transport.attach(connection);
+    this.#sweepSoon();
+    if (this.#isDraining && this.#waiting.length === 0) connection.drain();
+    this.multiplexedReleased(connection);
+    // An HTTP/1 peer was not expected: those that wait get connections of their own.
+    if (this.#waiting.length > 0) this.#connectForWaiting();
+  }
+
+  /** The connection may take another exchange. */
+  multiplexedReleased(connection: UpstreamHttp2Connection): void {
+    const limit = this.#cluster.config.maxRequestsPerConnection;
+    while (this.#waiting.length > 0 && connection.canOpen) {
+      this.#next()!.onPoolReady(connection.open());
+    }
+    if (limit > 0 && connection.exchanges >= limit) this.multiplexedFinished(connection);
+    if (!connection.isIdle) return;
+    if (this.#isDraining || !this.#open.includes(connection)) {
+      connection.close();
+      return;
+    }
+    const idleMs = this.#cluster.config.idleTimeoutMs;
+    connection.idleDeadline = idleMs > 0 ? this.#loop.now + idleMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** The connection takes no new exchanges; those that run go on. */
+  multiplexedFinished(connection: UpstreamHttp2Connection): void {
+    const at = this.#open.indexOf(connection);
+    if (at >= 0) this.#open.splice(at, 1);
+    if (this.#waiting.length > 0) this.#connectForWaiting();
+  }
+
+  multiplexedClosed(connection: UpstreamHttp2Connection): void {
+    if (!this.#multiplexed.delete(connection)) return;
+    this.#connectionGone();
+    this.multiplexedFinished(connection);
   }
 
   #connectFailed(failure: SocketFailure): void {
@@ -150,10 +227,13 @@ export class HttpPool {
     const limit = serverMs > 0 && (idleMs === 0 || serverMs < idleMs) ? serverMs : idleMs;
     connection.idleDeadline = limit > 0 ? this.#loop.now + limit : Number.POSITIVE_INFINITY;
     this.#idle.push(connection);
-    if (!this.#isSwept) {
-      this.#isSwept = true;
-      this.#loop.sweepAlways(this);
-    }
+    this.#sweepSoon();
+  }
+
+  #sweepSoon(): void {
+    if (this.#isSwept) return;
+    this.#isSwept = true;
+    this.#loop.sweepAlways(this);
   }
 
   /** An exchange is over and the connection can carry another one. */
@@ -178,7 +258,11 @@ export class HttpPool {
   sweep(now: number): void {
     // Oldest first in the list, because the newest are taken first.
     while (this.#idle.length > 0 && now >= this.#idle[0]!.idleDeadline) this.#idle[0]!.close();
-    if (this.#all.size === 0) {
+    for (const connection of this.#multiplexed) {
+      if (connection.isIdle && now >= connection.idleDeadline) connection.close();
+      else connection.sweep(now);
+    }
+    if (this.#all.size + this.#multiplexed.size === 0) {
       this.#isSwept = false;
       this.#loop.stopSweeping(this);
     }
@@ -188,6 +272,8 @@ export class HttpPool {
   drain(): void {
     this.#isDraining = true;
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) idle.close();
+    this.#open.length = 0;
+    for (const connection of this.#multiplexed) connection.drain();
   }
 
   /** Closes everything. */
@@ -202,8 +288,13 @@ export class HttpPool {
       waiter.onPoolFailed(RESET_CLUSTER_GONE, clusterGone);
     }
     for (const connection of this.#all) connection.transport.destroy();
+    for (const connection of this.#multiplexed) connection.transport.destroy();
     this.#loop.stopSweeping(this);
   }
+}
+
+function speaksHttp2({ negotiatedAlpn }: SecuredBy): boolean {
+  return negotiatedAlpn === "h2" || negotiatedAlpn === "istio-h2";
 }
 
 const clusterGone: SocketFailure = {

@@ -60,6 +60,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   #mayReuse = true;
   #localAddress: string | null = null;
   requestsBefore = 0;
+  readonly mayBeRefused = false;
   /** When the pool closes the connection if it is still idle. */
   idleDeadline = 0;
   /** What the server's `keep-alive: timeout=` allows, or 0. */

@@ -193,7 +193,7 @@ export class Http2Connection implements FrameSink {
       huffman: settings.huffman,
       preserveHeaderCase: settings.preserveHeaderCase,
     });
-    this.#headReader = new HeadReader(limits.maxHeaderBytes, limits.maxHeaderCount);
+    this.#headReader = new HeadReader(limits.maxHeaderBytes, limits.maxHeaderCount, settings.preserveHeaderCase);
     this.#abuse = new AbuseScore(() => sink.now(), limits.abuseDecayPerSecond);
   }
 

@@ -31,6 +31,7 @@ export class HeadReader implements FieldSink {
   isTooLarge = false;
   readonly #maxBytes: number;
   readonly #maxCount: number;
+  readonly #keepsHost: boolean;
   #kind = REQUEST_HEAD;
   #bytes = 0;
   #count = 0;
@@ -40,7 +41,9 @@ export class HeadReader implements FieldSink {
   #hasHost = false;
   #cookieAt = -1;
 
-  constructor(maxBytes: number, maxCount: number) {
+  /** `keepsHost`: the host line stays in the list beside the authority, as the HTTP/1 application wrote it. */
+  constructor(maxBytes: number, maxCount: number, keepsHost = false) {
+    this.#keepsHost = keepsHost;
     this.#maxBytes = maxBytes;
     this.#maxCount = maxCount;
   }
@@ -145,7 +148,8 @@ export class HeadReader implements FieldSink {
         if (this.#hasHost) return this.#malformed("two host headers");
         this.#hasHost = true;
         this.#host = value;
-        return;
+        if (!this.#keepsHost) return;
+        break;
       default:
         break;
     }

@@ -29,6 +29,7 @@ import type {
   WeightedCluster,
 } from "../../config/http.ts";
 import { noHeaderMutations } from "../../config/http.ts";
+import { meshHttp2 } from "../../config/http2.ts";
 import {
   type FilterChainConfig,
   type ListenerConfig,
@@ -79,6 +80,7 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     outlierDetection: null,
     transports: [{ name: "plaintext", match: {}, tls: null }],
     upstreamProtocol: "http1",
+    http2: meshHttp2,
     bufferLimitBytes: 0,
     idleTimeoutMs: 3_600_000,
     maxRequestsPerConnection: 0,
@@ -242,6 +244,8 @@ export function managerConfig(
     headersWithUnderscores: "allow",
     proxies100Continue: true,
     upgradeTypes: ["websocket"],
+    codec: "auto",
+    http2: meshHttp2,
     http1: http1Options(),
     localReply: null,
     idleTimeoutMs: 3_600_000,

@@ -191,7 +191,8 @@ export class HpackEncoder {
           if (hasTrailersToken(headers.valueAt(i))) this.#field(out, TE, "trailers");
           continue;
         }
-        if ((id > HOST + 1 && id <= UPGRADE) || (id === HOST && isRequest)) continue;
+        if (id > HOST + 1 && id <= UPGRADE) continue;
+        if (id === HOST && isRequest && !this.#options.preserveHeaderCase) continue;
       }
       if (this.#options.preserveHeaderCase) this.#namedField(out, id, headers.nameAt(i), headers.valueAt(i));
       else if (id !== OTHER) this.#field(out, id, headers.valueAt(i));

@@ -2,6 +2,7 @@
 // what its cluster answers is thrown away, and a copy that can't keep up is given up.
 import { Headers } from "#wire/http/headers.ts";
 import type { MirrorPolicy } from "../../../config/http.ts";
+import { protocolFor } from "../../../decide/upstream-protocol.ts";
 import { anyHost } from "../../../upstream/balance/choice.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
@@ -14,7 +15,6 @@ import {
 } from "../../../upstream/exchange.ts";
 import type { HttpPool, PoolWaiter } from "../../../upstream/http-pool.ts";
 import type { Stream } from "../../stream.ts";
-import { alpnFor } from "../istio-alpn/alpn.ts";
 
 /** Body bytes that wait for a copy's connection; more, and the copy is given up. */
 const maxHeldBytes = 1024 * 1024;
@@ -88,7 +88,7 @@ class MirroredRequest implements PoolWaiter, ResponseHandler, UpstreamRequest {
     endpoint.activeRequests++;
     endpoint.requestsTotal++;
     this.#cancelTimer = cluster.loop.after(timeoutMs > 0 ? timeoutMs : defaultTimeoutMs, () => this.#finish());
-    const pool = cluster.pool(endpoint, alpnFor(stream));
+    const pool = cluster.pool(endpoint, protocolFor(cluster.config, stream, stream.manager.overridesAlpn));
     this.#pool = pool;
     pool.acquire(this);
   }

@@ -7,6 +7,7 @@ import { X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http
 import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
+import { protocolFor } from "../../../decide/upstream-protocol.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
 import type { CircuitBreaker } from "../../../upstream/circuit-breaker.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
@@ -26,7 +27,6 @@ import { whyNoEndpoint } from "../../../upstream/why-no-endpoint.ts";
 import {
   clusterNotFound,
   dropOverload,
-  http2UpstreamUnsupported,
   type LocalReply,
   maxStreamDuration,
   noHealthyUpstream,
@@ -39,7 +39,6 @@ import {
 } from "../../local-replies.ts";
 import { removeHopByHop } from "../../request-head.ts";
 import type { Stream } from "../../stream.ts";
-import { alpnFor } from "../istio-alpn/alpn.ts";
 import { type AttemptOwner, UpstreamAttempt } from "./attempt.ts";
 import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
 import { type Mirrors, startMirrors } from "./mirror.ts";
@@ -117,10 +116,6 @@ export class Router implements AttemptOwner {
     }
     this.#cluster = cluster;
     stream.clusterConfig = cluster.config;
-    if (cluster.config.upstreamProtocol === "http2") {
-      this.#fail(http2UpstreamUnsupported, `cluster ${cluster.config.name} speaks HTTP/2 only`, this.#origins());
-      return;
-    }
     const dropped = cluster.drawDropOverload();
     if (dropped !== null) {
       this.#fail(
@@ -191,7 +186,8 @@ export class Router implements AttemptOwner {
     if (this.#action!.hostRewrite?.type === "endpoint" && endpoint.config.hostname !== "") {
       rewriteAuthority(stream, this.#action!, endpoint.config.hostname);
     }
-    attempt.connect(cluster.pool(endpoint, alpnFor(stream), this.#action!.priority));
+    const wish = protocolFor(cluster.config, stream, stream.manager.overridesAlpn);
+    attempt.connect(cluster.pool(endpoint, wish, this.#action!.priority));
   }
 
   onAttemptReady(exchange: UpstreamExchange): void {
@@ -214,7 +210,8 @@ export class Router implements AttemptOwner {
   /** Whether another attempt could follow, so that the body must be kept. */
   #canStillRetry(): boolean {
     if (this.#retryPolicy !== null && this.#retries < this.#retryPolicy.numRetries) return true;
-    return !this.#staleRetried && (this.#attempt?.exchange?.requestsBefore ?? 0) > 0;
+    const exchange = this.#attempt?.exchange ?? null;
+    return !this.#staleRetried && exchange !== null && (exchange.requestsBefore > 0 || exchange.mayBeRefused);
   }
 
   onRequestData(data: Buffer): void {
@@ -331,7 +328,7 @@ export class Router implements AttemptOwner {
     if (failure !== null && failure.transportReason !== "") stream.upstreamFailureReason = failure.transportReason;
     if (attempt !== null) attempt.endpoint.requestErrors++;
     if (attempt === null || !attempt.responseBegan) {
-      if (reason === RESET_STALE && this.#retryStale()) return;
+      if ((reason === RESET_STALE || reason === RESET_REFUSED) && this.#retryUnseen(reason)) return;
       const retry = this.#retryPolicy;
       if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry, null)) return;
       const reply = resetReply(reason, failure);
@@ -344,9 +341,13 @@ export class Router implements AttemptOwner {
     stream.abortResponse();
   }
 
-  /** The keep-alive race: the server closed an idle connection while our request was on its way. */
-  #retryStale(): boolean {
-    if (this.#staleRetried || this.#replay === null || !isIdempotent(this.#stream.method)) return false;
+  /**
+   * The server did not look at the request: it closed an idle connection while the request was on its way (the
+   * keep-alive race), or said so itself (RFC 9113 8.7), in which case any method may be sent again.
+   */
+  #retryUnseen(reason: number): boolean {
+    if (this.#staleRetried || this.#replay === null) return false;
+    if (reason === RESET_STALE && !isIdempotent(this.#stream.method)) return false;
     this.#staleRetried = true;
     this.#endAttempt();
     this.#stream.attemptCount--;

@@ -1,7 +1,7 @@
 // The HTTP connection manager as a terminal filter: the border to the HTTP part.
 import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import type { HttpConnectionManagerConfig } from "../../../config/http.ts";
-import { Http1ServerConnection } from "../../../http/http1-server-connection.ts";
+import { serveHttp } from "../../../http/codec-detector.ts";
 import { defineNetworkFilter, type NetworkFilterType, settingsFrom } from "../../filter.ts";
 
 export const httpConnectionManager: NetworkFilterType = defineNetworkFilter<HttpConnectionManagerConfig>({
@@ -12,9 +12,7 @@ export const httpConnectionManager: NetworkFilterType = defineNetworkFilter<Http
     serve: (connection) => {
       const { transport, info } = connection;
       const manager = environment.managerFor(settings);
-      const served = new Http1ServerConnection(manager, transport, info, () => connection.closed());
-      transport.attach(served);
-      return served;
+      return serveHttp(manager, transport, info, () => connection.closed());
     },
   }),
 });

@@ -2,6 +2,7 @@
 // of cluster and endpoint for as long as the connection lives.
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Hash64 } from "#base/hash/hash64.ts";
+import { http1 } from "../../../decide/upstream-protocol.ts";
 import { withFlag } from "../../../http/response-flags.ts";
 import type { ConnectionInfo } from "../../../transport/connection-info.ts";
 import type { EventLoop } from "../../../transport/event-loop.ts";
@@ -10,7 +11,7 @@ import type { Transport } from "../../../transport/transport.ts";
 import type { SecuredBy } from "../../../transport/upstream-tls.ts";
 import type { ChoiceContext } from "../../../upstream/balance/choice.ts";
 import type { CircuitBreaker } from "../../../upstream/circuit-breaker.ts";
-import { type Cluster, noAlpnOverride } from "../../../upstream/cluster.ts";
+import type { Cluster } from "../../../upstream/cluster.ts";
 import { type ConnectUser, PendingConnection } from "../../../upstream/connect.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import { whyNoEndpoint } from "../../../upstream/why-no-endpoint.ts";
@@ -74,7 +75,7 @@ export class Connector implements ConnectUser, ChoiceContext {
     endpoint.activeConnections++;
     endpoint.connectionsTotal++;
     breaker.takeConnection();
-    this.#pending = new PendingConnection(this.#loop, cluster.connectTarget(endpoint, noAlpnOverride), this);
+    this.#pending = new PendingConnection(this.#loop, cluster.connectTarget(endpoint, http1), this);
   }
 
   #isRefused(breaker: CircuitBreaker, endpointConnections: number): boolean {

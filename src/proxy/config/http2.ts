@@ -1,0 +1,20 @@
+// Runtime shape of HTTP/2 options, of connection managers and clusters.
+import { edgeSettings, type Http2Settings, meshSettings } from "#wire/http2/settings.ts";
+
+export interface Http2Config {
+  readonly settings: Http2Settings;
+  readonly keepalive: KeepaliveConfig;
+}
+
+/** PINGs on a connection from which nothing comes. */
+export interface KeepaliveConfig {
+  /** 0: no PINGs. */
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+const noKeepalive: KeepaliveConfig = { intervalMs: 0, timeoutMs: 0 };
+
+/** Towards peers that nobody vouches for, and towards those of the mesh. */
+export const edgeHttp2: Http2Config = { settings: edgeSettings, keepalive: noKeepalive };
+export const meshHttp2: Http2Config = { settings: meshSettings, keepalive: noKeepalive };

@@ -1,0 +1,66 @@
+// envoy.config.core.v3.Http2ProtocolOptions over our own defaults. Bounds are Envoy's.
+import type { Http2ProtocolOptions } from "#wire/gen/envoy/config/core/v3/protocol_pb.ts";
+import type { Http2Config, KeepaliveConfig } from "../http2.ts";
+import type { Problems } from "../problems.ts";
+import { milliseconds } from "./values.ts";
+
+export function decodeHttp2Options(
+  options: Http2ProtocolOptions | undefined,
+  defaults: Http2Config,
+  path: string,
+  problems: Problems,
+): Http2Config {
+  if (options === undefined) return defaults;
+  if (options.customSettingsParameters.length > 0) {
+    problems.leftOut(`${path}.custom_settings_parameters`, "sending settings of other extensions");
+  }
+  if (options.allowMetadata) problems.leftOut(`${path}.allow_metadata`, "passing METADATA frames on");
+  const bounded = (
+    value: number | undefined,
+    otherwise: number,
+    least: number,
+    most: number,
+    field: string,
+  ): number => {
+    if (value === undefined) return otherwise;
+    if (value >= least && value <= most) return value;
+    problems.invalid(`${path}.${field}`, `${value} is not from ${least} to ${most}`);
+    return otherwise;
+  };
+  const { settings } = defaults;
+  const window = (value: number | undefined, otherwise: number, field: string): number =>
+    bounded(value, otherwise, 65_535, 0x7fffffff, field);
+  const streams = bounded(
+    options.maxConcurrentStreams,
+    settings.maxConcurrentStreams,
+    1,
+    0x7fffffff,
+    "max_concurrent_streams",
+  );
+  return {
+    settings: {
+      ...settings,
+      headerTableSize: options.hpackTableSize ?? settings.headerTableSize,
+      encoderTableSize: options.hpackTableSize ?? settings.encoderTableSize,
+      maxConcurrentStreams: streams,
+      initialPeerStreams: Math.min(settings.initialPeerStreams, streams),
+      streamWindow: window(options.initialStreamWindowSize, settings.streamWindow, "initial_stream_window_size"),
+      connectionWindow: window(
+        options.initialConnectionWindowSize,
+        settings.connectionWindow,
+        "initial_connection_window_size",
+      ),
+      limits: {
+        ...settings.limits,
+        maxQueuedControlFrames: options.maxOutboundControlFrames ?? settings.limits.maxQueuedControlFrames,
+        maxQueuedHeads: options.maxOutboundFrames ?? settings.limits.maxQueuedHeads,
+      },
+    },
+    keepalive: decodeKeepalive(options.connectionKeepalive),
+  };
+}
+
+function decodeKeepalive(keepalive: Http2ProtocolOptions["connectionKeepalive"]): KeepaliveConfig {
+  const intervalMs = milliseconds(keepalive?.interval ?? keepalive?.connectionIdleInterval, 0);
+  return { intervalMs, timeoutMs: milliseconds(keepalive?.timeout, 0) };
+}
