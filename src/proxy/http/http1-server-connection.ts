@@ -510,7 +510,12 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       }
       return;
     }
-    enforceDeadlines(stream, now);
+    if (this.#peerEnded && !stream.isTunnel && now - stream.lastActivity >= halfClosedIdleMs) {
+      stream.onClientGone();
+      this.transport.destroy();
+    } else {
+      enforceDeadlines(stream, now);
+    }
   }
 }
 
@@ -523,5 +528,10 @@ function removeFraming(headers: Headers): void {
 const http2Refusal: Buffer = Buffer.from("000000040000000000" + "000008070000000000" + "000000000000000d", "hex");
 /** While draining, how long an idle connection may still bring the request that was on its way. */
 const drainIdleMs = 500;
+/**
+ * A client that has ended its side may wait for its answer, or be gone: nothing tells until something is sent to it. So
+ * long nothing has to be sent before it counts as gone.
+ */
+const halfClosedIdleMs = 60_000;
 /** A half-sent head holds a socket: this bound stands even where the configuration sets none. */
 const defaultHeadTimeoutMs = 15_000;

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createServer } from "node:https";
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from "node:net";
 import { after, before, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import type { Logger } from "#base/log/log.ts";
 import { silentLogger } from "#base/log/log.ts";
@@ -360,4 +361,35 @@ test("a reset behind mutual TLS resets the client's connection and breaks nothin
   // `stop` throws what reached the border of a connection.
   for (const part of [client, server]) part.stop();
   app.close();
+});
+
+test("CVE-2020-8251 a client that ends in the middle of its handshake is let go at once", async () => {
+  const server = await startServer("strict", 1);
+  // The hello of a client that will never say another word.
+  const recorder = await rawServer(() => {});
+  const hello = new Promise<Buffer>((resolve) => recorder.server.once("connection", (it) => it.once("data", resolve)));
+  const lost = connectTls({ port: recorder.port, host: "127.0.0.1", servername: "a" }).on("error", () => {});
+  const socket = connectTcp({ port: server.port(), host: "127.0.0.1" });
+  socket.on("error", () => {});
+  socket.resume();
+  socket.end(await hello);
+  await until(() => server.listeners.describe()[0]?.connectionsTotal === 1);
+  await until(() => server.listeners.connectionCount === 0);
+  lost.destroy();
+  recorder.stop();
+  server.stop();
+});
+
+test("a response that breaks off is no complete response over TLS either", async () => {
+  const app = await rawServer((socket) => {
+    socket.once("data", () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\nhalf of it");
+      setImmediate(() => socket.resetAndDestroy());
+    });
+  });
+  const server = await startServer("strict", app.port);
+  const client = await startClient(server.port());
+  await assert.rejects(ask(client, "/"));
+  for (const part of [client, server]) part.stop();
+  app.stop();
 });

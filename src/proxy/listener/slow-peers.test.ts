@@ -134,6 +134,34 @@ test("a stream on which nothing moves is bounded by stream_idle_timeout", async 
   server.stop();
 });
 
+test("a client that ended its side gets its answer, and counts as gone when none comes for a minute", async () => {
+  const server = await rawServer((socket) => {
+    socket.on(
+      "data",
+      (data) => data.includes("/quick") && socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+    );
+    socket.on("end", () => socket.end());
+  });
+  const { path, clock, client } = await timed(server.port);
+  const quick = client();
+  quick.send("GET /quick HTTP/1.1\r\nHost: a\r\n\r\n");
+  quick.socket.end();
+  await quick.sees(/connection: close\r\n[^]*ok$/);
+  const gone = client();
+  gone.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+  gone.socket.end();
+  await until(() => path.clusters.describe()[0]?.counters.activeRequests === 1);
+  clock.advance(58_000);
+  await new Promise(setImmediate);
+  assert.equal(path.clusters.describe()[0]?.counters.activeRequests, 1);
+  clock.advance(3000);
+  await until(() => path.clusters.describe()[0]?.counters.activeRequests === 0);
+  await gone.isClosed();
+  assert.equal(path.logs[1]?.["responseFlags"], "DC");
+  path.stop();
+  server.stop();
+});
+
 const total = 64 * 1024 * 1024;
 
 /** Answers with 64 MB, as fast as they are taken, and counts what was taken. */

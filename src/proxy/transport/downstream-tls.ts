@@ -57,6 +57,8 @@ export function handshakeDownstream(
   secured.on("_tlsError", (error: unknown) => {
     failure ??= socketFailure(error);
   });
+  // Sockets here may be half open: a client that ended in the middle would be waited for until the timeout.
+  secured.once("end", () => finish(failure ?? tlsFailure("CLOSED", "CONNECTION_CLOSED", closedWords)));
   secured.once("close", () => finish(failure ?? tlsFailure("CLOSED", "CONNECTION_CLOSED", closedWords)));
   secured.once("secure", () => {
     try {

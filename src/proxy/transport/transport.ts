@@ -240,7 +240,7 @@ export class Transport implements Flushable, PortUser {
     this.closed();
   }
 
-  /** Closes with a TCP reset, so that the peer does not take the end for a complete message. */
+  /** Closes in a way that the peer can't take for a proper end: with a TCP reset, or TLS without a close_notify. */
   reset(): void {
     if (this.#isClosed) return;
     try {
