@@ -11,6 +11,7 @@ import type { HttpFilterConfig, RouteFilterConfig, RouteFilterConfigs } from "./
 import type { ShadowRules } from "./parse/external-authorization.ts";
 import { typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
+import { whyRefused } from "./refused-filters.ts";
 
 interface Reader {
   readonly filter: HttpFilterType;
@@ -63,9 +64,8 @@ function decodeHttpFilter(filter: HttpFilter, place: FilterPlace): HttpFilterCon
   }
   const reader = chainReaders.get(typeName(any));
   if (reader === undefined) {
-    if (idle.has(typeName(any))) return null;
-    if (filter.isOptional || harmless.has(typeName(any))) problems.leftOut(path, `the HTTP filter ${filter.name}`);
-    else problems.unsupported(path, `the HTTP filter ${filter.name} (${typeName(any)})`);
+    if (filter.isOptional) problems.leftOut(path, `the HTTP filter ${filter.name}`);
+    else problems.unsupported(path, `the HTTP filter ${filter.name} (${whyRefused(typeName(any))})`);
     return null;
   }
   const settings = reader.parser.parse(any, place);
@@ -73,12 +73,6 @@ function decodeHttpFilter(filter: HttpFilter, place: FilterPlace): HttpFilterCon
   const { type } = reader.filter;
   return { name: filter.name, type, settings, disabled: filter.disabled, decide: reader.filter.decide(settings) };
 }
-
-/** Filters that only observe, or have nothing to do until a route says so: the route's settings are what is told. */
-const idle: ReadonlySet<string> = new Set(["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"]);
-
-/** Filters that do nothing for requests that do not ask for them. */
-const harmless: ReadonlySet<string> = new Set(["envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"]);
 
 /**
  * Reads `typed_per_filter_config` and puts `outer` (of the virtual host, of the table) behind it. Null: there is none.
@@ -125,8 +119,8 @@ function routeSettings(
 ): RouteFilterConfig | null {
   const reader = routeReaders.get(typeName(any));
   if (reader === undefined) {
-    if (isOptional || harmless.has(typeName(any))) problems.leftOut(path, `the filter ${name}`);
-    else problems.unsupported(path, `the filter ${name} (${typeName(any)})`);
+    if (isOptional) problems.leftOut(path, `the filter ${name}`);
+    else problems.unsupported(path, `the filter ${name} (${whyRefused(typeName(any))})`);
     return null;
   }
   const settings = reader.parser.parse(any, { name, path, problems, policyOrigins: new Map(), shadows: [] });

@@ -166,7 +166,7 @@ test("a listener keeps the name of the routes it asks for", () => {
   assert.equal(filter?.http?.routeConfigName, "9080");
 });
 
-test("a gRPC-Web filter is left out and the listener is served; escaped slashes are unescaped when asked for", () => {
+test("escaped slashes are unescaped when asked for", () => {
   const listener = listenerConfig(`
 name: l
 address: { socket_address: { address: 0.0.0.0, port_value: 1 } }
@@ -179,7 +179,6 @@ filter_chains:
       path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD
       route_config: { name: r }
       http_filters:
-      - { name: grpc_web, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb } }
       - { name: router, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router } }
 `);
   const filter = listener.filterChains[0]?.filters[0];

@@ -126,6 +126,21 @@ export const responseNotDecompressed: LocalReply = reply(
   "the upstream's body cannot be decompressed",
 );
 
+/** A response is longer than a filter may hold. */
+export const responseTooLarge: LocalReply = reply(
+  500,
+  "",
+  "response_payload_too_large",
+  "the response is too large to be buffered",
+);
+
+export const badGrpcWebRequest: LocalReply = reply(
+  400,
+  "",
+  "grpc_base_64_decode_failed",
+  "Bad gRPC-web request, invalid base64 data.",
+);
+
 /** The CORS filter answers a preflight. */
 export const corsPreflight: LocalReply = { ...reply(200, "", "cors_response", ""), isConfigured: true };
 

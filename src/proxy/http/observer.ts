@@ -20,6 +20,9 @@ export interface RequestFacts {
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly isGrpc: boolean;
+  /** Messages of a gRPC call; 0 when they are not counted. */
+  readonly requestMessages: number;
+  readonly responseMessages: number;
   readonly grpcStatus: string | undefined;
   /** The client's `x-envoy-peer-metadata` and its id; undefined when it sent none. */
   readonly downstreamPeerMetadata: string | undefined;

@@ -118,6 +118,11 @@ export class Stream implements RouteRequest, RequestFacts {
   upstreamLocalUriSan: string | undefined = undefined;
 
   responseTrailers: Headers | null = null;
+  /** Trailers of a gRPC response that a filter has put elsewhere. */
+  grpcTrailers: Headers | null = null;
+  /** Of a gRPC call whose messages are counted. */
+  requestMessages = 0;
+  responseMessages = 0;
   #metadata: Map<string, Record<string, unknown>> | null = null;
   #hooks: HookLists = noHooks;
   readonly #router: Router;
@@ -168,7 +173,8 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   get grpcStatus(): string | undefined {
-    return this.responseTrailers?.getId(GRPC_STATUS) ?? this.responseHeaders?.getId(GRPC_STATUS);
+    const trailers = this.responseTrailers ?? this.grpcTrailers;
+    return trailers?.getId(GRPC_STATUS) ?? this.responseHeaders?.getId(GRPC_STATUS);
   }
 
   get clientCertificate(): ClientCertificate {

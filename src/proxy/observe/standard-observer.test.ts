@@ -64,6 +64,8 @@ const request = (change: Partial<RequestFacts> = {}): RequestFacts => ({
   requestBytes: 0,
   responseBytes: 48,
   isGrpc: false,
+  requestMessages: 0,
+  responseMessages: 0,
   grpcStatus: undefined,
   downstreamPeerMetadata: undefined,
   downstreamPeerMetadataId: undefined,

@@ -54,6 +54,8 @@ export class StandardObserver implements TrafficObserver {
   readonly #durations = new HistogramColumn();
   readonly #requestBytes = new HistogramColumn();
   readonly #responseBytes = new HistogramColumn();
+  readonly #requestMessages = new CounterColumn();
+  readonly #responseMessages = new CounterColumn();
   readonly #tcp: LabelRows = new LabelRows(maxRows);
   readonly #opened = new CounterColumn();
   readonly #closed = new CounterColumn();
@@ -75,6 +77,9 @@ export class StandardObserver implements TrafficObserver {
     this.#durations.observe(row, facts.durationMs);
     this.#requestBytes.observe(row, facts.requestBytes);
     this.#responseBytes.observe(row, facts.responseBytes);
+    if (!facts.isGrpc) return;
+    this.#requestMessages.add(row, facts.requestMessages);
+    this.#responseMessages.add(row, facts.responseMessages);
   }
 
   onTcpOpened(facts: TcpFacts): void {
@@ -107,6 +112,8 @@ export class StandardObserver implements TrafficObserver {
       this.#durations.expose("istio_request_duration_milliseconds", this.#http) +
       this.#requestBytes.expose("istio_request_bytes", this.#http) +
       this.#responseBytes.expose("istio_response_bytes", this.#http) +
+      this.#requestMessages.expose("istio_request_messages_total", this.#http) +
+      this.#responseMessages.expose("istio_response_messages_total", this.#http) +
       this.#opened.expose("istio_tcp_connections_opened_total", this.#tcp) +
       this.#closed.expose("istio_tcp_connections_closed_total", this.#tcp) +
       this.#sent.expose("istio_tcp_sent_bytes_total", this.#tcp) +

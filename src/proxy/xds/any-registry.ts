@@ -17,8 +17,6 @@ import { ActionSchema as RbacActionSchema } from "#wire/gen/envoy/config/rbac/v3
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
 import { ExtAuthzSchema as HttpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
-import { FilterConfigSchema as GrpcStatsSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts";
-import { GrpcWebSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
 import { OriginalSrcSchema } from "#wire/gen/envoy/extensions/filters/listener/original_src/v3/original_src_pb.ts";
@@ -103,8 +101,6 @@ export function anyRegistry(): Registry {
     EchoSchema,
     EndpointsConfigDumpSchema,
     FileAccessLogSchema,
-    GrpcStatsSchema,
-    GrpcWebSchema,
     HttpConnectionManagerSchema,
     HttpExtAuthzSchema,
     HttpInspectorSchema,

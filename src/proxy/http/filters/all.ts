@@ -5,6 +5,9 @@ import { compressor } from "./compressor/filter.ts";
 import { cors } from "./cors/filter.ts";
 import { decompressor } from "./decompressor/filter.ts";
 import { fault } from "./fault/filter.ts";
+import { grpcHttp1Bridge } from "./grpc-http1-bridge/filter.ts";
+import { grpcStats } from "./grpc-stats/filter.ts";
+import { grpcWeb } from "./grpc-web/filter.ts";
 import { headerMutation } from "./header-mutation/filter.ts";
 import { istioAlpn } from "./istio-alpn/filter.ts";
 import { istioStats } from "./istio-stats/filter.ts";
@@ -20,6 +23,9 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   cors,
   decompressor,
   fault,
+  grpcHttp1Bridge,
+  grpcStats,
+  grpcWeb,
   headerMutation,
   istioAlpn,
   istioStats,
