@@ -21,7 +21,7 @@ import {
 import type { Stream } from "../../stream.ts";
 import { type CallCounters, CallStats } from "./call-stats.ts";
 
-export interface GrpcStatsSettings {
+interface GrpcStatsSettings {
   /** The metrics hear of messages. */
   readonly reportsMessages: boolean;
   /** Methods with statistics of their own, as `service/method`; null: all. */
