@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { describeError, OutriggerError } from "#base/error.ts";
 import { Lifecycle, type Running } from "#base/lifecycle.ts";
 import type { LogRegistry } from "#base/log/log.ts";
+import { Compaction } from "#base/memory/compaction.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
@@ -138,6 +139,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     removalGraceMs,
   });
   lifecycle.onStop(() => configuration.stop());
+  const compaction = new Compaction({ clock });
+  lifecycle.onStop(() => compaction.stop());
+  lifecycle.onStop(configuration.onChange(() => compaction.soon()));
+  compaction.soon();
 
   let isDraining = false;
   const startDraining = (): void => {
