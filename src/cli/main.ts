@@ -1,6 +1,5 @@
 // The command line: which word runs which module. Commands load lazily, because a sidecar, an init container and a
 // user's `version` are all this program and none should pay for the others.
-import { Command, CommanderError } from "commander";
 import { describeError } from "#base/error.ts";
 import type { CliContext } from "./context.ts";
 import { printError, UsageError } from "./context.ts";
@@ -23,7 +22,6 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     if (run !== undefined) return await run(argv.slice(1), context);
     return await runCommand(argv, context);
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
     if (error instanceof UsageError) {
       printError(context, `outrigger: ${error.message}`);
       return error.exitCode;
@@ -35,6 +33,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 }
 
 async function runCommand(argv: readonly string[], context: CliContext): Promise<number> {
+  const { Command, CommanderError } = await import("commander");
   let exitCode = 0;
   const finish = (code: number): void => {
     exitCode = code;
@@ -58,6 +57,12 @@ async function runCommand(argv: readonly string[], context: CliContext): Promise
     program.outputHelp();
     return 0;
   }
-  await program.parseAsync([...argv], { from: "user" });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+  } catch (error) {
+    // The library has told the user already.
+    if (error instanceof CommanderError) return error.exitCode;
+    throw error;
+  }
   return exitCode;
 }

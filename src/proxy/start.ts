@@ -170,7 +170,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       lifecycle.onStop(() => ads?.stop());
     } else if (options.bootstrap !== undefined) {
       const { applyBootstrap, bootstrapJson, readBootstrap } = await import("./xds/bootstrap.ts");
-      const parsed = readBootstrap(options.bootstrap.path);
+      const parsed = await readBootstrap(options.bootstrap.path);
       bootstrap = bootstrapJson(parsed);
       applyBootstrap(parsed, options.bootstrap.path, secrets, configuration);
       await configuration.bound();

@@ -22,7 +22,7 @@ const quietMs = 3000;
 const quietShare = 0.005;
 /** At most so often, and for no less. */
 const pauseMs = 60_000;
-const worthBytes = 6e6;
+const worthBytes = 4e6;
 
 export class Compaction {
   readonly #clock: Clock;

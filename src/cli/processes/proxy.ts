@@ -118,7 +118,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
   });
   const path = values["config-path"];
   const { readBootstrap: readEnvoyBootstrap } = await import("#proxy/xds/bootstrap.ts");
-  const { node, admin } = readEnvoyBootstrap(path);
+  const { node, admin } = await readEnvoyBootstrap(path);
   const address = admin?.address?.address;
   const ended = terminated();
   const proxy = await startProxy({

@@ -6,7 +6,6 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { create, fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
-import { parse } from "yaml";
 import { describeError, OutriggerError } from "#base/error.ts";
 import { type Bootstrap, BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
@@ -19,7 +18,7 @@ import { anyRegistry } from "./any-registry.ts";
 import type { Configuration } from "./configuration.ts";
 
 /** Reads and parses a bootstrap file; paths in it are relative to it. */
-export function readBootstrap(path: string): Bootstrap {
+export async function readBootstrap(path: string): Promise<Bootstrap> {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -29,16 +28,27 @@ export function readBootstrap(path: string): Bootstrap {
   return parseBootstrap(text, path);
 }
 
-/** Parses JSON or YAML. Unknown fields are an error: a misspelt one would be a setting that is not in force. */
-function parseBootstrap(text: string, path: string): Bootstrap {
+/** Unknown fields are an error: a misspelt one would be a setting that is not in force. */
+async function parseBootstrap(text: string, path: string): Promise<Bootstrap> {
   try {
-    const value: unknown = parse(text);
-    return fromJson(BootstrapSchema, value as JsonValue, { registry: anyRegistry() });
+    return fromJson(BootstrapSchema, (await parseText(text)) as JsonValue, { registry: anyRegistry() });
   } catch (cause) {
     throw new OutriggerError("BOOTSTRAP_INVALID", `${path} is not an Envoy bootstrap: ${describeError(cause)}`, {
       cause,
     });
   }
+}
+
+/** JSON is YAML too, but its own parser is a hundred times faster, and a sidecar need not load the other. */
+async function parseText(text: string): Promise<unknown> {
+  if (text.trimStart().startsWith("{")) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      // YAML's flow style begins like JSON.
+    }
+  }
+  return (await import("yaml")).parse(text);
 }
 
 /** The bootstrap as the admin API shows it: without its resources, which are shown by type, and without secrets. */
