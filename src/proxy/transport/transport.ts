@@ -27,6 +27,20 @@ export interface TransportTap {
   onTransportReadEnd(transport: Transport): Buffer | null;
 }
 
+/** Stands between a connection and its user, behind the tap, and sees and changes the bytes in both directions. */
+export interface TransportFilter {
+  /** True while writers have to wait for what is held here. */
+  readonly isFull: boolean;
+  /** Gives what the user gets; null for nothing now. */
+  onRead(data: Buffer): Buffer | null;
+  /** False holds the peer's end back. */
+  onReadEnd(): boolean;
+  /** Gives what is sent; null for nothing now. */
+  onWrite(data: Buffer): Buffer | null;
+  /** False holds our end back, until `sendEnd`. */
+  onWriteEnd(): boolean;
+}
+
 /** Unsent bytes above which `write` answers false, where the configuration says nothing. */
 const defaultBufferBytes = 64 * 1024;
 /** Buffers up to this size are copied into the pending text. */
@@ -45,6 +59,7 @@ export class Transport implements Flushable, PortUser {
   readonly loop: EventLoop;
   user: TransportUser | null = null;
   tap: TransportTap | null = null;
+  filter: TransportFilter | null = null;
   bytesRead = 0;
   bytesWritten = 0;
   /** The last thing that went wrong, for logs. */
@@ -60,6 +75,8 @@ export class Transport implements Flushable, PortUser {
   #wantsDrain = false;
   #endAfterFlush = false;
   #isEnded = false;
+  /** The filter holds our end back. */
+  #isEndHeld = false;
   #isClosed = false;
   #isReading = false;
   #closeNotified = false;
@@ -91,7 +108,7 @@ export class Transport implements Flushable, PortUser {
 
   /** True once `end` or `closeGracefully` was called. */
   get isEnded(): boolean {
-    return this.#isEnded || this.#endAfterFlush;
+    return this.#isEnded || this.#endAfterFlush || this.#isEndHeld;
   }
 
   /** Bytes that were written and have not left the process. */
@@ -143,6 +160,7 @@ export class Transport implements Flushable, PortUser {
   /** Queues latin1 text. False asks the caller to wait for `onTransportDrain`. */
   write(text: string): boolean {
     if (this.#isClosed || this.isEnded) return true;
+    if (this.filter !== null) return this.#writeFiltered(Buffer.from(text, "latin1"));
     this.#text += text;
     return this.#queued(text.length);
   }
@@ -150,6 +168,18 @@ export class Transport implements Flushable, PortUser {
   /** Queues bytes; the caller must not change them afterwards. */
   writeBytes(bytes: Buffer): boolean {
     if (this.#isClosed || this.isEnded) return true;
+    return this.filter === null ? this.send(bytes) : this.#writeFiltered(bytes);
+  }
+
+  #writeFiltered(bytes: Buffer): boolean {
+    const filter = this.filter!;
+    const out = filter.onWrite(bytes);
+    const maySendMore = out === null || this.#isClosed || this.send(out);
+    return maySendMore && !filter.isFull;
+  }
+
+  /** As `writeBytes`, past the filter. */
+  send(bytes: Buffer): boolean {
     if (bytes.length <= joinBytes) {
       this.#text += bytes.toString("latin1");
     } else {
@@ -204,6 +234,14 @@ export class Transport implements Flushable, PortUser {
   /** Sends what is queued, then says that no more will come. */
   end(): void {
     if (this.#isClosed || this.isEnded) return;
+    if (this.filter !== null && !this.filter.onWriteEnd()) this.#isEndHeld = true;
+    else this.sendEnd();
+  }
+
+  /** As `end`, past the filter. */
+  sendEnd(): void {
+    if (this.#isClosed || this.#isEnded) return;
+    this.#isEndHeld = false;
     this.#endAfterFlush = true;
     if (!this.#isDirty) {
       this.#isDirty = true;
@@ -281,19 +319,24 @@ export class Transport implements Flushable, PortUser {
   /** Takes bytes that were read before there was a transport. */
   received(data: Buffer): void {
     this.bytesRead += data.length;
-    if (this.tap === null) this.user?.onTransportData(data);
-    else this.#passTap(this.tap.onTransportRead(this, data));
+    if (this.tap === null && this.filter === null) this.user?.onTransportData(data);
+    else this.#passTap(this.tap === null ? data : this.tap.onTransportRead(this, data));
   }
 
   #passTap(data: Buffer | null): void {
-    if (data !== null && !this.#isClosed) this.user?.onTransportData(data);
+    if (data === null || this.#isClosed) return;
+    const bytes = this.filter === null ? data : this.filter.onRead(data);
+    if (bytes !== null && !this.#isClosed) this.user?.onTransportData(bytes);
   }
 
   /** For the socket's listeners. */
   endReceived(): void {
     if (this.tap !== null) this.#passTap(this.tap.onTransportReadEnd(this));
-    if (this.#lingerUntil === 0) this.user?.onTransportEnd();
-    else if (this.unsentBytes === 0) this.destroy();
+    if (this.#lingerUntil === 0) {
+      if (this.filter === null || this.filter.onReadEnd()) this.user?.onTransportEnd();
+      return;
+    }
+    if (this.unsentBytes === 0) this.destroy();
     // A peer that says no more may still read: it gets the rest, and nothing is waited for after that.
     else this.#lingerMs = 0;
   }

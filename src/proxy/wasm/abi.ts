@@ -49,6 +49,9 @@ export const StreamType = { Request: 0, Response: 1, Downstream: 2, Upstream: 3 
 /** `proxy_metric_type_t`. */
 export const MetricType = { Counter: 0, Gauge: 1, Histogram: 2 } as const;
 
+/** `proxy_peer_type_t`: who closed a connection. */
+export const PeerType = { Unknown: 0, Local: 1, Remote: 2 } as const;
+
 /** What header and trailer callbacks answer beyond continue and pause: Envoy's `FilterHeadersStatus`. */
 export const HeadersStatus = {
   Continue: 0,

@@ -26,6 +26,8 @@ export interface WasmLimits {
   /** Of a body that a plugin has asked to be kept; Envoy's default buffer limit of a connection. */
   readonly maxBodyBytes: number;
   readonly minTickMs: number;
+  /** What plugins may set for one stream. */
+  readonly maxStreamProperties: number;
 }
 
 export const wasmLimits: WasmLimits = {
@@ -44,4 +46,5 @@ export const wasmLimits: WasmLimits = {
   maxGrpcMessageBytes: 4 * 1024 * 1024,
   maxBodyBytes: 1024 * 1024,
   minTickMs: 1,
+  maxStreamProperties: 100,
 };

@@ -10,6 +10,7 @@ import { metadataExchange } from "./metadata-exchange/filter.ts";
 import { rbac } from "./rbac/filter.ts";
 import { sniCluster } from "./sni-cluster/filter.ts";
 import { tcpProxy } from "./tcp-proxy/filter.ts";
+import { wasm } from "./wasm/filter.ts";
 
 export const networkFilterTypes: readonly NetworkFilterType[] = [
   connectionLimit,
@@ -22,4 +23,5 @@ export const networkFilterTypes: readonly NetworkFilterType[] = [
   rbac,
   sniCluster,
   tcpProxy,
+  wasm,
 ];

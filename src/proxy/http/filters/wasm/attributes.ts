@@ -4,6 +4,7 @@
 import { GRPC_STATUS, USER_AGENT, X_REQUEST_ID } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { pathWithoutQuery } from "../../../decide/route.ts";
+import { connectionProperty, listenerProperty } from "../../../wasm/connection-properties.ts";
 import { type PropertyValue, propertyFromJson, propertyMap } from "../../../wasm/properties.ts";
 import { responseFlagBits } from "../../response-flags.ts";
 import type { Stream } from "../../stream.ts";
@@ -16,26 +17,14 @@ export function streamAttribute(stream: Stream, name: string, hasHeads: boolean)
     case "response":
       if (stream.responseHeaders === null) return undefined;
       return propertyMap(null, (part) => (!hasHeads && ofHead.has(part) ? undefined : responseAttribute(stream, part)));
-    case "connection":
-      return propertyMap(null, (part) => connectionAttribute(stream, part));
     case "upstream":
       return propertyMap(null, (part) => upstreamAttribute(stream, part));
-    case "source":
-      return propertyMap(null, (part) =>
-        addressAttribute(part, stream.connection.sourceAddress, stream.connection.sourcePort),
-      );
-    case "destination":
-      return propertyMap(null, (part) =>
-        addressAttribute(part, stream.connection.destinationAddress, stream.connection.destinationPort),
-      );
     case "metadata":
       return metadataAttribute(stream);
     case "xds":
-      return propertyMap(null, (part) => routingAttribute(stream, part));
-    case "connection_id":
-      return BigInt(stream.connection.id);
+      return propertyMap(null, (part) => routingAttribute(stream, part) ?? listenerProperty(stream.connection, part));
     default:
-      return routingAttribute(stream, name);
+      return routingAttribute(stream, name) ?? connectionProperty(stream.connection, name);
   }
 }
 
@@ -117,32 +106,6 @@ function responseAttribute(stream: Stream, name: string): PropertyValue | undefi
   }
 }
 
-function connectionAttribute({ connection }: Stream, name: string): PropertyValue | undefined {
-  const { peer } = connection;
-  switch (name) {
-    case "id":
-      return BigInt(connection.id);
-    case "mtls":
-      return connection.isTls && peer !== null;
-    case "requested_server_name":
-      return connection.serverName;
-    case "tls_version":
-      return connection.isTls ? connection.tlsVersion : undefined;
-    case "subject_peer_certificate":
-      return peer?.subject;
-    case "dns_san_peer_certificate":
-      return peer?.dnsSans[0];
-    case "uri_san_peer_certificate":
-      return peer?.uriSan;
-    case "uri_san_local_certificate":
-      return connection.localUriSan;
-    case "sha256_peer_certificate_digest":
-      return peer?.hash;
-    default:
-      return undefined;
-  }
-}
-
 function upstreamAttribute(stream: Stream, name: string): PropertyValue | undefined {
   const endpoint = stream.endpointConfig;
   switch (name) {
@@ -174,20 +137,9 @@ function routingAttribute(stream: Stream, name: string): PropertyValue | undefin
       return stream.decision?.route.name;
     case "virtual_host_name":
       return stream.decision?.virtualHost.name;
-    case "listener_direction":
-      return BigInt(stream.connection.direction);
-    case "listener_name":
-      return stream.connection.listenerName;
-    case "filter_chain_name":
-      return stream.connection.filterChainName;
     default:
       return undefined;
   }
-}
-
-function addressAttribute(name: string, address: string, port: number): PropertyValue | undefined {
-  if (name === "address") return address;
-  return name === "port" ? BigInt(port) : undefined;
 }
 
 function headerAttribute(headers: Headers, get: (name: string) => string | undefined): PropertyValue {

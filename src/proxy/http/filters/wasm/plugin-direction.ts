@@ -5,9 +5,9 @@
 // sends the head on too. A body that the module stops is kept here. An end that it stops waits with all that was kept.
 import type { Headers } from "#wire/http/headers.ts";
 import { DataStatus, HeadersStatus } from "../../../wasm/abi.ts";
+import { KeptBody } from "../../../wasm/kept-body.ts";
 import { ABSENT, FAILED } from "../../../wasm/vm.ts";
 import { CONTINUE, DONE, HOLD, PAUSE, type Verdict } from "../../filter.ts";
-import { KeptBody } from "./kept-body.ts";
 
 /** The stream and the module, seen from one direction. */
 export interface DirectionSide {

@@ -3,6 +3,7 @@
 import { Headers } from "#wire/http/headers.ts";
 import { BufferType, MapType, StreamType } from "../../../wasm/abi.ts";
 import { StreamContext } from "../../../wasm/contexts.ts";
+import { wasmLimits } from "../../../wasm/limits.ts";
 import type { WasmPlugin } from "../../../wasm/plugin.ts";
 import type { PropertyValue } from "../../../wasm/properties.ts";
 import type { BodyBuffer, HeaderMap, PluginReply, StreamHost } from "../../../wasm/stream-host.ts";
@@ -16,7 +17,6 @@ import { PluginDirection } from "./plugin-direction.ts";
 
 /** Under which plugins keep what they set with `proxy_set_property`, for the plugins after them. */
 const propertyNamespace = "wasm";
-const maxProperties = 100;
 
 export class WasmStreamFilter implements HttpFilter, StreamHost {
   readonly #stream: Stream;
@@ -155,7 +155,7 @@ export class WasmStreamFilter implements HttpFilter, StreamHost {
 
   setProperty(name: string, value: Buffer): boolean {
     const known = this.#stream.metadata(propertyNamespace) ?? {};
-    if (!Object.hasOwn(known, name) && Object.keys(known).length >= maxProperties) return false;
+    if (!Object.hasOwn(known, name) && Object.keys(known).length >= wasmLimits.maxStreamProperties) return false;
     this.#stream.setMetadata(propertyNamespace, name, value);
     return true;
   }

@@ -26,6 +26,7 @@ let ticks: u32 = 0;
 let tickMetric: u32 = 0;
 let echoQueue: u32 = 0;
 let grpcStream: u32 = 0;
+let network: string = "";
 
 export function proxy_abi_version_0_2_1(): void {}
 
@@ -64,6 +65,47 @@ export function proxy_on_queue_ready(id: u32, queue: u32): void {
     abi.log(2, "queue " + item);
     item = abi.dequeue(queue);
   }
+}
+
+export function proxy_on_new_connection(id: u32): u32 {
+  if (network == "ask") {
+    waiting.set(<u32>abi.httpCall("authority", [":method", "GET", ":path", "/ask", ":authority", "a"], "", 1000), id);
+    return STOP;
+  }
+  if (network == "refuse") abi.closeStream(2);
+  return CONTINUE;
+}
+
+export function proxy_on_downstream_data(id: u32, size: u32, end: u32): u32 {
+  if (network == "") return CONTINUE;
+  const text = abi.getBuffer(2);
+  if (text === null) return CONTINUE;
+  if (text.includes("trap")) unreachable();
+  if (text.includes("close")) abi.closeStream(2);
+  if (text.includes("source")) {
+    const value = abi.getProperty("source.address");
+    abi.log(2, "source " + (value === null ? "none" : String.UTF8.decode(value)));
+  }
+  // Whole lines only.
+  if (!text.endsWith("\n") && end == 0) return STOP;
+  abi.setBuffer(2, 0, size, text.toUpperCase());
+  if (end != 0) abi.setBuffer(2, 0xffffffff, 0, "END");
+  return CONTINUE;
+}
+
+export function proxy_on_upstream_data(id: u32, size: u32, end: u32): u32 {
+  if (network == "" || size == 0) return CONTINUE;
+  const text = abi.getBuffer(3);
+  abi.setBuffer(3, 0, size, "<" + (text === null ? "" : text) + ">");
+  return CONTINUE;
+}
+
+export function proxy_on_downstream_connection_close(id: u32, peer: u32): void {
+  abi.log(2, "client closed " + peer.toString());
+}
+
+export function proxy_on_upstream_connection_close(id: u32, peer: u32): void {
+  abi.log(2, "server closed " + peer.toString());
 }
 
 export function proxy_on_request_headers(id: u32, count: u32, end: u32): u32 {
@@ -114,6 +156,11 @@ export function proxy_on_http_call_response(id: u32, call: u32, headers: u32, si
     answer = (status === null ? "" : status) + " " + (text === null ? "" : text);
   }
   abi.setEffectiveContext(stream);
+  if (network != "") {
+    if (answer.startsWith("200")) abi.continueStream(2);
+    else abi.closeStream(2);
+    return;
+  }
   abi.setHeader(REQUEST, "x-got-answer", answer);
   if (answer.startsWith("403")) abi.reply(403, "denied by authority", "no\n", ["x-denied", "yes"]);
   else abi.continueStream(0);
@@ -325,6 +372,8 @@ function run(id: u32, script: string, type: u32): u32 {
       abi.closeStream(0);
     } else if (command == "pause") {
       return STOP;
+    } else if (command == "network") {
+      network = one;
     } else if (command == "foreign") {
       got(type, "foreign", abi.callForeign(one).toString());
     } else if (command == "environment") {

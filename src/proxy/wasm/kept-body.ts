@@ -1,5 +1,5 @@
 // Bytes of a body that a plugin has asked to be kept, together with those that it is being shown.
-import type { BodyBuffer } from "../../../wasm/stream-host.ts";
+import type { BodyBuffer } from "./stream-host.ts";
 
 const nothing = Buffer.alloc(0);
 
