@@ -31,7 +31,7 @@ export function plainHop(hop: Hop): object {
 export function clientSidecar(hop: SecureHop): object {
   return bootstrap("client", {
     listener: listener(hop.listenPort, "OUTBOUND", [
-      connectionManager("OUTBOUND", [istioStats("client"), router()], "server"),
+      connectionManager("OUTBOUND", [istioAlpn(), istioStats("client"), router()], "server"),
     ]),
     clusters: [staticCluster("server", hop.upstreamPort, upstreamTls(["istio-peer-exchange", "istio"]))],
     files: hop.files,
@@ -236,6 +236,14 @@ function istioStats(side: "client" | "server"): object {
   return {
     name: "istio.stats",
     typed_config: { "@type": type("stats.PluginConfig"), disable_host_header_fallback: side === "client" },
+  };
+}
+
+/** As Istio puts it into every outbound chain: between two sidecars it offers `istio-h2`. */
+function istioAlpn(): object {
+  return {
+    name: "istio.alpn",
+    typed_config: { "@type": type("istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig") },
   };
 }
 

@@ -50,6 +50,11 @@ interface HandlePortOptions {
 
 class HandlePort implements Port {
   unsentBytes = 0;
+  /**
+   * What came while a write was under way, or null while none is. A TLS handle takes one write at a time and ends the
+   * process over a second one (an assertion in TLSWrap of Node 26.10).
+   */
+  #queued: (string | Buffer)[] | null = null;
   readonly #socket: HandledSocket;
   readonly #handle: StreamHandle;
   readonly #user: PortUser;
@@ -111,10 +116,15 @@ class HandlePort implements Port {
   }
 
   sendText(text: string): void {
-    this.#sent(this.#handle.writeLatin1String(null, text), text.length, null);
+    if (this.#queued !== null) this.#queue(text);
+    else this.#sent(this.#handle.writeLatin1String(null, text), text.length, null);
   }
 
   sendChunks(chunks: readonly (string | Buffer)[]): void {
+    if (this.#queued !== null) {
+      for (let i = 0; i < chunks.length; i++) this.#queue(chunks[i]!);
+      return;
+    }
     const [first] = chunks;
     if (chunks.length === 1 && typeof first === "object") {
       this.#sent(this.#handle.writeBuffer(null, first), first.length, first);
@@ -130,6 +140,11 @@ class HandlePort implements Port {
     this.#sent(this.#handle.writev(null, list, false), bytes, list);
   }
 
+  #queue(chunk: string | Buffer): void {
+    this.#queued!.push(chunk);
+    this.unsentBytes += chunk.length;
+  }
+
   #sent(result: number | WriteRequest, bytes: number, kept: unknown): void {
     if (result === 0) return;
     if (typeof result === "number") {
@@ -137,6 +152,7 @@ class HandlePort implements Port {
       return;
     }
     this.unsentBytes += bytes;
+    this.#queued = [];
     result.port = this;
     result.bytes = bytes;
     result.kept = kept;
@@ -150,9 +166,15 @@ class HandlePort implements Port {
   /** For the write's request. */
   written(bytes: number, status: number): void {
     this.unsentBytes -= bytes;
+    const queued = this.#queued;
+    this.#queued = null;
     if (status < 0) {
       this.#failed(status);
       return;
+    }
+    if (queued !== null && queued.length > 0 && !this.#socket.destroyed) {
+      for (let i = 0; i < queued.length; i++) this.unsentBytes -= queued[i]!.length;
+      this.sendChunks(queued);
     }
     if (this.#endsWhenSent && this.unsentBytes === 0) {
       this.#endsWhenSent = false;

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, test } from "node:test";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import { testAuthority } from "../listener/testing/certificates.ts";
 import { openHandlePort } from "./handle-port.ts";
 import type { Port, PortUser } from "./port.ts";
 import { ReadBuffer } from "./read-buffer.ts";
@@ -191,3 +193,32 @@ for (const [kind, open] of Object.entries(kinds)) {
     });
   });
 }
+
+test("writes that come while a TLS handle still writes wait their turn, in order", async () => {
+  const authority = testAuthority();
+  const { certificateChain, privateKey } = authority.issue("spiffe://cluster.local/ns/default/sa/port");
+  const server = createTlsServer({ cert: certificateChain, key: privateKey, pauseOnConnect: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const peer = connectTls({ port: (server.address() as AddressInfo).port, rejectUnauthorized: false });
+  const [accepted] = (await once(server, "secureConnection")) as [Socket];
+  const listener = new Listener();
+  const port = openHandlePort(accepted, listener, memory);
+  assert.ok(port !== null);
+  let expected = "";
+  for (let i = 0; i < 50; i++) {
+    const text = `${i} `.repeat(2000);
+    expected += text;
+    if (i % 3 === 0) port.sendText(text);
+    else port.sendChunks(i % 3 === 1 ? [Buffer.from(text)] : [text.slice(0, 100), Buffer.from(text.slice(100))]);
+  }
+  port.end();
+  let received = "";
+  for await (const data of peer) received += (data as Buffer).toString("latin1");
+  assert.equal(received, expected);
+  assert.equal(port.unsentBytes, 0);
+  peer.destroy();
+  accepted.destroy();
+  server.close();
+  authority.stop();
+});
