@@ -10,7 +10,6 @@ import { indexVirtualHosts } from "../route/virtual-host-index.ts";
 import { decodeRouteFilters } from "./decode-http-filters.ts";
 import { decodeDirectResponse, decodeRedirect } from "./decode-route-answer.ts";
 import { decodeForward, type RouteContext } from "./decode-route-forward.ts";
-import { decodeMatch } from "./decode-route-match.ts";
 import {
   noHeaderMutations,
   type RouteAction,
@@ -21,6 +20,7 @@ import {
 } from "./http.ts";
 import { decodeHeaderMutations } from "./parse/header-mutations.ts";
 import { decodeRateLimits } from "./parse/rate-limit.ts";
+import { decodeMatch } from "./parse/route-match.ts";
 import { provenanceOf } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 import type { RouteRateLimits } from "./rate-limit.ts";

@@ -36,6 +36,9 @@ export interface RbacSubject {
   readonly metadata: ((filter: string) => unknown) | undefined;
   /** Metadata of the chosen route by filter name, as JSON. */
   readonly routeMetadata?: ((filter: string) => unknown) | undefined;
+  /** For explain: the time, and claims of a token that is taken for good. */
+  readonly nowSeconds?: number;
+  readonly claims?: Readonly<Record<string, unknown>>;
 }
 
 export type RbacPredicate = (subject: RbacSubject) => boolean;

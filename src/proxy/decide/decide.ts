@@ -34,6 +34,10 @@ interface HttpQuestion {
   readonly path: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Claims of a token that is taken for good; absent: the headers may carry one. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+  /** For tokens, in seconds since 1970; absent: 0, at which no token has expired. */
+  readonly nowSeconds?: number;
 }
 
 export interface Question {
@@ -343,6 +347,8 @@ function subjectOf(question: Question, peerId: string | undefined, asked: AskedH
     headerValues: header,
     metadata: undefined,
     routeMetadata: asked === null ? undefined : (filter) => asked.route?.route.metadata[filter],
+    ...(asked?.http.claims !== undefined && { claims: asked.http.claims }),
+    ...(asked?.http.nowSeconds !== undefined && { nowSeconds: asked.http.nowSeconds }),
   };
 }
 

@@ -103,7 +103,7 @@ export function withoutPathParameters(target: string): string {
   return target.slice(0, queryAt).replaceAll(/;[^/]*/g, "") + target.slice(queryAt);
 }
 
-function matchesRoute(match: RouteMatch, request: RouteRequest, path: string, random: number): boolean {
+export function matchesRoute(match: RouteMatch, request: RouteRequest, path: string, random: number): boolean {
   if (!matchesPath(match.path, request, path)) return false;
   const headers = match.headers;
   for (let i = 0; i < headers.length; i++) {

@@ -150,6 +150,11 @@ export function faultAbort(status: number, grpcStatus: number | null): LocalRepl
   return grpcStatus === null ? aborted : { ...aborted, grpcStatus };
 }
 
+/** The tokens of a request are not good; `why` in Envoy's words. */
+export function jwtRefused(status: number, body: string, why: string): LocalReply {
+  return reply(status, "", `jwt_authn_access_denied{${why.replaceAll(" ", "_")}}`, body);
+}
+
 /** The client's message is not valid HTTP. */
 export function codecError(status: number, details: string, words: string): LocalReply {
   return reply(status, "DPE", details, `${words}\n`);

@@ -33,7 +33,27 @@ export function parseJwt(token: string): Jwt | JwtStatus {
   const jws = parseJws(token);
   if (!("signed" in jws)) return jws;
   const claims = parseStrictObject(jws.payload);
-  if (claims === null) return jwtPayloadBadJson;
+  return claims === null ? jwtPayloadBadJson : withClaims(jws, claims);
+}
+
+/** A token with these claims that nobody signed, to ask what would be decided about one. */
+export function jwtWithClaims(claims: JsonObject): Jwt | JwtStatus {
+  const payload = Buffer.from(JSON.stringify(claims));
+  const nothing = Buffer.alloc(0);
+  const payloadText = payload.toString("base64url");
+  const jws: Jws = {
+    algorithm: "RS256",
+    kid: undefined,
+    header: {},
+    payload,
+    payloadText,
+    signature: nothing,
+    signed: "",
+  };
+  return withClaims(jws, claims);
+}
+
+function withClaims(jws: Jws, claims: JsonObject): Jwt | JwtStatus {
   const { iss, sub, jti, aud, iat, nbf, exp } = claims;
   if (iss !== undefined && typeof iss !== "string") return jwtIssNotString;
   if (sub !== undefined && typeof sub !== "string") return jwtSubNotString;

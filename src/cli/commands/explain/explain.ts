@@ -180,7 +180,15 @@ function inboundQuestion(input: ExplainInput, target: Target, outbound: Decision
 
 function httpOf(request: ExplainRequest, authority: string, path: string): Question["http"] {
   if (request.method === "TCP") return null;
-  return { method: request.method, authority, path, headers: request.headers };
+  const { method, headers, claims, nowSeconds } = request;
+  return {
+    method,
+    authority,
+    path,
+    headers,
+    ...(claims !== undefined && { claims }),
+    ...(nowSeconds !== undefined && { nowSeconds }),
+  };
 }
 
 function stepsOf(trace: Trace, where: string): ExplainStep[] {

@@ -10,6 +10,10 @@ export interface ExplainRequest {
   readonly path: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Claims of a token that is taken for good. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+  /** When it is asked, in seconds since 1970: tokens expire. */
+  readonly nowSeconds?: number;
 }
 
 export function parseRequest(method: string, target: string, headerLines: readonly string[]): ExplainRequest {
@@ -38,4 +42,16 @@ function parseHeader(line: string): [string, string] {
   const colon = line.indexOf(":");
   if (colon < 1) throw new UsageError(`"${line}" is not a header; write it as 'name: value'`);
   return [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()];
+}
+
+/** `{"iss": "https://issuer", "sub": "jason"}` */
+export function parseClaims(text: string): Readonly<Record<string, unknown>> {
+  let claims: unknown;
+  try {
+    claims = JSON.parse(text);
+  } catch {
+    claims = null;
+  }
+  if (typeof claims === "object" && claims !== null && !Array.isArray(claims)) return { ...claims };
+  throw new UsageError(`'${text}' are no claims; write them as '{"iss": "https://issuer", "sub": "jason"}'`);
 }

@@ -10,6 +10,7 @@ interface Flags {
   readonly from: string;
   readonly namespace: string;
   readonly header: readonly string[];
+  readonly claims?: string;
   readonly output: string;
 }
 
@@ -20,13 +21,18 @@ export function registerExplain(program: Command, context: CliContext, finish: (
     .requiredOption("--from <workload>", "who asks: a pod, an app label, deploy/NAME, with .NAMESPACE")
     .option("-n, --namespace <namespace>", "namespace of the source", "default")
     .option("-H, --header <header>", "request header as 'name: value'; may be repeated", collect, [])
+    .option("--claims <json>", "claims of a token that is taken for good, in place of one in a header")
     .option("-o, --output <format>", "table, json or yaml", "table")
     .action(async (method: string, url: string, flags: Flags) => {
       const { explain } = await import("./explain.ts");
-      const { parseRequest } = await import("./question.ts");
+      const { parseClaims, parseRequest } = await import("./question.ts");
       const { findWorkload } = await import("./workload.ts");
       const { renderExplanation } = await import("./render.ts");
-      const request = parseRequest(method, url, flags.header);
+      const request = {
+        ...parseRequest(method, url, flags.header),
+        ...(flags.claims !== undefined && { claims: parseClaims(flags.claims) }),
+        nowSeconds: Date.now() / 1000,
+      };
       const answer = await withMesh(context, async (client) => {
         const [snapshot, pods] = await Promise.all([readMeshSnapshot(client), listPods(client)]);
         const source = findWorkload(pods, flags.from, flags.namespace, snapshot.meshConfig.trustDomain);

@@ -1,5 +1,5 @@
 // Small Envoy values that every decoder needs: durations, addresses, address blocks, data sources, Any.
-import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, type Message, type MessageShape } from "@bufbuild/protobuf";
 import type { Any, Duration } from "@bufbuild/protobuf/wkt";
 import { parseAddress } from "#base/net/address-bytes.ts";
 import type { Address, CidrRange } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
@@ -109,6 +109,11 @@ const anyPrefix = "type.googleapis.com/";
 export function typeName(any: Any | undefined): string {
   const url = any?.typeUrl ?? "";
   return url.startsWith(anyPrefix) ? url.slice(anyPrefix.length) : url.slice(url.lastIndexOf("/") + 1);
+}
+
+/** A field that is newer than this proxy could make a policy stricter: the message is not understood. */
+export function refuseUnknown(message: Message, path: string, problems: Problems): void {
+  for (const { no } of message.$unknown ?? []) problems.unsupported(path, `field ${no} of ${message.$typeName}`);
 }
 
 /** Decodes an Any whose type was checked; bytes that do not parse become a problem. */

@@ -11,6 +11,7 @@ import { grpcWeb } from "./grpc-web/filter.ts";
 import { headerMutation } from "./header-mutation/filter.ts";
 import { istioAlpn } from "./istio-alpn/filter.ts";
 import { istioStats } from "./istio-stats/filter.ts";
+import { jwtAuthn } from "./jwt-authn/filter.ts";
 import { localRatelimit } from "./local-ratelimit/filter.ts";
 import { peerMetadata } from "./peer-metadata/filter.ts";
 import { rbac } from "./rbac/filter.ts";
@@ -29,6 +30,7 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   headerMutation,
   istioAlpn,
   istioStats,
+  jwtAuthn,
   localRatelimit,
   peerMetadata,
   rbac,

@@ -3,11 +3,11 @@ import type {
   RouteMatch as EnvoyRouteMatch,
   RouteMatch_TlsContextMatchOptions as TlsContextMatch,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
-import type { RouteMatch } from "./http.ts";
-import { decodeHeaderMatcher, decodeMetadataMatcher, decodeQueryMatcher, regexMatcher } from "./parse/matcher.ts";
-import { decodeUriTemplate } from "./parse/uri-template.ts";
-import { runtimeFraction } from "./parse/values.ts";
-import type { Problems } from "./problems.ts";
+import type { RouteMatch } from "../http.ts";
+import type { Problems } from "../problems.ts";
+import { decodeHeaderMatcher, decodeMetadataMatcher, decodeQueryMatcher, regexMatcher } from "./matcher.ts";
+import { decodeUriTemplate } from "./uri-template.ts";
+import { runtimeFraction } from "./values.ts";
 
 export function decodeMatch(match: EnvoyRouteMatch | undefined, path: string, problems: Problems): RouteMatch {
   const caseSensitive = match?.caseSensitive ?? true;
