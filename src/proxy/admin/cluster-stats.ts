@@ -1,9 +1,10 @@
 // Statistics of clusters under Envoy's names:
 // https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats
 import type { StatValue } from "../stats/stats.ts";
-import { isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
+import { DEGRADED_ACTIVE_HC, FAILED_ACTIVE_HC, isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
 import type { CircuitBreaker } from "../upstream/circuit-breaker.ts";
 import type { ClusterDescription, OutlierDescription } from "../upstream/cluster-description.ts";
+import type { HealthCheckCounters } from "../upstream/health/health-checker.ts";
 import type { EjectionType } from "../upstream/outlier/ejection.ts";
 
 type Row = readonly [kind: StatValue["kind"], name: string, value: number];
@@ -44,6 +45,7 @@ function rowsOf(cluster: ClusterDescription): Row[] {
     ...cluster.breakers.flatMap(breakerRows),
     ...membershipRows(cluster),
     ...balancerRows(cluster),
+    ...(cluster.checks === null ? [] : checkRows(cluster, cluster.checks)),
     ...(cluster.outliers === null ? [] : outlierRows(cluster.outliers)),
   ];
 }
@@ -64,6 +66,21 @@ function statusRows(statuses: Uint32Array | null): Row[] {
     if (count > 0) rows.push(["counter", `upstream_rq_${digit}xx`, count]);
   });
   return [...rows, ["counter", "upstream_rq_completed", completed]];
+}
+
+function checkRows({ endpoints }: ClusterDescription, counters: HealthCheckCounters): Row[] {
+  const passing = endpoints.filter((it) => (it.healthFlags & FAILED_ACTIVE_HC) === 0);
+  const degraded = passing.filter((it) => (it.healthFlags & DEGRADED_ACTIVE_HC) !== 0).length;
+  return [
+    ["counter", "health_check.attempt", counters.attempts],
+    ["counter", "health_check.success", counters.successes],
+    ["counter", "health_check.failure", counters.failures],
+    ["counter", "health_check.passive_failure", counters.passiveFailures],
+    ["counter", "health_check.network_failure", counters.networkFailures],
+    ["counter", "health_check.verify_cluster", counters.otherServices],
+    ["gauge", "health_check.healthy", passing.length],
+    ["gauge", "health_check.degraded", degraded],
+  ];
 }
 
 function breakerRows(breaker: CircuitBreaker): Row[] {

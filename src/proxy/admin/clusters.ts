@@ -1,5 +1,5 @@
 // `/clusters`: live endpoints with health and counters, in Envoy's text and JSON. The text has one line more for an
-// endpoint that is ejected: why, and for how long.
+// endpoint that is ejected (why, and for how long) or failed its last health check (why).
 import type { CircuitBreakerThresholds, ClusterConfig } from "../config/cluster.ts";
 import type { EndpointHealth } from "../config/load-balancing.ts";
 import {
@@ -10,6 +10,7 @@ import {
   FAILED_ACTIVE_HC,
   FAILED_OUTLIER_CHECK,
   PENDING_ACTIVE_HC,
+  PENDING_DYNAMIC_REMOVAL,
 } from "../upstream/balance/host.ts";
 import type { ClusterDescription, EndpointDescription, OutlierDescription } from "../upstream/cluster-description.ts";
 import type { ProxyState } from "./proxy-state.ts";
@@ -79,6 +80,7 @@ function endpointLines(endpoint: EndpointDescription): Line[] {
     ["priority", config.priority],
     ["success_rate", short(endpoint.successRate)],
     ["local_origin_success_rate", short(endpoint.localOriginSuccessRate)],
+    ...(endpoint.checkFailure === "" ? [] : [["health_check_failure", endpoint.checkFailure] as const]),
     ...(endpoint.ejection === null ? [] : [["ejection", endpoint.ejection.words] as const]),
   ];
   return values.map(([key, value]) => [`${config.key}::${key}`, value]);
@@ -200,6 +202,7 @@ function healthStatus({ config, healthFlags }: EndpointDescription): object {
     ...(has(FAILED_OUTLIER_CHECK) && { failed_outlier_check: true }),
     eds_health_status: edsStatus[config.health],
     ...(has(DEGRADED_ACTIVE_HC) && { failed_active_degraded_check: true }),
+    ...(has(PENDING_DYNAMIC_REMOVAL) && { pending_dynamic_removal: true }),
     ...(has(PENDING_ACTIVE_HC) && { pending_active_hc: true }),
     ...(has(EXCLUDED_VIA_IMMEDIATE_HC_FAIL) && { excluded_via_immediate_hc_fail: true }),
     ...(has(ACTIVE_HC_TIMEOUT) && { active_hc_timeout: true }),

@@ -2,6 +2,7 @@
 // on these by name in `upstream/`; the objects here are immutable.
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
+import type { HealthCheckConfig } from "./health-check.ts";
 import type { Http2Config } from "./http2.ts";
 import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
 import type { StringMatcher } from "./matcher.ts";
@@ -22,6 +23,10 @@ export interface ClusterConfig {
   readonly cleanupIntervalMs: number;
   /** By the priority of routes. */
   readonly circuitBreakers: { readonly default: CircuitBreakerThresholds; readonly high: CircuitBreakerThresholds };
+  /** Null: endpoints are not asked for their health. */
+  readonly healthCheck: HealthCheckConfig | null;
+  /** An endpoint that discovery takes out goes at once, though its health checks pass. */
+  readonly ignoresHealthOnRemoval: boolean;
   /** Null: no endpoint is judged by its traffic. */
   readonly outlierDetection: OutlierDetectionConfig | null;
   readonly transports: readonly TransportSocketMatch[];
@@ -147,6 +152,16 @@ export interface EndpointConfig {
   readonly priority: number;
   readonly locality: string;
   readonly health: EndpointHealth;
+  /** Where and how its health is asked for; null: as traffic. */
+  readonly healthCheck: {
+    /** Empty: the endpoint's. */
+    readonly host: string;
+    /** 0: the endpoint's. */
+    readonly port: number;
+    /** Of the Host header; empty: the health check's. */
+    readonly hostname: string;
+    readonly isDisabled: boolean;
+  } | null;
   /** `envoy.lb` metadata, for subsets, canaries and hash keys; null: none. */
   readonly metadata: JsonObject | null;
   /** `envoy.transport_socket_match` metadata. */
@@ -167,6 +182,7 @@ export function plainEndpoint(key: string, host: string, port: number): Endpoint
     priority: 0,
     locality: "",
     health: "healthy",
+    healthCheck: null,
     metadata: null,
     transportMatch: {},
     workload: "",

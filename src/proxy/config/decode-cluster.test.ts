@@ -130,6 +130,7 @@ endpoints:
     priority: 1,
     locality: "r/z/s",
     health: "draining",
+    healthCheck: null,
     metadata: { version: "v1" },
     transportMatch: { tlsMode: "istio" },
     workload: "a;b;c;d;e",

@@ -10,6 +10,7 @@ import { type ClusterConfig, type EndpointSet, plainEndpointSet, type TransportS
 import { decodeCircuitBreakers } from "./decode-circuit-breakers.ts";
 import { decodeDns } from "./decode-dns.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
+import { decodeHealthChecks } from "./decode-health-check.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
 import { decodeUpstreamTls } from "./decode-tls.ts";
@@ -38,6 +39,8 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     dns: decodeDns(cluster, problems),
     cleanupIntervalMs: milliseconds(cluster.cleanupInterval, 5000),
     circuitBreakers: decodeCircuitBreakers(cluster.circuitBreakers, problems),
+    healthCheck: decodeHealthChecks(cluster.healthChecks, problems),
+    ignoresHealthOnRemoval: cluster.ignoreHealthOnHostRemoval,
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),

@@ -2,7 +2,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Address } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import type { Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
-import type { LbEndpoint, LocalityLbEndpoints } from "#wire/gen/envoy/config/endpoint/v3/endpoint_components_pb.ts";
+import type {
+  Endpoint_HealthCheckConfig,
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from "#wire/gen/envoy/config/endpoint/v3/endpoint_components_pb.ts";
 import type {
   ClusterLoadAssignment,
   ClusterLoadAssignment_Policy,
@@ -98,7 +102,7 @@ function decodeEndpoint(
     problems.unsupported(path, "an endpoint by name");
     return null;
   }
-  const { address, additionalAddresses, hostname } = member.hostIdentifier.value;
+  const { address, additionalAddresses, healthCheckConfig, hostname } = member.hostIdentifier.value;
   const { host, port } = socketAddress(address, `${path}.endpoint.address`, problems);
   const metadata = member.metadata?.filterMetadata;
   const labels = matchLabels(member.metadata);
@@ -112,11 +116,23 @@ function decodeEndpoint(
     priority: shared.priority,
     locality: shared.locality,
     health: endpointHealth(member.healthStatus),
+    healthCheck: decodeHealthCheck(healthCheckConfig, `${path}.endpoint.health_check_config`, problems),
     metadata: metadata?.["envoy.lb"] ?? null,
     // The locality's labels are for endpoints that have none of their own.
     transportMatch: labels === undefined ? shared.transportMatch : strings(labels),
     workload: text(metadata?.["istio"]?.["workload"]),
   };
+}
+
+function decodeHealthCheck(
+  check: Endpoint_HealthCheckConfig | undefined,
+  path: string,
+  problems: Problems,
+): EndpointConfig["healthCheck"] {
+  if (check === undefined) return null;
+  const { address, portValue, hostname, disableActiveHealthCheck } = check;
+  const other = address === undefined ? { host: "", port: 0 } : socketAddress(address, `${path}.address`, problems);
+  return { host: other.host, port: portValue || other.port, hostname, isDisabled: disableActiveHealthCheck };
 }
 
 /** More addresses of the same endpoint; a connection goes to the first that answers. */

@@ -5,6 +5,7 @@ import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { Cluster } from "./cluster.ts";
 import type { ClusterCounters } from "./cluster-counters.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
+import type { HealthCheckCounters } from "./health/health-checker.ts";
 import { describeEjection, type EjectionType } from "./outlier/ejection.ts";
 import type { OutlierCounters } from "./outlier/outlier-counters.ts";
 
@@ -17,6 +18,8 @@ export interface ClusterDescription {
   readonly balancer: Readonly<BalancerCounters>;
   /** How often members came or went. */
   readonly membershipChanges: number;
+  /** Null without health checks. */
+  readonly checks: HealthCheckCounters | null;
   /** Null without outlier detection. */
   readonly outliers: OutlierDescription | null;
   readonly endpoints: readonly EndpointDescription[];
@@ -44,6 +47,8 @@ export interface EndpointDescription {
   readonly requestsTotal: number;
   readonly requestErrors: number;
   readonly requestTimeouts: number;
+  /** Why the last health check failed; empty when it passed, or there was none. */
+  readonly checkFailure: string;
   /** Percent of the last interval of outlier detection; -1: not known. */
   readonly successRate: number;
   readonly localOriginSuccessRate: number;
@@ -64,6 +69,7 @@ export function describeCluster(cluster: Cluster): ClusterDescription {
     breakers: [cluster.breakers.default, cluster.breakers.high],
     balancer: cluster.balancerCounters,
     membershipChanges: cluster.membershipChanges,
+    checks: cluster.checker?.counters ?? null,
     outliers: outliers && { counters: outliers.counters, answers: outliers.answers, connects: outliers.connects },
     endpoints: cluster.endpoints.map((endpoint) => describeEndpoint(endpoint, now)),
   };
@@ -82,6 +88,7 @@ function describeEndpoint(endpoint: UpstreamEndpoint, now: number): EndpointDesc
     requestsTotal: endpoint.requestsTotal,
     requestErrors: endpoint.requestErrors,
     requestTimeouts: endpoint.requestTimeouts,
+    checkFailure: endpoint.checks?.lastFailure ?? "",
     successRate: outlier?.answers.rate ?? -1,
     localOriginSuccessRate: outlier?.connects.rate ?? -1,
     ejections: outlier?.ejections ?? 0,

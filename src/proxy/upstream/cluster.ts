@@ -8,6 +8,7 @@ import {
   plainEndpointSet,
   type TransportSocketMatch,
 } from "../config/cluster.ts";
+import type { HealthCheckConfig } from "../config/health-check.ts";
 import type { RequestPriority } from "../config/http.ts";
 import { chooseTransport } from "../decide/transport.ts";
 import { offeredAlpn, type ProtocolWish } from "../decide/upstream-protocol.ts";
@@ -16,12 +17,15 @@ import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
+import { FAILED_ACTIVE_HC, FAILED_EDS_HEALTH, isUnhealthy } from "./balance/host.ts";
 import { CircuitBreaker } from "./circuit-breaker.ts";
 import { type ClusterCounters, clusterCounters } from "./cluster-counters.ts";
 import type { ConnectTarget } from "./connect.ts";
 import { DnsDiscovery } from "./dns/dns-discovery.ts";
 import type { ResolveDns } from "./dns/resolve-dns.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
+import { HealthChecker } from "./health/health-checker.ts";
+import { makeProbe, type ProbeEnvironment } from "./health/make-probe.ts";
 import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
@@ -45,6 +49,8 @@ export class Cluster {
   readonly #members: Membership;
   /** Null where the cluster has no outlier detection. */
   #outliers: OutlierDetector | null = null;
+  /** Null where endpoints are not asked for their health. */
+  #checker: HealthChecker | null = null;
   /** Of an ORIGINAL_DST cluster; null for others. */
   readonly #originalDestinations: OriginalDestinations | null;
   /** By TLS config, then by what the request wishes; rebuilt with the configuration. */
@@ -66,8 +72,15 @@ export class Cluster {
       loop: environment.loop,
       config: loadBalancing,
       activeRequests: () => this.counters.activeRequests,
-      onAdded: (endpoint) => this.#outliers?.add(endpoint),
-      onRemoved: (endpoint) => this.#outliers?.remove(endpoint),
+      keeps: (endpoint) => this.#mayStay(endpoint),
+      onAdded: (endpoint) => {
+        this.#outliers?.add(endpoint);
+        this.#checker?.add(endpoint, true);
+      },
+      onRemoved: (endpoint) => {
+        this.#outliers?.remove(endpoint);
+        this.#checker?.remove(endpoint);
+      },
     });
     this.#originalDestinations =
       loadBalancing.policy.type === "cluster_provided"
@@ -104,6 +117,7 @@ export class Cluster {
     this.breakers.default.limits = config.circuitBreakers.default;
     this.breakers.high.limits = config.circuitBreakers.high;
     this.#configureOutliers(config);
+    this.#configureChecks(before);
     this.#members.configure(config.loadBalancing);
     if (config.type === "static") this.setEndpoints(config.endpoints ?? plainEndpointSet(config.name, []));
     else if (config.type === "strict_dns" || config.type === "logical_dns") {
@@ -135,6 +149,76 @@ export class Cluster {
     this.#outliers = outliers;
   }
 
+  #configureChecks(before: ClusterConfig | null): void {
+    const { config } = this;
+    const check = config.type === "original_dst" ? null : config.healthCheck;
+    if (check === null) {
+      if (this.#checker === null) return;
+      this.#checker.stop(false);
+      this.#checker = null;
+      this.#members.rebalanceSoon();
+      return;
+    }
+    const isSame =
+      this.#checker?.config.shape === check.shape &&
+      before !== null &&
+      connectionShape(before) === connectionShape(config);
+    if (isSame) return;
+    this.#checker?.stop(true);
+    const wish: ProtocolWish = { protocol: "http1", alpn: check.alpnProtocols ?? [], key: "check" };
+    const environment: ProbeEnvironment = {
+      loop: this.loop,
+      clusterConfig: config,
+      check,
+      target: (endpoint) => this.#checkTarget(endpoint, check, wish),
+    };
+    const checker = new HealthChecker({
+      loop: this.loop,
+      log: this.#environment.log,
+      clusterName: config.name,
+      config: check,
+      hasTraffic: () => this.counters.connectionsTotal > 0,
+      makeProbe: (endpoint) => makeProbe(endpoint, environment),
+      onChange: (endpoint) => this.#healthChanged(endpoint),
+      onPassed: (endpoint) => this.#outliers?.onHealthCheckPassed(endpoint),
+      onAllAnswered: () => this.#warm(),
+    });
+    this.#checker = checker;
+    for (const endpoint of this.endpoints) checker.add(endpoint, false);
+  }
+
+  #healthChanged(endpoint: UpstreamEndpoint): void {
+    if (isUnhealthy(endpoint.healthFlags)) this.#members.removeKept(endpoint);
+    this.#members.rebalanceSoon();
+  }
+
+  /** Health checks are believed over discovery: an endpoint that passes them stays until it fails one. */
+  #mayStay(endpoint: UpstreamEndpoint): boolean {
+    if (endpoint.checks === null || this.config.ignoresHealthOnRemoval) return false;
+    return (endpoint.healthFlags & (FAILED_ACTIVE_HC | FAILED_EDS_HEALTH)) === 0;
+  }
+
+  #checkTarget(endpoint: UpstreamEndpoint, check: HealthCheckConfig, wish: ProtocolWish): ConnectTarget {
+    const { host, port, key, healthCheck, transportMatch } = endpoint.config;
+    const labels = { key, transportMatch: check.transportMatch ?? transportMatch };
+    const transport = chooseTransport(this.config, labels, null);
+    const address = healthCheck?.host || host;
+    return {
+      host: address,
+      port: healthCheck?.port || port,
+      otherHosts: [],
+      bindAddress: this.#bindAddressFor(address),
+      timeoutMs: 0,
+      bufferLimitBytes: this.config.bufferLimitBytes,
+      tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
+    };
+  }
+
+  /** Null where endpoints are not asked for their health. */
+  get checker(): HealthChecker | null {
+    return this.#checker;
+  }
+
   /** Null where the cluster has no outlier detection. */
   get outliers(): OutlierDetector | null {
     return this.#outliers;
@@ -161,7 +245,8 @@ export class Cluster {
     this.#cancelStale = null;
     const { staleAfterMs } = set.policy;
     if (staleAfterMs > 0) this.#cancelStale = this.loop.after(staleAfterMs, () => this.#endpointsAreStale());
-    this.#warm();
+    // With health checks the first answers are waited for.
+    if (this.#checker?.isEveryoneAnswered !== false) this.#warm();
   }
 
   /** Nobody confirmed the endpoints in time. */
@@ -297,6 +382,7 @@ export class Cluster {
   drain(): void {
     this.#stopRefreshing();
     this.#outliers?.stop();
+    this.#checker?.stop(false);
     this.#members.drain();
     this.#originalDestinations?.drain();
   }
@@ -304,6 +390,7 @@ export class Cluster {
   destroy(): void {
     this.#stopRefreshing();
     this.#outliers?.stop();
+    this.#checker?.stop(false);
     this.#members.destroy();
     this.#originalDestinations?.destroy();
   }

@@ -2,6 +2,7 @@
 // the admin API. The object survives configuration updates, so its pools and its load are kept.
 import type { EndpointConfig } from "../config/cluster.ts";
 import { type BalancedHost, withDiscoveredHealth } from "./balance/host.ts";
+import type { HealthSession } from "./health/health-session.ts";
 import type { HttpPool } from "./http-pool.ts";
 import type { OutlierMonitor } from "./outlier/outlier-monitor.ts";
 
@@ -26,6 +27,8 @@ export class UpstreamEndpoint implements BalancedHost {
   usableSince: number;
   /** Judges what its traffic shows; null where the cluster has no outlier detection. */
   outlier: OutlierMonitor | null = null;
+  /** Asks it for its health; null where nobody does. */
+  checks: HealthSession | null = null;
 
   constructor(config: EndpointConfig, now: number) {
     this.config = config;

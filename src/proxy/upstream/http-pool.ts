@@ -1,13 +1,14 @@
 // HOT: per request. The connections to one endpoint with one transport. HTTP/1 connections carry one exchange at a time
 // and wait idle between two; HTTP/2 connections carry many. Which of the two a new connection speaks is fixed by the
 // cluster or said by ALPN. Circuit breakers of the cluster bound connections and waiting requests.
+import type { ClusterConfig } from "../config/cluster.ts";
 import type { ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
-import type { Cluster } from "./cluster.ts";
+import type { ClusterCounters } from "./cluster-counters.ts";
 import { type ConnectTarget, type ConnectUser, PendingConnection } from "./connect.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { RESET_CLUSTER_GONE, RESET_CONNECT_FAILURE, RESET_OVERFLOW, type UpstreamExchange } from "./exchange.ts";
@@ -17,6 +18,13 @@ import { UpstreamHttp2Connection } from "./http2-connection.ts";
 export interface PoolWaiter {
   onPoolReady(exchange: UpstreamExchange): void;
   onPoolFailed(reason: number, failure: SocketFailure): void;
+}
+
+/** The cluster as a pool sees it; health checks have pools of their own. */
+export interface PoolOwner {
+  readonly loop: EventLoop;
+  readonly config: ClusterConfig;
+  readonly counters: ClusterCounters;
 }
 
 export interface HttpPoolOptions {
@@ -31,7 +39,7 @@ export class HttpPool {
   readonly breaker: CircuitBreaker;
   /** The cluster has as many pools as it may: everything is refused. */
   readonly #isTooMany: boolean;
-  readonly #cluster: Cluster;
+  readonly #cluster: PoolOwner;
   readonly #loop: EventLoop;
   readonly #target: ConnectTarget;
   readonly #protocol: ProtocolWish["protocol"];
@@ -48,7 +56,7 @@ export class HttpPool {
   #isDraining = false;
   #isSwept = false;
 
-  constructor(cluster: Cluster, endpoint: UpstreamEndpoint, target: ConnectTarget, options: HttpPoolOptions) {
+  constructor(cluster: PoolOwner, endpoint: UpstreamEndpoint, target: ConnectTarget, options: HttpPoolOptions) {
     const { breaker, isTooMany, protocol } = options;
     this.#cluster = cluster;
     this.breaker = breaker;

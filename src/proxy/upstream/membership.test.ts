@@ -14,7 +14,14 @@ import { OriginalDestinations } from "./original-destinations.ts";
 function members(config: LoadBalancingConfig = byTurns) {
   const clock = new ManualClock(1000);
   const loop = new EventLoop({ clock, now: () => clock.now() });
-  const membership = new Membership({ loop, config, activeRequests: () => 0, onAdded: () => {}, onRemoved: () => {} });
+  const membership = new Membership({
+    loop,
+    config,
+    activeRequests: () => 0,
+    keeps: () => false,
+    onAdded: () => {},
+    onRemoved: () => {},
+  });
   const chosen = (context: Partial<ChoiceContext> = {}): string =>
     [...new Set(Array.from({ length: 20 }, () => membership.choose({ ...anyHost, ...context })?.config.port ?? "none"))]
       .sort()

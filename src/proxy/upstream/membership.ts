@@ -6,7 +6,7 @@ import type { LoadBalancingConfig } from "../config/load-balancing.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { type Balancer, type BalancerCounters, balancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
-import { healthStatus, withDiscoveredHealth } from "./balance/host.ts";
+import { healthStatus, PENDING_DYNAMIC_REMOVAL, withDiscoveredHealth } from "./balance/host.ts";
 import { makeBalancer } from "./balance/make-balancer.ts";
 import { UpstreamEndpoint } from "./endpoint.ts";
 
@@ -15,6 +15,8 @@ export interface MembershipOptions {
   readonly config: LoadBalancingConfig;
   /** Requests in flight to the cluster. */
   readonly activeRequests: () => number;
+  /** Whether an endpoint that discovery does not name any more stays for now. */
+  readonly keeps: (endpoint: UpstreamEndpoint) => boolean;
   readonly onAdded: (endpoint: UpstreamEndpoint) => void;
   readonly onRemoved: (endpoint: UpstreamEndpoint) => void;
 }
@@ -79,15 +81,19 @@ export class Membership {
       take(known, config);
       next.set(config.key, known);
     }
-    const isChanged = added.length > 0 || next.size !== this.#byKey.size;
-    const removed = isChanged ? [...this.#byKey].flatMap(([key, it]) => (next.has(key) ? [] : [it])) : [];
+    const removed: UpstreamEndpoint[] = [];
+    for (const [key, endpoint] of this.#byKey) {
+      if (next.has(key)) continue;
+      if (this.#options.keeps(endpoint)) {
+        endpoint.healthFlags |= PENDING_DYNAMIC_REMOVAL;
+        next.set(key, endpoint);
+      } else removed.push(endpoint);
+    }
+    const isChanged = added.length + removed.length > 0;
     this.#set = set;
     this.#byKey = next;
     this.#hosts = [...next.values()];
-    for (const endpoint of removed) {
-      this.#options.onRemoved(endpoint);
-      endpoint.drain();
-    }
+    for (const endpoint of removed) this.#remove(endpoint);
     for (const endpoint of added) this.#options.onAdded(endpoint);
     if (!isChanged) {
       this.rebalanceSoon();
@@ -95,6 +101,21 @@ export class Membership {
     }
     this.changes++;
     if (this.#config.closesConnectionsOnChange) for (const endpoint of this.#hosts) endpoint.drainPools();
+    this.#rebalance();
+  }
+
+  #remove(endpoint: UpstreamEndpoint): void {
+    this.#options.onRemoved(endpoint);
+    endpoint.drain();
+  }
+
+  /** Ends what was kept although discovery does not name it any more. */
+  removeKept(endpoint: UpstreamEndpoint): void {
+    if ((endpoint.healthFlags & PENDING_DYNAMIC_REMOVAL) === 0) return;
+    if (!this.#byKey.delete(endpoint.config.key)) return;
+    this.#hosts = [...this.#byKey.values()];
+    this.#remove(endpoint);
+    this.changes++;
     this.#rebalance();
   }
 
@@ -157,5 +178,5 @@ export class Membership {
 
 function take(endpoint: UpstreamEndpoint, config: EndpointConfig): void {
   endpoint.config = config;
-  endpoint.healthFlags = withDiscoveredHealth(endpoint.healthFlags, config.health);
+  endpoint.healthFlags = withDiscoveredHealth(endpoint.healthFlags & ~PENDING_DYNAMIC_REMOVAL, config.health);
 }

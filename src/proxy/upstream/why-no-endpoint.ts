@@ -1,5 +1,5 @@
 // Says in words why a cluster gives no endpoint: for the cause of a local reply.
-import { describeFlags, isUnhealthy } from "./balance/host.ts";
+import { describeFlags, FAILED_ACTIVE_HC, isUnhealthy, PENDING_ACTIVE_HC } from "./balance/host.ts";
 import type { Cluster } from "./cluster.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { describeEjection } from "./outlier/ejection.ts";
@@ -29,8 +29,10 @@ export function whyNoEndpoint(
 }
 
 function stateOf(endpoint: UpstreamEndpoint, now: number): string {
-  const { healthFlags, config, outlier } = endpoint;
+  const { healthFlags, checks, config, outlier } = endpoint;
   if (outlier?.ejection != null) return `is ${describeEjection(outlier.ejection, now)}`;
+  if ((healthFlags & PENDING_ACTIVE_HC) !== 0) return "was not checked yet";
+  if ((healthFlags & FAILED_ACTIVE_HC) !== 0) return `fails its health checks: ${checks?.lastFailure ?? "not asked"}`;
   if (!isUnhealthy(healthFlags)) return "is well";
   return `is ${config.health === "unknown" || config.health === "healthy" ? describeFlags(healthFlags) : config.health}`;
 }

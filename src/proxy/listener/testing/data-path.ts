@@ -77,6 +77,8 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     dns: { refreshMs: 60_000, failureRefresh: null, respectsTtl: false, family: "all" },
     cleanupIntervalMs: 5000,
     circuitBreakers: limitedTo({}),
+    healthCheck: null,
+    ignoresHealthOnRemoval: false,
     outlierDetection: null,
     transports: [{ name: "plaintext", match: {}, tls: null }],
     upstreamProtocol: "http1",

@@ -15,9 +15,11 @@ export interface BalancedHost {
 // Envoy's health flags, with Envoy's numbers.
 export const FAILED_ACTIVE_HC = 0x1;
 export const FAILED_OUTLIER_CHECK = 0x2;
-const FAILED_EDS_HEALTH = 0x4;
+export const FAILED_EDS_HEALTH = 0x4;
 export const DEGRADED_ACTIVE_HC = 0x8;
 const DEGRADED_EDS_HEALTH = 0x10;
+/** Discovery took it out; it stays until health checks fail too. */
+export const PENDING_DYNAMIC_REMOVAL = 0x20;
 /** Was not checked yet. */
 export const PENDING_ACTIVE_HC = 0x40;
 /** Asked to be taken out of rotation: does not count for panic and spillover. */

@@ -88,6 +88,9 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
 
   onUpstreamHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
     this.endpoint.outlier?.onStatus(head.status);
+    if (this.endpoint.checks !== null && head.headers.get("x-envoy-immediate-health-check-fail") !== undefined) {
+      this.endpoint.checks.failAtOnce();
+    }
     this.#lastActivity = this.#loop.now;
     this.#owner.onAttemptHead(head, end, isUpgraded);
   }
