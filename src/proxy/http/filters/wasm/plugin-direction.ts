@@ -50,6 +50,8 @@ export class PluginDirection {
   #stopsAll = false;
   #pending: Buffer[] = [];
   #isEndPending = false;
+  /** Those of an end that waits. */
+  #trailers: Headers | null = null;
   #isPaused = false;
   #isCalling = false;
   #mayGoOn = false;
@@ -156,8 +158,6 @@ export class PluginDirection {
     if (this.#isHeadStopped) this.#resume();
     return this.#isOver ? DONE : CONTINUE;
   }
-
-  #trailers: Headers | null = null;
 
   /** Shows the end. True when it may go on, behind what was kept. */
   #showEnd(trailers: Headers | null): boolean {

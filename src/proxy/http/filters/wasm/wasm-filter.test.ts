@@ -2,7 +2,18 @@
 // `x-do` says, see wasm/testing/plugins/scripted.as.
 import assert from "node:assert/strict";
 import { type IncomingMessage, request } from "node:http";
+import { connect } from "node:http2";
 import { after, before, describe, test } from "node:test";
+import {
+  Server as GrpcServer,
+  status as grpcStatus,
+  Metadata,
+  type MethodDefinition,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from "@grpc/grpc-js";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import type { HttpFilterConfig } from "../../../config/http.ts";
 import {
@@ -101,7 +112,7 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
   path.clusters.update(clusterOn("app", [server.port]));
   path.clusters.update(clusterOn("authority", [authority.port]));
   path.clusters.update(clusterOn("nobody", [1]));
-  path.clusters.update(clusterOn("service", [service.port]));
+  path.clusters.update(clusterOn("service", [service.port], { upstreamProtocol: "http2" }));
   const httpFilters: HttpFilterConfig[] = [
     ...plugins.map((overrides, i) => filterConfig("wasm", pluginConfig(scripted, overrides), { name: `wasm${i}` })),
     filterConfig("router", {}),
@@ -142,44 +153,54 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
   };
 }
 
-/** A gRPC service: echoes messages in capitals, or fails, as the method says. */
-function grpcService(): Promise<{ readonly port: number; readonly stop: () => void }> {
-  return httpServer((req, res) => {
-    const chunks: Buffer[] = [];
-    const path = req.url ?? "";
-    const answer = (): void => {
-      for (let rest = Buffer.concat(chunks.splice(0)); rest.length > 0; ) {
-        const end = 5 + rest.readUInt32BE(1);
-        const message = Buffer.from(`${rest.toString("utf8", 5, end)} ${req.headers["x-meta"] ?? ""}`.toUpperCase());
-        const prefix = Buffer.alloc(5);
-        prefix.writeUInt32BE(message.length, 1);
-        res.write(prefix);
-        res.write(message);
-        rest = rest.subarray(end);
-      }
-    };
-    req.on("data", (chunk: Buffer) => {
-      chunks.push(chunk);
-      if (path.endsWith("/Chat")) answer();
-    });
-    if (path.endsWith("/Refuse")) {
-      res.writeHead(200, { "content-type": "application/grpc", "grpc-status": "7", "grpc-message": "not%20you" });
-      req.on("end", () => res.end());
-      return;
-    }
-    if (path.endsWith("/Missing")) {
-      res.writeHead(404);
-      req.on("end", () => res.end());
-      return;
-    }
-    if (path.endsWith("/Hang")) return;
-    res.writeHead(200, { "content-type": "application/grpc", "x-begin": "first", trailer: "grpc-status" });
-    req.on("end", () => {
-      answer();
-      res.addTrailers({ "grpc-status": "0", "x-end": "last" });
-      res.end();
-    });
+/** A service of the grpc-js library: echoes messages in capitals, or fails, as the method says. */
+async function grpcService(): Promise<{ readonly port: number; readonly stop: () => void }> {
+  const bytes = (value: Buffer): Buffer => value;
+  const method = (name: string, isStream: boolean): MethodDefinition<Buffer, Buffer> => ({
+    path: `/test.Service/${name}`,
+    requestStream: isStream,
+    responseStream: isStream,
+    requestSerialize: bytes,
+    requestDeserialize: bytes,
+    responseSerialize: bytes,
+    responseDeserialize: bytes,
   });
+  const server = new GrpcServer();
+  const answer = (message: Buffer, meta: unknown): Buffer =>
+    Buffer.from(`${message.toString()} ${meta === undefined ? "" : String(meta)}`.toUpperCase());
+  server.addService(
+    {
+      Ask: method("Ask", false),
+      Refuse: method("Refuse", false),
+      Hang: method("Hang", false),
+      Chat: method("Chat", true),
+    },
+    {
+      Ask: (call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>) =>
+        done(null, answer(call.request, call.metadata.get("x-meta")[0])),
+      Refuse: (_call: unknown, done: sendUnaryData<Buffer>) =>
+        done({ code: grpcStatus.PERMISSION_DENIED, details: "not you" }),
+      Hang: () => {},
+      Chat: (call: ServerDuplexStream<Buffer, Buffer>) => {
+        const begin = new Metadata();
+        begin.set("x-begin", "first");
+        call.sendMetadata(begin);
+        call.on("data", (message: Buffer) => call.write(answer(message, undefined)));
+        call.on("end", () => {
+          const end = new Metadata();
+          end.set("x-end", "last");
+          call.end(end);
+        });
+        call.on("error", () => {});
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  return { port, stop: () => server.forceShutdown() };
 }
 
 /** One request that runs commands. */
@@ -427,7 +448,7 @@ describe("a plugin", () => {
       "grpc message TWO ",
       "grpc message THREE ",
       "grpc ends last",
-      "grpc closed 0 0 ",
+      "grpc closed 0 0 OK",
     ]);
     assert.equal(await got(setting, "grpc-send late", "grpc"), "1");
     await run(setting, "grpc-stream service Chat;grpc-send one");
@@ -687,6 +708,29 @@ test("a stream that comes before the plugin is there waits for it", async () => 
     [200, 401, 200],
   );
   assert.ok(setting.seen.some(({ body, headers }) => body === "EARLY" && headers["x-early"] === "1"));
+  setting.stop();
+});
+
+test("requests and responses of HTTP/2 pass a plugin like those of HTTP/1", async () => {
+  const setting = await withPlugins([{}]);
+  const session = connect(`http://127.0.0.1:${setting.path.port()}`);
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/http2",
+    "x-do":
+      "on-body replace;text-property request.protocol;on-response set :status 418,remove content-length;on-response-body replace",
+  });
+  stream.end("hello");
+  let status = 0;
+  stream.on("response", (headers) => {
+    status = Number(headers[":status"]);
+  });
+  const body = Buffer.concat(await stream.toArray()).toString();
+  session.close();
+  assert.equal(status, 418);
+  assert.equal(body, "<app>");
+  assert.equal(setting.seen[0]?.body, "<hello>");
+  assert.equal(setting.seen[0]?.headers["x-got-property"], "HTTP/2");
   setting.stop();
 });
 
