@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
@@ -107,4 +109,50 @@ test("host and port can be told apart", () => {
   assert.equal(stripHost(".", false, true), ".");
   assert.equal(portOfAuthority("[::1]:80"), 80);
   assert.equal(portOfAuthority("[::1]"), -1);
+});
+
+const llhttp = join(import.meta.dirname, "../../../../shared/testdata/llhttp.json");
+/** Targets that llhttp takes apart and that are refused here. */
+const userInformation = "user information in a target disguises the host";
+const refusedHere: Readonly<Record<string, string>> = {
+  "llhttp/url#173": userInformation,
+  "llhttp/url#199": userInformation,
+  "llhttp/url#211": userInformation,
+};
+/** Rows about bytes that the head parser refuses before anybody looks at a target. */
+const refusedBefore: readonly string[] = ["llhttp/url#248", "llhttp/url#259"];
+
+interface UrlRow {
+  readonly id: string;
+  readonly type: string;
+  readonly rawText: string;
+  readonly expect: { readonly error: unknown; readonly log: readonly string[] };
+}
+
+test("llhttp's URLs come apart as llhttp takes them apart", {
+  skip: !existsSync(llhttp) && "test data is absent",
+}, () => {
+  const { cases } = JSON.parse(readFileSync(llhttp, "utf8")) as { cases: UrlRow[] };
+  const rows = cases.filter((row) => row.type === "url" && !refusedBefore.includes(row.id));
+  for (const { id, rawText, expect } of rows) {
+    const part = (name: string): string => {
+      const pattern = new RegExp(`span\\[url\\.${name}\\]="(.*)"`);
+      return expect.log.map((line) => pattern.exec(line)?.[1]).find((text) => text !== undefined) ?? "";
+    };
+    const split = rawText.startsWith("/")
+      ? { scheme: "", authority: "", path: rawText }
+      : splitAbsoluteForm(rawText.trimEnd());
+    if (expect.error !== null || refusedHere[id] !== undefined) {
+      assert.equal(split, null, id);
+      continue;
+    }
+    assert.equal(split?.scheme, part("schema"), id);
+    assert.equal(split.authority, part("host"), id);
+    if (split.authority !== "") assert.ok(isValidAuthority(split.authority), id);
+    const query = part("query");
+    const fragment = part("fragment");
+    const rest = `${part("path") || "/"}${query === "" ? "" : `?${query}`}${fragment === "" ? "" : `#${fragment}`}`;
+    assert.equal(split.path.trimEnd(), rest, id);
+  }
+  assert.ok(rows.length >= 19);
 });
