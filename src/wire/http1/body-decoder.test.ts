@@ -81,3 +81,22 @@ test("random bytes never throw", () => {
     }),
   );
 });
+
+test("trailers of one body are not those of the next", () => {
+  const decoder = new BodyDecoder(limits);
+  const sink = { onBodyData: (): void => {} };
+  const bytes = Buffer.from("0\r\nX-Secret: 1\r\n\r\nhello");
+  const starts = [
+    (): void => decoder.startLength(5),
+    (): void => decoder.startEmpty(),
+    (): void => decoder.startUntilClose(),
+    (): void => decoder.startChunked(),
+  ];
+  for (const start of starts) {
+    decoder.startChunked();
+    assert.equal(decoder.decode(bytes, 0, bytes.length, sink), bytes.length - 5);
+    assert.equal(decoder.trailers?.serialize(), "X-Secret: 1\r\n");
+    start();
+    assert.equal(decoder.trailers, null);
+  }
+});

@@ -57,23 +57,27 @@ export class BodyDecoder {
   }
 
   startEmpty(): void {
-    this.#state = DONE;
+    this.#start(DONE, 0);
   }
 
   startLength(length: number): void {
-    this.#state = length === 0 ? DONE : LENGTH;
-    this.#remaining = length;
+    this.#start(length === 0 ? DONE : LENGTH, length);
   }
 
   startUntilClose(): void {
-    this.#state = UNTIL_CLOSE;
+    this.#start(UNTIL_CLOSE, 0);
   }
 
   startChunked(): void {
-    this.#state = SIZE;
-    this.#remaining = 0;
+    this.#start(SIZE, 0);
     this.#digits = 0;
     this.#extensionBytes = 0;
+  }
+
+  /** Nothing of the body before stays: its trailers would be taken for those of the next message. */
+  #start(state: number, remaining: number): void {
+    this.#state = state;
+    this.#remaining = remaining;
     this.#trailers = null;
   }
 
