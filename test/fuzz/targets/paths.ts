@@ -5,11 +5,10 @@ import { isValidAuthority, mergeSlashes, normalizePath, splitAbsoluteForm } from
 import { sentences } from "../bytes.ts";
 import { type FuzzTarget, fuzzTarget } from "../fuzz-target.ts";
 
-const words: readonly string[] = [
-  ..."/ // . .. ; ? # % @ : \\ [ ] a A e 2 2e %2e %2E %2f %5C %61 %00 %25 %252e ..; ;x=1 http:// HTTPS:// a.b:80 [::1]".split(
+const words: readonly string[] =
+  "/ // . .. ; ? # % @ : \\ [ ] a A e 2 2e %2e %2E %2f %5C %61 %00 %25 %252e ..; ;x=1 http:// HTTPS:// a.b:80 [::1]".split(
     " ",
-  ),
-];
+  );
 
 export const paths: FuzzTarget = fuzzTarget(
   "paths",
