@@ -1,5 +1,6 @@
 // What routes say of rate limits: rules that make descriptors out of a request. The filters `local_ratelimit` and
 // `ratelimit` count by descriptor.
+import type { RateLimitUnit } from "#wire/gen/envoy/type/v3/ratelimit_unit_pb.ts";
 
 export interface DescriptorEntry {
   readonly key: string;
@@ -15,8 +16,7 @@ export interface RateLimitDescriptor {
 
 interface RateLimitOverride {
   readonly requestsPerUnit: number;
-  /** envoy.type.v3.RateLimitUnit. */
-  readonly unit: number;
+  readonly unit: RateLimitUnit;
 }
 
 /** What rules look at. A stream is this, with its cluster and the proxy's own. */

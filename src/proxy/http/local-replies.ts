@@ -141,6 +141,17 @@ export const badGrpcWebRequest: LocalReply = reply(
   "Bad gRPC-web request, invalid base64 data.",
 );
 
+/** The rate limit service refuses. */
+export function rateLimited(status: number, asResourceExhausted: boolean, body: string): LocalReply {
+  const limited = reply(status, "RL", "request_rate_limited", body);
+  return asResourceExhausted ? { ...limited, grpcStatus: 8 } : limited;
+}
+
+/** The rate limit service cannot be asked, and no request may pass without. */
+export function rateLimitServiceFailed(status: number): LocalReply {
+  return reply(status, "RLSE", "rate_limiter_error", "");
+}
+
 /** The CORS filter answers a preflight. */
 export const corsPreflight: LocalReply = { ...reply(200, "", "cors_response", ""), isConfigured: true };
 

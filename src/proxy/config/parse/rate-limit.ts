@@ -179,4 +179,4 @@ function decodeOverride(
   };
 }
 
-const units: Readonly<Record<string, number>> = RateLimitUnit;
+const units: Readonly<Record<string, RateLimitUnit>> = RateLimitUnit;

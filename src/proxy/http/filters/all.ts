@@ -14,6 +14,7 @@ import { istioStats } from "./istio-stats/filter.ts";
 import { jwtAuthn } from "./jwt-authn/filter.ts";
 import { localRatelimit } from "./local-ratelimit/filter.ts";
 import { peerMetadata } from "./peer-metadata/filter.ts";
+import { ratelimit } from "./ratelimit/filter.ts";
 import { rbac } from "./rbac/filter.ts";
 import { router } from "./router/filter.ts";
 import { wasm } from "./wasm/filter.ts";
@@ -33,6 +34,7 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   jwtAuthn,
   localRatelimit,
   peerMetadata,
+  ratelimit,
   rbac,
   router,
   wasm,

@@ -90,6 +90,8 @@ function filtersOf(yaml: string): readonly HttpFilterConfig[] {
 /** `filters` and `routes` are YAML as Envoy has it, or the shapes that it is decoded to. */
 export interface FilterBenchOptions {
   readonly filters: string | readonly HttpFilterConfig[];
+  /** Between those and the router. */
+  readonly filtersBehind?: readonly HttpFilterConfig[];
   readonly upstream: RequestListener;
   /** The fields of one virtual host, or its routes. */
   readonly routes?: string | readonly RouteEntry[];
@@ -109,7 +111,11 @@ export async function filterBench(options: FilterBenchOptions): Promise<FilterBe
   const { filters, routes = [routeEntry("/", forward("app"))] } = options;
   const config = managerConfig(typeof routes === "string" ? tableOf(routes) : routes, {
     ...options.manager,
-    httpFilters: [...(typeof filters === "string" ? filtersOf(filters) : filters), filterConfig("router", {})],
+    httpFilters: [
+      ...(typeof filters === "string" ? filtersOf(filters) : filters),
+      ...(options.filtersBehind ?? []),
+      filterConfig("router", {}),
+    ],
   });
   const server = await httpServer(options.upstream);
   const stats = new Stats();
