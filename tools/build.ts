@@ -29,7 +29,7 @@ function escaped(code: string): string {
 
 const bundle = await rolldown({
   cwd: root,
-  input: { outrigger: join(root, "bin/outrigger.ts") },
+  input: { outrigger: join(root, "bin/outrigger.ts"), "proxy-worker": join(root, "src/proxy/worker-entry.ts") },
   platform: "node",
   // Has a binary of its own for each platform, and is loaded by few.
   external: ["koffi"],

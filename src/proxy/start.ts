@@ -23,6 +23,8 @@ import { ClusterManager } from "./upstream/cluster-manager.ts";
 import { clusterClients } from "./wasm/cluster-clients.ts";
 import { propertyFromMessage } from "./wasm/properties.ts";
 import { WasmHost } from "./wasm/wasm-host.ts";
+import { reportOf, sumClusters, sumListeners, sumMetrics, sumStats, type WorkerReport } from "./worker/report.ts";
+import type { WorkerPool } from "./worker/worker-pool.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 
@@ -32,9 +34,15 @@ export interface ProxyOptions {
   readonly role: "sidecar" | "router";
   /** Shown by the admin API, as `1.31.0`. */
   readonly version: string;
-  /** Exactly one of the two. */
+  /** Exactly one of the three. */
   readonly ads?: Pick<AdsOptions, "address" | "tls" | "token">;
   readonly bootstrap?: { readonly path: string };
+  /** Gets the configuration and fills it: how a worker thread is told. */
+  readonly feed?: (configuration: Configuration) => void;
+  /** Event loops that serve traffic; each one above the first is a worker thread. */
+  readonly concurrency?: number;
+  /** Other threads listen on the same ports. */
+  readonly sharesPorts?: boolean;
   /** Filled by the agent's identity part, or from the bootstrap. */
   readonly secrets: SecretStore;
   readonly log: LogRegistry;
@@ -65,7 +73,9 @@ export interface RunningProxy extends Running {
   /** Null without a control plane. */
   adsStatus(): AdsStatus | null;
   /** The whole `/stats/prometheus`. */
-  metrics(): string;
+  metrics(): Promise<string>;
+  /** What this event loop has counted, without its workers. */
+  report(): WorkerReport;
   connectionCount(): number;
   /** Asks clients to leave; goes on accepting. Readiness ends. */
   startDraining(): void;
@@ -83,9 +93,11 @@ const removalGraceMs = 5000;
 
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { secrets, log: registry, clock = systemClock } = options;
-  if ((options.ads === undefined) === (options.bootstrap === undefined)) {
+  const sources = [options.ads, options.bootstrap, options.feed].filter((source) => source !== undefined);
+  if (sources.length !== 1) {
     throw new OutriggerError("PROXY_CONFIG_SOURCE", "a proxy needs either a control plane or a bootstrap file");
   }
+  const concurrency = options.concurrency ?? 1;
   const lifecycle = new Lifecycle();
   const log = registry.scope("proxy");
   const startedAtMs = clock.now();
@@ -128,6 +140,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ownPeerMetadata: { id: own.id, value: own.metadata },
     node: { id: options.node.id, cluster: options.node.cluster },
     explainToClients: options.explainToClients ?? false,
+    sharesPorts: concurrency > 1 || options.sharesPorts === true,
     ...(options.originalDestination !== undefined && { originalDestination: options.originalDestination }),
   });
   lifecycle.onStop(() => listeners.destroy());
@@ -148,9 +161,17 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const startDraining = (): void => {
     isDraining = true;
     listeners.startDraining();
+    workers?.startDraining();
   };
+  const workers = concurrency > 1 ? await startWorkers(options, concurrency - 1, clock) : null;
+  if (workers !== null) {
+    lifecycle.add(workers);
+    configuration.onUpdate((update) => workers.update(update));
+  }
+  const reports = (): readonly WorkerReport[] => workers?.reports ?? [];
   const readiness = new Readiness(configuration, secrets);
-  const serverState = (): ServerState => (isDraining ? "DRAINING" : readiness.isReached() ? "LIVE" : "INITIALIZING");
+  const isReached = (): boolean => readiness.isReached() && (workers === null || workers.isReady);
+  const serverState = (): ServerState => (isDraining ? "DRAINING" : isReached() ? "LIVE" : "INITIALIZING");
 
   const fail = async (error: unknown): Promise<never> => {
     await lifecycle.stop();
@@ -175,6 +196,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       applyBootstrap(parsed, options.bootstrap.path, secrets, configuration);
       await configuration.bound();
     }
+    options.feed?.(configuration);
   } catch (error) {
     return fail(error);
   }
@@ -189,11 +211,13 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     log: registry,
     bootstrap,
     serverState,
-    clusters: () => clusters.describe(),
-    listeners: () => listeners.describe(),
+    concurrency,
+    refresh: () => workers?.refresh() ?? Promise.resolve(),
+    clusters: () => sumClusters(clusters.describe(), reports()),
+    listeners: () => sumListeners(listeners.describe(), reports()),
     ads: () => ads?.status ?? null,
-    stats,
-    trafficMetrics: () => observer.expose(),
+    stats: () => sumStats(stats.values(), reports()),
+    trafficMetrics: () => sumMetrics([observer.expose(), ...reports().map(({ metrics }) => metrics)]),
     startDraining,
     quit: options.quit ?? (() => {}),
   };
@@ -209,12 +233,24 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ready: () => serverState() === "LIVE",
     view: () => configuration.view(),
     adsStatus: () => ads?.status ?? null,
-    metrics: () => prometheusText(state),
-    connectionCount: () => listeners.connectionCount,
+    metrics: async () => {
+      await workers?.refresh();
+      return prometheusText(state);
+    },
+    report: () =>
+      reportOf({
+        connectionCount: listeners.connectionCount,
+        clusters: clusters.describe(),
+        listeners: listeners.describe(),
+        stats: stats.values(),
+        metrics: observer.expose(),
+      }),
+    connectionCount: () => listeners.connectionCount + (workers?.connectionCount ?? 0),
     startDraining,
-    drain: (deadlineMs) => {
+    drain: async (deadlineMs) => {
       isDraining = true;
-      return listeners.drain(deadlineMs);
+      const [own, others] = await Promise.all([listeners.drain(deadlineMs), workers?.drain(deadlineMs) ?? 0]);
+      return own + others;
     },
     listenerPort: (name) => listeners.port(name),
     adminPort: servers.admin?.port,
@@ -222,6 +258,22 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     readinessPort: servers.readiness?.port,
     stop: () => lifecycle.stop(),
   };
+}
+
+/** Imported where there are workers only. */
+async function startWorkers(options: ProxyOptions, count: number, clock: Clock): Promise<WorkerPool> {
+  const { WorkerPool } = await import("./worker/worker-pool.ts");
+  const { node, role, version, secrets, log } = options;
+  const settings = {
+    node,
+    role,
+    version,
+    explainToClients: options.explainToClients ?? false,
+    hostEnvironment: { ...options.hostEnvironment },
+    logLevel: log.level("proxy"),
+    logAsJson: log.json,
+  };
+  return new WorkerPool({ count, settings, secrets, log: log.scope("worker"), clock });
 }
 
 interface Servers {

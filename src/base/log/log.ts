@@ -37,6 +37,11 @@ export class LogRegistry {
     this.#defaultLevel = levels.indexOf(this.#settings.level);
   }
 
+  /** Whether lines are JSON objects. */
+  get json(): boolean {
+    return this.#settings.json;
+  }
+
   /** Sets the level of one scope, or of all when no scope is named. */
   setLevel(level: LogLevel, scope?: string): void {
     if (scope === undefined) {

@@ -19,6 +19,10 @@ import { terminated } from "./terminated.ts";
 const podInfo = "/etc/istio/pod";
 /** After the agent has waited for connections to end, what is left is cut this soon. */
 const lastDrainMs = 1000;
+/** How long a proxy without an agent lets connections end. */
+const standaloneDrainMs = 5000;
+/** More threads than any machine of today has cores for. */
+const maxConcurrency = 256;
 
 export async function runProxy(argv: readonly string[], context: CliContext): Promise<number> {
   if (argv.some((word) => word === "--config-path" || word.startsWith("--config-path=")))
@@ -36,6 +40,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
     role: bootstrap.role,
     version: istioVersion,
     ads: adsOptions(bootstrap),
+    concurrency: bootstrap.concurrency,
     secrets,
     log,
     servers: {
@@ -114,13 +119,22 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
   const { values } = parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { "config-path": { type: "string", short: "c", default: "" } },
+    options: {
+      "config-path": { type: "string", short: "c", default: "" },
+      concurrency: { type: "string", default: "1" },
+    },
   });
+  const concurrency = Number(values.concurrency);
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > maxConcurrency) {
+    printError(context, `--concurrency ${values.concurrency} is not a number from 1 to ${maxConcurrency}`);
+    return 64;
+  }
   const path = values["config-path"];
   const { readBootstrap: readEnvoyBootstrap } = await import("#proxy/xds/bootstrap.ts");
   const { node, admin } = await readEnvoyBootstrap(path);
   const address = admin?.address?.address;
-  const ended = terminated();
+  let quit = (): void => {};
+  const ended = Promise.race([terminated(), new Promise<void>((resolve) => (quit = resolve))]);
   const proxy = await startProxy({
     node: {
       id: node?.id ?? "standalone",
@@ -131,6 +145,8 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
     role: "sidecar",
     version: istioVersion,
     bootstrap: { path },
+    concurrency,
+    quit: () => quit(),
     secrets: new SecretStore(),
     log: new LogRegistry({ level: "info" }),
     hostEnvironment: context.env,
@@ -139,6 +155,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
   });
   printError(context, "proxy is serving");
   await ended;
+  await proxy.drain(standaloneDrainMs);
   await proxy.stop();
   return 0;
 }

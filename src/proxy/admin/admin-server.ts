@@ -22,14 +22,25 @@ export interface AdminServer extends Running {
 type Answer = (method: string, url: URL) => Reply | Promise<Reply>;
 
 export function startAdmin(address: Address, state: ProxyState, log: Logger): Promise<AdminServer> {
-  return serve(address, (method, url) => answerAdmin(state, method, url), log);
+  return serve(
+    address,
+    async (method, url) => {
+      await state.refresh();
+      return answerAdmin(state, method, url);
+    },
+    log,
+  );
 }
 
 /** Only `/stats/prometheus`. */
 export function startPrometheus(address: Address, state: ProxyState, log: Logger): Promise<AdminServer> {
   return serve(
     address,
-    (_, url) => (url.pathname === "/stats/prometheus" ? prometheus(prometheusText(state)) : text("not found\n", 404)),
+    async (_, url) => {
+      if (url.pathname !== "/stats/prometheus") return text("not found\n", 404);
+      await state.refresh();
+      return prometheus(prometheusText(state));
+    },
     log,
   );
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { LogRegistry } from "#base/log/log.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { ListenerDescription } from "../listener/listener-manager.ts";
-import type { Stats } from "../stats/stats.ts";
+import type { StatValue } from "../stats/stats.ts";
 import type { ClusterDescription } from "../upstream/cluster-description.ts";
 import type { AdsStatus } from "../xds/ads-client.ts";
 import type { Configuration } from "../xds/configuration.ts";
@@ -25,7 +25,11 @@ export interface ProxyState {
   readonly now: () => number;
   readonly configuration: Configuration;
   readonly secrets: SecretStore;
-  readonly stats: Stats;
+  readonly stats: () => readonly StatValue[];
+  /** Event loops that serve traffic. */
+  readonly concurrency: number;
+  /** Asks the worker threads what they have counted; the functions below answer as of then. */
+  readonly refresh: () => Promise<void>;
   readonly log: LogRegistry;
   /** The bootstrap as JSON with the names of the proto file; null for a proxy that was started without one. */
   readonly bootstrap: JsonObject | null;

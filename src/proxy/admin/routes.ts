@@ -136,7 +136,7 @@ function serverInfo(state: ProxyState): unknown {
     state: state.serverState(),
     uptime_current_epoch: uptime,
     uptime_all_epochs: uptime,
-    command_line_options: { service_node: id, service_cluster: cluster, concurrency: 1 },
+    command_line_options: { service_node: id, service_cluster: cluster, concurrency: state.concurrency },
     node: nodeJson(state.node),
   };
 }

@@ -27,7 +27,7 @@ function prometheusName(name: string): string {
 
 /** All statistics, filtered by a test on the name. */
 export function allStats(state: ProxyState, accepts: (name: string) => boolean): StatValue[] {
-  return [...serverStats(state), ...clusterStats(state.clusters()), ...listenerStats(state), ...state.stats.values()]
+  return [...serverStats(state), ...clusterStats(state.clusters()), ...listenerStats(state), ...state.stats()]
     .filter((stat) => accepts(stat.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -45,7 +45,7 @@ function serverStats(state: ProxyState): StatValue[] {
     gauge("server.uptime", Math.floor((now() - startedAtMs) / 1000)),
     gauge("server.live", state.serverState() === "LIVE" ? 1 : 0),
     gauge("server.state", { LIVE: 0, DRAINING: 1, INITIALIZING: 3 }[state.serverState()]),
-    gauge("server.concurrency", 1),
+    gauge("server.concurrency", state.concurrency),
     gauge("server.memory_allocated", heap.used_heap_size),
     gauge("server.memory_heap_size", heap.total_heap_size),
     gauge("server.memory_physical_size", process.memoryUsage.rss()),

@@ -57,6 +57,7 @@ export class ActiveListener {
           host: this.config.host,
           port: this.config.port,
           backlog: 4096,
+          reusePort: this.#environment.sharesPorts,
           ipv6Only: isIPv6(this.config.host) && !this.#environment.dualStack,
         },
         () => {

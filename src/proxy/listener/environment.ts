@@ -19,6 +19,8 @@ export interface ListenerEnvironment {
   readonly network: NetworkEnvironment;
   /** Whether an IPv6 listener takes IPv4 connections too. */
   readonly dualStack: boolean;
+  /** Other threads listen on the same ports; the kernel spreads connections. */
+  readonly sharesPorts: boolean;
   readonly refusals: RefusalLog;
   readonly handshakes: HandshakeGate;
   readonly inspectors: InspectorCounters;

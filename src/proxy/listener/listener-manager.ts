@@ -47,6 +47,7 @@ export interface ListenerManagerOptions {
   readonly node?: HttpEnvironment["node"];
   readonly explainToClients?: boolean;
   readonly dualStack?: boolean;
+  readonly sharesPorts?: boolean;
   /** Replaces the list of HTTP filters, for tests. */
   readonly filterTypes?: readonly HttpFilterType[];
   /** Replaces the list of network filters, for tests. */
@@ -102,6 +103,7 @@ export class ListenerManager {
       contexts: this.#contexts,
       network: createNetworkEnvironment(http, options.networkFilterTypes ?? networkFilterTypes),
       dualStack: options.dualStack ?? true,
+      sharesPorts: options.sharesPorts ?? false,
       refusals: new RefusalLog(log, loop),
       handshakes: new HandshakeGate(),
       inspectors: inspectorCounters(),

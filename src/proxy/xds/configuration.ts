@@ -66,6 +66,7 @@ export class Configuration {
   readonly #bindAgainAt = new Map<string, number>();
   readonly #seen = new Set<string>();
   readonly #changed = new Set<() => void>();
+  readonly #updated = new Set<(update: DeltaUpdate) => void>();
   #cancelTimer: (() => void) | null = null;
   #isReady = false;
 
@@ -80,7 +81,13 @@ export class Configuration {
     const refusals = this.#store(update);
     this.#seen.add(update.typeUrl);
     this.settle();
+    for (const callback of this.#updated) callback(update);
     return refusals;
+  }
+
+  /** Calls back with every update that comes, whatever of it is refused. */
+  onUpdate(callback: (update: DeltaUpdate) => void): void {
+    this.#updated.add(callback);
   }
 
   /** EDS names that the clusters need. */

@@ -1,0 +1,33 @@
+// What the main thread and its workers say to each other. Everything is plain data: it crosses threads as a copy.
+import type { TlsCertificate } from "#wire/tls/secrets.ts";
+import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
+import type { ProxyNode } from "../admin/proxy-state.ts";
+import type { WorkerReport } from "./report.ts";
+
+/** What a worker is started with. */
+export interface WorkerSettings {
+  readonly index: number;
+  readonly node: ProxyNode;
+  readonly role: "sidecar" | "router";
+  readonly version: string;
+  readonly explainToClients: boolean;
+  readonly hostEnvironment: Readonly<Record<string, string | undefined>>;
+  readonly logLevel: string;
+  readonly logAsJson: boolean;
+}
+
+export type ToWorker =
+  | { readonly type: "update"; readonly update: DeltaUpdate }
+  | { readonly type: "certificate"; readonly name: string; readonly certificate: TlsCertificate }
+  | { readonly type: "roots"; readonly name: string; readonly pem: string }
+  | { readonly type: "report"; readonly id: number }
+  | { readonly type: "startDraining" }
+  | { readonly type: "drain"; readonly id: number; readonly deadlineMs: number }
+  | { readonly type: "stop" };
+
+export type FromWorker =
+  /** Whether the first configuration runs. */
+  | { readonly type: "ready" }
+  | { readonly type: "report"; readonly id: number; readonly report: WorkerReport }
+  /** `cut`: connections that had to be closed. */
+  | { readonly type: "drained"; readonly id: number; readonly cut: number };
