@@ -71,6 +71,12 @@ test("everything of an HTTP check", () => {
   assert.equal(check.serviceName?.matches("locations"), true);
 });
 
+test("a gRPC check names a service, an authority and metadata", () => {
+  const { check } = decoded(`${base}, grpc_health_check: { service_name: cart, authority: a,
+    initial_metadata: [{ header: { key: x, value: y } }] }`);
+  assert.deepEqual(check, { type: "grpc", serviceName: "cart", authority: "a", headers: [["x", "y"]] });
+});
+
 test("two checks that say the same have the same shape", () => {
   const shape = (path: string): string => decoded(`${base}, http_health_check: { path: ${path} }`).shape;
   assert.equal(shape("/a"), shape("/a"));

@@ -3,6 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type HeaderValueOption, RequestMethod } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import {
   type HealthCheck,
+  type HealthCheck_GrpcHealthCheck,
   type HealthCheck_HttpHealthCheck,
   type HealthCheck_Payload,
   type HealthCheck_TcpHealthCheck,
@@ -10,7 +11,7 @@ import {
 } from "#wire/gen/envoy/config/core/v3/health_check_pb.ts";
 import { CodecClientType } from "#wire/gen/envoy/type/v3/http_pb.ts";
 import type { Int64Range } from "#wire/gen/envoy/type/v3/range_pb.ts";
-import type { HealthCheckConfig, HttpHealthCheck, TcpHealthCheck } from "./health-check.ts";
+import type { GrpcHealthCheck, HealthCheckConfig, HttpHealthCheck, TcpHealthCheck } from "./health-check.ts";
 import { decodeStringMatcher } from "./parse/matcher.ts";
 import { milliseconds } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
@@ -75,8 +76,7 @@ function decodeCheck(check: HealthCheck, path: string, problems: Problems): Heal
     case "tcpHealthCheck":
       return decodeTcp(healthChecker.value, `${path}.tcp_health_check`, problems);
     case "grpcHealthCheck":
-      problems.unsupported(`${path}.grpc_health_check`, "a gRPC health check");
-      return connectOnly;
+      return decodeGrpc(healthChecker.value, `${path}.grpc_health_check`, problems);
     case "customHealthCheck":
       problems.unsupported(`${path}.custom_health_check`, `the health checker ${healthChecker.value.name}`);
       return connectOnly;
@@ -89,12 +89,7 @@ function decodeCheck(check: HealthCheck, path: string, problems: Problems): Heal
 function decodeHttp(http: HealthCheck_HttpHealthCheck, path: string, problems: Problems): HttpHealthCheck {
   if (http.path === "") problems.invalid(`${path}.path`, "is missing");
   if (http.send !== undefined) problems.unsupported(`${path}.send`, "a request body");
-  if (http.codecClientType !== CodecClientType.HTTP1) {
-    problems.unsupported(
-      `${path}.codec_client_type`,
-      http.codecClientType === CodecClientType.HTTP2 ? "HTTP/2" : "HTTP/3",
-    );
-  }
+  if (http.codecClientType === CodecClientType.HTTP3) problems.unsupported(`${path}.codec_client_type`, "HTTP/3");
   if (http.method === RequestMethod.CONNECT) problems.invalid(`${path}.method`, "CONNECT asks for no health");
   const expected = decodeStatuses(http.expectedStatuses, `${path}.expected_statuses`, problems);
   const retriable = decodeStatuses(http.retriableStatuses, `${path}.retriable_statuses`, problems);
@@ -114,6 +109,7 @@ function decodeHttp(http: HealthCheck_HttpHealthCheck, path: string, problems: P
       serviceNameMatcher === undefined
         ? null
         : decodeStringMatcher(serviceNameMatcher, `${path}.service_name_matcher`, problems),
+    usesHttp2: http.codecClientType === CodecClientType.HTTP2,
   };
 }
 
@@ -158,6 +154,15 @@ function decodeTcp(tcp: HealthCheck_TcpHealthCheck, path: string, problems: Prob
     type: "tcp",
     send: send ?? connectOnly.send,
     receive: decodePayloads(tcp.receive, `${path}.receive`, problems),
+  };
+}
+
+function decodeGrpc(grpc: HealthCheck_GrpcHealthCheck, path: string, problems: Problems): GrpcHealthCheck {
+  return {
+    type: "grpc",
+    serviceName: grpc.serviceName,
+    authority: grpc.authority,
+    headers: decodeHeaders(grpc.initialMetadata, `${path}.initial_metadata`, problems),
   };
 }
 

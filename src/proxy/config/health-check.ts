@@ -17,7 +17,7 @@ export interface HealthCheckConfig {
   readonly alpnProtocols: readonly string[] | null;
   /** Labels to choose a transport socket match by, instead of the endpoint's; null: the endpoint's. */
   readonly transportMatch: Readonly<Record<string, string>> | null;
-  readonly check: HttpHealthCheck | TcpHealthCheck;
+  readonly check: HttpHealthCheck | TcpHealthCheck | GrpcHealthCheck;
   /** Two configurations of equal shape ask the same way. */
   readonly shape: string;
 }
@@ -51,6 +51,7 @@ export interface HttpHealthCheck {
   readonly responseBufferBytes: number;
   /** Of `x-envoy-upstream-healthchecked-cluster`; null: anybody. */
   readonly serviceName: StringMatcher | null;
+  readonly usesHttp2: boolean;
 }
 
 export interface TcpHealthCheck {
@@ -58,4 +59,13 @@ export interface TcpHealthCheck {
   /** Empty: connecting is enough. */
   readonly send: Buffer;
   readonly receive: readonly Buffer[];
+}
+
+export interface GrpcHealthCheck {
+  readonly type: "grpc";
+  /** Empty: the server as a whole. */
+  readonly serviceName: string;
+  /** Empty: the cluster's name. */
+  readonly authority: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
 }

@@ -25,7 +25,7 @@ import { DnsDiscovery } from "./dns/dns-discovery.ts";
 import type { ResolveDns } from "./dns/resolve-dns.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { HealthChecker } from "./health/health-checker.ts";
-import { makeProbe, type ProbeEnvironment } from "./health/make-probe.ts";
+import { makeProbe, type ProbeEnvironment, probeProtocol } from "./health/make-probe.ts";
 import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
@@ -165,7 +165,7 @@ export class Cluster {
       connectionShape(before) === connectionShape(config);
     if (isSame) return;
     this.#checker?.stop(true);
-    const wish: ProtocolWish = { protocol: "http1", alpn: check.alpnProtocols ?? [], key: "check" };
+    const wish = probeProtocol(check);
     const environment: ProbeEnvironment = {
       loop: this.loop,
       clusterConfig: config,

@@ -1,9 +1,11 @@
 // Health checks over real sockets, through clusters.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
+import { Server as GrpcServer, type Metadata, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
 import { silentLogger } from "#base/log/log.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { plainEndpointSet } from "../../config/cluster.ts";
@@ -171,6 +173,78 @@ test("TCP: an endpoint that closes before it answers fails", async () => {
   assert.match(cluster.endpoints[0]?.checks?.lastFailure ?? "", /closed before the expected bytes came/);
   stop();
   server.close();
+});
+
+test("HTTP/2: checks run over one connection of the other protocol", async () => {
+  let status = 200;
+  let sessions = 0;
+  const seen: string[] = [];
+  const server = createHttp2Server().listen(0, "127.0.0.1");
+  server.on("session", () => sessions++);
+  server.on("stream", (stream: ServerHttp2Stream, headers) => {
+    seen.push(`${headers[":method"]} ${headers[":path"]} ${headers[":authority"]}`);
+    stream.respond({ ":status": status }, { endStream: true });
+  });
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const { cluster, stop } = checked(port, "http_health_check: { path: /h2, host: app, codec_client_type: HTTP2 }");
+  await until(() => (cluster.checker?.counters.successes ?? 0) >= 3);
+  assert.equal(seen[0], "GET /h2 app");
+  assert.equal(sessions, 1);
+  status = 500;
+  await until(() => flags(cluster) === "/failed_active_hc");
+  stop();
+  server.close();
+});
+
+test("gRPC: a server's own health service says which service is well", async () => {
+  const states = new Map([["", 1]]);
+  const asked: string[] = [];
+  const server = new GrpcServer();
+  const parse = (bytes: Buffer): { service: string } => ({ service: bytes.subarray(2).toString() });
+  server.addService(
+    {
+      check: {
+        path: "/grpc.health.v1.Health/Check",
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: (bytes: Buffer) => bytes,
+        requestDeserialize: parse,
+        responseSerialize: (status: number) => Buffer.from([8, status]),
+        responseDeserialize: (bytes: Buffer) => bytes[1] ?? 0,
+      },
+    },
+    {
+      check: (call: { request: { service: string }; metadata: Metadata }, done: sendUnaryData<number>) => {
+        asked.push(`${call.request.service} ${call.metadata.get("x-a")}`);
+        const state = states.get(call.request.service);
+        if (state === undefined) done({ code: 5, details: "no such service" });
+        else done(null, state);
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, it) =>
+      error === null ? resolve(it) : reject(error),
+    ),
+  );
+  const whole = checked(port, "grpc_health_check: {}");
+  await until(() => flags(whole.cluster) === "healthy");
+  states.set("", 2);
+  await until(() => flags(whole.cluster) === "/failed_active_hc");
+  assert.equal(whole.cluster.endpoints[0]?.checks?.lastFailure, "it is NOT_SERVING");
+  whole.stop();
+  const one = checked(
+    port,
+    "grpc_health_check: { service_name: cart, initial_metadata: [{ header: { key: x-a, value: b } }] }",
+  );
+  await until(() => one.cluster.isWarm);
+  assert.equal(one.cluster.endpoints[0]?.checks?.lastFailure, "it answered with the gRPC status 5: no such service");
+  assert.equal(asked.at(-1), "cart b");
+  states.set("cart", 1);
+  await until(() => flags(one.cluster) === "healthy");
+  one.stop();
+  server.forceShutdown();
 });
 
 test("an endpoint that discovery takes out stays while it passes its checks, unless that is switched off", async () => {
