@@ -1,25 +1,17 @@
 // One cluster at run time: its configuration, its endpoints, the balancer over them and the counters of its circuit
 // breakers. Updates change it in place: pools of endpoints that stay are kept as long as their transport is the same.
-import { isIP } from "node:net";
 import type { Logger } from "#base/log/log.ts";
-import {
-  type ClusterConfig,
-  type EndpointSet,
-  plainEndpointSet,
-  type TransportSocketMatch,
-} from "../config/cluster.ts";
-import type { HealthCheckConfig } from "../config/health-check.ts";
+import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
 import type { RequestPriority } from "../config/http.ts";
-import { chooseTransport } from "../decide/transport.ts";
-import { offeredAlpn, type ProtocolWish } from "../decide/upstream-protocol.ts";
+import type { ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
-import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
 import { FAILED_ACTIVE_HC, FAILED_EDS_HEALTH, isUnhealthy } from "./balance/host.ts";
 import { CircuitBreaker } from "./circuit-breaker.ts";
 import { type ClusterCounters, clusterCounters } from "./cluster-counters.ts";
+import { ClusterTransports } from "./cluster-transports.ts";
 import type { ConnectTarget } from "./connect.ts";
 import { DnsDiscovery } from "./dns/dns-discovery.ts";
 import type { ResolveDns } from "./dns/resolve-dns.ts";
@@ -53,8 +45,8 @@ export class Cluster {
   #checker: HealthChecker | null = null;
   /** Of an ORIGINAL_DST cluster; null for others. */
   readonly #originalDestinations: OriginalDestinations | null;
-  /** By TLS config, then by what the request wishes; rebuilt with the configuration. */
-  #tls = new Map<TransportSocketMatch, Map<ProtocolWish, UpstreamTls>>();
+  /** Made anew with the configuration. */
+  #transports: ClusterTransports;
   #dns: DnsDiscovery | null = null;
   #cancelStale: (() => void) | null = null;
   #onWarm: (() => void)[] = [];
@@ -63,6 +55,7 @@ export class Cluster {
     this.config = config;
     this.loop = environment.loop;
     this.#environment = environment;
+    this.#transports = new ClusterTransports(config, environment.loop, environment.contexts);
     const { circuitBreakers, loadBalancing } = config;
     this.breakers = {
       default: new CircuitBreaker("default", circuitBreakers.default, this.counters),
@@ -107,7 +100,7 @@ export class Cluster {
       // Connections made the old way may not carry new requests. Those in use finish.
       for (const endpoint of this.endpoints) endpoint.drainPools();
     }
-    this.#tls = new Map();
+    this.#transports = new ClusterTransports(config, this.loop, this.#environment.contexts);
     this.#dns?.stop();
     this.#dns = null;
     const { policy } = config.loadBalancing;
@@ -170,7 +163,7 @@ export class Cluster {
       loop: this.loop,
       clusterConfig: config,
       check,
-      target: (endpoint) => this.#checkTarget(endpoint, check, wish),
+      target: (endpoint) => this.#transports.checkTarget(endpoint.config, check, wish),
     };
     const checker = new HealthChecker({
       loop: this.loop,
@@ -196,22 +189,6 @@ export class Cluster {
   #mayStay(endpoint: UpstreamEndpoint): boolean {
     if (endpoint.checks === null || this.config.ignoresHealthOnRemoval) return false;
     return (endpoint.healthFlags & (FAILED_ACTIVE_HC | FAILED_EDS_HEALTH)) === 0;
-  }
-
-  #checkTarget(endpoint: UpstreamEndpoint, check: HealthCheckConfig, wish: ProtocolWish): ConnectTarget {
-    const { host, port, key, healthCheck, transportMatch } = endpoint.config;
-    const labels = { key, transportMatch: check.transportMatch ?? transportMatch };
-    const transport = chooseTransport(this.config, labels, null);
-    const address = healthCheck?.host || host;
-    return {
-      host: address,
-      port: healthCheck?.port || port,
-      otherHosts: [],
-      bindAddress: this.#bindAddressFor(address),
-      timeoutMs: 0,
-      bufferLimitBytes: this.config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
-    };
   }
 
   /** Null where endpoints are not asked for their health. */
@@ -291,14 +268,13 @@ export class Cluster {
 
   /** The pool for requests to that endpoint. */
   pool(endpoint: UpstreamEndpoint, wish: ProtocolWish, priority: RequestPriority = "default"): HttpPool {
-    const transport = chooseTransport(this.config, endpoint.config, null);
-    const wishKey = transport?.tls == null ? wish.key : `${wish.key} ${this.#tlsFor(transport, wish).key}`;
+    const wishKey = this.#transports.poolKey(endpoint.config, wish);
     const key = priority === "high" ? `high ${wishKey}` : wishKey;
     let pool = endpoint.pools.get(key);
     if (pool === undefined) {
       const breaker = this.breakers[priority];
       const isTooMany = this.#poolCount(breaker) >= breaker.limits.maxConnectionPools;
-      pool = new HttpPool(this, endpoint, this.connectTarget(endpoint, wish), {
+      pool = new HttpPool(this, endpoint, this.#transports.target(endpoint.config, wish), {
         protocol: wish.protocol,
         breaker,
         isTooMany,
@@ -325,38 +301,7 @@ export class Cluster {
 
   /** How to connect to that endpoint. */
   connectTarget(endpoint: UpstreamEndpoint, wish: ProtocolWish): ConnectTarget {
-    const transport = chooseTransport(this.config, endpoint.config, null);
-    return {
-      host: endpoint.config.host,
-      port: endpoint.config.port,
-      otherHosts: endpoint.config.additionalAddresses,
-      bindAddress: this.#bindAddressFor(endpoint.config.host),
-      timeoutMs: this.config.connectTimeoutMs,
-      bufferLimitBytes: this.config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
-    };
-  }
-
-  /** The source address must be of the destination's family. */
-  #bindAddressFor(host: string): string | null {
-    const address = this.config.bindAddress;
-    if (address === null || isIP(address) !== isIP(host)) return null;
-    return address;
-  }
-
-  #tlsFor(transport: TransportSocketMatch, wish: ProtocolWish): UpstreamTls {
-    let byWish = this.#tls.get(transport);
-    if (byWish === undefined) {
-      byWish = new Map();
-      this.#tls.set(transport, byWish);
-    }
-    let tls = byWish.get(wish);
-    if (tls === undefined) {
-      const config = transport.tls!;
-      tls = new UpstreamTls(config, offeredAlpn(wish, config), this.#environment.contexts, () => this.loop.clock.now());
-      byWish.set(wish, tls);
-    }
-    return tls;
+    return this.#transports.target(endpoint.config, wish);
   }
 
   #discoverByDns(): DnsDiscovery {
