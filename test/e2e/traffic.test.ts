@@ -221,6 +221,52 @@ describe("traffic", { timeout: 600_000 }, () => {
       assert.equal((await get("/once/flaky/one/1")).status, 200);
     });
 
+    test("faults: a rule aborts, delays, or does both, and the access log says so", async () => {
+      const aborted = await get("/fault/abort");
+      assert.equal(aborted.status, 418);
+      // The embedded cluster's sidecars tell their own client why.
+      assert.match(aborted.body, /^fault filter abort\n.*aborts 100 %.*routes\.yaml:\d+/);
+      await logLine("client", /^.*"GET \/fault\/abort HTTP\/1\.1" 418 FI fault_filter_abort .*$/m);
+      const started = performance.now();
+      assert.equal((await get("/fault/delay")).status, 200);
+      assert.ok(performance.now() - started >= 400);
+      await logLine("client", /^.*"GET \/fault\/delay HTTP\/1\.1" 200 DI via_upstream .*$/m);
+      assert.equal((await get("/fault/jason")).status, 200);
+      assert.equal((await get("/fault/jason", "-H 'end-user: jason'")).status, 503);
+      await logLine("client", /^.*"GET \/fault\/jason HTTP\/1\.1" 503 DI,FI fault_filter_abort .*$/m);
+    });
+
+    test("a fault is for its share of the requests", async () => {
+      const counts = await versions("http://echo:8000/fault/half", 400);
+      // Binomial with n = 400, p = 0.5: standard deviation 10; five of them to either side.
+      assert.ok((counts["v1"] ?? 0) > 150 && (counts["v1"] ?? 0) < 250, JSON.stringify(counts));
+    });
+
+    test("CORS: preflights of allowed origins are answered by the sidecar, other requests get what browsers ask for", async () => {
+      const preflight = "-X OPTIONS -H 'Access-Control-Request-Method: PUT'";
+      const allowed = await get("/cors", `${preflight} -H 'Origin: https://www.shop.example'`);
+      const { headers } = allowed;
+      assert.deepEqual(
+        [allowed.status, headers["x-version"], headers["access-control-allow-origin"]],
+        [200, undefined, "https://www.shop.example"],
+      );
+      assert.deepEqual(
+        ["allow-methods", "allow-headers", "max-age", "allow-credentials"].map((it) => headers[`access-control-${it}`]),
+        ["GET,PUT", "x-token", "86400", "true"],
+      );
+      await logLine("client", /^.*"OPTIONS \/cors HTTP\/1\.1" 200 - cors_response .*$/m);
+      const other = await get("/cors", `${preflight} -H 'Origin: https://evil.example'`);
+      assert.deepEqual(
+        [other.headers["x-version"], other.headers["access-control-allow-origin"]],
+        [undefined, undefined],
+      );
+      const request = await get("/cors", "-H 'Origin: https://shop.example'");
+      assert.deepEqual(
+        ["x-version", "access-control-allow-origin", "access-control-expose-headers"].map((it) => request.headers[it]),
+        ["v1", "https://shop.example", "x-out"],
+      );
+    });
+
     test("headers are set, added and removed both ways", async () => {
       const answer = await get("/headers", "-H 'X-Set: old' -H 'X-Added: some' -H 'X-Removed: yes'");
       const { headers } = seen(answer);

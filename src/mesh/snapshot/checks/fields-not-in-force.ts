@@ -58,10 +58,8 @@ const serverTls: Fields = {
 
 const fieldsByKind: Readonly<Record<string, Fields>> = {
   VirtualService: {
-    "http[].fault": "no fault is injected",
     "http[].mirror": "requests are not mirrored",
     "http[].mirrors": "requests are not mirrored",
-    "http[].corsPolicy": "CORS requests are passed on",
     "http[].match[].statPrefix": "no statistics are kept under it",
     "http[].retries.retryRemoteLocalities": "endpoints of all localities are used alike",
     "tcp[].match[].sourceSubnet": "connections of every source match",
