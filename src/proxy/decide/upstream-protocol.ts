@@ -42,14 +42,7 @@ export function protocolFor(cluster: ClusterConfig, subject: ProtocolSubject, ov
   return subject.isTunnelRequest ? meshHttp1 : meshMultiplexed;
 }
 
-const http1Names: ReadonlySet<string> = new Set([
-  "http/1.1",
-  "http/1.0",
-  "istio",
-  "istio-http/1.1",
-  "istio-http/1.0",
-  "istio-peer-exchange",
-]);
+const http1Names: ReadonlySet<string> = new Set(["http/1.1", "http/1.0", "istio", "istio-http/1.1", "istio-http/1.0"]);
 const http2Names: ReadonlySet<string> = new Set(["h2", "istio-h2", "istio"]);
 
 /** What a handshake offers in ALPN. */
