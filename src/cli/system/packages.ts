@@ -23,12 +23,14 @@ export const meshRequirements: readonly Requirement[] = [
 /** Needed besides by an ordinary user, whose pods run under mapped user ids. */
 export const rootlessRequirements: readonly Requirement[] = [{ program: "newuidmap", debianPackage: "uidmap" }];
 
-/** What the tests use besides the mesh itself: independent clients. */
+/** What the tests use besides the mesh itself: independent clients and servers. */
 export const testRequirements: readonly Requirement[] = [
   ...meshRequirements,
   { program: "curl", debianPackage: "curl" },
+  { program: "haproxy", debianPackage: "haproxy" },
   { program: "nghttp", debianPackage: "nghttp2-client" },
   { program: "nghttpd", debianPackage: "nghttp2-server" },
+  { program: "nginx", debianPackage: "nginx-light" },
   { program: "openssl", debianPackage: "openssl" },
 ];
 

@@ -14,6 +14,7 @@ import {
   routeEntry,
   type TestDataPath,
 } from "./testing/data-path.ts";
+import { chunked, garden, get, post, published, smuggled } from "./testing/http1-corpus.ts";
 import { cannedServer, RawClient, rawServer } from "./testing/raw-peers.ts";
 import { sendRaw, until } from "./testing/requests.ts";
 
@@ -33,128 +34,6 @@ after(() => {
   path.stop();
   server.stop();
 });
-
-const get = "GET / HTTP/1.1\r\nHost: a\r\n";
-const post = "POST / HTTP/1.1\r\nHost: a\r\n";
-const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`;
-const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
-
-/** Name, bytes, status of the only answer. */
-type Refusal = readonly [name: string, bytes: string, status: number];
-
-const garden: readonly Refusal[] = [
-  ["Content-Length: 0x5", `${post}Content-Length: 0x5\r\n\r\nhello${smuggled}`, 400],
-  ["Content-Length: +5", `${post}Content-Length: +5\r\n\r\nhello${smuggled}`, 400],
-  ["Content-Length: -5", `${post}Content-Length: -5\r\n\r\nhello${smuggled}`, 400],
-  ["Content-Length: 5 5", `${post}Content-Length: 5 5\r\n\r\nhello${smuggled}`, 400],
-  ["an empty Content-Length", `${post}Content-Length: \r\n\r\n${smuggled}`, 400],
-  ["Content-Length: 5abc (longest valid prefix)", `${post}Content-Length: 5abc\r\n\r\nhello${smuggled}`, 400],
-  ["Content-Length: 5, 5", `${post}Content-Length: 5, 5\r\n\r\nhello${smuggled}`, 400],
-  ["Content-Length beyond 64 bits", `${post}Content-Length: 18446744073709551621\r\n\r\nhello${smuggled}`, 400],
-  ["two equal Content-Length lines", `${post}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello${smuggled}`, 400],
-  ["two different Content-Length lines", `${post}Content-Length: 0\r\nContent-Length: 44\r\n\r\n${smuggled}`, 400],
-  [
-    "Content-Length and chunked",
-    `${post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`,
-    400,
-  ],
-  [
-    "chunked and Content-Length",
-    `${post}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n${smuggled}`,
-    400,
-  ],
-  [
-    "unknown coding and Content-Length",
-    `${post}Transfer-Encoding: x\r\nContent-Length: 5\r\n\r\nhello${smuggled}`,
-    501,
-  ],
-  [
-    "Content-Length and unknown coding",
-    `${post}Content-Length: 5\r\nTransfer-Encoding: x\r\n\r\nhello${smuggled}`,
-    400,
-  ],
-  ["chunked twice", `${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["chunked, chunked", `${post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n${smuggled}`, 501],
-  [", chunked", `${post}Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["chunked,", `${post}Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["an empty Transfer-Encoding", `${post}Transfer-Encoding:\r\nContent-Length: 5\r\n\r\nhello${smuggled}`, 400],
-  ["chunked, identity", `${post}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${smuggled}`, 501],
-  ["a quoted chunked", `${post}Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["chunked with a parameter", `${post}Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["chunked after a vertical tab", `${post}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["chunked before a no-break space", `${post}Transfer-Encoding: chunked\xa0\r\n\r\n0\r\n\r\n${smuggled}`, 400],
-  ["chunked in HTTP/1.0", `POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
-  ["chunk size 0x5", `${chunked}0x5\r\nhello\r\n0\r\n\r\n`, 400],
-  ["chunk size +5", `${chunked}+5\r\nhello\r\n0\r\n\r\n`, 400],
-  ["chunk size -5", `${chunked}-5\r\nhello\r\n0\r\n\r\n`, 400],
-  ["chunk size 5_0", `${chunked}5_0\r\nhello\r\n0\r\n\r\n`, 400],
-  ["a space before the chunk size", `${chunked} 5\r\nhello\r\n0\r\n\r\n`, 400],
-  ["a space after the chunk size", `${chunked}5 \r\nhello\r\n0\r\n\r\n`, 400],
-  ["a tab after the chunk size", `${chunked}5\t\r\nhello\r\n0\r\n\r\n`, 400],
-  ["an empty chunk size", `${chunked}\r\nhello\r\n0\r\n\r\n`, 400],
-  ["a chunk size with a letter too far", `${chunked}5g\r\nhello\r\n0\r\n\r\n`, 400],
-  ["a chunk size beyond 64 bits", `${chunked}10000000000000005\r\nhello\r\n0\r\n\r\n`, 400],
-  ["a bare LF after the chunk size", `${chunked}5\nhello\r\n0\r\n\r\n`, 400],
-  ["a bare CR after the chunk size", `${chunked}5\rhello\r\n0\r\n\r\n`, 400],
-  ["any two bytes after chunk data", `${chunked}5\r\nhelloXX0\r\n\r\n`, 400],
-  ["a bare LF after chunk data", `${chunked}5\r\nhello\n0\r\n\r\n`, 400],
-  ["a bare LF as the last line", `${chunked}5\r\nhello\r\n0\r\n\n`, 400],
-  ["any two bytes for the last line", `${chunked}0\r\nXX${smuggled}`, 400],
-  ["CR in a chunk extension", `${chunked}5;a\rb\r\nhello\r\n0\r\n\r\n`, 400],
-  ["LF in a chunk extension", `${chunked}5;a\nb\r\nhello\r\n0\r\n\r\n`, 400],
-  ["NUL in a chunk extension", `${chunked}5;a\0b\r\nhello\r\n0\r\n\r\n`, 400],
-  ["a bare LF after the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", 400],
-  ["a bare LF after a header", `GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n`, 400],
-  ["a bare CR as a line end", `GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n`, 400],
-  ["CR in a value", `${get}X: a\rb\r\n\r\n`, 400],
-  ["NUL in a value", `${get}X: a\0b\r\n\r\n`, 400],
-  ["NUL in a name", `${get}X\0: a\r\n\r\n`, 400],
-  ["DEL in a value", `${get}X: a\x7fb\r\n\r\n`, 400],
-  ["an empty header name", `${get}: a\r\n\r\n`, 400],
-  ["a line without a colon", `${get}abc\r\n\r\n`, 400],
-  ["a name above 0x7F", `${get}X\x80: a\r\n\r\n`, 400],
-  ["a name with a space in it", `${get}X Y: a\r\n\r\n`, 400],
-  ["a space before a name", `${get} X: a\r\n\r\n`, 400],
-  ["two bytes in place of the final CRLF", `${get}XX${smuggled}`, 400],
-  ["a folded value", `${get}X: a\r\n b\r\n\r\n`, 400],
-  ["a target with a space", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 505],
-  ["a target with a control byte", "GET /a\x01b HTTP/1.1\r\nHost: a\r\n\r\n", 400],
-  ["a target above 0x7F", "GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n", 400],
-  ["a tab in the request line", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", 400],
-  ["HTTP/1.10", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", 505],
-  ["HTTP/01.1", "GET / HTTP/01.1\r\nHost: a\r\n\r\n", 505],
-  ["http/1.1 in lower case", "GET / http/1.1\r\nHost: a\r\n\r\n", 505],
-  ["HTTP/0.9", "GET /\r\n", 400],
-  ["two Host lines", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400],
-  ["no Host", "GET / HTTP/1.1\r\n\r\n", 400],
-  ["a list of hosts", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400],
-  ["a host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400],
-  ["a host with user information", "GET / HTTP/1.1\r\nHost: b@a\r\n\r\n", 400],
-  ["a host with two ports", "GET / HTTP/1.1\r\nHost: a:80:81\r\n\r\n", 400],
-  ["a host with a port that is none", "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", 400],
-];
-
-const published: readonly Refusal[] = [
-  ["CVE-2025-23167 a head that ends in CR LF CR X", `${get}\rX`, 400],
-  ["CVE-2022-32214 header lines that end in LF", `POST / HTTP/1.1\r\nHost: a\nContent-Length: 5\r\n\r\nhello`, 400],
-  ["CVE-2022-35256 a header line that ends in CR X", `${get}X: a\r\rY: b\r\n\r\n`, 400],
-  ["CVE-2022-32215 a folded Transfer-Encoding", `${post}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n`, 400],
-  ["CVE-2022-32215 a Transfer-Encoding that goes on", `${post}Transfer-Encoding: chunked\r\n , identity\r\n\r\n`, 400],
-  ["CVE-2021-22959 a space before the colon", `${post}Content-Length : 5\r\n\r\nhello`, 400],
-  ["CVE-2020-8201 CR in a name", `${get}Content\rLength: 5\r\n\r\nhello`, 400],
-  ["CVE-2023-30589 CR alone ends the head", `${get}X: a\r\rGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n`, 400],
-  ["CVE-2023-30589 an empty header ends the head", `${get}:\r\n\r\n${smuggled}`, 400],
-  ["CVE-2024-27982 a space before Content-Length", `${post} Content-Length: 5\r\n\r\nhello`, 400],
-  ["CVE-2024-27982 a fold hides Content-Length", `${post}X: a\r\n Content-Length: 5\r\n\r\nhello`, 400],
-  ["CVE-2023-25725 an empty name cuts the list", `${post}: x\r\nContent-Length: 5\r\n\r\nhello`, 400],
-  ["CVE-2021-39156 a fragment hides the path", "GET /admin#/public HTTP/1.1\r\nHost: a\r\n\r\n", 400],
-  ["CVE-2026-73511 a dot segment with parameters", "GET /public/..;/admin HTTP/1.1\r\nHost: a\r\n\r\n", 400],
-  [
-    "CVE-2026-73553 an escaped dot segment with parameters",
-    "GET /public/%2e%2e;x/admin HTTP/1.1\r\nHost: a\r\n\r\n",
-    400,
-  ],
-];
 
 for (const [name, bytes, status] of [...garden, ...published]) {
   test(`${name} is answered ${status} and reaches nobody`, async () => {

@@ -56,6 +56,8 @@ const valueChar: Uint8Array = new Uint8Array(256).fill(1, 32).fill(1, 9, 10).fil
 /** 1 where a byte may stand in a request target. */
 const targetChar: Uint8Array = new Uint8Array(256).fill(1, 33, 127);
 const http1 = Buffer.from("HTTP/1.", "latin1");
+/** A version that is well-formed, with 9 for every digit. */
+const otherVersion = "HTTP/9.9";
 const commonMethods: readonly string[] = [
   "GET",
   "POST",
@@ -241,8 +243,8 @@ export class HeadParser {
     }
     for (let i = 0; i < 7; i++) if (bytes[at + i] !== http1[i]) return this.#badVersion(bytes, at, end);
     const minor = bytes[at + 7]! - 48;
-    if (minor !== 0 && minor !== 1) return ERR_VERSION;
-    if (bytes[at + 8] !== CR || bytes[at + 9] !== LF) return bytes[at + 8] === LF ? ERR_LINE_END : ERR_VERSION;
+    if (minor !== 0 && minor !== 1) return minor > 1 && minor < 10 ? ERR_VERSION : ERR_START_LINE;
+    if (bytes[at + 8] !== CR || bytes[at + 9] !== LF) return bytes[at + 8] === LF ? ERR_LINE_END : ERR_START_LINE;
     this.minorVersion = minor;
     this.method = methodOf(bytes, methodStart, methodEnd);
     this.target = bytes.toString("latin1", targetStart, targetEnd);
@@ -251,9 +253,14 @@ export class HeadParser {
 
   #badVersion(bytes: Buffer, at: number, end: number): number {
     const preface = "HTTP/2.0";
-    if (end - at < preface.length)
-      return bytes.toString("latin1", at, end) === preface.slice(0, end - at) ? NEED_MORE : ERR_VERSION;
-    return bytes.toString("latin1", at, at + preface.length) === preface ? ERR_HTTP2_PREFACE : ERR_VERSION;
+    const version = bytes.toString("latin1", at, Math.min(at + preface.length, end));
+    if (version.length < preface.length) {
+      const isPrefix = preface.startsWith(version) || otherVersion.startsWith(version.replaceAll(/\d/g, "9"));
+      return isPrefix ? NEED_MORE : ERR_START_LINE;
+    }
+    if (version === preface) return ERR_HTTP2_PREFACE;
+    // What is no version at all was meant for another place of the line.
+    return version.replaceAll(/\d/g, "9") === otherVersion ? ERR_VERSION : ERR_START_LINE;
   }
 
   #statusLine(bytes: Buffer, start: number, end: number): number {
