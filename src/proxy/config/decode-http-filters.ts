@@ -8,7 +8,6 @@ import type { HttpFilter } from "#wire/gen/envoy/extensions/filters/network/http
 import type { FilterPlace, HttpFilterType, SettingsParser } from "../http/filter.ts";
 import { httpFilterTypes } from "../http/filters/all.ts";
 import type { HttpFilterConfig, RouteFilterConfig, RouteFilterConfigs } from "./http.ts";
-import type { ShadowRules } from "./parse/external-authorization.ts";
 import { typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 import { whyRefused } from "./refused-filters.ts";
@@ -42,9 +41,8 @@ export function decodeHttpFilters(
   path: string,
   problems: Problems,
 ): HttpFilterConfig[] {
-  const shadows: ShadowRules[] = [];
   const decoded = filters.flatMap((filter, i) => {
-    const place: FilterPlace = { name: filter.name, path: `${path}[${i}]`, problems, policyOrigins, shadows };
+    const place: FilterPlace = { name: filter.name, path: `${path}[${i}]`, problems, policyOrigins };
     return decodeHttpFilter(filter, place) ?? [];
   });
   if (decoded.at(-1)?.type !== "router") problems.invalid(path, "the last HTTP filter must be the router");
@@ -123,6 +121,6 @@ function routeSettings(
     else problems.unsupported(path, `the filter ${name} (${whyRefused(typeName(any))})`);
     return null;
   }
-  const settings = reader.parser.parse(any, { name, path, problems, policyOrigins: new Map(), shadows: [] });
+  const settings = reader.parser.parse(any, { name, path, problems, policyOrigins: new Map() });
   return settings === null ? null : { type: reader.filter.type, settings, disabled: false };
 }

@@ -7,7 +7,6 @@ import { networkFilterTypes } from "../network/filters/all.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeConnectionManager } from "./decode-connection-manager.ts";
 import type { NetworkFilterConfig } from "./listener.ts";
-import type { ShadowRules } from "./parse/external-authorization.ts";
 import { typeName } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
@@ -28,7 +27,6 @@ export function decodeNetworkFilters(
   path: string,
   problems: Problems,
 ): NetworkFilterConfig[] {
-  const shadows: ShadowRules[] = [];
   const decoded = filters.flatMap((filter, i) => {
     const where = `${path}[${i}]`;
     const place: FilterPlace = {
@@ -36,7 +34,6 @@ export function decodeNetworkFilters(
       path: where,
       problems,
       policyOrigins,
-      shadows,
       accessLogs: (logs, at) => decodeAccessLogs(logs, at, problems),
       connectionManager: (manager) => decodeConnectionManager(manager, policyOrigins, where, problems),
     };

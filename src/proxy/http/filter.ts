@@ -8,7 +8,6 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Origin } from "#base/issue.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { FilterDecide } from "../config/http.ts";
-import type { ShadowRules } from "../config/parse/external-authorization.ts";
 import { unpack } from "../config/parse/values.ts";
 import type { Problems } from "../config/problems.ts";
 import type { HttpEnvironment } from "./environment.ts";
@@ -62,8 +61,6 @@ export interface FilterPlace {
   readonly path: string;
   readonly problems: Problems;
   readonly policyOrigins: ReadonlyMap<string, Origin>;
-  /** Of the filters before; a filter adds its own. */
-  readonly shadows: ShadowRules[];
 }
 
 /** Reads settings out of one type of message. */

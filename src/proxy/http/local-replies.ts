@@ -166,6 +166,18 @@ export function jwtRefused(status: number, body: string, why: string): LocalRepl
   return reply(status, "", `jwt_authn_access_denied{${why.replaceAll(" ", "_")}}`, body);
 }
 
+/** An authorization service refused, in its own words. */
+export function authorizationDenied(status: number, body: Buffer): LocalReply {
+  return { ...reply(status, "UAEX", "ext_authz_denied", body.toString("utf8")), bytes: body };
+}
+
+/** An authorization service could not be asked. */
+export function authorizationFailed(status: number): LocalReply {
+  return reply(status, "UAEX", "ext_authz_error", "");
+}
+
+export const authorizationInvalid: LocalReply = reply(500, "", "ext_authz_invalid", "");
+
 /** The client's message is not valid HTTP. */
 export function codecError(status: number, details: string, words: string): LocalReply {
   return reply(status, "DPE", details, `${words}\n`);

@@ -10,7 +10,6 @@ import type { HttpConnectionManager } from "#wire/gen/envoy/extensions/filters/n
 import type { AccessLogger } from "../config/access-log.ts";
 import type { HttpConnectionManagerConfig } from "../config/http.ts";
 import type { ConnectionDecide } from "../config/listener.ts";
-import type { ShadowRules } from "../config/parse/external-authorization.ts";
 import { unpack } from "../config/parse/values.ts";
 import type { Problems } from "../config/problems.ts";
 import type { NetworkConnection } from "./connection.ts";
@@ -62,8 +61,6 @@ export interface FilterPlace {
   readonly path: string;
   readonly problems: Problems;
   readonly policyOrigins: ReadonlyMap<string, Origin>;
-  /** Of the filters before; a filter adds its own. */
-  readonly shadows: ShadowRules[];
   readonly accessLogs: (logs: readonly AccessLog[], path: string) => AccessLogger[];
   readonly connectionManager: (manager: HttpConnectionManager) => HttpConnectionManagerConfig;
 }

@@ -4,6 +4,7 @@ import { buffer } from "./buffer/filter.ts";
 import { compressor } from "./compressor/filter.ts";
 import { cors } from "./cors/filter.ts";
 import { decompressor } from "./decompressor/filter.ts";
+import { extAuthz } from "./ext-authz/filter.ts";
 import { fault } from "./fault/filter.ts";
 import { grpcHttp1Bridge } from "./grpc-http1-bridge/filter.ts";
 import { grpcStats } from "./grpc-stats/filter.ts";
@@ -24,6 +25,7 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   compressor,
   cors,
   decompressor,
+  extAuthz,
   fault,
   grpcHttp1Bridge,
   grpcStats,

@@ -3,6 +3,7 @@ import type { NetworkFilterType } from "../filter.ts";
 import { connectionLimit } from "./connection-limit/filter.ts";
 import { directResponse } from "./direct-response/filter.ts";
 import { echo } from "./echo/filter.ts";
+import { extAuthz } from "./ext-authz/filter.ts";
 import { httpConnectionManager } from "./http-connection-manager/filter.ts";
 import { istioStats } from "./istio-stats/filter.ts";
 import { localRateLimit } from "./local-ratelimit/filter.ts";
@@ -16,6 +17,7 @@ export const networkFilterTypes: readonly NetworkFilterType[] = [
   connectionLimit,
   directResponse,
   echo,
+  extAuthz,
   httpConnectionManager,
   istioStats,
   localRateLimit,

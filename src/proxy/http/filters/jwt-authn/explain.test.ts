@@ -30,7 +30,6 @@ function explain(
     path: "jwt",
     problems,
     policyOrigins: new Map(),
-    shadows: [],
   });
   assert.equal(nackText(problems.done(null).issues), "");
   const headers: Record<string, string> = { ":path": "/x", ":method": "GET", ":authority": "shop" };

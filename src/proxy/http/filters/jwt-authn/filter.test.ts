@@ -72,7 +72,6 @@ function settingsOf(yaml: string): JwtSettings {
     path: "jwt",
     problems,
     policyOrigins: new Map(),
-    shadows: [],
   });
   const decoded = problems.done(settings);
   assert.equal(nackText(decoded.issues), "");
@@ -634,7 +633,7 @@ test("what is not understood refuses the configuration", () => {
   const refusal = (yaml: string): string => {
     const problems = new Problems("listener", "l");
     const message = fromJson(JwtAuthenticationSchema, parse(yaml) as JsonValue);
-    parseJwtAuthn(message, { name: "jwt", path: "jwt", problems, policyOrigins: new Map(), shadows: [] });
+    parseJwtAuthn(message, { name: "jwt", path: "jwt", problems, policyOrigins: new Map() });
     return nackText(problems.done(null).issues);
   };
   assert.match(refusal(`{ providers: { a: {} } }`), /names no source of keys/);

@@ -1,9 +1,7 @@
 // HOT: per request. HTTP RBAC: lets the one evaluator decide on each request head. Shadow rules decide nothing; what
 // they would have said is counted, and written where filters behind and access logs can read it.
-import { type ExtAuthz, ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
 import { RBACPerRouteSchema, RBACSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
 import type { FilterMetadata } from "../../../config/http.ts";
-import { denyUnasked } from "../../../config/parse/external-authorization.ts";
 import type { RbacRules, RbacVerdict } from "../../../config/rbac.ts";
 import { addStep, type Trace } from "../../../config/trace.ts";
 import { evaluateRbac, whyDenied } from "../../../decide/rbac.ts";
@@ -11,7 +9,6 @@ import {
   CONTINUE,
   DONE,
   defineHttpFilter,
-  type FilterPlace,
   type HttpFilterType,
   settingsFrom,
   sharedFilter,
@@ -26,7 +23,7 @@ import { RbacStats } from "./stats.ts";
 
 export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>({
   type: "rbac",
-  messages: [settingsFrom(RBACSchema, parseRbac), settingsFrom(ExtAuthzSchema, parseExternalAuthorization)],
+  messages: [settingsFrom(RBACSchema, parseRbac)],
   routeMessages: [settingsFrom(RBACPerRouteSchema, parseRbacPerRoute)],
   decide: (settings) => (subject, routeSettings, trace) => {
     const {
@@ -90,8 +87,4 @@ function deny(stream: Stream, rules: RbacRules, subject: StreamSubject, verdict:
   const { policy } = verdict;
   const origins = policy === null || policy.origin === null ? [] : [policy.origin];
   stream.sendLocalReply(rbacDenied(policy?.name ?? "none"), whyDenied(rules, subject, verdict), origins);
-}
-
-function parseExternalAuthorization(message: ExtAuthz, { path, problems, shadows }: FilterPlace): RbacSettings {
-  return { rules: denyUnasked(message.filterEnabledMetadata, shadows, path, problems), shadowRules: null };
 }

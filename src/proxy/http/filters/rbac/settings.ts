@@ -16,13 +16,12 @@ export interface RbacSettings {
 const nothing: RbacSettings = { rules: null, shadowRules: null };
 
 export function parseRbac(message: RBAC, place: FilterPlace): RbacSettings {
-  const { path, problems, policyOrigins, shadows } = place;
+  const { path, problems, policyOrigins } = place;
   const { matcher, shadowMatcher, rulesStatPrefix, shadowRulesStatPrefix, trackPerRuleStats } = message;
   const shadowRules =
     shadowMatcher === undefined
       ? decodeRbac(message.shadowRules, policyOrigins, `${path}.shadow_rules`, problems)
       : decodeMatchTree(shadowMatcher, policyOrigins, `${path}.shadow_matcher`, problems);
-  if (shadowRules !== null) shadows.push({ statPrefix: shadowRulesStatPrefix, rules: shadowRules });
   return {
     rules:
       matcher === undefined

@@ -3,11 +3,9 @@
 // each chunk (`enforcement_type: CONTINUOUS`) would say the same.
 import { formatOrigin } from "#base/issue.ts";
 import type { Permission, RBAC as Rules } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
-import { ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
 import { type RBAC, RBACSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import type { FilterMetadata } from "../../../config/http.ts";
 import { noOutcome } from "../../../config/listener.ts";
-import { denyUnasked } from "../../../config/parse/external-authorization.ts";
 import { decodeRbac } from "../../../config/parse/rbac.ts";
 import { decodeMatchTree } from "../../../config/parse/rbac-tree.ts";
 import { milliseconds } from "../../../config/parse/values.ts";
@@ -45,18 +43,7 @@ const metadataNamespace = "envoy.filters.network.rbac";
 
 export const rbac: NetworkFilterType = defineNetworkFilter<RbacSettings>({
   type: "rbac",
-  messages: [
-    settingsFrom(RBACSchema, parseRbac),
-    settingsFrom(ExtAuthzSchema, ({ statPrefix, filterEnabledMetadata }, { shadows, path, problems }) => ({
-      statPrefix: `${statPrefix}.`,
-      rules: denyUnasked(filterEnabledMetadata, shadows, path, problems),
-      shadowRules: null,
-      shadowStatPrefix: "",
-      delayDenyMs: 0,
-      readsServerName: false,
-    })),
-  ],
-  readsServerName: (settings) => settings.readsServerName,
+  messages: [settingsFrom(RBACSchema, parseRbac)],
   decide:
     ({ rules, shadowRules, shadowStatPrefix }) =>
     ({ subject }, trace) => {
@@ -148,13 +135,12 @@ function refusalOf(rules: RbacRules, subject: RbacSubject, verdict: RbacVerdict)
   };
 }
 
-function parseRbac(message: RBAC, { path, problems, policyOrigins, shadows }: FilterPlace): RbacSettings {
+function parseRbac(message: RBAC, { path, problems, policyOrigins }: FilterPlace): RbacSettings {
   const { matcher, shadowMatcher } = message;
   const shadowRules =
     shadowMatcher === undefined
       ? decodeRbac(message.shadowRules, policyOrigins, `${path}.shadow_rules`, problems)
       : decodeMatchTree(shadowMatcher, policyOrigins, `${path}.shadow_matcher`, problems);
-  if (shadowRules !== null) shadows.push({ statPrefix: message.shadowRulesStatPrefix, rules: shadowRules });
   const prefix = message.statPrefix;
   return {
     statPrefix: prefix === "" || prefix.endsWith(".") ? prefix : `${prefix}.`,
