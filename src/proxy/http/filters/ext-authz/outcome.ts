@@ -36,7 +36,7 @@ export interface Denied {
 }
 
 /** There is no answer, or none that means anything. */
-export interface Failed {
+interface Failed {
   readonly type: "failed";
   readonly words: string;
   readonly isTimeout: boolean;

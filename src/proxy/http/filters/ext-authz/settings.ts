@@ -32,7 +32,7 @@ export interface HttpServiceSettings {
   readonly client: NameTest | null;
 }
 
-export interface GrpcService extends GrpcServiceSettings {
+interface GrpcService extends GrpcServiceSettings {
   readonly type: "grpc";
 }
 
