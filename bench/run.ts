@@ -10,9 +10,13 @@ import { renderSection, updateReport } from "./harness/report.ts";
 
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   "sidecar-pair": async () => (await import("./sidecar-pair.ts")).sidecarPair,
-  tcp: async () => (await import("./tcp.ts")).tcp,
-  "http2-codec": async () => (await import("./http2-codec.ts")).http2Codec,
   hop: async () => (await import("./hop.ts")).hop,
+  tcp: async () => (await import("./tcp.ts")).tcp,
+  connections: async () => (await import("./connections.ts")).connections,
+  latency: async () => (await import("./latency.ts")).latency,
+  idle: async () => (await import("./idle.ts")).idle,
+  memory: async () => (await import("./memory.ts")).memory,
+  "cold-start": async () => (await import("./cold-start.ts")).coldStart,
 };
 
 const { values, positionals } = parseArgs({

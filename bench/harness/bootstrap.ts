@@ -84,6 +84,34 @@ export function tcpServerSidecar(hop: SecureHop): object {
   });
 }
 
+/** A sidecar of a mesh with that many services: a cluster, a virtual host and a route for each. */
+export function manyClusters(hop: SecureHop, count: number): object {
+  const names = Array.from({ length: count }, (_, i) => `service-${i}.default.svc.cluster.local`);
+  const tls = upstreamTls(["istio-peer-exchange", "istio"]);
+  const hosts = names.map((name, i) => ({
+    name: `${name}:80`,
+    domains: [
+      name,
+      `${name}:80`,
+      `service-${i}`,
+      `service-${i}:80`,
+      `service-${i}.default.svc`,
+      `service-${i}.default`,
+    ],
+    routes: [{ name: "default", match: { prefix: "/" }, route: { timeout: "0s", cluster: clusterName(name) } }],
+  }));
+  const manager = connectionManager("OUTBOUND", [istioStats("client"), router()], hosts);
+  return bootstrap("client", {
+    listener: listener(hop.listenPort, "OUTBOUND", [manager]),
+    clusters: names.map((name) => staticCluster(clusterName(name), hop.upstreamPort, tls)),
+    files: hop.files,
+  });
+}
+
+function clusterName(host: string): string {
+  return `outbound|80||${host}`;
+}
+
 interface Parts {
   readonly listener: object;
   readonly clusters: readonly object[];
@@ -117,7 +145,13 @@ function listener(port: number, direction: string, filters: object[], transportS
   };
 }
 
-function connectionManager(direction: string, filters: object[], cluster: string): object {
+/** `to`: one cluster for everything, or virtual hosts. */
+function connectionManager(direction: string, filters: object[], to: string | object[]): object {
+  const everything = {
+    name: "all",
+    domains: ["*"],
+    routes: [{ name: "default", match: { prefix: "/" }, route: { timeout: "0s", cluster: to } }],
+  };
   return {
     name: "envoy.filters.network.http_connection_manager",
     typed_config: {
@@ -125,13 +159,7 @@ function connectionManager(direction: string, filters: object[], cluster: string
       stat_prefix: "bench",
       route_config: {
         name: "local",
-        virtual_hosts: [
-          {
-            name: "all",
-            domains: ["*"],
-            routes: [{ name: "default", match: { prefix: "/" }, route: { timeout: "0s", cluster } }],
-          },
-        ],
+        virtual_hosts: typeof to === "string" ? [everything] : to,
       },
       forward_client_cert_details: direction === "INBOUND" ? "APPEND_FORWARD" : "SANITIZE",
       set_current_client_cert_details: { subject: true, dns: true, uri: true },

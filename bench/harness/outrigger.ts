@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type BenchProcess, startProcess, waitForPort } from "./process.ts";
 import type { Scene } from "./scene.ts";
 
-const bundle = join(import.meta.dirname, "../../dist/outrigger.cjs");
+export const bundle: string = join(import.meta.dirname, "../../dist/outrigger.cjs");
 
 /** `OUTRIGGER_BENCH_NODE_OPTIONS` adds flags of Node, for profiles. */
 export async function startOutrigger(

@@ -38,6 +38,7 @@ export const benchRequirements: readonly Requirement[] = [
   { program: "nginx", debianPackage: "nginx-light" },
   { program: "haproxy", debianPackage: "haproxy" },
   { program: "wrk", debianPackage: "wrk" },
+  { program: "h2load", debianPackage: "nghttp2-client" },
   { program: "openssl", debianPackage: "openssl" },
 ];
 
