@@ -29,7 +29,7 @@ both and are part of the figure.`,
       const figures: Figure[] = [];
       const cases = [
         { name: "plain", count: isQuick ? 1000 : 10_000, client: null },
-        { name: "mutual TLS", count: isQuick ? 200 : 2000, client },
+        { name: "mutual-TLS", count: isQuick ? 200 : 2000, client },
       ];
       for (const one of cases) {
         const isPlain = one.client === null;
@@ -37,7 +37,7 @@ both and are part of the figure.`,
         const peer = { listenPort: await freePort(), upstreamPort, files };
         const ourProxy = await startOutrigger(
           scene,
-          `ours ${one.name}`,
+          `ours-${one.name}`,
           isPlain ? plainHop(ours) : serverSidecar(ours),
           ours.listenPort,
         );

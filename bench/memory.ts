@@ -26,8 +26,8 @@ anonymous memory is what one sidecar more costs. The peer's column is our aim.`,
         await new Promise((resolve) => setTimeout(resolve, 10_000));
         const { residentBytes, anonymousBytes } = memoryOf(proxy.pid);
         const of = { name: "memory", case: name, against: "aim" };
-        figures.push(figure({ ...of, unit: "MB resident" }, [[residentBytes / 1e6, aim]]));
-        if (name === "idle") figures.push(figure({ ...of, unit: "MB anonymous" }, [[anonymousBytes / 1e6, 30]]));
+        figures.push(figure({ ...of, unit: "MiB resident" }, [[residentBytes / 2 ** 20, aim]]));
+        if (name === "idle") figures.push(figure({ ...of, unit: "MiB anonymous" }, [[anonymousBytes / 2 ** 20, 30]]));
         await proxy.stop();
       }
       return figures;
