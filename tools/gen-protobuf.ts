@@ -30,6 +30,7 @@ const entryPoints = [
   "envoy/extensions/matching",
   "envoy/extensions/request_id",
   "envoy/extensions/path/match",
+  "envoy/extensions/resource_monitors/downstream_connections",
   "envoy/extensions/retry",
   "envoy/extensions/transport_sockets/proxy_protocol",
   "envoy/extensions/transport_sockets/raw_buffer",

@@ -157,6 +157,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   lifecycle.onStop(configuration.onChange(() => compaction.soon()));
   compaction.soon();
 
+  listeners.limits.set(metadataLimit(options.node.metadata), new Map());
+
   let isDraining = false;
   const startDraining = (): void => {
     isDraining = true;
@@ -193,6 +195,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       const { applyBootstrap, bootstrapJson, readBootstrap } = await import("./xds/bootstrap.ts");
       const parsed = await readBootstrap(options.bootstrap.path);
       bootstrap = bootstrapJson(parsed);
+      const { connectionLimits } = await import("./xds/connection-limits.ts");
+      const limits = connectionLimits(parsed);
+      listeners.limits.set(limits.total, limits.byListener);
       applyBootstrap(parsed, options.bootstrap.path, secrets, configuration);
       await configuration.bound();
     }
@@ -274,6 +279,12 @@ async function startWorkers(options: ProxyOptions, count: number, clock: Clock):
     logAsJson: log.json,
   };
   return new WorkerPool({ count, settings, secrets, log: log.scope("worker"), clock });
+}
+
+/** Istio's `ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS`. */
+function metadataLimit(metadata: ProxyNode["metadata"]): number {
+  const limit = Number(metadata["GLOBAL_DOWNSTREAM_MAX_CONNECTIONS"] ?? Number.POSITIVE_INFINITY);
+  return limit > 0 ? limit : Number.POSITIVE_INFINITY;
 }
 
 interface Servers {

@@ -13,6 +13,7 @@ import {
   PENDING_DYNAMIC_REMOVAL,
 } from "../upstream/balance/host.ts";
 import type { ClusterDescription, EndpointDescription, OutlierDescription } from "../upstream/cluster-description.ts";
+import { addressJson } from "./address.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
 type Line = readonly [key: string, value: string | number | boolean];
@@ -168,7 +169,7 @@ function thresholdsOf(priority: "DEFAULT" | "HIGH", limits: CircuitBreakerThresh
 function hostStatus(endpoint: EndpointDescription): object {
   const { config } = endpoint;
   return {
-    address: { socket_address: { address: config.host, port_value: config.port } },
+    address: addressJson(config.host, config.port),
     stats: hostStats(endpoint),
     health_status: healthStatus(endpoint),
     ...rate("success_rate", endpoint.successRate),

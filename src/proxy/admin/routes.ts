@@ -1,5 +1,7 @@
 // The admin API's paths, as Envoy has them. Heavy answers are loaded when they are asked for.
 import { RE2JS } from "re2js";
+import { formatAddress } from "../transport/connection-info.ts";
+import { addressJson } from "./address.ts";
 import { clustersJson, clustersText } from "./clusters.ts";
 import { logging } from "./logging.ts";
 import { nodeJson } from "./node.ts";
@@ -93,16 +95,20 @@ function helpText(): string {
 }
 
 function listeners(state: ProxyState, query: URLSearchParams): Reply {
-  const all = state.listeners().map(({ name, config, port }) => ({ name, address: config.host, port }));
+  const all = state.listeners().map(({ name, addresses }) => ({ name, addresses }));
   if (query.get("format") === "json") {
     return json({
-      listener_statuses: all.map(({ name, address, port }) => ({
+      listener_statuses: all.map(({ name, addresses: [first, ...others] }) => ({
         name,
-        local_address: { socket_address: { address, port_value: port } },
+        local_address: addressJson(first.host, first.port),
+        ...(others.length > 0 && { additional_local_addresses: others.map((it) => addressJson(it.host, it.port)) }),
       })),
     });
   }
-  return text(all.map(({ name, address, port }) => `${name}::${address}:${port}\n`).join(""));
+  const lines = all.flatMap(({ name, addresses }) =>
+    addresses.map(({ host, port }) => `${name}::${formatAddress(host, port)}\n`),
+  );
+  return text(lines.join(""));
 }
 
 function stats(state: ProxyState, query: URLSearchParams): Reply {

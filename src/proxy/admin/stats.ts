@@ -3,6 +3,7 @@
 import { getHeapStatistics } from "node:v8";
 import type { StatValue } from "../stats/stats.ts";
 import { clusterStats } from "./cluster-stats.ts";
+import { listenerStats } from "./listener-stats.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
 /** Envoy's text: one `name: value` per line, sorted. */
@@ -27,7 +28,12 @@ function prometheusName(name: string): string {
 
 /** All statistics, filtered by a test on the name. */
 export function allStats(state: ProxyState, accepts: (name: string) => boolean): StatValue[] {
-  return [...serverStats(state), ...clusterStats(state.clusters()), ...listenerStats(state), ...state.stats()]
+  return [
+    ...serverStats(state),
+    ...clusterStats(state.clusters()),
+    ...listenerStats(state.listeners()),
+    ...state.stats(),
+  ]
     .filter((stat) => accepts(stat.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -63,16 +69,6 @@ function serverStats(state: ProxyState): StatValue[] {
     gauge("listener_manager.lds.update_time", configuration.listeners.lastUpdatedMs),
     ...(ads === null ? [] : [gauge("control_plane.connected_state", ads.connected ? 1 : 0)]),
   ];
-}
-
-function listenerStats(state: ProxyState): StatValue[] {
-  return state.listeners().flatMap((listener) => {
-    const prefix = `listener.${listener.config.host}_${listener.port}.`;
-    return [
-      counter(`${prefix}downstream_cx_total`, listener.connectionsTotal),
-      gauge(`${prefix}downstream_cx_active`, listener.activeConnections),
-    ];
-  });
 }
 
 function daysUntilExpiry(state: ProxyState): number | null {

@@ -7,6 +7,7 @@ import type { Http2Config } from "./http2.ts";
 import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
 import type { StringMatcher } from "./matcher.ts";
 import type { OutlierDetectionConfig } from "./outlier-detection.ts";
+import type { Keepalive, SocketOption } from "./socket.ts";
 
 export interface ClusterConfig {
   readonly name: string;
@@ -39,6 +40,9 @@ export interface ClusterConfig {
   readonly maxRequestsPerConnection: number;
   /** Source address for upstream connections, as 127.0.0.6. */
   readonly bindAddress: string | null;
+  readonly socketOptions: readonly SocketOption[];
+  /** Null: idle connections are not probed. */
+  readonly keepalive: Keepalive | null;
   /** Istio's filter metadata: service host, name and namespace, for metrics. */
   readonly services: readonly { readonly host: string; readonly name: string; readonly namespace: string }[];
   readonly alpnOverride: boolean;
@@ -86,6 +90,14 @@ export interface TransportSocketMatch {
   readonly name: string;
   readonly match: Readonly<Record<string, string>>;
   readonly tls: UpstreamTlsConfig | null;
+  /** Null: connections begin without a PROXY header. */
+  readonly proxyProtocol: UpstreamProxyProtocol | null;
+}
+
+export interface UpstreamProxyProtocol {
+  readonly version: 1 | 2;
+  /** Whether an extension of the client's header goes on; null: none does. */
+  readonly passesTlv: ((type: number) => boolean) | null;
 }
 
 export interface UpstreamTlsConfig {

@@ -78,9 +78,9 @@ typed_extension_protocol_options:
 const clusterRefusals: readonly [string, string, RegExp][] = [
   ["no name", "{ type: STATIC }", /name: is missing/],
   [
-    "a Unix socket",
-    "{ name: c, load_assignment: { cluster_name: c, endpoints: [{ lb_endpoints: [{ endpoint: { address: { pipe: { path: /x } } } }] }] } }",
-    /Unix socket/,
+    "a Unix socket without an absolute path",
+    "{ name: c, load_assignment: { cluster_name: c, endpoints: [{ lb_endpoints: [{ endpoint: { address: { pipe: { path: x } } } }] }] } }",
+    /"x" is not an absolute path/,
   ],
   [
     "TLS names without roots",

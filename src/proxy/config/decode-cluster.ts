@@ -13,12 +13,14 @@ import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeHealthChecks } from "./decode-health-check.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
-import { decodeUpstreamTls } from "./decode-tls.ts";
+import { decodeUpstreamTransport } from "./decode-tls.ts";
 import { meshHttp2 } from "./http2.ts";
 import type { StringMatcher } from "./matcher.ts";
 import { decodeHttp2Options } from "./parse/http2-options.ts";
+import { decodeKeepalive, decodeSocketOptions } from "./parse/socket-options.ts";
 import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
+import type { SocketOption } from "./socket.ts";
 
 /** Decodes a CDS resource or a static cluster. */
 export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
@@ -49,6 +51,8 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),
     maxRequestsPerConnection: idle?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
     bindAddress: decodeBindAddress(cluster, problems),
+    socketOptions: decodeUpstreamOptions(cluster, problems),
+    keepalive: decodeKeepalive(cluster.upstreamConnectionOptions?.tcpKeepalive),
     services: decodeServices(istio),
     alpnOverride: istio?.["alpn_override"] !== "false",
     provenance: provenanceOf(cluster.metadata),
@@ -87,11 +91,11 @@ function decodeTransports(cluster: Cluster, problems: Problems): TransportSocket
     (it, i): TransportSocketMatch => ({
       name: it.name,
       match: labels(it.match),
-      tls: decodeUpstreamTls(it.transportSocket, `transport_socket_matches[${i}].transport_socket`, problems),
+      ...decodeUpstreamTransport(it.transportSocket, `transport_socket_matches[${i}].transport_socket`, problems),
     }),
   );
-  const plain = decodeUpstreamTls(cluster.transportSocket, "transport_socket", problems);
-  return [...matches, { name: "default", match: {}, tls: plain }];
+  const plain = decodeUpstreamTransport(cluster.transportSocket, "transport_socket", problems);
+  return [...matches, { name: "default", match: {}, ...plain }];
 }
 
 /**
@@ -186,11 +190,30 @@ function http2OptionsOf(cluster: Cluster, options: HttpProtocolOptions | null): 
 }
 
 function decodeBindAddress(cluster: Cluster, problems: Problems): string | null {
-  const source = cluster.upstreamBindConfig?.sourceAddress;
+  const bind = cluster.upstreamBindConfig;
+  const path = "upstream_bind_config";
+  if (bind?.freebind === true) problems.unsupported(`${path}.freebind`, "a source address that is not of this machine");
+  if ((bind?.extraSourceAddresses.length ?? 0) + (bind?.additionalSourceAddresses.length ?? 0) > 0) {
+    problems.unsupported(`${path}.extra_source_addresses`, "more than one source address");
+  }
+  if (bind?.localAddressSelector !== undefined) {
+    problems.unsupported(`${path}.local_address_selector`, "a choice among source addresses");
+  }
+  const source = bind?.sourceAddress;
   if (source === undefined) return null;
   const port = source.portSpecifier.case === "portValue" ? source.portSpecifier.value : 0;
-  if (port !== 0) problems.unsupported("upstream_bind_config.source_address.port_value", "a fixed source port");
+  if (port !== 0) problems.unsupported(`${path}.source_address.port_value`, "a fixed source port");
   return source.address;
+}
+
+/** Options that can be set while a connection is being made; the others are left out. */
+function decodeUpstreamOptions(cluster: Cluster, problems: Problems): readonly SocketOption[] {
+  const path = "upstream_bind_config.socket_options";
+  const options = decodeSocketOptions(cluster.upstreamBindConfig?.socketOptions ?? [], path, problems);
+  return options.filter((option) => {
+    if (option.isPrebind) problems.leftOut(path, `${option.description}, which must be set before connecting`);
+    return !option.isPrebind;
+  });
 }
 
 function decodeServices(istio: JsonObject | undefined): ClusterConfig["services"] {

@@ -7,7 +7,7 @@ import {
   FilterChainSchema,
   FilterChainMatch_ConnectionSourceType as SourceType,
 } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
-import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { Listener_DrainType as DrainType, type Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { ambiguousChains } from "../decide/filter-chain.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeChainMatcher } from "./decode-chain-matcher.ts";
@@ -22,8 +22,10 @@ import {
   matchesEverything,
   type TrafficDirection,
 } from "./listener.ts";
+import { decodeSocketOptions } from "./parse/socket-options.ts";
 import { decodeRanges, milliseconds, provenanceOf, socketAddress } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
+import type { SocketOption } from "./socket.ts";
 
 /** Decodes an LDS resource or a static listener. */
 export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
@@ -32,7 +34,6 @@ export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
   if (listener.udpListenerConfig !== undefined) problems.unsupported("udp_listener_config", "UDP");
   if (listener.apiListener !== undefined) problems.unsupported("api_listener", "a listener without a socket");
   if (listener.listenerSpecifier.case !== undefined) problems.unsupported("internal_listener", "an internal listener");
-  if (listener.additionalAddresses.length > 0) problems.unsupported("additional_addresses", "more than one address");
   if (listener.filterChains.length === 0 && listener.defaultFilterChain === undefined) {
     problems.invalid("filter_chains", "is empty");
   }
@@ -44,6 +45,7 @@ export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
     name: listener.name,
     direction: listener.trafficDirection as TrafficDirection,
     ...socketAddress(listener.address, "address", problems),
+    ...decodeSocket(listener, problems),
     bindToPort: listener.bindToPort ?? listener.deprecatedV1?.bindToPort ?? true,
     useOriginalDst: listener.useOriginalDst ?? false,
     ...filters,
@@ -59,6 +61,62 @@ export function decodeListener(listener: Listener): Decoded<ListenerConfig> {
     accessLog: decodeAccessLogs(listener.accessLog, "access_log", problems),
     provenance: provenanceOf(listener.metadata),
   });
+}
+
+type SocketFields =
+  | "additionalAddresses"
+  | "backlog"
+  | "socketOptions"
+  | "statPrefix"
+  | "isInGlobalLimit"
+  | "drainsOnlyWhenModified"
+  | "isTransparent";
+
+/** What is said of the sockets themselves. */
+function decodeSocket(listener: Listener, problems: Problems): Pick<ListenerConfig, SocketFields> {
+  const isTransparent = listener.transparent ?? false;
+  const socketOptions = [
+    ...implied(isTransparent, listener.freebind ?? false, listener.tcpFastOpenQueueLength ?? 0),
+    ...decodeSocketOptions(listener.socketOptions, "socket_options", problems),
+  ];
+  if (listener.connectionBalanceConfig !== undefined) {
+    problems.leftOut("connection_balance_config", "balancing of connections between event loops");
+  }
+  if (listener.enableMptcp) problems.leftOut("enable_mptcp", "multipath TCP");
+  return {
+    additionalAddresses: listener.additionalAddresses.map(({ address, socketOptions: own }, i) => {
+      const path = `additional_addresses[${i}]`;
+      return {
+        ...socketAddress(address, `${path}.address`, problems),
+        socketOptions:
+          own === undefined
+            ? socketOptions
+            : decodeSocketOptions(own.socketOptions, `${path}.socket_options.socket_options`, problems),
+      };
+    }),
+    backlog: listener.tcpBacklogSize ?? 0,
+    socketOptions,
+    statPrefix: listener.statPrefix,
+    isInGlobalLimit: !listener.ignoreGlobalConnLimit && !listener.bypassOverloadManager,
+    drainsOnlyWhenModified: listener.drainType === DrainType.MODIFY_ONLY,
+    isTransparent,
+  };
+}
+
+/** The socket options that other fields stand for. */
+function implied(isTransparent: boolean, isFreebind: boolean, fastOpenQueue: number): SocketOption[] {
+  return [
+    // An address that is not of this machine can be bound with it, so it comes first.
+    ...(isTransparent ? [{ ...option(0, 19, 1, "IP_TRANSPARENT"), isPrebind: true }] : []),
+    ...(isFreebind ? [{ ...option(0, 15, 1, "IP_FREEBIND"), isPrebind: true }] : []),
+    ...(fastOpenQueue > 0 ? [option(6, 23, fastOpenQueue, "TCP_FASTOPEN")] : []),
+  ];
+}
+
+function option(level: number, name: number, value: number, description: string): SocketOption {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value);
+  return { level, name, value: bytes, description, isPrebind: false };
 }
 
 function decodeChain(chain: FilterChain, path: string, problems: Problems): FilterChainConfig {

@@ -1,6 +1,8 @@
 // Transport sockets: raw_buffer, and TLS whose certificates and roots are named (SDS). Secrets themselves never stand in
 // a listener or a cluster here: the names lead to the secret store.
 import type { TransportSocket } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { ProxyProtocolConfig_Version as ProxyVersion } from "#wire/gen/envoy/config/core/v3/proxy_protocol_pb.ts";
+import { ProxyProtocolUpstreamTransportSchema } from "#wire/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import {
   type CertificateValidationContext,
@@ -13,10 +15,11 @@ import {
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
-import type { UpstreamTlsConfig } from "./cluster.ts";
+import type { TransportSocketMatch, UpstreamTlsConfig } from "./cluster.ts";
 import type { DownstreamTlsConfig } from "./listener.ts";
 import type { StringMatcher } from "./matcher.ts";
 import { decodeStringMatcher } from "./parse/matcher.ts";
+import { passedTlvs } from "./parse/proxy-protocol.ts";
 import { typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
@@ -55,8 +58,29 @@ export function decodeDownstreamTls(
   };
 }
 
+/** What connections to endpoints begin with: a PROXY header or none, then TLS or plaintext. */
+export function decodeUpstreamTransport(
+  socket: TransportSocket | undefined,
+  path: string,
+  problems: Problems,
+): Pick<TransportSocketMatch, "tls" | "proxyProtocol"> {
+  const any = socket?.configType.value;
+  if (any === undefined || typeName(any) !== ProxyProtocolUpstreamTransportSchema.typeName) {
+    return { tls: decodeUpstreamTls(socket, path, problems), proxyProtocol: null };
+  }
+  const wrapper = unpack(any, ProxyProtocolUpstreamTransportSchema, path, problems);
+  if (wrapper?.transportSocket === undefined) problems.invalid(`${path}.transport_socket`, "is missing");
+  return {
+    tls: decodeUpstreamTls(wrapper?.transportSocket, `${path}.transport_socket`, problems),
+    proxyProtocol: {
+      version: wrapper?.config?.version === ProxyVersion.V2 ? 2 : 1,
+      passesTlv: passedTlvs(wrapper?.config?.passThroughTlvs),
+    },
+  };
+}
+
 /** Null is plaintext. */
-export function decodeUpstreamTls(
+function decodeUpstreamTls(
   socket: TransportSocket | undefined,
   path: string,
   problems: Problems,

@@ -5,6 +5,7 @@ import type { AccessLogger } from "./access-log.ts";
 import type { FilterMetadata, HttpConnectionManagerConfig } from "./http.ts";
 import type { CidrSet, StringMatcher } from "./matcher.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
+import type { ListenAddress, SocketOption } from "./socket.ts";
 import type { Trace } from "./trace.ts";
 
 export const TrafficDirection = { Unspecified: 0, Inbound: 1, Outbound: 2 } as const;
@@ -15,6 +16,21 @@ export interface ListenerConfig {
   readonly direction: TrafficDirection;
   readonly host: string;
   readonly port: number;
+  /** Permissions of a Unix socket; 0 leaves them. */
+  readonly mode: number;
+  /** More addresses of the same listener. */
+  readonly additionalAddresses: readonly AdditionalAddress[];
+  /** Connections that the kernel keeps until they are accepted; 0 takes our own number. */
+  readonly backlog: number;
+  readonly socketOptions: readonly SocketOption[];
+  /** What statistics call it; empty: its address. */
+  readonly statPrefix: string;
+  /** Connections count and are refused for the whole proxy's limit. */
+  readonly isInGlobalLimit: boolean;
+  /** Goes on as it is when the proxy drains; only its own removal drains it. */
+  readonly drainsOnlyWhenModified: boolean;
+  /** It gets connections that are meant for other addresses, as TPROXY hands them over. */
+  readonly isTransparent: boolean;
   /** False: reached only through a listener with `useOriginalDst`. */
   readonly bindToPort: boolean;
   /** Hand an accepted connection to the listener that matches its original destination. */
@@ -36,6 +52,10 @@ export interface ListenerConfig {
   readonly defaultFilterChain: FilterChainConfig | null;
   readonly accessLog: readonly AccessLogger[];
   readonly provenance: Provenance;
+}
+
+interface AdditionalAddress extends ListenAddress {
+  readonly socketOptions: readonly SocketOption[];
 }
 
 /** What the proxy_protocol listener filter does with a header, and with none. */

@@ -1,28 +1,33 @@
-// One listener while it lives: its present configuration, its socket when it binds one, and its connections. A new
-// configuration applies to new connections; nothing that is open is closed.
-import { createServer, isIPv6, type Server, type Socket } from "node:net";
+// One listener while it lives: its present configuration, its sockets when it binds some, and its connections. A new
+// configuration applies to new connections. Those that are open go on: where their filter chain changed, HTTP ends at its
+// next safe point, and a connection that would not be let in any more is closed, which is logged.
+import type { Socket } from "node:net";
 import { formatOrigin } from "#base/issue.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
+import type { ListenAddress } from "../config/socket.ts";
 import { describeMatch } from "../decide/filter-chain.ts";
 import { NetworkConnection } from "../network/connection.ts";
 import { writeConnectionLog } from "../network/connection-log.ts";
-import { ConnectionInfo, plainIp } from "../transport/connection-info.ts";
+import { ConnectionInfo, formatAddress, isPipe, plainIp } from "../transport/connection-info.ts";
 import { Transport, type TransportTap } from "../transport/transport.ts";
 import type { ListenerEnvironment } from "./environment.ts";
 import { type InspectionNeed, inspectionNeed } from "./inspection.ts";
 import { type ListenerCounters, listenerCounters } from "./listener-counters.ts";
+import { ListeningSocket } from "./listening-socket.ts";
 import { OpeningConnection } from "./opening-connection.ts";
+import { whyRevoked, withKeptChains } from "./update.ts";
 
 export class ActiveListener {
   config: ListenerConfig;
+  readonly counters: ListenerCounters = listenerCounters();
   readonly #environment: ListenerEnvironment;
   readonly #connections = new Set<NetworkConnection>();
   /** Accepted sockets that have no filter chain yet. */
   readonly #opening = new Set<OpeningConnection>();
   readonly #needByPort = new Map<number, InspectionNeed>();
-  #server: Server | null = null;
+  /** By configured address. */
+  #sockets = new Map<string, ListeningSocket>();
   #isDraining = false;
-  readonly counters: ListenerCounters = listenerCounters();
 
   constructor(config: ListenerConfig, environment: ListenerEnvironment) {
     this.config = config;
@@ -33,57 +38,114 @@ export class ActiveListener {
     return this.#connections.size + this.#opening.size;
   }
 
+  get openingCount(): number {
+    return this.#opening.size;
+  }
+
   /** The port that the system gave, which differs from the configured one only for port 0. */
   get boundPort(): number {
-    const address = this.#server?.address();
-    return typeof address === "object" && address !== null ? address.port : this.config.port;
+    return this.#sockets.get(addressKey(this.config))?.port ?? this.config.port;
   }
 
-  update(config: ListenerConfig): void {
-    this.config = config;
-    this.#needByPort.clear();
-  }
-
-  /** Binds the socket. */
-  listen(): Promise<void> {
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
-      this.#accept(socket),
-    );
-    this.#server = server;
-    return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(
-        {
-          host: this.config.host,
-          port: this.config.port,
-          backlog: 4096,
-          reusePort: this.#environment.sharesPorts,
-          ipv6Only: isIPv6(this.config.host) && !this.#environment.dualStack,
-        },
-        () => {
-          server.off("error", reject);
-          server.on("error", (error) => this.#environment.log.error(`listener ${this.config.name}: ${error.message}`));
-          resolve();
-        },
-      );
+  /** All addresses as they are bound, the main one first. */
+  get boundAddresses(): [BoundAddress, ...BoundAddress[]] {
+    const { additionalAddresses } = this.config;
+    const bound = (address: ListenAddress): BoundAddress => ({
+      host: address.host,
+      port: this.#sockets.get(addressKey(address))?.port ?? address.port,
     });
+    return [bound(this.config), ...additionalAddresses.map(bound)];
+  }
+
+  /**
+   * Takes a new configuration. Sockets whose address stays are kept; when one can't be bound, everything stays as it
+   * was and the promise is rejected.
+   */
+  async update(config: ListenerConfig): Promise<void> {
+    const wanted = config.bindToPort ? addressesOf(config) : [];
+    const missing = wanted.filter((address) => !this.#sockets.has(addressKey(address)));
+    if (missing.length > 0) await this.#bind(config, missing);
+    const kept = new Set(wanted.map(addressKey));
+    for (const [key, socket] of this.#sockets) {
+      if (kept.has(key)) continue;
+      socket.close();
+      this.#sockets.delete(key);
+    }
+    this.#apply(config);
+  }
+
+  async #bind(config: ListenerConfig, addresses: readonly SocketAddress[]): Promise<void> {
+    const opened: ListeningSocket[] = [];
+    try {
+      for (const address of addresses) opened.push(await this.#open(config, address));
+    } catch (error) {
+      for (const socket of opened) socket.close();
+      throw error;
+    }
+    for (const socket of opened) this.#sockets.set(addressKey(socket.address), socket);
+  }
+
+  #open(config: ListenerConfig, address: SocketAddress): Promise<ListeningSocket> {
+    const { dualStack, sharesPorts, calls, log } = this.#environment;
+    return ListeningSocket.open({
+      address,
+      socketOptions: address.socketOptions,
+      backlog: config.backlog,
+      dualStack,
+      sharesPorts,
+      calls,
+      onConnection: (socket) => this.#accept(socket, address),
+      onError: (error) => log.error(`listener ${config.name}: ${error.message}`),
+    });
+  }
+
+  #apply(config: ListenerConfig): void {
+    const before = this.config;
+    this.config = withKeptChains(config, before);
+    this.#needByPort.clear();
+    if (this.#connections.size === 0) return;
+    const { filterChains, defaultFilterChain } = this.config;
+    const live = new Set<FilterChainConfig | null>([...filterChains, defaultFilterChain]);
+    for (const connection of this.#connections) if (!live.has(connection.config)) this.#chainChanged(connection);
+  }
+
+  #chainChanged(connection: NetworkConnection): void {
+    const { info } = connection;
+    const cause = whyRevoked(this.config, connection);
+    if (cause === null) {
+      connection.chainChanged();
+      return;
+    }
+    const words = `a change of configuration: ${cause}`;
+    this.#environment.log.warn(`closed ${info.sourceAddress} → ${info.destinationAddress}: ${words}`);
+    info.cause = words;
+    info.terminationDetails = "denied_by_new_configuration";
+    connection.destroy();
   }
 
   /** Stops accepting. Open connections go on. */
   stopAccepting(): void {
-    this.#server?.close();
-    this.#server = null;
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#sockets = new Map();
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, address: ListenAddress): void {
     // First of all: an error without a listener would end the process.
     socket.on("error", ignoreError);
-    const { loop } = this.#environment;
+    const { loop, limits } = this.#environment;
     loop.enter();
     try {
-      const opening = new OpeningConnection(socket, this.#describe(socket), this, this.#environment);
-      this.adopt(opening);
-      opening.begin();
+      if (this.connectionCount >= limits.ofListener(this.config.name)) {
+        this.counters.overflows++;
+        socket.destroy();
+      } else if (this.config.isInGlobalLimit && limits.isReached) {
+        this.counters.globalOverflows++;
+        socket.destroy();
+      } else {
+        const opening = new OpeningConnection(socket, this.#describe(socket, address), this, this.#environment);
+        this.adopt(opening);
+        opening.begin();
+      }
     } catch (error) {
       loop.onBroken(error);
       socket.destroy();
@@ -92,18 +154,28 @@ export class ActiveListener {
     }
   }
 
-  #describe(socket: Socket): ConnectionInfo {
+  #describe(socket: Socket, address: ListenAddress): ConnectionInfo {
     const info = new ConnectionInfo();
     info.startTimeMs = this.#environment.loop.now;
     info.sourceIp = plainIp(socket.remoteAddress);
     info.sourcePort = socket.remotePort ?? 0;
     info.directSourceIp = info.sourceIp;
     info.directSourcePort = info.sourcePort;
+    if (address.port === 0 && isPipe(address.host)) {
+      info.destinationIp = address.host;
+      return info;
+    }
     info.destinationIp = plainIp(socket.localAddress);
     info.destinationPort = socket.localPort ?? 0;
     if (!this.config.useOriginalDst && !this.config.originalDst) return info;
-    const original = this.#environment.originalDestination(socket);
     info.isOwnAddress = true;
+    // TPROXY changes no address: what the client aimed at is our end of the connection.
+    if (this.config.isTransparent && info.destinationPort !== this.boundPort) {
+      info.isRedirected = true;
+      info.isOwnAddress = false;
+      return info;
+    }
+    const original = this.#environment.originalDestination(socket);
     if (original !== null && (original.port !== info.destinationPort || original.ip !== info.destinationIp)) {
       info.destinationIp = original.ip;
       info.destinationPort = original.port;
@@ -118,11 +190,13 @@ export class ActiveListener {
   adopt(opening: OpeningConnection): void {
     this.counters.connectionsTotal++;
     this.#opening.add(opening);
+    this.#environment.limits.open++;
   }
 
   /** It has its chain, went to another listener, or is gone. */
   forget(opening: OpeningConnection): void {
-    this.#opening.delete(opening);
+    if (!this.#opening.delete(opening)) return;
+    this.#environment.limits.open--;
     this.#checkIdle();
   }
 
@@ -178,11 +252,13 @@ export class ActiveListener {
     transport.tap = ahead.tap;
     const connection = new NetworkConnection(network.chainFor(chain), transport, info, this.#onClosed);
     this.#connections.add(connection);
+    this.#environment.limits.open++;
     connection.start(ahead.bytes);
   }
 
   readonly #onClosed = (connection: NetworkConnection): void => {
-    this.#connections.delete(connection);
+    if (!this.#connections.delete(connection)) return;
+    this.#environment.limits.open--;
     if (this.config.accessLog.length > 0) {
       const { bytesRead, bytesWritten } = connection.transport;
       const facts = { receivedBytes: bytesRead, sentBytes: bytesWritten };
@@ -208,6 +284,18 @@ export class ActiveListener {
     for (const opening of this.#opening) opening.destroy();
     for (const connection of this.#connections) connection.destroy();
   }
+}
+
+type BoundAddress = Pick<ListenAddress, "host" | "port">;
+type SocketAddress = ListenerConfig["additionalAddresses"][number];
+
+function addressesOf(config: ListenerConfig): SocketAddress[] {
+  const { host, port, mode, socketOptions } = config;
+  return [{ host, port, mode, socketOptions }, ...config.additionalAddresses];
+}
+
+function addressKey({ host, port }: ListenAddress): string {
+  return formatAddress(host, port);
 }
 
 function ignoreError(): void {

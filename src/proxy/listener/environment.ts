@@ -4,9 +4,11 @@ import type { Logger } from "#base/log/log.ts";
 import type { NetworkEnvironment } from "../network/environment.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import type { SocketCalls } from "../transport/socket-calls.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ActiveListener } from "./active-listener.ts";
 import type { Allowance } from "./allowance.ts";
+import type { ConnectionLimits } from "./connection-limits.ts";
 import type { HandshakeGate } from "./handshake-gate.ts";
 import type { InspectorCounters } from "./inspection.ts";
 import type { OriginalDestination } from "./original-destination.ts";
@@ -21,6 +23,8 @@ export interface ListenerEnvironment {
   readonly dualStack: boolean;
   /** Other threads listen on the same ports; the kernel spreads connections. */
   readonly sharesPorts: boolean;
+  readonly calls: SocketCalls;
+  readonly limits: ConnectionLimits;
   readonly refusals: RefusalLog;
   readonly handshakes: HandshakeGate;
   readonly inspectors: InspectorCounters;

@@ -5,6 +5,7 @@
 import { tokenLower } from "#wire/http/header-names.ts";
 import { HELLO_DONE, HELLO_NEED_MORE, HELLO_TOO_LARGE, parseClientHello } from "#wire/tls/client-hello.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
+import type { Counter, Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 
 export interface InspectionNeed {
@@ -19,7 +20,7 @@ export function inspectionNeed(listener: ListenerConfig, port: number): Inspecti
     const needsTls = listener.filterChains.some((chain) => chain.tls !== null);
     return { tls: needsTls || isOn(listener.tlsInspector, port), http: isOn(listener.httpInspector, port) };
   }
-  const chains = candidates(listener, port);
+  const chains = chainsFor(listener, port);
   const tls = chains.some(
     (chain) =>
       chain.tls !== null ||
@@ -42,41 +43,41 @@ function isOn(filter: ListenerConfig["tlsInspector"], port: number): boolean {
 }
 
 /** Envoy takes the chains for exactly that port, else those for any port. */
-function candidates(listener: ListenerConfig, port: number): readonly FilterChainConfig[] {
+export function chainsFor(listener: ListenerConfig, port: number): readonly FilterChainConfig[] {
   const exact = listener.filterChains.filter((chain) => chain.match.destinationPort === port);
   const chains =
     exact.length > 0 ? exact : listener.filterChains.filter((chain) => chain.match.destinationPort === null);
   return listener.defaultFilterChain === null ? chains : [...chains, listener.defaultFilterChain];
 }
 
-/** What the inspectors found, in numbers that `/stats` shows. */
+/** What the inspectors of all listeners found. */
 export interface InspectorCounters {
-  tlsFound: number;
-  tlsNotFound: number;
-  sniFound: number;
-  sniNotFound: number;
-  alpnFound: number;
-  alpnNotFound: number;
-  clientHelloTooLarge: number;
-  http10Found: number;
-  http11Found: number;
-  http2Found: number;
-  httpNotFound: number;
+  readonly tlsFound: Counter;
+  readonly tlsNotFound: Counter;
+  readonly sniFound: Counter;
+  readonly sniNotFound: Counter;
+  readonly alpnFound: Counter;
+  readonly alpnNotFound: Counter;
+  readonly clientHelloTooLarge: Counter;
+  readonly http10Found: Counter;
+  readonly http11Found: Counter;
+  readonly http2Found: Counter;
+  readonly httpNotFound: Counter;
 }
 
-export function inspectorCounters(): InspectorCounters {
+export function inspectorCounters(stats: Stats): InspectorCounters {
   return {
-    tlsFound: 0,
-    tlsNotFound: 0,
-    sniFound: 0,
-    sniNotFound: 0,
-    alpnFound: 0,
-    alpnNotFound: 0,
-    clientHelloTooLarge: 0,
-    http10Found: 0,
-    http11Found: 0,
-    http2Found: 0,
-    httpNotFound: 0,
+    tlsFound: stats.counter("tls_inspector.tls_found"),
+    tlsNotFound: stats.counter("tls_inspector.tls_not_found"),
+    sniFound: stats.counter("tls_inspector.sni_found"),
+    sniNotFound: stats.counter("tls_inspector.sni_not_found"),
+    alpnFound: stats.counter("tls_inspector.alpn_found"),
+    alpnNotFound: stats.counter("tls_inspector.alpn_not_found"),
+    clientHelloTooLarge: stats.counter("tls_inspector.client_hello_too_large"),
+    http10Found: stats.counter("http_inspector.http10_found"),
+    http11Found: stats.counter("http_inspector.http11_found"),
+    http2Found: stats.counter("http_inspector.http2_found"),
+    httpNotFound: stats.counter("http_inspector.http_not_found"),
   };
 }
 
@@ -117,6 +118,7 @@ export class Inspection {
       if (outcome !== INSPECT_MORE || this.#wantsTls) return outcome;
     }
     info.transportProtocol = "raw_buffer";
+    info.isInspected = true;
     return this.need.http ? this.#lookForHttp(bytes, info) : INSPECT_DONE;
   }
 
@@ -129,20 +131,21 @@ export class Inspection {
       case HELLO_DONE: {
         const counters = this.#counters;
         info.transportProtocol = "tls";
+        info.isInspected = true;
         info.serverName = hello.serverName;
         info.applicationProtocols = hello.alpn;
-        counters.tlsFound++;
-        if (hello.serverName === "") counters.sniNotFound++;
-        else counters.sniFound++;
-        if (hello.alpn.length === 0) counters.alpnNotFound++;
-        else counters.alpnFound++;
+        counters.tlsFound.add();
+        if (hello.serverName === "") counters.sniNotFound.add();
+        else counters.sniFound.add();
+        if (hello.alpn.length === 0) counters.alpnNotFound.add();
+        else counters.alpnFound.add();
         return INSPECT_DONE;
       }
       case HELLO_TOO_LARGE:
-        this.#counters.clientHelloTooLarge++;
+        this.#counters.clientHelloTooLarge.add();
         return INSPECT_REFUSED;
       default:
-        this.#counters.tlsNotFound++;
+        this.#counters.tlsNotFound.add();
         this.#wantsTls = false;
         return INSPECT_MORE;
     }
@@ -155,13 +158,13 @@ export class Inspection {
       if (bytes.length < maxLineBytes) return INSPECT_MORE;
     }
     if (protocol === null || protocol === "") {
-      this.#counters.httpNotFound++;
+      this.#counters.httpNotFound.add();
       return INSPECT_DONE;
     }
     info.applicationProtocols = [protocol];
-    if (protocol === "http/1.1") this.#counters.http11Found++;
-    else if (protocol === "http/1.0") this.#counters.http10Found++;
-    else this.#counters.http2Found++;
+    if (protocol === "http/1.1") this.#counters.http11Found.add();
+    else if (protocol === "http/1.0") this.#counters.http10Found.add();
+    else this.#counters.http2Found.add();
     return INSPECT_DONE;
   }
 }

@@ -16,12 +16,14 @@ import { networkFilterTypes } from "../network/filters/all.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import { SocketCalls } from "../transport/socket-calls.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import { clusterClients } from "../wasm/cluster-clients.ts";
 import { WasmHost } from "../wasm/wasm-host.ts";
 import { ActiveListener } from "./active-listener.ts";
 import { Allowance } from "./allowance.ts";
+import { ConnectionLimits } from "./connection-limits.ts";
 import type { ListenerEnvironment } from "./environment.ts";
 import { HandshakeGate } from "./handshake-gate.ts";
 import { inspectorCounters } from "./inspection.ts";
@@ -61,12 +63,23 @@ export interface ListenerDescription {
   readonly config: ListenerConfig;
   /** The address in use; differs from the configured one for port 0. */
   readonly port: number;
+  /** All addresses in use, the main one first. */
+  readonly addresses: readonly [BoundAddress, ...BoundAddress[]];
   readonly activeConnections: number;
+  /** Of these, the ones that have no filter chain yet. */
+  readonly openingConnections: number;
   readonly connectionsTotal: number;
   readonly counters: Readonly<ListenerCounters>;
 }
 
+interface BoundAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export class ListenerManager {
+  /** How many connections there may be; what the configuration says of them is set here. */
+  readonly limits: ConnectionLimits = new ConnectionLimits();
   readonly #environment: ListenerEnvironment;
   readonly #contexts: TlsContexts;
   readonly #byName = new Map<string, ActiveListener>();
@@ -78,9 +91,13 @@ export class ListenerManager {
 
   constructor(options: ListenerManagerOptions) {
     const { loop, log, clusters, routes, observer, writeAccessLog, stats = new Stats() } = options;
-    const reader = new OriginalDestinationReader((reason) =>
-      log.warn(`original destinations can't be read, redirected connections keep their local address: ${reason}`),
+    const calls = new SocketCalls((reason) =>
+      log.warn(
+        `the system can't be asked about sockets: options are not set, and redirected connections keep their local ` +
+          `address: ${reason}`,
+      ),
     );
+    const reader = new OriginalDestinationReader(calls);
     this.#contexts = new TlsContexts(options.secrets);
     const http: HttpEnvironment = {
       loop,
@@ -104,9 +121,11 @@ export class ListenerManager {
       network: createNetworkEnvironment(http, options.networkFilterTypes ?? networkFilterTypes),
       dualStack: options.dualStack ?? true,
       sharesPorts: options.sharesPorts ?? false,
+      calls,
+      limits: this.limits,
       refusals: new RefusalLog(log, loop),
       handshakes: new HandshakeGate(),
-      inspectors: inspectorCounters(),
+      inspectors: inspectorCounters(stats),
       undecided: new Allowance(maxUndecidedBytes),
       originalDestination: options.originalDestination ?? ((socket) => reader.read(socket)),
       route: (acceptedBy, info) => this.#route(acceptedBy, info),
@@ -114,27 +133,30 @@ export class ListenerManager {
     };
   }
 
-  /** Adds a listener or gives it a new configuration. Resolves when its socket is bound; rejects when it can't be. */
+  /** Adds a listener or gives it a new configuration. Resolves when its sockets are bound; rejects when they can't be. */
   async update(config: ListenerConfig): Promise<void> {
     const known = this.#byName.get(config.name);
-    if (known !== undefined && sameSocket(known.config, config)) {
-      known.update(config);
+    const listener = known ?? new ActiveListener(config, this.#environment);
+    const before = listener.config;
+    try {
+      await listener.update(config);
+    } catch (error) {
+      throw new OutriggerError("LISTENER_BIND", `listener ${config.name} can't listen on ${addressNames(config)}`, {
+        cause: error,
+      });
+    }
+    // It may have been removed while its sockets were bound.
+    if (known !== undefined && this.#byName.get(config.name) !== known) {
+      listener.stopAccepting();
       return;
     }
-    const listener = new ActiveListener(config, this.#environment);
-    if (config.bindToPort) {
-      try {
-        await listener.listen();
-      } catch (error) {
-        throw new OutriggerError("LISTENER_BIND", `listener ${config.name} can't listen on ${listenerKey(config)}`, {
-          cause: error,
-        });
-      }
-    }
-    const before = this.#byName.get(config.name);
-    if (before !== undefined) this.#retire(before);
+    this.#forgetAddresses(listener, before);
     this.#byName.set(config.name, listener);
-    this.#byAddress.set(listenerKey(config), listener);
+    for (const key of addressKeys(config)) this.#byAddress.set(key, listener);
+  }
+
+  #forgetAddresses(listener: ActiveListener, config: ListenerConfig): void {
+    for (const key of addressKeys(config)) if (this.#byAddress.get(key) === listener) this.#byAddress.delete(key);
   }
 
   /** Stops accepting; connections that are open end at their next safe point. */
@@ -145,8 +167,7 @@ export class ListenerManager {
 
   #retire(listener: ActiveListener): void {
     if (this.#byName.get(listener.config.name) === listener) this.#byName.delete(listener.config.name);
-    const key = listenerKey(listener.config);
-    if (this.#byAddress.get(key) === listener) this.#byAddress.delete(key);
+    this.#forgetAddresses(listener, listener.config);
     listener.stopAccepting();
     this.#retired.add(listener);
     listener.drain();
@@ -170,7 +191,9 @@ export class ListenerManager {
       name,
       config: listener.config,
       port: listener.boundPort,
+      addresses: listener.boundAddresses,
       activeConnections: listener.connectionCount,
+      openingConnections: listener.openingCount,
       connectionsTotal: listener.counters.connectionsTotal,
       counters: listener.counters,
     }));
@@ -204,7 +227,7 @@ export class ListenerManager {
   /** Begins the end: responses ask for `connection: close`, idle connections go. Sockets still accept. */
   startDraining(): void {
     this.#isDraining = true;
-    for (const listener of this.#byName.values()) listener.drain();
+    for (const listener of this.#byName.values()) if (!listener.config.drainsOnlyWhenModified) listener.drain();
   }
 
   /**
@@ -239,7 +262,10 @@ export class ListenerManager {
   }
 }
 
-/** Whether an update can keep the listening socket. */
-function sameSocket(before: ListenerConfig, after: ListenerConfig): boolean {
-  return before.host === after.host && before.port === after.port && before.bindToPort === after.bindToPort;
+function addressKeys(config: ListenerConfig): string[] {
+  return [listenerKey(config), ...config.additionalAddresses.map(listenerKey)];
+}
+
+function addressNames(config: ListenerConfig): string {
+  return addressKeys(config).join(", ");
 }

@@ -106,7 +106,7 @@ async function startServer(
 async function startClient(port: number, tls: Partial<UpstreamTlsConfig> = {}): Promise<TestDataPath> {
   const path = dataPath();
   identify(path, "client");
-  const transports = [{ name: "tlsMode-istio", match: {}, tls: { ...clientTls, ...tls } }];
+  const transports = [{ name: "tlsMode-istio", match: {}, tls: { ...clientTls, ...tls }, proxyProtocol: null }];
   path.clusters.update(clusterOn("server", [port], { transports }));
   const httpFilters = [filterConfig("istio_alpn", {}), filterConfig("router", {})];
   const config = managerConfig([routeEntry("/", forward("server"))], { httpFilters, serverHeader: "pass_through" });
@@ -293,7 +293,7 @@ test("rotated certificates serve new connections, old connections go on, session
     identify(server, "server");
     if (round === 2) client.clusters.update(clusterOn("server", [server.port()], { idleTimeoutMs: 1 }));
     if (round === 2) {
-      const transports = [{ name: "tlsMode-istio", match: {}, tls: clientTls }];
+      const transports = [{ name: "tlsMode-istio", match: {}, tls: clientTls, proxyProtocol: null }];
       client.clusters.update(clusterOn("server", [server.port()], { transports }));
     }
   }
@@ -305,7 +305,9 @@ test("rotated certificates serve new connections, old connections go on, session
 test("a missing secret refuses the connection instead of falling back to plaintext", async () => {
   const app = await httpServer((_req, res) => res.end("ok"));
   const path = dataPath();
-  path.clusters.update(clusterOn("server", [app.port], { transports: [{ name: "tls", match: {}, tls: clientTls }] }));
+  path.clusters.update(
+    clusterOn("server", [app.port], { transports: [{ name: "tls", match: {}, tls: clientTls, proxyProtocol: null }] }),
+  );
   await path.listeners.update(
     listenerConfig([chain([httpFilter(managerConfig([routeEntry("/", forward("server"))]))])]),
   );
@@ -328,7 +330,9 @@ test("TCP over mutual TLS carries both directions", async () => {
   const client = dataPath();
   identify(client, "client");
   client.clusters.update(
-    clusterOn("server", [server.port()], { transports: [{ name: "tls", match: {}, tls: clientTls }] }),
+    clusterOn("server", [server.port()], {
+      transports: [{ name: "tls", match: {}, tls: clientTls, proxyProtocol: null }],
+    }),
   );
   await client.listeners.update(listenerConfig([chain([tcpFilter("server")])]));
   const { stdout } = await run("curl", ["-s", `http://127.0.0.1:${client.port()}/`]);
@@ -351,7 +355,9 @@ test("a reset behind mutual TLS resets the client's connection and breaks nothin
   const client = dataPath();
   identify(client, "client");
   client.clusters.update(
-    clusterOn("server", [server.port()], { transports: [{ name: "tls", match: {}, tls: clientTls }] }),
+    clusterOn("server", [server.port()], {
+      transports: [{ name: "tls", match: {}, tls: clientTls, proxyProtocol: null }],
+    }),
   );
   await client.listeners.update(listenerConfig([chain([tcpFilter("server")])]));
   const socket = connectTcp(client.port(), "127.0.0.1");

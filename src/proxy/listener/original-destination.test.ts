@@ -23,7 +23,8 @@ test("socket addresses of both families are decoded", () => {
 const server = `
 import { createServer } from "node:net";
 import { OriginalDestinationReader } from ${JSON.stringify(`${import.meta.dirname}/original-destination.ts`)};
-const reader = new OriginalDestinationReader((reason) => console.log("unavailable " + reason));
+import { SocketCalls } from ${JSON.stringify(`${import.meta.dirname}/../transport/socket-calls.ts`)};
+const reader = new OriginalDestinationReader(new SocketCalls((reason) => console.log("unavailable " + reason)));
 const server = createServer((socket) => {
   const found = reader.read(socket);
   socket.end(found === null ? "none" : found.ip + " " + found.port);

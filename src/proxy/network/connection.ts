@@ -145,6 +145,11 @@ export class NetworkConnection implements TransportUser, ServedConnection {
     this.#served?.drain();
   }
 
+  /** Its filter chain is not in force any more. HTTP ends at its next safe point, bytes go on. */
+  chainChanged(): void {
+    if (this.config.filters.at(-1)?.http != null) this.drain();
+  }
+
   destroy(): void {
     if (this.#served !== null) this.#served.destroy();
     else this.transport.destroy();

@@ -46,6 +46,8 @@ export class ConnectionInfo {
   /** The protocols that the client offered, or what the HTTP inspector saw. */
   applicationProtocols: readonly string[] = [];
   transportProtocol: "" | "tls" | "raw_buffer" = "";
+  /** Whether the two above were looked for in the first bytes. */
+  isInspected = false;
   isTls = false;
   tlsVersion = "";
   negotiatedAlpn = "";
@@ -82,7 +84,7 @@ export function formatAddress(ip: string, port: number): string {
 }
 
 /** Whether an address is that of a Unix socket: a path, an abstract name (`@name`), or nothing at all. */
-function isPipe(address: string): boolean {
+export function isPipe(address: string): boolean {
   return address === "" || address.startsWith("/") || address.startsWith("@");
 }
 

@@ -3,6 +3,7 @@ import type { Logger } from "#base/log/log.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import { SocketCalls } from "../transport/socket-calls.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import { Cluster } from "./cluster.ts";
 import { type ClusterDescription, describeCluster } from "./cluster-description.ts";
@@ -19,6 +20,7 @@ export class ClusterManager {
   readonly #loop: EventLoop;
   readonly #options: ClusterManagerOptions;
   readonly #contexts: TlsContexts;
+  readonly #calls: SocketCalls;
   readonly #clusters = new Map<string, Cluster>();
   /** EDS answers by service name, kept for clusters that come later. */
   readonly #endpointSets = new Map<string, EndpointSet>();
@@ -27,6 +29,7 @@ export class ClusterManager {
     this.#options = options;
     this.#loop = options.loop;
     this.#contexts = new TlsContexts(options.secrets);
+    this.#calls = new SocketCalls((reason) => options.log.warn(`options can't be set on sockets: ${reason}`));
   }
 
   /** Adds a cluster or changes it in place. */
@@ -39,7 +42,7 @@ export class ClusterManager {
       const { log, resolve = systemResolver } = this.#options;
       this.#clusters.set(
         config.name,
-        new Cluster(config, { loop: this.#loop, contexts: this.#contexts, resolve, log }),
+        new Cluster(config, { loop: this.#loop, contexts: this.#contexts, resolve, log, calls: this.#calls }),
       );
     }
     if (config.type === "eds") {

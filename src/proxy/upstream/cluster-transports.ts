@@ -1,14 +1,30 @@
 // How a cluster's endpoints are connected to: addresses, source address, and TLS settings, which are made once per
 // transport and wish and live as long as the cluster's configuration.
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
+import type { Logger } from "#base/log/log.ts";
 import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
 import type { HealthCheckConfig } from "../config/health-check.ts";
 import { chooseTransport } from "../decide/transport.ts";
 import { offeredAlpn, type ProtocolWish } from "../decide/upstream-protocol.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import type { SocketCalls } from "../transport/socket-calls.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { ConnectTarget } from "./connect.ts";
+import { proxyHeaderFor } from "./proxy-header.ts";
+import { socketPreparation } from "./socket-options.ts";
+
+interface TransportsEnvironment {
+  readonly loop: EventLoop;
+  readonly contexts: TlsContexts;
+  readonly calls: SocketCalls;
+  readonly log: Logger;
+}
+
+function proxyHeader(transport: TransportSocketMatch | null, client: ConnectionInfo | null): Buffer | null {
+  return transport?.proxyProtocol == null ? null : proxyHeaderFor(transport.proxyProtocol, client);
+}
 
 export class ClusterTransports {
   readonly #config: ClusterConfig;
@@ -16,20 +32,26 @@ export class ClusterTransports {
   readonly #contexts: TlsContexts;
   readonly #tls = new Map<TransportSocketMatch, Map<ProtocolWish, UpstreamTls>>();
 
-  constructor(config: ClusterConfig, loop: EventLoop, contexts: TlsContexts) {
+  /** Puts the cluster's options on a socket that connects; null: there are none. */
+  readonly #prepare: ((socket: Socket) => void) | null;
+
+  constructor(config: ClusterConfig, { loop, contexts, calls, log }: TransportsEnvironment) {
     this.#config = config;
     this.#loop = loop;
     this.#contexts = contexts;
+    this.#prepare = socketPreparation(config, calls, log);
   }
 
-  /** Connections under equal keys are interchangeable. */
-  poolKey(endpoint: EndpointConfig, wish: ProtocolWish): string {
+  /** Connections under equal keys are interchangeable. Where endpoints are told the client, each has its own. */
+  poolKey(endpoint: EndpointConfig, wish: ProtocolWish, client: ConnectionInfo | null): string {
     const transport = chooseTransport(this.#config, endpoint, null);
-    return transport?.tls == null ? wish.key : `${wish.key} ${this.#tlsFor(transport, wish).key}`;
+    const key = transport?.tls == null ? wish.key : `${wish.key} ${this.#tlsFor(transport, wish).key}`;
+    const header = proxyHeader(transport, client);
+    return header === null ? key : `${key} ${header.toString("latin1")}`;
   }
 
-  /** How to connect to that endpoint. */
-  target(endpoint: EndpointConfig, wish: ProtocolWish): ConnectTarget {
+  /** How to connect to that endpoint for a client, or for ourselves. */
+  target(endpoint: EndpointConfig, wish: ProtocolWish, client: ConnectionInfo | null): ConnectTarget {
     const { host, port, additionalAddresses } = endpoint;
     const transport = chooseTransport(this.#config, endpoint, null);
     return {
@@ -37,6 +59,8 @@ export class ClusterTransports {
       port,
       otherHosts: additionalAddresses,
       bindAddress: this.#bindAddressFor(host),
+      prepare: this.#prepare,
+      proxyHeader: proxyHeader(transport, client),
       timeoutMs: this.#config.connectTimeoutMs,
       bufferLimitBytes: this.#config.bufferLimitBytes,
       tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
@@ -54,6 +78,8 @@ export class ClusterTransports {
       port: healthCheck?.port || port,
       otherHosts: [],
       bindAddress: this.#bindAddressFor(address),
+      prepare: this.#prepare,
+      proxyHeader: proxyHeader(transport, null),
       timeoutMs: 0,
       bufferLimitBytes: this.#config.bufferLimitBytes,
       tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),

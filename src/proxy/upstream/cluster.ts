@@ -4,7 +4,9 @@ import type { Logger } from "#base/log/log.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
 import type { RequestPriority } from "../config/http.ts";
 import type { ProtocolWish } from "../decide/upstream-protocol.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import type { SocketCalls } from "../transport/socket-calls.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
@@ -26,6 +28,7 @@ import { OutlierDetector } from "./outlier/outlier-detector.ts";
 export interface ClusterEnvironment {
   readonly loop: EventLoop;
   readonly contexts: TlsContexts;
+  readonly calls: SocketCalls;
   readonly resolve: ResolveDns;
   readonly log: Logger;
 }
@@ -55,7 +58,7 @@ export class Cluster {
     this.config = config;
     this.loop = environment.loop;
     this.#environment = environment;
-    this.#transports = new ClusterTransports(config, environment.loop, environment.contexts);
+    this.#transports = new ClusterTransports(config, environment);
     const { circuitBreakers, loadBalancing } = config;
     this.breakers = {
       default: new CircuitBreaker("default", circuitBreakers.default, this.counters),
@@ -100,7 +103,7 @@ export class Cluster {
       // Connections made the old way may not carry new requests. Those in use finish.
       for (const endpoint of this.endpoints) endpoint.drainPools();
     }
-    this.#transports = new ClusterTransports(config, this.loop, this.#environment.contexts);
+    this.#transports = new ClusterTransports(config, this.#environment);
     this.#dns?.stop();
     this.#dns = null;
     const { policy } = config.loadBalancing;
@@ -266,15 +269,22 @@ export class Cluster {
     if (status < 600) counters.statuses[status]!++;
   }
 
-  /** The pool for requests to that endpoint. */
-  pool(endpoint: UpstreamEndpoint, wish: ProtocolWish, priority: RequestPriority = "default"): HttpPool {
-    const wishKey = this.#transports.poolKey(endpoint.config, wish);
+  /** The pool for requests to that endpoint. `client`: whose they are, for clusters that are told by a PROXY header. */
+  pool(
+    endpoint: UpstreamEndpoint,
+    wish: ProtocolWish,
+    priority: RequestPriority = "default",
+    client: ConnectionInfo | null = null,
+  ): HttpPool {
+    const wishKey = this.#transports.poolKey(endpoint.config, wish, client);
     const key = priority === "high" ? `high ${wishKey}` : wishKey;
     let pool = endpoint.pools.get(key);
     if (pool === undefined) {
+      // Where each client has connections of its own, pools come and go with them.
+      if (endpoint.pools.size >= poolsBeforeSweep) dropUnusedPools(endpoint);
       const breaker = this.breakers[priority];
       const isTooMany = this.#poolCount(breaker) >= breaker.limits.maxConnectionPools;
-      pool = new HttpPool(this, endpoint, this.#transports.target(endpoint.config, wish), {
+      pool = new HttpPool(this, endpoint, this.#transports.target(endpoint.config, wish, client), {
         protocol: wish.protocol,
         breaker,
         isTooMany,
@@ -300,8 +310,8 @@ export class Cluster {
   }
 
   /** How to connect to that endpoint. */
-  connectTarget(endpoint: UpstreamEndpoint, wish: ProtocolWish): ConnectTarget {
-    return this.#transports.target(endpoint.config, wish);
+  connectTarget(endpoint: UpstreamEndpoint, wish: ProtocolWish, client: ConnectionInfo | null): ConnectTarget {
+    return this.#transports.target(endpoint.config, wish, client);
   }
 
   #discoverByDns(): DnsDiscovery {
@@ -348,11 +358,22 @@ export class Cluster {
   }
 }
 
+/** From so many pools of an endpoint on, those that nobody uses make room for a new one. */
+const poolsBeforeSweep = 64;
+
+function dropUnusedPools(endpoint: UpstreamEndpoint): void {
+  for (const [key, pool] of endpoint.pools) if (pool.isUnused) endpoint.pools.delete(key);
+}
+
 /** Two configurations with equal shapes make interchangeable connections. */
 function connectionShape(config: ClusterConfig): string {
   const { type, transports, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, http2 } = config;
+  const { keepalive } = config;
+  const options = config.socketOptions.map(({ description, value }) => `${description} ${value.toString("hex")}`);
   const tls = transports.map(({ name, match, tls }) =>
     tls === null ? { name, match } : { name, match, ...tls, sanMatchers: tls.sanMatchers.map((m) => m.description) },
   );
-  return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, http2, tls });
+  const headers = transports.map(({ proxyProtocol }) => proxyProtocol?.version ?? 0);
+  const rest = { connectTimeoutMs, http2, tls, keepalive, options, headers };
+  return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, ...rest });
 }

@@ -15,6 +15,8 @@ function connectTo(port: number, hosts: readonly [string, ...string[]]): Promise
     port,
     otherHosts,
     bindAddress: null,
+    prepare: null,
+    proxyHeader: null,
     timeoutMs: 5000,
     bufferLimitBytes: 1 << 20,
     tls: null,

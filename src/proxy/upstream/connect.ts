@@ -1,6 +1,7 @@
 // Opens one connection to an endpoint: TCP, then TLS where the transport asks for it, within one timeout. Reports the
 // outcome exactly once, unless cancelled.
-import { connect, isIP, type Socket, type TcpSocketConnectOpts } from "node:net";
+import { connect, isIP, type NetConnectOpts, type Socket, type TcpSocketConnectOpts } from "node:net";
+import { isPipe } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { connectTimeout, type SocketFailure, socketFailure } from "../transport/socket-error.ts";
 import { Transport } from "../transport/transport.ts";
@@ -12,12 +13,17 @@ export interface ConnectUser {
 }
 
 export interface ConnectTarget {
+  /** An IP address, the path of a Unix socket, or an abstract name (`@name`). */
   readonly host: string;
   readonly port: number;
   /** Tried one after the other when the first host does not answer soon (RFC 8305). */
   readonly otherHosts: readonly string[];
   /** Source address, as 127.0.0.6. */
   readonly bindAddress: string | null;
+  /** Sets the cluster's options on a socket whose connection has begun; null: there are none. */
+  readonly prepare: ((socket: Socket) => void) | null;
+  /** Goes out first of all, before TLS. */
+  readonly proxyHeader: Buffer | null;
   readonly timeoutMs: number;
   readonly bufferLimitBytes: number;
   /** Null for plaintext. */
@@ -36,14 +42,8 @@ export class PendingConnection {
     this.#loop = loop;
     this.#target = target;
     this.#user = user;
-    this.#socket = connect({
-      host: target.host,
-      port: target.port,
-      allowHalfOpen: true,
-      noDelay: true,
-      ...(target.bindAddress !== null && { localAddress: target.bindAddress }),
-      ...(target.otherHosts.length > 0 && anyOf([target.host, ...target.otherHosts])),
-    });
+    this.#socket = connect(isPipe(target.host) ? pipeOptions(target) : tcpOptions(target));
+    target.prepare?.(this.#socket);
     this.#socket.on("error", (error) => {
       this.#failure ??= socketFailure(error);
     });
@@ -64,7 +64,8 @@ export class PendingConnection {
 
   #connected(): void {
     if (this.#user === null) return;
-    const tls = this.#target.tls;
+    const { tls, proxyHeader } = this.#target;
+    if (proxyHeader !== null) this.#socket.write(proxyHeader);
     if (tls === null) {
       this.#finish(this.#socket, securedByNothing, null);
       return;
@@ -101,6 +102,22 @@ export class PendingConnection {
       this.#loop.leave();
     }
   }
+}
+
+function pipeOptions({ host }: ConnectTarget): NetConnectOpts {
+  return { path: host.startsWith("@") ? `\0${host.slice(1)}` : host, allowHalfOpen: true };
+}
+
+function tcpOptions(target: ConnectTarget): NetConnectOpts {
+  const { host, port, bindAddress, otherHosts } = target;
+  return {
+    host,
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+    ...(bindAddress !== null && { localAddress: bindAddress }),
+    ...(otherHosts.length > 0 && anyOf([host, ...otherHosts])),
+  };
 }
 
 /** RFC 8305 section 5: how long one address may take before the next is tried beside it. */

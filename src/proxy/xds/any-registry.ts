@@ -61,7 +61,9 @@ import { file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs as sslIn
 import { IpSchema } from "#wire/gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts";
 import { UriTemplateMatchConfigSchema } from "#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts";
 import { UuidRequestIdConfigSchema } from "#wire/gen/envoy/extensions/request_id/uuid/v3/uuid_pb.ts";
+import { DownstreamConnectionsConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
+import { ProxyProtocolUpstreamTransportSchema } from "#wire/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import {
@@ -86,6 +88,7 @@ export function anyRegistry(): Registry {
     BootstrapConfigDumpSchema,
     BootstrapSchema,
     BytesValueSchema,
+    CelMatcherSchema,
     ClientSideWeightedRoundRobinSchema,
     ClusterLoadAssignmentSchema,
     ClusterProvidedSchema,
@@ -97,14 +100,17 @@ export function anyRegistry(): Registry {
     DestinationPortInputSchema,
     DirectResponseSchema,
     DirectSourceIPInputSchema,
+    DownstreamConnectionsConfigSchema,
     DownstreamTlsContextSchema,
     EchoSchema,
     EndpointsConfigDumpSchema,
     FileAccessLogSchema,
+    HttpAttributesCelMatchInputSchema,
     HttpConnectionManagerSchema,
     HttpExtAuthzSchema,
     HttpInspectorSchema,
     HttpProtocolOptionsSchema,
+    HttpRequestHeaderMatchInputSchema,
     IPMatcherSchema,
     IpSchema,
     LeastRequestSchema,
@@ -121,8 +127,10 @@ export function anyRegistry(): Registry {
     PreserveCaseFormatterConfigSchema,
     PreviousHostsPredicateSchema,
     ProxyProtocolSchema,
+    ProxyProtocolUpstreamTransportSchema,
     RandomSchema,
     RawBufferSchema,
+    RbacActionSchema,
     RedisProxySchema,
     RingHashSchema,
     RoundRobinSchema,
@@ -144,15 +152,11 @@ export function anyRegistry(): Registry {
     TlsInspectorSchema,
     TransportProtocolInputSchema,
     UpstreamTlsContextSchema,
+    UriTemplateMatchConfigSchema,
     UuidRequestIdConfigSchema,
     WrrLocalitySchema,
     XffConfigSchema,
-    CelMatcherSchema,
-    HttpAttributesCelMatchInputSchema,
-    HttpRequestHeaderMatchInputSchema,
-    RbacActionSchema,
     sslInputs,
-    UriTemplateMatchConfigSchema,
   );
   return registry;
 }

@@ -12,27 +12,48 @@ import { decodeProvenance, type Provenance } from "#wire/xds/provenance.ts";
 import { cidrSet } from "../cidr-set.ts";
 import type { CidrSet } from "../matcher.ts";
 import type { Problems } from "../problems.ts";
+import type { ListenAddress } from "../socket.ts";
 
 export function milliseconds(duration: Duration | undefined, otherwise: number): number {
   return duration === undefined ? otherwise : Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 
-export function socketAddress(
-  address: Address | undefined,
-  path: string,
-  problems: Problems,
-): { readonly host: string; readonly port: number } {
-  if (address?.address.case === "socketAddress") {
-    const { address: host, portSpecifier } = address.address.value;
-    if (portSpecifier.case === "namedPort") problems.unsupported(`${path}.socket_address.named_port`, "a named port");
-    const port = portSpecifier.case === "portValue" ? portSpecifier.value : 0;
-    if (port > 65_535) problems.invalid(`${path}.socket_address.port_value`, `${port} is not a port`);
-    if (host === "") problems.invalid(`${path}.socket_address.address`, "is missing");
-    return { host, port };
+/** An address of either kind: `host` is an IP address, a name, or what a Unix socket goes by; its port is 0. */
+export function socketAddress(address: Address | undefined, path: string, problems: Problems): ListenAddress {
+  const specifier = address?.address;
+  switch (specifier?.case) {
+    case "socketAddress": {
+      const { address: host, portSpecifier } = specifier.value;
+      if (portSpecifier.case === "namedPort") problems.unsupported(`${path}.socket_address.named_port`, "a named port");
+      const port = portSpecifier.case === "portValue" ? portSpecifier.value : 0;
+      if (port > 65_535) problems.invalid(`${path}.socket_address.port_value`, `${port} is not a port`);
+      if (host === "") problems.invalid(`${path}.socket_address.address`, "is missing");
+      return { host, port, mode: 0 };
+    }
+    case "pipe": {
+      const { path: name, mode } = specifier.value;
+      checkPipe(name, mode, `${path}.pipe`, problems);
+      return { host: name, port: 0, mode };
+    }
+    case "envoyInternalAddress":
+      problems.unsupported(`${path}.envoy_internal_address`, "an internal address");
+      break;
+    default:
+      problems.invalid(path, "is missing");
   }
-  if (address?.address.case === undefined) problems.invalid(path, "is missing");
-  else problems.unsupported(path, address.address.case === "pipe" ? "a Unix socket" : "an internal address");
-  return { host: "", port: 0 };
+  return { host: "", port: 0, mode: 0 };
+}
+
+/** Of sun_path, with its NUL. */
+const pipePathBytes = 108;
+
+function checkPipe(name: string, mode: number, path: string, problems: Problems): void {
+  const isAbstract = name.startsWith("@");
+  if (!isAbstract && !name.startsWith("/")) problems.invalid(`${path}.path`, `"${name}" is not an absolute path`);
+  if (Buffer.byteLength(name) >= pipePathBytes)
+    problems.invalid(`${path}.path`, `is longer than ${pipePathBytes - 1} bytes`);
+  if (mode > 0o777) problems.invalid(`${path}.mode`, "has more bits than 0777");
+  if (isAbstract && mode !== 0) problems.invalid(`${path}.mode`, "is for sockets in the file system");
 }
 
 /** Null for an empty list: it matches every address. */

@@ -88,7 +88,12 @@ class MirroredRequest implements PoolWaiter, ResponseHandler, UpstreamRequest {
     endpoint.activeRequests++;
     endpoint.requestsTotal++;
     this.#cancelTimer = cluster.loop.after(timeoutMs > 0 ? timeoutMs : defaultTimeoutMs, () => this.#finish());
-    const pool = cluster.pool(endpoint, protocolFor(cluster.config, stream, stream.manager.overridesAlpn));
+    const pool = cluster.pool(
+      endpoint,
+      protocolFor(cluster.config, stream, stream.manager.overridesAlpn),
+      "default",
+      stream.connection,
+    );
     this.#pool = pool;
     pool.acquire(this);
   }

@@ -187,7 +187,7 @@ export class Router implements AttemptOwner {
       rewriteAuthority(stream, this.#action!, endpoint.config.hostname);
     }
     const wish = protocolFor(cluster.config, stream, stream.manager.overridesAlpn);
-    attempt.connect(cluster.pool(endpoint, wish, this.#action!.priority));
+    attempt.connect(cluster.pool(endpoint, wish, this.#action!.priority, this.#stream.connection));
   }
 
   onAttemptReady(exchange: UpstreamExchange): void {

@@ -167,7 +167,7 @@ function asksForServerName(rules: Rules | undefined): boolean {
 }
 
 /** What a connection is to policies. */
-function subjectOf(info: ConnectionInfo): RbacSubject {
+export function subjectOf(info: ConnectionInfo): RbacSubject {
   return {
     peer: verifiedPeer(info),
     directRemoteIp: info.directSourceIp,

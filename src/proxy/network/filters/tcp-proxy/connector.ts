@@ -75,7 +75,7 @@ export class Connector implements ConnectUser, ChoiceContext {
     endpoint.activeConnections++;
     endpoint.connectionsTotal++;
     breaker.takeConnection();
-    this.#pending = new PendingConnection(this.#loop, cluster.connectTarget(endpoint, http1), this);
+    this.#pending = new PendingConnection(this.#loop, cluster.connectTarget(endpoint, http1, this.#info), this);
   }
 
   #isRefused(breaker: CircuitBreaker, endpointConnections: number): boolean {

@@ -1,0 +1,26 @@
+// Statistics of listeners, by Envoy's names.
+import type { ListenerDescription } from "../listener/listener-manager.ts";
+import type { StatValue } from "../stats/stats.ts";
+import { formatAddress } from "../transport/connection-info.ts";
+
+export function listenerStats(listeners: readonly ListenerDescription[]): StatValue[] {
+  return listeners.flatMap((listener) => {
+    const { config, port, counters, activeConnections, openingConnections } = listener;
+    const name = config.statPrefix || formatAddress(config.host, port).replaceAll(":", "_");
+    const values: readonly [StatValue["kind"], string, number][] = [
+      ["counter", "downstream_cx_total", counters.connectionsTotal],
+      ["gauge", "downstream_cx_active", activeConnections],
+      ["counter", "downstream_cx_destroy", counters.connectionsTotal - activeConnections],
+      ["counter", "downstream_cx_overflow", counters.overflows],
+      ["counter", "downstream_global_cx_overflow", counters.globalOverflows],
+      ["counter", "downstream_cx_overload_reject", counters.overloadRejects],
+      ["gauge", "downstream_pre_cx_active", openingConnections],
+      ["counter", "downstream_pre_cx_timeout", counters.filterTimeouts],
+      ["counter", "downstream_listener_filter_remote_close", counters.remoteCloses],
+      ["counter", "no_filter_chain_match", counters.noFilterChainMatches],
+      ["counter", "ssl.handshake", counters.tlsHandshakes],
+      ["counter", "ssl.connection_error", counters.tlsErrors],
+    ];
+    return values.map(([kind, key, value]) => ({ kind, name: `listener.${name}.${key}`, value }));
+  });
+}
