@@ -267,6 +267,13 @@ describe("traffic", { timeout: 600_000 }, () => {
       );
     });
 
+    test("a mirror gets every request, and only the first destination answers", async () => {
+      for (let i = 0; i < 3; i++) assert.equal((await get(`/mirrored/${i}`)).headers["x-version"], "v1");
+      for (let i = 0; i < 3; i++) {
+        await logLine("echo-v2", new RegExp(`^.*"GET /mirrored/${i} HTTP/1\\.1" 200 .*"echo:8000".*$`, "m"));
+      }
+    });
+
     test("headers are set, added and removed both ways", async () => {
       const answer = await get("/headers", "-H 'X-Set: old' -H 'X-Added: some' -H 'X-Removed: yes'");
       const { headers } = seen(answer);
@@ -293,6 +300,39 @@ describe("traffic", { timeout: 600_000 }, () => {
       const { v1 = 0, v2 = 0 } = await versions("http://echo-least-request:8000/slow/v1/100", 160, 6);
       assert.equal(v1 + v2, 160);
       assert.ok(v1 < 66, `${v1} of 160 requests went to the slow one`);
+    });
+
+    test("requests of one user go to one workload, those of many to both", async () => {
+      const places = async (userOf: (i: number) => string): Promise<Set<string | undefined>> => {
+        const found = new Set<string | undefined>();
+        for (let i = 0; i < 12; i++) {
+          found.add((await curl(client, `-H 'X-User: ${userOf(i)}' http://echo-hashed:8000/`)).headers["x-version"]);
+        }
+        return found;
+      };
+      assert.equal((await places(() => "jason")).size, 1);
+      assert.equal((await places((i) => `user-${i}`)).size, 2);
+    });
+
+    test("a workload that only fails is ejected, and the proxy says so", async () => {
+      await eventually("the ejection", async () => {
+        await curl(client, "http://echo-outlier:8000/broken/v1");
+        const { stdout } = await mesh.run(
+          "proxy-config",
+          "endpoints",
+          "client",
+          "--cluster",
+          "outbound|8000||echo-outlier.default.svc.cluster.local",
+        );
+        return /FAILED/.test(stdout) ? true : undefined;
+      });
+      assert.deepEqual(await versions("http://echo-outlier:8000/broken/v1", 20), { v2: 20 });
+    });
+
+    test("h2UpgradePolicy: requests go on over HTTP/2, and the workload sees HTTP/1.1", async () => {
+      const answer = await curl(client, "http://echo-h2:8000/upgraded");
+      assert.equal(seen(answer).httpVersion, "1.1");
+      await logLine("echo-v1 or echo-v2", /^.*"GET \/upgraded HTTP\/2" 200 .*$/m);
     });
 
     test("TLS mode DISABLE against STRICT fails with a reason on both sides", async () => {

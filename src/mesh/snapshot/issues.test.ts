@@ -184,11 +184,11 @@ spec:
   trafficPolicy:
     portLevelSettings:
     - port: { number: 9080 }
-      outlierDetection: { consecutive5xxErrors: 3 }
+      connectionPool: { tcp: { maxConnectionDuration: 3s } }
 `);
   assert.deepEqual(snapshot.issues.map(formatIssue), [
-    "mesh.yaml:24:7 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].outlierDetection: " +
-      "outlierDetection is accepted and not in force yet: no endpoint is ejected",
+    "mesh.yaml:24:32 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].connectionPool.tcp.maxConnectionDuration: " +
+      "maxConnectionDuration is accepted and not in force yet: connections have no greatest age",
   ]);
   assert.equal(stateOf(snapshot.resourceStates(), "DestinationRule default/ratings")?.state, ForceState.Partly);
 });
@@ -210,22 +210,6 @@ spec:
     "OUT0003 spec.servers[0].tls.mode mode AUTO_PASSTHROUGH is accepted and not in force yet: the server is left out",
   ]);
   assert.deepEqual(codes("PASSTHROUGH", "TLS"), []);
-});
-
-test("a port whose protocol is not spoken is named", () => {
-  const snapshot = meshFromYaml(`
-apiVersion: v1
-kind: Service
-metadata: { name: ledger }
-spec: { clusterIP: 10.96.1.1, selector: { app: ledger }, ports: [{ port: 80, name: http }, { port: 90, name: grpc-web-ui }, { port: 91, name: grpc }] }
-`);
-  assert.deepEqual(
-    snapshot.issues.filter(({ code }) => code === "OUT0003").map(({ path, message }) => `${path} ${message}`),
-    [
-      "spec.ports[1] the protocol GRPC-Web of port 90 is accepted and not in force yet: requests fail: HTTP/2 is not spoken yet",
-      "spec.ports[2] the protocol GRPC of port 91 is accepted and not in force yet: requests fail: HTTP/2 is not spoken yet",
-    ],
-  );
 });
 
 test("a policy that asks an external service says that it denies", () => {

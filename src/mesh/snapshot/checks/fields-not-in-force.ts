@@ -2,8 +2,6 @@
 // out, or the proxy does not do what it is sent. Each one that is set is reported, so that nothing is silently without
 // effect. A line is deleted when its feature is there.
 import { Severity } from "#base/issue.ts";
-import { portProtocol } from "../../kinds/service/resolve.ts";
-import { Protocol } from "../../objects/fields/port.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { joinPath, type PathSegment } from "../../objects/path.ts";
 import type { Problem } from "../../objects/report.ts";
@@ -15,29 +13,20 @@ type Instead = string | { readonly when: RegExp; readonly instead: string };
 /** Path within the spec (`[]` stands for every item) → what happens instead. */
 type Fields = Readonly<Record<string, Instead>>;
 
-const noHttp2 = "HTTP/2 is not spoken yet, and clients are asked to use HTTP/1.1";
 const noSecret = "certificates from secrets and files are not delivered, and connections fail";
 const noSocket = { when: /^unix:/, instead: "Unix sockets are not reached, and requests fail" };
 
 const trafficPolicy: Fields = {
-  "loadBalancer.consistentHash": "endpoints are chosen at random",
   "loadBalancer.localityLbSetting": "endpoints of all localities are used alike",
   "loadBalancer.zoneAwareLbSetting": "endpoints of all zones are used alike",
-  "loadBalancer.warmup": "new endpoints get their whole share at once",
-  "loadBalancer.warmupDurationSecs": "new endpoints get their whole share at once",
   "connectionPool.tcp.tcpKeepalive": "the system's settings are used",
   "connectionPool.tcp.maxConnectionDuration": "connections have no greatest age",
-  "connectionPool.http.h2UpgradePolicy": { when: /^UPGRADE$/, instead: "requests fail: HTTP/2 is not spoken yet" },
-  "connectionPool.http.maxConcurrentStreams": "HTTP/2 is not spoken yet",
-  "connectionPool.http.http2KeepAlive": "HTTP/2 is not spoken yet",
-  outlierDetection: "no endpoint is ejected",
   "tls.clientCertificate": noSecret,
   "tls.caCertificates": { when: /^(?!system$)/, instead: noSecret },
   "tls.credentialName": noSecret,
   "tls.caCrl": "no revocation list is read",
   tunnel: "connections are not tunneled",
   proxyProtocol: "no PROXY header is sent",
-  retryBudget: "at most three retries run at a time",
 };
 
 const under = (prefix: string, fields: Fields): Fields =>
@@ -58,8 +47,6 @@ const serverTls: Fields = {
 
 const fieldsByKind: Readonly<Record<string, Fields>> = {
   VirtualService: {
-    "http[].mirror": "requests are not mirrored",
-    "http[].mirrors": "requests are not mirrored",
     "http[].match[].statPrefix": "no statistics are kept under it",
     "http[].retries.retryRemoteLocalities": "endpoints of all localities are used alike",
     "tcp[].match[].sourceSubnet": "connections of every source match",
@@ -72,11 +59,9 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   },
   Gateway: {
     ...under("servers[].tls", serverTls),
-    "servers[].port.protocol": { when: /^(HTTP2|GRPC)/i, instead: noHttp2 },
     "servers[].defaultEndpoint": "VirtualServices say where requests go",
   },
   ServiceEntry: {
-    "ports[].protocol": { when: /^(HTTP2|GRPC)/i, instead: "requests fail: HTTP/2 is not spoken yet" },
     resolution: { when: /^DYNAMIC_DNS$/, instead: "connections go to the address that the client dialled" },
     "endpoints[].network": "every network is reached directly",
     "endpoints[].address": noSocket,
@@ -92,11 +77,10 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   AuthorizationPolicy: { provider: "the external service is not asked, and requests that the rules match are denied" },
 };
 
-export function checkFieldsInForce({ objects, meshConfig }: CheckContext): Finding[] {
-  const found = Object.entries(fieldsByKind).flatMap(([kind, fields]) =>
+export function checkFieldsInForce({ objects }: CheckContext): Finding[] {
+  return Object.entries(fieldsByKind).flatMap(([kind, fields]) =>
     objects.ofKind(kind).flatMap((object) => withoutEffect(object, fields)),
   );
-  return [...found, ...http2Ports(objects, meshConfig.rootNamespace)];
 }
 
 function withoutEffect(object: MeshObject<unknown>, fields: Fields): Finding[] {
@@ -110,21 +94,6 @@ function withoutEffect(object: MeshObject<unknown>, fields: Fields): Finding[] {
       }),
   );
 }
-
-/** The protocol of a Service's port stands in no field of its own. Proxies reach the control plane without a sidecar. */
-function http2Ports(objects: CheckContext["objects"], controlPlaneNamespace: string): Finding[] {
-  const services = objects.all("Service").filter(({ namespace }) => namespace !== controlPlaneNamespace);
-  return services.flatMap((service) =>
-    service.spec.ports.flatMap((port, index) => {
-      const protocol = portProtocol(port);
-      if (!http2Protocols.includes(protocol)) return [];
-      const what = `the protocol ${protocol} of port ${port.port}`;
-      return [finding(service, notYet(["ports", index], what, "requests fail: HTTP/2 is not spoken yet"), "partly")];
-    }),
-  );
-}
-
-const http2Protocols: readonly string[] = [Protocol.Http2, Protocol.Grpc, Protocol.GrpcWeb];
 
 function notYet(path: readonly PathSegment[], what: string, instead: string): Problem {
   const message = `${what} is accepted and not in force yet: ${instead}`;
