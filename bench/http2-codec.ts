@@ -89,6 +89,7 @@ class Wire implements Http2Sink {
 const silent: Http2Events = {
   onStream: () => {},
   onHeadTooLarge: () => {},
+  onMalformedRequest: () => {},
   onStreamError: (_id, _code, words) => {
     throw new Error(words);
   },

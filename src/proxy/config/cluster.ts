@@ -37,6 +37,8 @@ export interface ClusterConfig {
   /** Unsent bytes of a connection at which its sender has to wait; 0: the proxy's own measure. */
   readonly bufferLimitBytes: number;
   readonly idleTimeoutMs: number;
+  /** A connection that is older takes no new requests; 0: none is too old. */
+  readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
   /** Source address for upstream connections, as 127.0.0.6. */
   readonly bindAddress: string | null;

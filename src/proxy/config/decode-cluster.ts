@@ -49,6 +49,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     http2: decodeHttp2Options(http2OptionsOf(cluster, options), meshHttp2, "http2_protocol_options", problems),
     bufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? 0,
     idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),
+    maxConnectionDurationMs: milliseconds(idle?.maxConnectionDuration, 0),
     maxRequestsPerConnection: idle?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
     bindAddress: decodeBindAddress(cluster, problems),
     socketOptions: decodeUpstreamOptions(cluster, problems),

@@ -85,6 +85,7 @@ test("what is not said has Envoy's defaults", () => {
     maxStreamDurationMs: 0,
     maxConnectionDurationMs: 0,
     maxRequestsPerConnection: 0,
+    drainTimeoutMs: 5000,
     delayedCloseTimeoutMs: 1000,
     maxRequestHeadersBytes: 60 * 1024,
     maxRequestHeadersCount: 100,

@@ -77,6 +77,7 @@ export function decodeConnectionManager(
     maxStreamDurationMs: milliseconds(common?.maxStreamDuration, 0),
     maxConnectionDurationMs: milliseconds(common?.maxConnectionDuration, 0),
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? 0,
+    drainTimeoutMs: milliseconds(manager.drainTimeout, 5000),
     delayedCloseTimeoutMs: milliseconds(manager.delayedCloseTimeout, 1000),
     maxRequestHeadersBytes: decodeHeadersLimit(manager, path, problems),
     maxRequestHeadersCount: common?.maxHeadersCount ?? 100,

@@ -55,6 +55,8 @@ export interface HttpConnectionManagerConfig {
   readonly maxStreamDurationMs: number;
   readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
+  /** How long an HTTP/2 client has to hear that it shall open no more streams, before the last one is named. */
+  readonly drainTimeoutMs: number;
   /** How long a connection that was closed here waits for the client to close it too. */
   readonly delayedCloseTimeoutMs: number;
   readonly maxRequestHeadersBytes: number;

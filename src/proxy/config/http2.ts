@@ -6,14 +6,16 @@ export interface Http2Config {
   readonly keepalive: KeepaliveConfig;
 }
 
-/** PINGs on a connection from which nothing comes. */
+/** PINGs, and what becomes of a peer that does not answer them. */
 export interface KeepaliveConfig {
-  /** 0: no PINGs. */
+  /** After this time without a byte of the peer; 0: none. */
   readonly intervalMs: number;
+  /** Before a new stream, where nothing came for this time; 0: none. */
+  readonly idleIntervalMs: number;
   readonly timeoutMs: number;
 }
 
-const noKeepalive: KeepaliveConfig = { intervalMs: 0, timeoutMs: 0 };
+const noKeepalive: KeepaliveConfig = { intervalMs: 0, idleIntervalMs: 0, timeoutMs: 0 };
 
 /** Towards peers that nobody vouches for, and towards those of the mesh. */
 export const edgeHttp2: Http2Config = { settings: edgeSettings, keepalive: noKeepalive };

@@ -2,6 +2,7 @@
 // settings, the route configuration found, access logs written. Made once per configuration object.
 import { DATE, SERVER, X_REQUEST_ID } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
+import type { Http2Settings } from "#wire/http2/settings.ts";
 import type { HttpConnectionManagerConfig, HttpFilterConfig, RouteConfig, RouteFilterConfigs } from "../config/http.ts";
 import { filterConfigsOf } from "../decide/route.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
@@ -16,6 +17,9 @@ import type { Stream } from "./stream.ts";
 export class HttpConnectionManager {
   readonly config: HttpConnectionManagerConfig;
   readonly environment: HttpEnvironment;
+  /** For connections of strangers, and for those of other Outrigger proxies. */
+  readonly http2Settings: Http2Settings;
+  readonly meshHttp2Settings: Http2Settings;
   /** Whether istio.alpn is in the chain. */
   readonly overridesAlpn: boolean;
   /** The router's `suppress_envoy_headers`. */
@@ -30,6 +34,8 @@ export class HttpConnectionManager {
   constructor(config: HttpConnectionManagerConfig, environment: HttpEnvironment) {
     this.config = config;
     this.environment = environment;
+    this.http2Settings = serverSettings(config);
+    this.meshHttp2Settings = { ...this.http2Settings, preserveHeaderCase: true };
     this.overridesAlpn = config.httpFilters.some((filter) => filter.type === "istio_alpn");
     this.suppressesEnvoyHeaders = config.httpFilters.some(suppressesEnvoyHeaders);
     this.#chain = config.httpFilters.flatMap((filter) => {
@@ -113,6 +119,23 @@ export class HttpConnectionManager {
       this.environment.loop.onBroken(error);
     }
   }
+}
+
+/** What is configured for all versions of HTTP, as the HTTP/2 codec takes it. */
+function serverSettings(config: HttpConnectionManagerConfig): Http2Settings {
+  const { settings } = config.http2;
+  const { limits } = settings;
+  return {
+    ...settings,
+    limits: {
+      ...limits,
+      maxHeaderBytes: config.maxRequestHeadersBytes,
+      maxHeaderCount: config.maxRequestHeadersCount,
+      headTimeoutMs: config.requestHeadersTimeoutMs || limits.headTimeoutMs,
+      stallTimeoutMs: config.streamIdleTimeoutMs || limits.stallTimeoutMs,
+      drainTimeoutMs: config.drainTimeoutMs,
+    },
+  };
 }
 
 interface ChainLink {

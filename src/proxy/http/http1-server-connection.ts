@@ -325,6 +325,11 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     if (end || stream.method === "HEAD" || status === 204 || status === 304) {
       if (status === 204) removeFraming(headers);
       else if (stream.minorVersion === 0) headers.removeId(TRANSFER_ENCODING);
+      // A response of HTTP/2 that ends with its head need not say it; a client of HTTP/1 would wait for the end.
+      if (end && stream.method !== "HEAD" && status !== 204 && status !== 304 && !headers.hasId(CONTENT_LENGTH)) {
+        headers.removeId(TRANSFER_ENCODING);
+        headers.addKnown(CONTENT_LENGTH, nameOfId(CONTENT_LENGTH), "0");
+      }
       return;
     }
     if (stream.responseLength >= 0) {

@@ -20,3 +20,17 @@ export interface ResponseSink {
   /** The stream is over; the codec may go on with the next one. */
   streamDone(stream: Stream): void;
 }
+
+/** For streams that end without anybody to answer. */
+export const noSink: ResponseSink = {
+  isHttp1: false,
+  sendInformational: () => {},
+  sendHead: () => {},
+  sendData: () => true,
+  sendEnd: () => {},
+  becomeTunnel: () => {},
+  reset: () => {},
+  pauseRequest: () => {},
+  resumeRequest: () => {},
+  streamDone: () => {},
+};

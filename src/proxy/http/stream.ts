@@ -671,10 +671,10 @@ export class Stream implements RouteRequest, RequestFacts {
     this.finish();
   }
 
-  /** The client went away. */
-  onClientGone(details = "downstream_remote_disconnect"): void {
+  /** The client went away, gave up, or broke the rules of its protocol: nobody is left to answer. */
+  onClientGone(details = "downstream_remote_disconnect", flag: "DC" | "DR" | "DPE" | "LR" = "DC"): void {
     if (this.isDone) return;
-    this.addFlag("DC");
+    this.addFlag(flag);
     if (this.responseDetails === "" || this.responseDetails === "via_upstream") this.responseDetails = details;
     this.finish();
   }

@@ -216,7 +216,7 @@ test("a client that resets its stream resets the upstream's, and other streams g
   await until(() => resets === 1);
   assert.equal((await askHttp2(session, { ":path": "/quick" })).body, "quick");
   await until(() => path.logs.length === 2);
-  assert.equal(path.logs[0]?.["responseFlags"], "DC");
+  assert.equal(path.logs[0]?.["responseFlags"], "DR");
   assert.equal(path.logs[0]?.["responseCodeDetails"], "http2.remote_reset");
   session.close();
   path.stop();

@@ -75,17 +75,25 @@ export class HttpPool {
   /** Gives an exchange to the waiter: at once, or when there is one, or tells why not. */
   acquire(waiter: PoolWaiter): void {
     const open = this.#open;
+    let crowded: UpstreamHttp2Connection | null = null;
     for (let i = 0; i < open.length; i++) {
-      if (open[i]!.canOpen) {
-        waiter.onPoolReady(open[i]!.open());
+      const connection = open[i]!;
+      if (!connection.canOpen) continue;
+      if (!connection.isCrowded) {
+        waiter.onPoolReady(this.#openOn(connection));
         return;
       }
+      crowded = connection;
     }
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
       if (connection.isUsable) {
         waiter.onPoolReady(connection);
         return;
       }
+    }
+    if (crowded !== null && !this.#mayConnect()) {
+      waiter.onPoolReady(this.#openOn(crowded));
+      return;
     }
     const refusal = this.#isTooMany ? this.#refusePool() : this.breaker.takePendingRequest();
     if (refusal !== null) {
@@ -113,11 +121,15 @@ export class HttpPool {
     while (this.#connecting.size < this.#waiting.length) {
       // What waits shares the one that is coming.
       if (this.#expectsMany && this.#connecting.size > 0) return;
-      // A pool without any connection may always open one, or its queue would never move.
-      const isFirst = this.#all.size + this.#multiplexed.size + this.#connecting.size === 0;
-      if (!isFirst && this.breaker.refuseConnection(this.endpoint.activeConnections) !== null) return;
+      if (!this.#mayConnect()) return;
       this.#connect();
     }
+  }
+
+  #mayConnect(): boolean {
+    // A pool without any connection may always open one, or its queue would never move.
+    const isFirst = this.#all.size + this.#multiplexed.size + this.#connecting.size === 0;
+    return isFirst || this.breaker.refuseConnection(this.endpoint.activeConnections) === null;
   }
 
   #connect(): void {
@@ -171,13 +183,21 @@ export class HttpPool {
     if (this.#waiting.length > 0) this.#connectForWaiting();
   }
 
-  /** The connection may take another exchange. */
-  multiplexedReleased(connection: UpstreamHttp2Connection): void {
+  /** Begins an exchange. The last one that the connection may carry takes it out of the choice. */
+  #openOn(connection: UpstreamHttp2Connection): UpstreamExchange {
+    const exchange = connection.open();
     const limit = this.#cluster.config.maxRequestsPerConnection;
-    while (this.#waiting.length > 0 && connection.canOpen) {
-      this.#next()!.onPoolReady(connection.open());
+    if (limit > 0 && connection.exchanges >= limit) this.#retire(connection);
+    return exchange;
+  }
+
+  /** The connection may take another exchange, or has taken its last one. */
+  multiplexedReleased(connection: UpstreamHttp2Connection): void {
+    if (connection.isFinished || this.#isTooOld(connection)) this.multiplexedFinished(connection);
+    const open = this.#open;
+    while (this.#waiting.length > 0 && connection.canOpen && open.includes(connection)) {
+      this.#next()!.onPoolReady(this.#openOn(connection));
     }
-    if (limit > 0 && connection.exchanges >= limit) this.multiplexedFinished(connection);
     if (!connection.isIdle) return;
     if (this.#isDraining || !this.#open.includes(connection)) {
       connection.close();
@@ -187,10 +207,19 @@ export class HttpPool {
     connection.idleDeadline = idleMs > 0 ? this.#loop.now + idleMs : Number.POSITIVE_INFINITY;
   }
 
-  /** The connection takes no new exchanges; those that run go on. */
-  multiplexedFinished(connection: UpstreamHttp2Connection): void {
+  #isTooOld(connection: UpstreamHttp2Connection | UpstreamHttp1Connection): boolean {
+    const limitMs = this.#cluster.config.maxConnectionDurationMs;
+    return limitMs > 0 && connection.isOlderThan(limitMs);
+  }
+
+  #retire(connection: UpstreamHttp2Connection): void {
     const at = this.#open.indexOf(connection);
     if (at >= 0) this.#open.splice(at, 1);
+  }
+
+  /** The connection takes no new exchanges; those that run go on. */
+  multiplexedFinished(connection: UpstreamHttp2Connection): void {
+    this.#retire(connection);
     if (this.#waiting.length > 0) this.#connectForWaiting();
   }
 
@@ -247,7 +276,7 @@ export class HttpPool {
   /** An exchange is over and the connection can carry another one. */
   released(connection: UpstreamHttp1Connection): void {
     const limit = this.#cluster.config.maxRequestsPerConnection;
-    if (limit > 0 && connection.requestsBefore >= limit) {
+    if ((limit > 0 && connection.requestsBefore >= limit) || this.#isTooOld(connection)) {
       connection.close();
       return;
     }
@@ -266,6 +295,7 @@ export class HttpPool {
   sweep(now: number): void {
     // Oldest first in the list, because the newest are taken first.
     while (this.#idle.length > 0 && now >= this.#idle[0]!.idleDeadline) this.#idle[0]!.close();
+    if (this.#cluster.config.maxConnectionDurationMs > 0) this.#sweepOld();
     for (const connection of this.#multiplexed) {
       if (connection.isIdle && now >= connection.idleDeadline) connection.close();
       else connection.sweep(now);
@@ -273,6 +303,14 @@ export class HttpPool {
     if (this.#all.size + this.#multiplexed.size === 0) {
       this.#isSwept = false;
       this.#loop.stopSweeping(this);
+    }
+  }
+
+  /** What is idle and as old as it may get is closed; what is in use takes nothing new. */
+  #sweepOld(): void {
+    for (const connection of this.#idle.filter((it) => this.#isTooOld(it))) connection.close();
+    for (const connection of this.#multiplexed) {
+      if (this.#isTooOld(connection)) this.multiplexedReleased(connection);
     }
   }
 

@@ -3,7 +3,7 @@
 //
 // States: IDLE (in the pool) → ACTIVE (an exchange) → IDLE or CLOSED; ACTIVE → TUNNEL after 101 or CONNECT 2xx → CLOSED.
 
-import { KEEP_ALIVE, TRANSFER_ENCODING } from "#wire/http/header-names.ts";
+import { CONTENT_LENGTH, KEEP_ALIVE, TRANSFER_ENCODING } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
 import {
@@ -21,6 +21,7 @@ import type { SecuredBy } from "../transport/upstream-tls.ts";
 
 import {
   BODY_CHUNKED,
+  BODY_NONE,
   BODY_TUNNEL,
   RESET_CONNECTION_CLOSED,
   RESET_PROTOCOL_ERROR,
@@ -59,6 +60,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   #informational = 0;
   #mayReuse = true;
   #localAddress: string | null = null;
+  readonly #startTime: number;
   requestsBefore = 0;
   readonly mayBeRefused = false;
   /** When the pool closes the connection if it is still idle. */
@@ -72,6 +74,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
     this.#pool = pool;
     this.securedBy = securedBy;
     this.transport = transport;
+    this.#startTime = transport.loop.now;
   }
 
   get localAddress(): string {
@@ -84,6 +87,11 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
 
   get isUsable(): boolean {
     return this.#state === IDLE && !this.transport.isClosed;
+  }
+
+  /** Whether the connection has existed for that long. */
+  isOlderThan(ageMs: number): boolean {
+    return this.transport.loop.now - this.#startTime >= ageMs;
   }
 
   /** Binds the next exchange. */
@@ -106,6 +114,10 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
     this.#framing = requestFraming;
     this.#requestDone = end;
     let text = headers.serialize();
+    // RFC 9110 8.6: without content, but with a method that has some meaning for it. HTTP/2 clients do not say it.
+    if (requestFraming === BODY_NONE && hasContent(method) && !headers.hasId(CONTENT_LENGTH)) {
+      text += "content-length: 0\r\n";
+    }
     if (upgrade !== "") text += `connection: upgrade\r\nupgrade: ${upgrade}\r\n`;
     else if (requestFraming === BODY_CHUNKED && !headers.hasId(TRANSFER_ENCODING)) text += chunkedLine;
     this.transport.write(`${method} ${path === "" ? request.authority : path} HTTP/1.1\r\n${text}\r\n`);
@@ -337,6 +349,10 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   #closeReason(): number {
     return this.requestsBefore > 0 && !this.#sawResponseBytes ? RESET_STALE : RESET_CONNECTION_CLOSED;
   }
+}
+
+function hasContent(method: string): boolean {
+  return method === "POST" || method === "PUT" || method === "PATCH";
 }
 
 /** Reads `timeout=5`, less a second of safety; 0 when there is none. */

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Headers } from "#wire/http/headers.ts";
 import { CLIENT, Http2Connection, type Http2Events, type Http2Sink } from "#wire/http2/connection.ts";
-import { CANCEL, NO_ERROR, REFUSED_STREAM } from "#wire/http2/frame.ts";
+import { CANCEL, errorName, NO_ERROR, REFUSED_STREAM } from "#wire/http2/frame.ts";
 import type { Http2Head, PseudoHeaders } from "#wire/http2/head.ts";
 import type { Http2Settings } from "#wire/http2/settings.ts";
 import type { Http2Stream, Http2StreamHandler } from "#wire/http2/stream.ts";
@@ -38,9 +38,15 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
   readonly #pool: HttpPool;
   readonly #connection: Http2Connection;
   readonly #keepalive: KeepaliveConfig;
+  readonly #mostHeldBytes: number;
   #localAddress: string | null = null;
   #isClosed = false;
   #lastActivity: number;
+  readonly #startTime: number;
+  /** Exchanges that may not begin before the peer's SETTINGS are here. */
+  #waiting: Http2Exchange[] = [];
+  /** Times that something was received. */
+  reads = 0;
   /** Why the socket closed, for streams that are reset by it. */
   failure: SocketFailure | null = null;
   isLost = false;
@@ -59,8 +65,10 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     this.transport = transport;
     this.securedBy = securedBy;
     this.#keepalive = keepalive;
-    this.#lastActivity = transport.loop.now;
+    this.#startTime = transport.loop.now;
+    this.#lastActivity = this.#startTime;
     this.#connection = new Http2Connection(CLIENT, settings, this, this);
+    this.#mostHeldBytes = settings.connectionWindow >> 1;
     this.#connection.start();
   }
 
@@ -75,9 +83,19 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     return !this.#isClosed && this.#connection.canOpenStream;
   }
 
-  /** True when no more will ever begin. */
+  /** Slow readers keep so much of the connection's window that what is new is better off elsewhere. */
+  get isCrowded(): boolean {
+    return this.#connection.heldBytes > this.#mostHeldBytes;
+  }
+
+  /** True when no more will ever begin. A peer that allows no streams is not asked again (CVE-2021-32780). */
   get isFinished(): boolean {
-    return this.#isClosed || this.#connection.isDraining;
+    return this.#isClosed || this.#connection.isDraining || this.#connection.peerMaxStreams === 0;
+  }
+
+  /** Whether the connection has existed for that long. */
+  isOlderThan(ageMs: number): boolean {
+    return this.transport.loop.now - this.#startTime >= ageMs;
   }
 
   get isIdle(): boolean {
@@ -85,11 +103,25 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
   }
 
   get preservesCase(): boolean {
-    return this.#connection.settings.preserveHeaderCase;
+    return this.#connection.preservesCase;
+  }
+
+  /** Whether the peer's SETTINGS are here, and what they say of RFC 8441. */
+  get extendedConnect(): "unknown" | "allowed" | "refused" {
+    if (!this.#connection.isReady) return "unknown";
+    return this.#connection.peerAllowsExtendedConnect ? "allowed" : "refused";
   }
 
   open(): UpstreamExchange {
+    const { idleIntervalMs } = this.#keepalive;
+    // Whether the peer is still there is better known before its silence is taken for work.
+    if (idleIntervalMs > 0 && this.transport.loop.now - this.#lastActivity >= idleIntervalMs) this.#connection.ping();
     return new Http2Exchange(this, this.exchanges++);
+  }
+
+  /** Calls `settingsCame` when the peer's SETTINGS are here. */
+  awaitSettings(exchange: Http2Exchange): void {
+    this.#waiting.push(exchange);
   }
 
   openStream(handler: Http2StreamHandler, head: PseudoHeaders, headers: Headers, end: boolean): Http2Stream | null {
@@ -124,6 +156,7 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
   /** A server does not open streams: push is switched off. */
   onStream(): void {}
   onHeadTooLarge(): void {}
+  onMalformedRequest(): void {}
   onStreamError(): void {}
 
   onGoaway(): void {
@@ -132,6 +165,9 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
   }
 
   onSettings(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const exchange of waiting) exchange.settingsCame();
     this.#pool.multiplexedReleased(this);
   }
 
@@ -151,6 +187,7 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
 
   onTransportData(data: Buffer): void {
     this.#lastActivity = this.transport.loop.now;
+    this.reads++;
     this.#connection.receive(data);
   }
 
@@ -178,17 +215,20 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#pool.multiplexedClosed(this);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const exchange of waiting) exchange.settingsCame();
   }
 
   sweep(now: number): void {
     this.#connection.sweep(now);
     const { intervalMs, timeoutMs } = this.#keepalive;
-    if (intervalMs === 0 || this.#isClosed) return;
+    if (this.#isClosed) return;
     const sentAt = this.#connection.pingSentAt;
-    if (sentAt !== 0 && now - sentAt >= timeoutMs) {
+    if (sentAt !== 0 && timeoutMs > 0 && now - sentAt >= timeoutMs) {
       this.#lost({ ...peerClosed, words: `the peer did not answer a PING within ${timeoutMs} ms` });
       this.transport.destroy();
-    } else if (sentAt === 0 && now - this.#lastActivity >= intervalMs) {
+    } else if (intervalMs > 0 && sentAt === 0 && now - this.#lastActivity >= intervalMs) {
       this.#connection.ping();
     }
   }
@@ -237,7 +277,8 @@ class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeade
   #isTunnel = false;
   #isRequestDone = false;
   #isResponseDone = false;
-  #sawResponse = false;
+  /** What the connection had received when the request was sent. */
+  #readsBefore = 0;
 
   constructor(connection: UpstreamHttp2Connection, requestsBefore: number) {
     this.#connection = connection;
@@ -261,21 +302,48 @@ class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeade
     this.scheme = request.scheme;
     this.authority = request.authority;
     this.path = request.path;
-    if (request.requestFraming === BODY_TUNNEL) this.#startTunnel(request);
     this.#isRequestDone = end;
-    this.#stream = this.#connection.openStream(this, this, request.headers, end);
-    if (this.#stream !== null) return;
-    // The peer lowered its limit between the choice of this connection and now.
-    this.#connection.transport.loop.after(0, () => this.#end(RESET_REFUSED, refused));
+    this.#request = request;
+    if (request.requestFraming === BODY_TUNNEL) this.#startTunnel(request);
+    else this.#send(request);
   }
 
   #startTunnel(request: UpstreamRequest): void {
     this.#isTunnel = true;
-    this.#request = request;
-    if (request.upgrade === "") return;
-    // RFC 8441: an Upgrade is a CONNECT with `:protocol`.
+    if (request.upgrade === "") {
+      this.#send(request);
+      return;
+    }
+    // RFC 8441: an Upgrade is a CONNECT with `:protocol`, for peers that said that they know it.
     this.method = "CONNECT";
     this.protocol = request.upgrade.toLowerCase();
+    if (this.#connection.extendedConnect === "unknown") this.#connection.awaitSettings(this);
+    else if (this.#connection.extendedConnect === "allowed") this.#send(request);
+    else this.#endSoon(RESET_PROTOCOL_ERROR, noExtendedConnect);
+  }
+
+  settingsCame(): void {
+    // The request may be given up by now, or the connection lost.
+    if (this.#handler === null) return;
+    const { extendedConnect, isLost, failure } = this.#connection;
+    if (isLost || extendedConnect === "unknown") this.#end(RESET_CONNECTION_CLOSED, failure);
+    else if (extendedConnect === "allowed") this.#send(this.#request!);
+    else this.#end(RESET_PROTOCOL_ERROR, noExtendedConnect);
+  }
+
+  #send(request: UpstreamRequest): void {
+    const connection = this.#connection;
+    this.#readsBefore = connection.reads;
+    const stream = connection.openStream(this, this, request.headers, this.#isRequestDone);
+    // The peer lowered its limit between the choice of this connection and now.
+    if (stream === null) this.#endSoon(RESET_REFUSED, refused);
+    else if (stream.isClosed && !stream.isLocalEnd) this.#endSoon(RESET_PROTOCOL_ERROR, unsendable(stream.failure));
+    else this.#stream = stream;
+  }
+
+  /** Ends the exchange when who began it is through with beginning. */
+  #endSoon(reason: number, failure: SocketFailure): void {
+    this.#connection.transport.loop.after(0, () => this.#end(reason, failure));
   }
 
   writeData(data: Buffer): boolean {
@@ -307,7 +375,6 @@ class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeade
   }
 
   onHeaders(head: Http2Head, isEnd: boolean): void {
-    this.#sawResponse = true;
     this.status = head.status;
     this.headers = head.headers;
     this.contentLength = head.contentLength;
@@ -362,8 +429,12 @@ class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeade
     }
     const { isLost, failure } = this.#connection;
     if (isLost) {
-      this.#end(this.requestsBefore > 0 && !this.#sawResponse ? RESET_STALE : RESET_CONNECTION_CLOSED, failure);
+      // The peer was gone before the request came, unless it said anything since.
+      const isStale = this.requestsBefore > 0 && this.#connection.reads === this.#readsBefore;
+      this.#end(isStale ? RESET_STALE : RESET_CONNECTION_CLOSED, failure);
     } else if (!byPeer) {
+      // A request that can't be written: `#send` tells.
+      if (this.#stream === null) return;
       this.#end(RESET_PROTOCOL_ERROR, failure ?? protocolFailure(this.#stream?.failure ?? ""));
     } else {
       const isRefused = code === REFUSED_STREAM;
@@ -392,12 +463,28 @@ const refused: SocketFailure = {
   words: "the peer takes no more streams and did not look at this one",
 };
 
+const noExtendedConnect: SocketFailure = {
+  kind: FailureKind.Local,
+  code: "NO_EXTENDED_CONNECT",
+  transportReason: "",
+  words: "the server takes no Upgrade over HTTP/2 (it does not set SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)",
+};
+
+function unsendable(words: string): SocketFailure {
+  return {
+    kind: FailureKind.Local,
+    code: "HTTP2_ERROR",
+    transportReason: "",
+    words: `the request can't be sent: ${words}`,
+  };
+}
+
 function resetByPeer(code: number): SocketFailure {
   return {
     kind: FailureKind.Reset,
     code: `RST_STREAM_${code}`,
     transportReason: "",
-    words: `the peer reset the stream (HTTP/2 error code ${code})`,
+    words: `the peer reset the stream (${errorName(code)})`,
   };
 }
 

@@ -29,6 +29,7 @@ import {
   SETTINGS,
   SETTINGS_ENABLE_CONNECT_PROTOCOL,
   SETTINGS_ENABLE_PUSH,
+  SETTINGS_HEADER_CASE,
   SETTINGS_HEADER_TABLE_SIZE,
   SETTINGS_INITIAL_WINDOW_SIZE,
   SETTINGS_MAX_CONCURRENT_STREAMS,
@@ -70,6 +71,8 @@ export interface Http2Events {
   onStream(stream: Http2Stream, head: Http2Head, isEnd: boolean): void;
   /** Server: a request whose head passes the limits and was dropped. Answer it here, or it is reset. */
   onHeadTooLarge(stream: Http2Stream): void;
+  /** Server: a malformed request, refused before it became a stream. What is wrong is not in the head. */
+  onMalformedRequest(head: Http2Head, words: string, isFieldFault: boolean): void;
   /** A stream was reset because of what the peer sent. For logs and counters; its handler is told by itself. */
   onStreamError(streamId: number, code: number, words: string): void;
   /** The peer takes no new streams. Those above `lastStreamId` were reset as refused before. */
@@ -103,6 +106,8 @@ export class Http2Connection implements FrameSink {
   readonly settings: Http2Settings;
   /** True once the peer announced RFC 8441. */
   peerAllowsExtendedConnect = false;
+  /** True once names of headers travel in the case in which they are written. */
+  preservesCase = false;
   /** The largest head that the peer wants, decoded. */
   peerMaxHeaderBytes: number = Number.POSITIVE_INFINITY;
   readonly #limits: Http2Limits;
@@ -140,6 +145,9 @@ export class Http2Connection implements FrameSink {
   #ownStreamWindow: number;
   #settingsSentAt = 0;
   #hasPeerSettings = false;
+  /** The number of the header block that was incomplete at the last sweep, and since when. */
+  #unfinishedHead = 0;
+  #unfinishedSince = 0;
 
   #goawayReceived = false;
   #isDraining = false;
@@ -176,7 +184,7 @@ export class Http2Connection implements FrameSink {
     this.#sink = sink;
     this.#events = events;
     this.#nextStreamId = role === CLIENT ? 1 : 2;
-    this.#peerMaxStreams = settings.initialPeerStreams;
+    this.#peerMaxStreams = Math.min(settings.initialPeerStreams, settings.maxConcurrentStreams);
     this.#ownStreamWindow = Math.max(initialWindow, settings.streamWindow);
     this.#reader = new FrameReader(
       this,
@@ -187,13 +195,14 @@ export class Http2Connection implements FrameSink {
       },
       role === SERVER,
     );
-    this.#decoder = new HpackDecoder(settings.preserveHeaderCase);
+    this.preservesCase = role === CLIENT && settings.preserveHeaderCase;
+    this.#decoder = new HpackDecoder(this.preservesCase);
     this.#encoder = new HpackEncoder({
       tableSize: settings.encoderTableSize,
       huffman: settings.huffman,
-      preserveHeaderCase: settings.preserveHeaderCase,
+      preserveHeaderCase: this.preservesCase,
     });
-    this.#headReader = new HeadReader(limits.maxHeaderBytes, limits.maxHeaderCount, settings.preserveHeaderCase);
+    this.#headReader = new HeadReader(limits.maxHeaderBytes, limits.maxHeaderCount, this.preservesCase);
     this.#abuse = new AbuseScore(() => sink.now(), limits.abuseDecayPerSecond);
   }
 
@@ -210,6 +219,7 @@ export class Http2Connection implements FrameSink {
     this.#setting(SETTINGS_MAX_FRAME_SIZE, settings.maxFrameSize);
     this.#setting(SETTINGS_MAX_HEADER_LIST_SIZE, this.#limits.maxHeaderBytes);
     if (this.role === SERVER && settings.enableConnectProtocol) this.#setting(SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
+    if (this.preservesCase) this.#setting(SETTINGS_HEADER_CASE, 1);
     out.endFrame();
     this.#settingsSentAt = Math.max(1, this.#sink.now());
     const more = settings.connectionWindow - initialWindow;
@@ -253,8 +263,9 @@ export class Http2Connection implements FrameSink {
     return this.#isClosed;
   }
 
+  /** True when there will be no new stream any more. */
   get isDraining(): boolean {
-    return this.#isDraining || this.#goawayReceived;
+    return this.#isDraining || this.#goawayReceived || this.#nextStreamId > largestStreamId;
   }
 
   /** True when the peer's SETTINGS came. */
@@ -274,6 +285,11 @@ export class Http2Connection implements FrameSink {
       this.#streams.size < this.#peerMaxStreams &&
       this.#nextStreamId <= largestStreamId
     );
+  }
+
+  /** Received bytes that nobody took yet: they keep the window of the connection from all its streams. */
+  get heldBytes(): number {
+    return Math.max(initialWindow, this.settings.connectionWindow) - this.#receiveWindow - this.#credit;
   }
 
   /** Streams that the peer lets us have open. */
@@ -360,6 +376,7 @@ export class Http2Connection implements FrameSink {
     if (this.#settingsSentAt !== 0 && now - this.#settingsSentAt > limits.settingsTimeoutMs) {
       return this.#fail(SETTINGS_TIMEOUT, "SETTINGS were not acknowledged");
     }
+    if (this.#sweepHead(now)) return this.#fail(ENHANCE_YOUR_CALM, "a header block that does not end");
     if (this.#drainingSince !== 0 && now - this.#drainingSince > limits.drainTimeoutMs) this.#finishDrain();
     if (this.#blockedSince !== 0 && now - this.#blockedSince > limits.stallTimeoutMs) {
       return this.#fail(ENHANCE_YOUR_CALM, "the peer did not read");
@@ -370,6 +387,20 @@ export class Http2Connection implements FrameSink {
         if (this.#isClosed) return;
       }
     }
+  }
+
+  /** Whether the same header block has been incomplete for too long. */
+  #sweepHead(now: number): boolean {
+    const reader = this.#reader;
+    if (!reader.isInsideHead) {
+      this.#unfinishedHead = 0;
+      return false;
+    }
+    if (this.#unfinishedHead !== reader.headsBegun) {
+      this.#unfinishedHead = reader.headsBegun;
+      this.#unfinishedSince = now;
+    }
+    return now - this.#unfinishedSince > this.#limits.headTimeoutMs;
   }
 
   /** Hands the output of this turn to the sink. */
@@ -759,13 +790,13 @@ export class Http2Connection implements FrameSink {
       return this.#refuse(streamId, REFUSED_STREAM, "more streams than we allow");
     }
     const reader = this.#headReader;
-    if (reader.fault !== "") return this.#refuse(streamId, PROTOCOL_ERROR, reader.fault);
     const head = reader.head!;
-    if (head.protocol !== "" && !this.settings.enableConnectProtocol) {
-      return this.#refuse(streamId, PROTOCOL_ERROR, ":protocol without our leave");
-    }
-    if (isEnd && head.contentLength > 0 && !reader.isTooLarge) {
-      return this.#refuse(streamId, PROTOCOL_ERROR, "less content than content-length says");
+    let fault = reader.fault;
+    if (head.protocol !== "" && !this.settings.enableConnectProtocol) fault ||= ":protocol without our leave";
+    if (isEnd && head.contentLength > 0 && !reader.isTooLarge) fault ||= "less content than content-length says";
+    if (fault !== "") {
+      this.#events.onMalformedRequest(head, fault, reader.fault !== "");
+      return this.#refuse(streamId, PROTOCOL_ERROR, fault);
     }
     const opened = new Http2Stream(this, this.#peerStreamWindow, this.#ownStreamWindow);
     opened.id = streamId;
@@ -1035,7 +1066,7 @@ export class Http2Connection implements FrameSink {
           }
           break;
         case SETTINGS_MAX_CONCURRENT_STREAMS:
-          this.#peerMaxStreams = value;
+          this.#peerMaxStreams = Math.min(value, this.settings.maxConcurrentStreams);
           break;
         case SETTINGS_INITIAL_WINDOW_SIZE:
           if (value > largestWindow) return this.#fail(FLOW_CONTROL_ERROR, "a window above 2^31-1");
@@ -1056,6 +1087,9 @@ export class Http2Connection implements FrameSink {
           }
           this.peerAllowsExtendedConnect = value === 1;
           break;
+        case SETTINGS_HEADER_CASE:
+          if (value === 1 && this.settings.preserveHeaderCase && !this.#hasPeerSettings) this.#preserveCase();
+          break;
         default:
           break;
       }
@@ -1073,6 +1107,13 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed) return;
     this.#hasPeerSettings = true;
     this.#events.onSettings();
+  }
+
+  #preserveCase(): void {
+    this.preservesCase = true;
+    this.#decoder.allowUpperCase();
+    this.#encoder.preserveCase();
+    this.#headReader.keepHost();
   }
 
   #changeWindows(window: number): boolean {

@@ -75,6 +75,8 @@ export class FrameReader {
   /** Bytes of payload, then of padding, that are still to come. */
   #left = 0;
   #padding = 0;
+  /** HEADERS frames that were begun. */
+  headsBegun = 0;
   readonly #header: Buffer = Buffer.alloc(FRAME_HEADER_BYTES);
   #headerBytes = 0;
   #kept: Buffer | null = null;
@@ -93,9 +95,15 @@ export class FrameReader {
     this.#stage = expectsPreface ? STAGE_PREFACE : STAGE_HEADER;
   }
 
+  /** True while a header block is incomplete. */
+  get isInsideHead(): boolean {
+    return this.#blockStream !== 0 || (this.#type === HEADERS && this.#stage === STAGE_PAYLOAD);
+  }
+
   /** Drops everything from now on. */
   stop(): void {
     this.#stage = STAGE_STOPPED;
+    this.#blockStream = 0;
     this.#kept = null;
     this.#block = null;
   }
@@ -186,6 +194,7 @@ export class FrameReader {
     this.#streamId = streamId;
     this.#length = length;
     if (type === DATA) return this.#beginData();
+    if (type === HEADERS) this.headsBegun++;
     if (type > CONTINUATION) {
       this.#skipOrNext(length);
       this.#sink.onUselessFrame();

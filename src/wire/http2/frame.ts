@@ -27,6 +27,11 @@ export const SETTINGS_MAX_FRAME_SIZE = 5;
 export const SETTINGS_MAX_HEADER_LIST_SIZE = 6;
 /** RFC 8441. */
 export const SETTINGS_ENABLE_CONNECT_PROTOCOL = 8;
+/**
+ * Ours, from the range for experiments: the sender is an Outrigger proxy, and writes and takes the names of headers in
+ * the case of the HTTP/1 application. Whoever does not know it ignores it (RFC 9113 6.5.2).
+ */
+export const SETTINGS_HEADER_CASE = 0xf0ca;
 
 export const NO_ERROR = 0;
 export const PROTOCOL_ERROR = 1;

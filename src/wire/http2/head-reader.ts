@@ -31,7 +31,7 @@ export class HeadReader implements FieldSink {
   isTooLarge = false;
   readonly #maxBytes: number;
   readonly #maxCount: number;
-  readonly #keepsHost: boolean;
+  #keepsHost: boolean;
   #kind = REQUEST_HEAD;
   #bytes = 0;
   #count = 0;
@@ -46,6 +46,10 @@ export class HeadReader implements FieldSink {
     this.#keepsHost = keepsHost;
     this.#maxBytes = maxBytes;
     this.#maxCount = maxCount;
+  }
+
+  keepHost(): void {
+    this.#keepsHost = true;
   }
 
   begin(kind: number): void {

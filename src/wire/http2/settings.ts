@@ -19,6 +19,8 @@ export interface Http2Limits {
   readonly costs: AbuseCosts;
   /** A stream that the peer resets later than this was meant seriously. */
   readonly prematureResetMs: number;
+  /** How long a header block may take from its first byte to its last. */
+  readonly headTimeoutMs: number;
   /** How long the peer may take to acknowledge our SETTINGS. */
   readonly settingsTimeoutMs: number;
   /** How long a stream may have bytes to send that the peer's windows or its socket do not let out. */
@@ -58,7 +60,7 @@ export interface Http2Settings {
   readonly encoderTableSize: number;
   /** Codes literal strings where that makes them shorter. Costs time on both sides. */
   readonly huffman: boolean;
-  /** Streams that the peer may have open at a time. */
+  /** Streams that the peer may have open at a time; of a client, those that it opens itself. */
   readonly maxConcurrentStreams: number;
   /** Streams that we open before the peer's SETTINGS are known. */
   readonly initialPeerStreams: number;
@@ -68,7 +70,10 @@ export interface Http2Settings {
   readonly maxFrameSize: number;
   /** RFC 8441, for servers. */
   readonly enableConnectProtocol: boolean;
-  /** Between two Outrigger proxies alone: names travel as the HTTP/1 application wrote them. */
+  /**
+   * Between two Outrigger proxies alone: names travel as the HTTP/1 application wrote them. A client says it in its
+   * SETTINGS, and a server does it for clients that said it.
+   */
   readonly preserveHeaderCase: boolean;
   readonly limits: Http2Limits;
 }
@@ -95,6 +100,7 @@ const defaultLimits: Http2Limits = {
     finishedStream: 4,
   },
   prematureResetMs: 1000,
+  headTimeoutMs: 15_000,
   settingsTimeoutMs: 10_000,
   stallTimeoutMs: 300_000,
   drainTimeoutMs: 1000,

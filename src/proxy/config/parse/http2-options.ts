@@ -14,6 +14,9 @@ export function decodeHttp2Options(
   if (options.customSettingsParameters.length > 0) {
     problems.leftOut(`${path}.custom_settings_parameters`, "sending settings of other extensions");
   }
+  for (const [field, name] of ownLimits) {
+    if (options[field] !== undefined) problems.leftOut(`${path}.${name}`, "this limit: floods are told by a score");
+  }
   if (options.allowMetadata) problems.leftOut(`${path}.allow_metadata`, "passing METADATA frames on");
   const bounded = (
     value: number | undefined,
@@ -60,7 +63,16 @@ export function decodeHttp2Options(
   };
 }
 
+const ownLimits = [
+  ["maxConsecutiveInboundFramesWithEmptyPayload", "max_consecutive_inbound_frames_with_empty_payload"],
+  ["maxInboundPriorityFramesPerStream", "max_inbound_priority_frames_per_stream"],
+  ["maxInboundWindowUpdateFramesPerDataFrameSent", "max_inbound_window_update_frames_per_data_frame_sent"],
+] as const;
+
 function decodeKeepalive(keepalive: Http2ProtocolOptions["connectionKeepalive"]): KeepaliveConfig {
-  const intervalMs = milliseconds(keepalive?.interval ?? keepalive?.connectionIdleInterval, 0);
-  return { intervalMs, timeoutMs: milliseconds(keepalive?.timeout, 0) };
+  return {
+    intervalMs: milliseconds(keepalive?.interval, 0),
+    idleIntervalMs: milliseconds(keepalive?.connectionIdleInterval, 0),
+    timeoutMs: milliseconds(keepalive?.timeout, 0),
+  };
 }

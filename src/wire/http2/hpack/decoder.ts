@@ -30,7 +30,7 @@ const noBytes: Uint8Array = new Uint8Array(0);
 export class HpackDecoder {
   /** What was wrong, when `decode` returned false. */
   failure = "";
-  readonly #allowsUpperCase: boolean;
+  #allowsUpperCase: boolean;
   /** Largest size that the peer's encoder may choose: the initial value until our SETTINGS are acknowledged. */
   #limit = 4096;
   /** The size that the encoder chose. */
@@ -64,6 +64,11 @@ export class HpackDecoder {
 
   get tableSize(): number {
     return this.#size;
+  }
+
+  /** Takes names in any case from here on. */
+  allowUpperCase(): void {
+    this.#allowsUpperCase = true;
   }
 
   /** Sets the largest table that the peer may use; called when it acknowledged our SETTINGS. */

@@ -91,6 +91,7 @@ export class HpackEncoder {
   /** True when a field of the last head was left out, because it may not stand on the wire. */
   hasRefused = false;
   readonly #options: EncoderOptions;
+  #preservesCase: boolean;
   readonly #slotsById: (NameSlot | null)[] = [];
   readonly #slotsByName = new Map<string, NameSlot>();
   #maxSize = 4096;
@@ -106,12 +107,18 @@ export class HpackEncoder {
 
   constructor(options: EncoderOptions) {
     this.#options = options;
+    this.#preservesCase = options.preserveHeaderCase;
     for (let id = 0; id <= OTHER_PSEUDO; id++) this.#slotsById.push(null);
     if (options.tableSize < 4096) this.setPeerLimit(4096);
   }
 
   get tableSize(): number {
     return this.#size;
+  }
+
+  /** Writes names as they are in the list. Before the first head only: names are remembered as they were written. */
+  preserveCase(): void {
+    this.#preservesCase = true;
   }
 
   /** Takes the SETTINGS_HEADER_TABLE_SIZE of the peer. */
@@ -192,9 +199,9 @@ export class HpackEncoder {
           continue;
         }
         if (id > HOST + 1 && id <= UPGRADE) continue;
-        if (id === HOST && isRequest && !this.#options.preserveHeaderCase) continue;
+        if (id === HOST && isRequest && !this.#preservesCase) continue;
       }
-      if (this.#options.preserveHeaderCase) this.#namedField(out, id, headers.nameAt(i), headers.valueAt(i));
+      if (this.#preservesCase) this.#namedField(out, id, headers.nameAt(i), headers.valueAt(i));
       else if (id !== OTHER) this.#field(out, id, headers.valueAt(i));
       else this.#write(out, this.#slotOfName(headers.nameAt(i)), headers.valueAt(i));
     }
@@ -224,7 +231,7 @@ export class HpackEncoder {
     if (known !== undefined) return known;
     if (this.#slotsByName.size >= maxNames) this.#slotsByName.clear();
     const lowerName = name.toLowerCase();
-    const wireName = this.#options.preserveHeaderCase ? name : lowerName;
+    const wireName = this.#preservesCase ? name : lowerName;
     // The head that the name was cut out of must not live as long as the slot.
     const slot = newSlot(idOfName(lowerName), isToken(name) ? ownCopy(wireName) : "");
     this.#slotsByName.set(ownCopy(name), slot);

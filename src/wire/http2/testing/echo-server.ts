@@ -52,6 +52,7 @@ export class EchoServer {
     const connection = connectOver(socket, SERVER, this.#settings, {
       onStream: (stream, head, isEnd) => answer(stream, head, isEnd),
       onHeadTooLarge: (stream) => stream.sendHead(431, new Headers(), true),
+      onMalformedRequest: () => {},
       onStreamError: () => {},
       onGoaway: () => {},
       onSettings: () => {},

@@ -56,6 +56,7 @@ export class EventRecorder implements Http2Events {
   readonly streamErrors: [number, string, string][] = [];
   readonly errors: [string, string][] = [];
   readonly tooLarge: Http2Stream[] = [];
+  readonly malformed: string[] = [];
   settings = 0;
   drained = 0;
   /** What to do with a request, besides writing it down. */
@@ -73,6 +74,10 @@ export class EventRecorder implements Http2Events {
   onHeadTooLarge(stream: Http2Stream): void {
     this.tooLarge.push(stream);
     this.onTooLarge?.(stream);
+  }
+
+  onMalformedRequest(_head: Http2Head, words: string): void {
+    this.malformed.push(words);
   }
 
   onStreamError(streamId: number, code: number, words: string): void {

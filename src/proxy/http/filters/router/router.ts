@@ -335,9 +335,10 @@ export class Router implements AttemptOwner {
       this.#fail(reply, `${this.#place()}: ${failure?.words ?? "the connection was reset"}`, this.#origins());
       return;
     }
-    stream.addFlag("UC");
-    stream.responseDetails = "upstream_reset_after_response_started{connection_termination}";
-    stream.cause = `${this.#place()}: the connection ended before the response was complete`;
+    const [flag, words] = resetMeaning(reason);
+    stream.addFlag(flag);
+    stream.responseDetails = `upstream_reset_after_response_started{${words.replaceAll(" ", "_")}}`;
+    stream.cause = `${this.#place()}: the response is not complete: ${failure?.words ?? "the connection ended"}`;
     stream.abortResponse();
   }
 
@@ -470,11 +471,24 @@ const noTimeouts: RequestTimeouts = { routeMs: 0, perTryMs: 0, perTryIdleMs: 0, 
 const smallNumbers: readonly string[] = Array.from({ length: 16 }, (_, i) => String(i));
 
 function resetReply(reason: number, failure: SocketFailure | null): LocalReply {
-  const transportReason = failure?.transportReason ?? "";
-  if (reason === RESET_OVERFLOW) return upstreamReset("UO", "overflow", "");
-  if (reason === RESET_CONNECT_FAILURE) return upstreamReset("UF", "remote connection failure", transportReason);
-  if (reason === RESET_PROTOCOL_ERROR) return upstreamReset("UPE", "protocol error", "");
-  if (reason === RESET_REMOTE) return upstreamReset("UR", "remote reset", "");
-  if (reason === RESET_REFUSED) return upstreamReset("UR", "remote refused stream reset", "");
-  return upstreamReset("UC", "connection termination", "");
+  const [flag, words] = resetMeaning(reason);
+  return upstreamReset(flag, words, reason === RESET_CONNECT_FAILURE ? (failure?.transportReason ?? "") : "");
+}
+
+/** Envoy's flag and words for the end of an exchange. */
+function resetMeaning(reason: number): readonly ["UF" | "UC" | "UO" | "UPE" | "UR", string] {
+  switch (reason) {
+    case RESET_OVERFLOW:
+      return ["UO", "overflow"];
+    case RESET_CONNECT_FAILURE:
+      return ["UF", "remote connection failure"];
+    case RESET_PROTOCOL_ERROR:
+      return ["UPE", "protocol error"];
+    case RESET_REMOTE:
+      return ["UR", "remote reset"];
+    case RESET_REFUSED:
+      return ["UR", "remote refused stream reset"];
+    default:
+      return ["UC", "connection termination"];
+  }
 }
