@@ -51,6 +51,8 @@ export class HttpPool {
   readonly #multiplexed = new Set<UpstreamHttp2Connection>();
   /** Whether the next connection will carry many exchanges; until one was made, ALPN is hoped to say so. */
   #expectsMany: boolean;
+  /** Streams that the server bears at a time, as far as it has told. */
+  #knownPeerStreams: number = Number.POSITIVE_INFINITY;
   readonly #connecting = new Set<PendingConnection>();
   #waiting: PoolWaiter[] = [];
   #isDraining = false;
@@ -164,15 +166,13 @@ export class HttpPool {
 
   #connectedHttp2(transport: Transport, securedBy: SecuredBy): void {
     const { settings, keepalive } = this.#cluster.config.http2;
-    // Only another Outrigger proxy picks this name in this pool: see decide/upstream-protocol.ts.
-    const preserveHeaderCase = this.#protocol === "alpn" && securedBy.negotiatedAlpn === "istio-h2";
-    const connection = new UpstreamHttp2Connection(
-      this,
-      transport,
-      securedBy,
-      preserveHeaderCase ? { ...settings, preserveHeaderCase } : settings,
-      keepalive,
-    );
+    const own = {
+      ...settings,
+      // Only another Outrigger proxy picks this name in this pool: see decide/upstream-protocol.ts.
+      preserveHeaderCase: this.#protocol === "alpn" && securedBy.negotiatedAlpn === "istio-h2",
+      initialPeerStreams: Math.min(settings.initialPeerStreams, this.#knownPeerStreams),
+    };
+    const connection = new UpstreamHttp2Connection(this, transport, securedBy, own, keepalive);
     this.#multiplexed.add(connection);
     this.#open.push(connection);
     transport.attach(connection);
@@ -181,6 +181,12 @@ export class HttpPool {
     this.multiplexedReleased(connection);
     // An HTTP/1 peer was not expected: those that wait get connections of their own.
     if (this.#waiting.length > 0) this.#connectForWaiting();
+  }
+
+  /** The server of a connection said how many streams it bears: most likely the next connection leads to the same. */
+  multiplexedSettled(connection: UpstreamHttp2Connection, peerStreams: number): void {
+    this.#knownPeerStreams = Math.max(1, peerStreams);
+    this.multiplexedReleased(connection);
   }
 
   /** Begins an exchange. The last one that the connection may carry takes it out of the choice. */

@@ -168,7 +168,7 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const exchange of waiting) exchange.settingsCame();
-    this.#pool.multiplexedReleased(this);
+    this.#pool.multiplexedSettled(this, this.#connection.peerMaxStreams);
   }
 
   onConnectionError(_code: number, words: string): void {
