@@ -361,8 +361,9 @@ test("slow readers that hold the window of a connection do not hold up other cli
       return;
     }
     const pump = (): void => {
-      while (stream.writable && stream.write(chunk)) {}
-      stream.once("drain", pump);
+      if (!stream.writable) return;
+      if (stream.write(chunk)) setImmediate(pump);
+      else stream.once("drain", pump);
     };
     pump();
   });
