@@ -2,6 +2,7 @@
 import type { Logger } from "#base/log/log.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { Stats } from "../stats/stats.ts";
+import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import type { WasmHost } from "../wasm/wasm-host.ts";
@@ -38,5 +39,5 @@ export interface HttpEnvironment {
   /** Adds the cause of local replies to their headers and body. For development: it shows configuration to clients. */
   readonly explainToClients: boolean;
   /** True while the proxy drains: responses ask for the connection to be closed. */
-  readonly isDraining: () => boolean;
+  readonly isDraining: (connection: ConnectionInfo) => boolean;
 }

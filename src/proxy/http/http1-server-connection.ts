@@ -191,7 +191,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
         : (head.connectionTokens & CONNECTION_KEEP_ALIVE) !== 0) &&
       this.#drainSince === 0 &&
       this.#requests !== this.#manager.config.maxRequestsPerConnection &&
-      !this.#manager.environment.isDraining();
+      !this.#manager.environment.isDraining(this.info);
     const refused = this.#setFraming(stream) ?? prepareRequest(stream, head.hostCount, head.connectionTokens);
     if (refused !== null) {
       // What is left open is a connection whose request is complete; `streamDone` sees to the others.

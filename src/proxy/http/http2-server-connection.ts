@@ -106,7 +106,7 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
   #begin(served: Http2ServerStream): void {
     this.#streams.add(served);
     const limit = this.manager.config.maxRequestsPerConnection;
-    if (++this.#requests === limit || this.manager.environment.isDraining()) this.drain();
+    if (++this.#requests === limit || this.manager.environment.isDraining(this.info)) this.drain();
   }
 
   /** A request that the codec has reset. Nobody served it, but it is in the log like any other. */

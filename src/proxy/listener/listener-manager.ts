@@ -112,7 +112,7 @@ export class ListenerManager {
       ownPeerMetadata: options.ownPeerMetadata ?? null,
       node: options.node ?? { id: "", cluster: "" },
       explainToClients: options.explainToClients ?? false,
-      isDraining: () => this.#isDraining,
+      isDraining: ({ isDrainExempt }) => this.#isDraining && !isDrainExempt,
     };
     this.#environment = {
       loop,

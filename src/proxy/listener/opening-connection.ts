@@ -96,6 +96,7 @@ export class OpeningConnection {
     const listener = this.#listener;
     info.listenerName = listener.config.name;
     info.direction = listener.config.direction;
+    info.isDrainExempt = listener.config.drainsOnlyWhenModified;
     const need = listener.need(info.destinationPort);
     if (!need.tls && !need.http) {
       this.#chooseChain();

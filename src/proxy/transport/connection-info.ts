@@ -26,6 +26,8 @@ export class ConnectionInfo {
   listenerName = "";
   direction: TrafficDirection = 0;
   filterChainName = "";
+  /** Its listener goes on as it is when the proxy drains. */
+  isDrainExempt = false;
   /** Where the client wanted to go: the original destination where there was a redirect, else the local address. */
   destinationIp = "";
   destinationPort = 0;

@@ -56,8 +56,8 @@ export class RawClient {
   /** Code of the error that ended the connection. */
   error: string | undefined = undefined;
 
-  constructor(port: number) {
-    this.socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  constructor(port: number, localAddress = "127.0.0.1") {
+    this.socket = connect({ port, host: "127.0.0.1", localAddress, allowHalfOpen: true });
     this.socket.on("data", (data) => (this.text += data.toString("latin1")));
     this.socket.on("end", () => (this.ended = true));
     this.socket.on("close", () => (this.closed = true));
