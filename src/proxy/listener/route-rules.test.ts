@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { after, before, beforeEach, test } from "node:test";
 import { plainEndpointSet } from "../config/cluster.ts";
@@ -19,7 +20,8 @@ import {
   managerConfig,
   type TestDataPath,
 } from "./testing/data-path.ts";
-import { ask, until } from "./testing/requests.ts";
+import { rawServer } from "./testing/raw-peers.ts";
+import { ask, sendRaw, until } from "./testing/requests.ts";
 
 interface Seen {
   readonly url: string;
@@ -410,4 +412,46 @@ test("a route allows an upgrade that the listener does not, and forbids one that
     /echo is not among the upgrades/,
   );
   path.stop();
+});
+
+test("a CONNECT that ends here becomes bytes to the cluster, over HTTP/1 and HTTP/2", async () => {
+  const echo = await rawServer((socket) => {
+    socket.on("data", (data) => socket.write(data));
+    socket.on("end", () => socket.end("bye"));
+  });
+  const path = await routed(
+    [
+      "{ match: { connect_matcher: {} }, route: { cluster: echo, upgrade_configs: [{ upgrade_type: CONNECT, connect_config: {} }] } }",
+    ],
+    { manager: { upgradeTypes: ["connect"] } },
+  );
+  path.clusters.update(clusterOn("echo", [echo.port]));
+  const socket = connect({ port: path.port(), host: "127.0.0.1", allowHalfOpen: true });
+  socket.write("CONNECT a.test:443 HTTP/1.1\r\nhost: a.test:443\r\n\r\n");
+  const [head] = (await once(socket, "data")) as [Buffer];
+  assert.match(head.toString(), /^HTTP\/1\.1 200 OK\r\n/);
+  socket.write("bytes");
+  const [back] = (await once(socket, "data")) as [Buffer];
+  assert.equal(back.toString(), "bytes");
+  socket.end();
+  const [rest] = (await once(socket, "data")) as [Buffer];
+  assert.equal(rest.toString(), "bye");
+  await once(socket, "close");
+  const session = connectHttp2(`http://127.0.0.1:${path.port()}`);
+  const stream = session.request({ ":method": "CONNECT", ":authority": "a.test:443" });
+  await once(stream, "response");
+  stream.write("over two");
+  const [echoed] = (await once(stream, "data")) as [Buffer];
+  assert.equal(echoed.toString(), "over two");
+  stream.end();
+  await once(stream, "close");
+  session.close();
+  await until(() => path.clusters.get("echo")?.endpoints[0]?.activeConnections === 0);
+  path.clusters.update(clusterOn("echo", [1]));
+  const refused = await sendRaw(path.port(), "CONNECT a.test:443 HTTP/1.1\r\nhost: a.test:443\r\n\r\n");
+  assert.match(refused, /^HTTP\/1\.1 503 /);
+  await until(() => path.logs.length === 3);
+  assert.equal(path.logs[2]?.["responseFlags"], "UF");
+  path.stop();
+  echo.stop();
 });

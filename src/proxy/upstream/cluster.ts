@@ -3,7 +3,7 @@
 import type { Logger } from "#base/log/log.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
 import type { RequestPriority } from "../config/http.ts";
-import type { ProtocolWish } from "../decide/upstream-protocol.ts";
+import { http1, type ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { SocketCalls } from "../transport/socket-calls.ts";
@@ -24,6 +24,7 @@ import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
+import { TcpTunnel } from "./tcp-tunnel.ts";
 
 export interface ClusterEnvironment {
   readonly loop: EventLoop;
@@ -293,6 +294,12 @@ export class Cluster {
       if (!isTooMany) endpoint.pools.set(key, pool);
     }
     return pool;
+  }
+
+  /** A TCP connection of its own to that endpoint, for a CONNECT that ends here. */
+  tunnel(endpoint: UpstreamEndpoint, priority: RequestPriority, client: ConnectionInfo): TcpTunnel {
+    const target = this.#transports.target(endpoint.config, http1, client);
+    return new TcpTunnel(this, endpoint, this.breakers[priority], target);
   }
 
   /** Pools that are in use; those that are not make room. Only counted where there is a limit. */

@@ -27,6 +27,14 @@ export interface PoolOwner {
   readonly counters: ClusterCounters;
 }
 
+/** Where exchanges come from. */
+export interface ExchangeSource {
+  /** Gives an exchange to the waiter, at once or later, or tells why not. */
+  acquire(waiter: PoolWaiter): void;
+  /** The waiter does not want it any more. */
+  cancel(waiter: PoolWaiter): void;
+}
+
 export interface HttpPoolOptions {
   readonly protocol: ProtocolWish["protocol"];
   readonly breaker: CircuitBreaker;
@@ -34,7 +42,7 @@ export interface HttpPoolOptions {
   readonly isTooMany: boolean;
 }
 
-export class HttpPool {
+export class HttpPool implements ExchangeSource {
   readonly endpoint: UpstreamEndpoint;
   readonly breaker: CircuitBreaker;
   /** The cluster has as many pools as it may: everything is refused. */

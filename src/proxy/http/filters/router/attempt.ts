@@ -13,7 +13,7 @@ import {
   type ResponseHead,
   type UpstreamExchange,
 } from "../../../upstream/exchange.ts";
-import type { HttpPool, PoolWaiter } from "../../../upstream/http-pool.ts";
+import type { ExchangeSource, PoolWaiter } from "../../../upstream/http-pool.ts";
 
 /** What the router wants to know of its attempt. After `end` nothing is called. */
 export interface AttemptOwner {
@@ -35,7 +35,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   responseBegan = false;
   readonly #owner: AttemptOwner;
   readonly #loop: EventLoop;
-  #pool: HttpPool | null = null;
+  #source: ExchangeSource | null = null;
   #cancelTimer: (() => void) | null = null;
   #cancelIdleTimer: (() => void) | null = null;
   #lastActivity = 0;
@@ -63,13 +63,13 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
     this.#cancelIdleTimer = loop.after(idleMs, check);
   }
 
-  connect(pool: HttpPool): void {
-    this.#pool = pool;
-    pool.acquire(this);
+  connect(source: ExchangeSource): void {
+    this.#source = source;
+    source.acquire(this);
   }
 
   onPoolReady(exchange: UpstreamExchange): void {
-    this.#pool = null;
+    this.#source = null;
     this.exchange = exchange;
     this.endpoint.outlier?.onConnected();
     exchange.begin(this);
@@ -77,7 +77,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   }
 
   onPoolFailed(reason: number, failure: SocketFailure): void {
-    this.#pool = null;
+    this.#source = null;
     this.#judgeReset(reason, failure);
     this.#owner.onAttemptReset(reason, failure, false);
   }
@@ -153,9 +153,9 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
     this.#stopTimer();
     this.#cancelIdleTimer?.();
     this.#cancelIdleTimer = null;
-    const pool = this.#pool;
-    this.#pool = null;
-    pool?.cancel(this);
+    const source = this.#source;
+    this.#source = null;
+    source?.cancel(this);
     const exchange = this.exchange;
     this.exchange = null;
     exchange?.release();

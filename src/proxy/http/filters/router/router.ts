@@ -23,6 +23,7 @@ import {
   type ResponseHead,
   type UpstreamExchange,
 } from "../../../upstream/exchange.ts";
+import type { ExchangeSource } from "../../../upstream/http-pool.ts";
 import { whyNoEndpoint } from "../../../upstream/why-no-endpoint.ts";
 import {
   clusterNotFound,
@@ -186,8 +187,17 @@ export class Router implements AttemptOwner {
     if (this.#action!.hostRewrite?.type === "endpoint" && endpoint.config.hostname !== "") {
       rewriteAuthority(stream, this.#action!, endpoint.config.hostname);
     }
+    attempt.connect(this.#source(cluster, endpoint));
+  }
+
+  #source(cluster: Cluster, endpoint: UpstreamEndpoint): ExchangeSource {
+    const stream = this.#stream;
+    const { priority, upgrades } = this.#action!;
+    if (stream.isTunnelRequest && stream.upgrade === "" && upgrades.get("connect")?.terminatesConnect === true) {
+      return cluster.tunnel(endpoint, priority, stream.connection);
+    }
     const wish = protocolFor(cluster.config, stream, stream.manager.overridesAlpn);
-    attempt.connect(cluster.pool(endpoint, wish, this.#action!.priority, this.#stream.connection));
+    return cluster.pool(endpoint, wish, priority, stream.connection);
   }
 
   onAttemptReady(exchange: UpstreamExchange): void {
