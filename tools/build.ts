@@ -34,6 +34,10 @@ const bundle = await rolldown({
   // Has a binary of its own for each platform, and is loaded by few.
   external: ["koffi"],
   plugins: [descriptors, ascii],
+  onLog: (_level, log) => {
+    // As an import that is not resolved, which would fail when it is reached.
+    throw new Error(log.message);
+  },
 });
 await bundle.write({
   dir: join(root, "dist"),

@@ -6,6 +6,7 @@ import {
   VirtualHost_TlsRequirementType as TlsRequirement,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { indexRoutes } from "../route/route-index.ts";
 import { indexVirtualHosts } from "../route/virtual-host-index.ts";
 import { decodeRouteFilters } from "./decode-http-filters.ts";
 import { decodeDirectResponse, decodeRedirect } from "./decode-route-answer.ts";
@@ -67,13 +68,15 @@ function decodeVirtualHost(
     problems.unsupported(`${path}.require_tls`, "a redirect to TLS of external requests only");
   }
   const filters = decodeRouteFilters(host.typedPerFilterConfig, outerFilters, path, problems);
+  const routes = [
+    ...(host.requireTls === TlsRequirement.ALL ? [redirectToTls(provenanceOf(host.metadata))] : []),
+    ...host.routes.map((route, i) => decodeEntry(route, host, filters, `${path}.routes[${i}]`, problems)),
+  ];
   return {
     name: host.name,
     domains: host.domains,
-    routes: [
-      ...(host.requireTls === TlsRequirement.ALL ? [redirectToTls(provenanceOf(host.metadata))] : []),
-      ...host.routes.map((route, i) => decodeEntry(route, host, filters, `${path}.routes[${i}]`, problems)),
-    ],
+    routes,
+    routeIndex: indexRoutes(routes),
     includeAttemptCount: host.includeRequestAttemptCount,
     includeAttemptCountInResponse: host.includeAttemptCountInResponse,
     headers: decodeHeaderMutations(host, path, problems),

@@ -196,11 +196,21 @@ export interface VirtualHost {
   readonly name: string;
   readonly domains: readonly string[];
   readonly routes: readonly RouteEntry[];
+  /** For long lists only. */
+  readonly routeIndex: RouteIndex | null;
   readonly includeAttemptCount: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly headers: HeaderMutations;
   readonly rateLimits: readonly RateLimitRule[];
   readonly provenance: Provenance;
+}
+
+/** Built at configuration time: which routes a path can match, in their order. One question at a time. */
+export interface RouteIndex {
+  /** The path without its query. */
+  readonly start: (path: string) => void;
+  /** The place of the next route to look at, or -1. */
+  readonly next: () => number;
 }
 
 export interface RouteEntry {

@@ -46,16 +46,35 @@ export function selectRoute(
     return null;
   }
   const path = matchablePath(config, request.path);
-  const routes = virtualHost.routes;
+  const route = firstRoute(virtualHost, request, path, random);
+  if (route === null) {
+    if (trace !== null) traceNoRoute(trace, virtualHost, request);
+    return null;
+  }
+  const cluster = selectCluster(route, request, random);
+  const decision: RouteDecision = { virtualHost, route, cluster };
+  if (trace !== null) traceDecision(trace, config, request, decision);
+  return decision;
+}
+
+function firstRoute(
+  { routes, routeIndex }: VirtualHost,
+  request: RouteRequest,
+  path: string,
+  random: number,
+): RouteEntry | null {
+  if (routeIndex !== null) {
+    routeIndex.start(path);
+    for (let i = routeIndex.next(); i >= 0; i = routeIndex.next()) {
+      const route = routes[i] as RouteEntry;
+      if (matchesRoute(route.match, request, path, random)) return route;
+    }
+    return null;
+  }
   for (let i = 0; i < routes.length; i++) {
     const route = routes[i] as RouteEntry;
-    if (!matchesRoute(route.match, request, path, random)) continue;
-    const cluster = selectCluster(route, request, random);
-    const decision: RouteDecision = { virtualHost, route, cluster };
-    if (trace !== null) traceDecision(trace, config, request, decision);
-    return decision;
+    if (matchesRoute(route.match, request, path, random)) return route;
   }
-  if (trace !== null) traceNoRoute(trace, virtualHost, request);
   return null;
 }
 

@@ -8,6 +8,7 @@ const host = (name: string, ...domains: string[]): VirtualHost => ({
   name,
   domains,
   routes: [],
+  routeIndex: null,
   includeAttemptCount: false,
   includeAttemptCountInResponse: false,
   rateLimits: [],

@@ -194,6 +194,7 @@ export function routeConfig(routes: readonly RouteEntry[], overrides: Partial<Vi
     name: "all",
     domains: ["*"],
     routes,
+    routeIndex: null,
     includeAttemptCount: true,
     includeAttemptCountInResponse: false,
     headers: noHeaderMutations,
