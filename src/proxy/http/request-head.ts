@@ -152,10 +152,15 @@ export function removeHopByHop(headers: Headers, hasNominations: boolean): void 
   for (let i = 0; i < headers.length; i++) {
     const id = headers.idAt(i);
     if (id === CONNECTION || id === KEEP_ALIVE || id === PROXY_CONNECTION || id === UPGRADE) headers.removeAt(i);
-    else if (id === TE && !headers.isRemoved(i) && headers.valueAt(i).trim().toLowerCase() !== "trailers") {
-      headers.removeAt(i);
-    }
+    else if (id === TE && !headers.isRemoved(i) && headers.valueAt(i) !== "trailers") reduceTe(headers, i);
   }
+}
+
+/** Codings are of one connection; that trailers are wanted is told to everybody. */
+function reduceTe(headers: Headers, i: number): void {
+  const tokens = headers.valueAt(i).toLowerCase().split(",", 32);
+  if (tokens.some((token) => token.trim() === "trailers")) headers.setValueAt(i, "trailers");
+  else headers.removeAt(i);
 }
 
 function removeNominated(headers: Headers): void {

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Headers } from "#wire/http/headers.ts";
 import { CLIENT, Http2Connection, type Http2Events, type Http2Sink } from "#wire/http2/connection.ts";
-import { CANCEL, errorName, NO_ERROR, REFUSED_STREAM } from "#wire/http2/frame.ts";
+import { CANCEL, ENHANCE_YOUR_CALM, errorName, NO_ERROR, REFUSED_STREAM } from "#wire/http2/frame.ts";
 import type { Http2Head, PseudoHeaders } from "#wire/http2/head.ts";
 import type { Http2Settings } from "#wire/http2/settings.ts";
 import type { Http2Stream, Http2StreamHandler } from "#wire/http2/stream.ts";
@@ -29,6 +29,9 @@ import type { HttpPool } from "./http-pool.ts";
 
 /** Carries the reason phrase of an HTTP/1 application between two Outrigger proxies, where it is not the usual one. */
 export const reasonHeader = "x-outrigger-reason";
+
+/** Informational responses before one final response: more is a flood. */
+const maxInformational = 64;
 
 const nothing: Buffer = Buffer.alloc(0);
 
@@ -277,6 +280,7 @@ class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeade
   #isTunnel = false;
   #isRequestDone = false;
   #isResponseDone = false;
+  #informational = 0;
   /** What the connection had received when the request was sent. */
   #readsBefore = 0;
 
@@ -401,6 +405,11 @@ class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeade
   }
 
   onInformational(head: Http2Head): void {
+    if (++this.#informational > maxInformational) {
+      this.#stream?.reset(ENHANCE_YOUR_CALM);
+      this.#end(RESET_PROTOCOL_ERROR, protocolFailure("too many informational heads"));
+      return;
+    }
     this.#handler?.onUpstreamInformational({
       status: head.status,
       reason: "",
