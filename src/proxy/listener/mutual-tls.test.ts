@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { createServer } from "node:https";
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from "node:net";
 import { after, before, test } from "node:test";
@@ -9,15 +10,14 @@ import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import type { Logger } from "#base/log/log.ts";
 import { silentLogger } from "#base/log/log.ts";
+import { CLIENT_PREFACE } from "#wire/http2/frame.ts";
+import { get, headers, settings, settingsAck } from "#wire/http2/testing/raw-frames.ts";
 import type { UpstreamTlsConfig } from "../config/cluster.ts";
-import type { DownstreamTlsConfig, FilterChainConfig } from "../config/listener.ts";
-import type { StringMatcher } from "../config/matcher.ts";
 import { type TestAuthority, testAuthority } from "./testing/certificates.ts";
 import {
   chain,
   clusterOn,
   dataPath,
-  filterConfig,
   forward,
   httpFilter,
   httpServer,
@@ -27,8 +27,18 @@ import {
   type TestDataPath,
   tcpFilter,
 } from "./testing/data-path.ts";
+import { RawHttp2 } from "./testing/http2-peers.ts";
 import { rawServer } from "./testing/raw-peers.ts";
 import { ask, sendRaw, until } from "./testing/requests.ts";
+import {
+  clientTls,
+  everyPort,
+  identify,
+  idOf,
+  serverTls,
+  startClientSidecar,
+  startServerSidecar,
+} from "./testing/sidecar-pair.ts";
 
 const run = promisify(execFile);
 let authority: TestAuthority;
@@ -37,81 +47,12 @@ before(() => {
 });
 after(() => authority.stop());
 
-const idOf = (name: string): string => `spiffe://cluster.local/ns/default/sa/${name}`;
-const prefix = (value: string): StringMatcher => ({
-  matches: (text) => text.startsWith(value),
-  description: `prefix "${value}"`,
-});
-const exact = (value: string): StringMatcher => ({
-  matches: (text) => text === value,
-  description: `exact "${value}"`,
-});
-
-const serverTls: DownstreamTlsConfig = {
-  alpnProtocols: ["h2", "http/1.1"],
-  certificateNames: ["default"],
-  validationName: "ROOTCA",
-  requireClientCertificate: true,
-  uriSanMatchers: [prefix("spiffe://cluster.local/")],
-  minVersion: "TLSv1.2",
-  maxVersion: "TLSv1.3",
-  ciphers: ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
-};
-const clientTls: UpstreamTlsConfig = {
-  sni: "outbound_.80_._.server.default.svc.cluster.local",
-  alpnProtocols: ["istio-peer-exchange", "istio"],
-  certificateName: "default",
-  validationName: "ROOTCA",
-  sanMatchers: [exact(idOf("server"))],
-  minVersion: "TLSv1.2",
-  maxVersion: "TLSv1.3",
-};
-const everyPort = { disabledForPort: (): boolean => false };
-
-/** Istio's inbound chains for an HTTP port. */
-function inboundChains(mode: "strict" | "permissive"): FilterChainConfig[] {
-  const filters = [httpFilter(managerConfig([routeEntry("/", forward("app"))]))];
-  const none = chain([]).match;
-  const secured = chain(filters, { name: "mtls", tls: serverTls, match: { ...none, transportProtocol: "tls" } });
-  if (mode === "strict") return [secured];
-  const istioOnly = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
-  return [
-    { ...secured, match: { ...none, transportProtocol: "tls", applicationProtocols: istioOnly } },
-    chain(filters, { name: "plain", match: { ...none, transportProtocol: "raw_buffer" } }),
-  ];
+function startServer(mode: "strict" | "permissive", port: number, log: Logger = silentLogger): Promise<TestDataPath> {
+  return startServerSidecar(authority, { mode, port, log });
 }
 
-function identify(path: TestDataPath, name: string, from: TestAuthority = authority): void {
-  path.secrets.setTrustedRoots("ROOTCA", authority.roots);
-  path.secrets.setCertificate("default", from.issue(idOf(name)));
-}
-
-async function startServer(
-  mode: "strict" | "permissive",
-  port: number,
-  log: Logger = silentLogger,
-): Promise<TestDataPath> {
-  const path = dataPath({ log });
-  identify(path, "server");
-  path.clusters.update(clusterOn("app", [port]));
-  const listener = listenerConfig(inboundChains(mode), {
-    direction: 1,
-    tlsInspector: everyPort,
-    httpInspector: everyPort,
-  });
-  await path.listeners.update(listener);
-  return path;
-}
-
-async function startClient(port: number, tls: Partial<UpstreamTlsConfig> = {}): Promise<TestDataPath> {
-  const path = dataPath();
-  identify(path, "client");
-  const transports = [{ name: "tlsMode-istio", match: {}, tls: { ...clientTls, ...tls }, proxyProtocol: null }];
-  path.clusters.update(clusterOn("server", [port], { transports }));
-  const httpFilters = [filterConfig("istio_alpn", {}), filterConfig("router", {})];
-  const config = managerConfig([routeEntry("/", forward("server"))], { httpFilters, serverHeader: "pass_through" });
-  await path.listeners.update(listenerConfig([chain([httpFilter(config)])], { direction: 2 }));
-  return path;
+function startClient(port: number, tls: Partial<UpstreamTlsConfig> = {}): Promise<TestDataPath> {
+  return startClientSidecar(authority, { port, tls });
 }
 
 test("HTTP/1 requests share one connection between two sidecars, and applications notice nothing of it", async () => {
@@ -154,6 +95,61 @@ test("HTTP/1 requests share one connection between two sidecars, and application
   assert.equal(echo.toString(), "bytes");
   socket.end();
   await once(socket, "close");
+  for (const part of [client, server]) part.stop();
+  app.stop();
+});
+
+test("a client that offers istio-h2 and is no Outrigger proxy gets plain HTTP/2, names in small letters", async () => {
+  const app = await rawServer((socket) => {
+    socket.on("data", () => socket.write("HTTP/1.1 299 Very Fine\r\nX-Answer-CASE: Yes\r\nContent-Length: 0\r\n\r\n"));
+  });
+  const server = await startServer("strict", app.port);
+  const mine = authority.issue(idOf("other"));
+  const session = connectHttp2("https://server", {
+    createConnection: () =>
+      connectTls({
+        port: server.port(),
+        host: "127.0.0.1",
+        ALPNProtocols: ["istio-h2"],
+        cert: mine.certificateChain,
+        key: mine.privateKey,
+        ca: authority.roots,
+        checkServerIdentity: () => undefined,
+      }),
+  });
+  const stream = session.request({ ":path": "/", "x-outrigger-reason": "Mine" });
+  const [, , raw] = (await once(stream, "response")) as [unknown, unknown, string[]];
+  const names = raw.filter((_, i) => i % 2 === 0);
+  assert.ok(names.includes("x-answer-case"));
+  assert.ok(!names.includes("x-outrigger-reason"));
+  session.destroy();
+  const shouting = authority.issue(idOf("other"));
+  const socket = connectTls({
+    port: server.port(),
+    host: "127.0.0.1",
+    ALPNProtocols: ["istio-h2"],
+    cert: shouting.certificateChain,
+    key: shouting.privateKey,
+    ca: authority.roots,
+    checkServerIdentity: () => undefined,
+  });
+  const peer = new RawHttp2(socket, false);
+  peer.send(CLIENT_PREFACE, settings(), settingsAck, headers(1, [...get, ["X-Upper", "1"]]));
+  await peer.sees("RST_STREAM 1 PROTOCOL_ERROR");
+  socket.destroy();
+  server.stop();
+  app.stop();
+});
+
+test("x-outrigger-reason of an application is a header that ends at its sidecar, and never a reason", async () => {
+  const app = await rawServer((socket) => {
+    socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nx-outrigger-reason: Forged\r\nContent-Length: 0\r\n\r\n"));
+  });
+  const server = await startServer("strict", app.port);
+  const client = await startClient(server.port());
+  const answer = await sendRaw(client.port(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+  assert.doesNotMatch(answer, /Forged/);
   for (const part of [client, server]) part.stop();
   app.stop();
 });
@@ -249,7 +245,7 @@ test("a client certificate of another authority, or of another trust domain, is 
   });
   const stranger = testAuthority();
   const client = await startClient(server.port());
-  identify(client, "client", stranger);
+  identify(client, authority, "client", stranger);
   assert.equal((await ask(client, "/")).status, 503);
   assert.match(lines[0] ?? "", /not trusted/);
   client.secrets.setCertificate("default", authority.issue("spiffe://other.domain/ns/default/sa/client"));
@@ -289,8 +285,8 @@ test("rotated certificates serve new connections, old connections go on, session
     const answers = await Promise.all(Array.from({ length: 8 }, () => ask(client, "/")));
     for (const answer of answers) assert.equal(answer.status, 200);
     for (const request of server.requests) seen.add(request.connection.peer?.hash ?? "");
-    identify(client, "client");
-    identify(server, "server");
+    identify(client, authority, "client");
+    identify(server, authority, "server");
     if (round === 2) client.clusters.update(clusterOn("server", [server.port()], { idleTimeoutMs: 1 }));
     if (round === 2) {
       const transports = [{ name: "tlsMode-istio", match: {}, tls: clientTls, proxyProtocol: null }];
@@ -321,14 +317,14 @@ test("a missing secret refuses the connection instead of falling back to plainte
 test("TCP over mutual TLS carries both directions", async () => {
   const app = await httpServer((_req, res) => res.end("over tcp"));
   const server = dataPath();
-  identify(server, "server");
+  identify(server, authority, "server");
   server.clusters.update(clusterOn("app", [app.port]));
   const match = { ...chain([]).match, transportProtocol: "tls" as const };
   await server.listeners.update(
     listenerConfig([chain([tcpFilter("app")], { tls: serverTls, match })], { tlsInspector: everyPort }),
   );
   const client = dataPath();
-  identify(client, "client");
+  identify(client, authority, "client");
   client.clusters.update(
     clusterOn("server", [server.port()], {
       transports: [{ name: "tls", match: {}, tls: clientTls, proxyProtocol: null }],
@@ -346,14 +342,14 @@ test("a reset behind mutual TLS resets the client's connection and breaks nothin
   app.listen(0, "127.0.0.1");
   await once(app, "listening");
   const server = dataPath();
-  identify(server, "server");
+  identify(server, authority, "server");
   server.clusters.update(clusterOn("app", [(app.address() as AddressInfo).port]));
   const match = { ...chain([]).match, transportProtocol: "tls" as const };
   await server.listeners.update(
     listenerConfig([chain([tcpFilter("app")], { tls: serverTls, match })], { tlsInspector: everyPort }),
   );
   const client = dataPath();
-  identify(client, "client");
+  identify(client, authority, "client");
   client.clusters.update(
     clusterOn("server", [server.port()], {
       transports: [{ name: "tls", match: {}, tls: clientTls, proxyProtocol: null }],

@@ -4,6 +4,7 @@ import { Headers } from "../http/headers.ts";
 import { type Http2Settings, meshSettings } from "./settings.ts";
 import { MemoryPair } from "./testing/memory-pair.ts";
 import {
+  continuation,
   data,
   END_HEADERS,
   get,
@@ -118,8 +119,14 @@ test("names keep their case between two of us, and only there", () => {
   }
   const strict = rawServer();
   assert.deepEqual(strict.send(headers(1, [...get, ["X-Upper", "1"]])), ["RST_STREAM 1 PROTOCOL_ERROR"]);
-  const lax = rawServer({ settings: own });
-  assert.deepEqual(lax.send(headers(1, [...get, ["X Upper", "1"]])), ["RST_STREAM 1 PROTOCOL_ERROR"]);
+  // Whoever does not say in its SETTINGS that it is one of us is served as everybody.
+  const quiet = rawServer({ settings: own });
+  quiet.events.onRequest = ({ stream }) => stream.sendHead(200, list(["X-Answer", "1"]), true);
+  assert.deepEqual(quiet.send(headers(1, [...get, ["X-Upper", "1"]])), ["RST_STREAM 1 PROTOCOL_ERROR"]);
+  assert.match(quiet.frames(headers(3, get))[0]?.payload.toString("latin1") ?? "", /x-answer/);
+  const lax = rawServer({ settings: own, peerSettings: settings([0xf0ca, 1]) });
+  assert.deepEqual(lax.send(headers(3, [...get, ["X-Upper", "1"]])), []);
+  assert.deepEqual(lax.send(headers(5, [...get, ["X Upper", "1"]])), ["RST_STREAM 5 PROTOCOL_ERROR"]);
 });
 
 test("the frames of one turn are one write", () => {
@@ -490,4 +497,31 @@ test("an idle connection lets go of its buffers and works on afterwards", () => 
       ],
     );
   }
+});
+
+test("a header block that does not end is waited for only so long, a busy connection is not mistaken for one", () => {
+  const slow = rawServer({ limits: { headTimeoutMs: 1000 } });
+  slow.send(headers(1, get, 0));
+  slow.connection.sweep(1000);
+  slow.send(continuation(1, Buffer.from([0x40]), 0));
+  slow.connection.sweep(2000);
+  assert.equal(slow.connection.isClosed, false);
+  slow.connection.sweep(2001);
+  assert.deepEqual(slow.send(), ["GOAWAY 0 ENHANCE_YOUR_CALM"]);
+  assert.deepEqual(slow.events.errors, [["ENHANCE_YOUR_CALM", "a header block that does not end"]]);
+  const busy = rawServer({ limits: { headTimeoutMs: 1000 } });
+  for (let time = 1000, stream = 1; time < 20_000; time += 500, stream += 2) {
+    const bytes = headers(stream, get);
+    busy.connection.receive(Buffer.from(bytes.subarray(0, 12)));
+    busy.connection.sweep(time);
+    busy.connection.receive(Buffer.from(bytes.subarray(12)));
+  }
+  assert.equal(busy.connection.isClosed, false);
+});
+
+test("a client opens no more streams at a time than it is told to, whatever the server bears", () => {
+  const client = rawClient({ settings: { maxConcurrentStreams: 2 }, peerSettings: settings([3, 100]) });
+  const open = (): boolean => client.connection.openStream(new StreamRecorder(), request, list(), true) !== null;
+  assert.deepEqual([open(), open(), open()], [true, true, false]);
+  assert.equal(client.connection.peerMaxStreams, 2);
 });
