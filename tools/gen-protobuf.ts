@@ -26,6 +26,7 @@ const entryPoints = [
   "envoy/extensions/filters",
   "envoy/extensions/http/header_formatters",
   "envoy/extensions/http/original_ip_detection",
+  "envoy/extensions/http/stateful_session",
   "envoy/extensions/load_balancing_policies",
   "envoy/extensions/matching",
   "envoy/extensions/request_id",

@@ -2,6 +2,7 @@
 // chain with one of them is refused: without it, requests would be treated otherwise than they should.
 
 const missing: Readonly<Record<string, string>> = {
+  adaptive_concurrency: "concurrency is not limited by latency; admission_control and circuit breakers are there",
   alternate_protocols_cache: "HTTP/3 is not spoken",
   aws_lambda: "functions of AWS Lambda are not called",
   aws_request_signing: "requests are not signed for AWS",
@@ -23,9 +24,11 @@ const missing: Readonly<Record<string, string>> = {
   json_to_metadata: "bodies in JSON are not read",
   lua: "Lua scripts are not run; Wasm plugins and header_mutation are there",
   oauth2: "nobody is sent to log in; jwt_authn and ext_authz authenticate",
+  on_demand: "routes and clusters are not fetched when a request asks for them",
   original_src: "upstream connections do not come from the client's address",
   proto_message_logging: "gRPC messages are not logged",
   rate_limit_quota: "quotas are not asked for; ratelimit and local_ratelimit are there",
+  set_filter_state: "there is no filter state; set_metadata is there",
   tap: "traffic is not recorded",
   thrift_to_metadata: "Thrift is not read",
 };

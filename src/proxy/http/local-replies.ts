@@ -152,6 +152,18 @@ export function rateLimitServiceFailed(status: number): LocalReply {
   return reply(status, "RLSE", "rate_limiter_error", "");
 }
 
+/** A request that changes something comes from a page of another origin. */
+export const csrfRefused: LocalReply = reply(403, "", "csrf_origin_mismatch", "Invalid origin");
+
+/** Too few requests succeed. */
+export const admissionDenied: LocalReply = reply(503, "", "denied_by_admission_control", "");
+
+/** The health of this proxy, or what the application said of its own. */
+export function healthCheckAnswer(status: number): LocalReply {
+  const details = status < 300 ? "health_check_ok" : "health_check_failed";
+  return { ...reply(status, status < 300 ? "" : "LH", details, ""), isConfigured: true };
+}
+
 /** The CORS filter answers a preflight. */
 export const corsPreflight: LocalReply = { ...reply(200, "", "cors_response", ""), isConfigured: true };
 

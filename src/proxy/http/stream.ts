@@ -16,6 +16,7 @@ import {
   selectRoute,
 } from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
+import type { ChoiceContext } from "../upstream/balance/choice.ts";
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_TUNNEL } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
@@ -118,6 +119,8 @@ export class Stream implements RouteRequest, RequestFacts {
   upstreamLocalUriSan: string | undefined = undefined;
 
   responseTrailers: Headers | null = null;
+  /** The host that a session asks for. */
+  overrideHost: ChoiceContext["overrideHost"] = null;
   /** Trailers of a gRPC response that a filter has put elsewhere. */
   grpcTrailers: Headers | null = null;
   /** Of a gRPC call whose messages are counted. */

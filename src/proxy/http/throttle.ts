@@ -1,6 +1,5 @@
 // Slows the bytes of one direction of a stream down to a rate, for filters. It keeps what may not go yet, and asks for
-// the peer to be stopped while it keeps much. A token bucket of one second's bytes that starts almost empty, so that a
-// stream does not begin with a burst; sixteenths of a second are the grain.
+// the peer to be stopped while it keeps much. Streams may share a budget.
 import type { EventLoop } from "../transport/event-loop.ts";
 
 export interface ThrottleUser {
@@ -12,33 +11,53 @@ export interface ThrottleUser {
   unpause(): void;
 }
 
+/**
+ * A token bucket of bytes: one second's at most. It starts almost empty, so that a stream does not begin with a burst.
+ */
+export class ByteBudget {
+  readonly intervalMs: number;
+  readonly #bytesPerMs: number;
+  #allowance: number;
+  #since: number;
+
+  /** Who waits for bytes asks again every `intervalMs`. */
+  constructor(kibPerSecond: number, intervalMs: number, now: number) {
+    this.intervalMs = intervalMs;
+    this.#bytesPerMs = (kibPerSecond * 1024) / 1000;
+    this.#allowance = this.#bytesPerMs * intervalMs;
+    this.#since = now;
+  }
+
+  /** Takes as many of `bytes` as there are. */
+  take(bytes: number, now: number): number {
+    if (now > this.#since) {
+      this.#allowance = Math.min(this.#allowance + (now - this.#since) * this.#bytesPerMs, this.#bytesPerMs * 1000);
+    }
+    this.#since = now;
+    const taken = Math.min(bytes, Math.floor(this.#allowance));
+    this.#allowance -= taken;
+    return taken;
+  }
+}
+
 /** Kept bytes above which the peer is stopped, and below which it may go on. */
 const highWaterBytes = 64 * 1024;
 const lowWaterBytes = 16 * 1024;
-const intervalMs = 1000 / 16;
 
 export class Throttle {
   readonly #loop: EventLoop;
-  readonly #bytesPerMs: number;
+  readonly #budget: ByteBudget;
   readonly #user: ThrottleUser;
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
-  #allowance: number;
-  #since: number;
   #isFinishing = false;
   #isPaused = false;
   #cancelTimer: (() => void) | null = null;
 
-  constructor(loop: EventLoop, kibPerSecond: number, user: ThrottleUser) {
+  constructor(loop: EventLoop, budget: ByteBudget, user: ThrottleUser) {
     this.#loop = loop;
-    this.#bytesPerMs = (kibPerSecond * 1024) / 1000;
+    this.#budget = budget;
     this.#user = user;
-    this.#allowance = this.#bytesPerMs * intervalMs;
-    this.#since = loop.now;
-  }
-
-  get keptBytes(): number {
-    return this.#keptBytes;
   }
 
   write(data: Buffer): void {
@@ -67,18 +86,15 @@ export class Throttle {
 
   #drain(): void {
     const { now } = this.#loop;
-    this.#allowance = Math.min(this.#allowance + (now - this.#since) * this.#bytesPerMs, this.#bytesPerMs * 1000);
-    this.#since = now;
-    while (this.#keptBytes > 0 && this.#allowance >= 1) {
-      const first = this.#kept[0]!;
-      const length = Math.min(first.length, Math.floor(this.#allowance));
+    for (let first = this.#kept[0]; first !== undefined; first = this.#kept[0]) {
+      const length = this.#budget.take(first.length, now);
+      if (length === 0) break;
       if (length === first.length) this.#kept.shift();
       else this.#kept[0] = first.subarray(length);
       this.#keptBytes -= length;
-      this.#allowance -= length;
       this.#user.send(length === first.length ? first : first.subarray(0, length));
     }
-    if (this.#keptBytes > 0) this.#cancelTimer ??= this.#loop.after(intervalMs, () => this.#tick());
+    if (this.#keptBytes > 0) this.#cancelTimer ??= this.#loop.after(this.#budget.intervalMs, () => this.#tick());
   }
 
   #tick(): void {

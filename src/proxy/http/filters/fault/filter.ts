@@ -16,7 +16,7 @@ import {
 } from "../../filter.ts";
 import { faultAbort } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
-import { Throttle, type ThrottleUser } from "../../throttle.ts";
+import { ByteBudget, Throttle, type ThrottleUser } from "../../throttle.ts";
 import { explainFault } from "./explain.ts";
 import { type FaultSettings, type FaultShare, parseFault, shareWords } from "./settings.ts";
 import { FaultStats } from "./stats.ts";
@@ -106,7 +106,8 @@ class InjectedFault implements HttpFilter, ThrottleUser {
   }
 
   limitResponse(kbps: number): void {
-    this.#throttle = new Throttle(this.#filter.context.environment.loop, kbps, this);
+    const { loop } = this.#filter.context.environment;
+    this.#throttle = new Throttle(loop, new ByteBudget(kbps, 1000 / 63, loop.now), this);
     this.#filter.stats.responseLimits.add();
   }
 

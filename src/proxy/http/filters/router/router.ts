@@ -171,7 +171,8 @@ export class Router implements AttemptOwner {
       metadataMatch: stream.decision!.cluster!.metadataMatch,
       excluded: avoid,
       attempts: retry?.hostSelectionAttempts ?? 0,
-      overrideHost: null,
+      // Another attempt may go elsewhere.
+      overrideHost: stream.attemptCount === 0 ? stream.overrideHost : null,
       headers: stream.headers,
     });
     stream.attemptCount++;
