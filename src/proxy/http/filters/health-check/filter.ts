@@ -71,7 +71,7 @@ class HealthCheckFilter implements HttpFilter {
     const { headers, passesThrough, cacheMs } = this.#settings;
     for (const matcher of headers) if (!matcher.matches(stream.header(matcher.name))) return CONTINUE;
     const { loop, isDraining } = this.#context.environment;
-    if (isDraining()) return answer(stream, 503, "this proxy drains");
+    if (isDraining(stream.connection)) return answer(stream, 503, "this proxy drains");
     if (!passesThrough) {
       const missing = this.#clusterThatIsNotHealthy();
       return missing === null ? answer(stream, 200, "this proxy is healthy") : answer(stream, 503, missing);
@@ -101,8 +101,8 @@ class HealthCheckFilter implements HttpFilter {
     return null;
   }
 
-  onResponseHeaders(_stream: Stream, headers: Headers): Verdict {
-    if (this.#context.environment.isDraining()) headers.set("x-envoy-immediate-health-check-fail", "true");
+  onResponseHeaders({ connection }: Stream, headers: Headers): Verdict {
+    if (this.#context.environment.isDraining(connection)) headers.set("x-envoy-immediate-health-check-fail", "true");
     return CONTINUE;
   }
 }
