@@ -152,3 +152,11 @@ test("CVE-2026-21710: a header named __proto__ is a header", () => {
   headers["__proto__"] = "x";
   assert.equal(allows("DENY", rule, { headers }), false);
 });
+
+test("CVE-2022-24726, ISTIO-SECURITY-2026-006: giant expressions are refused with the configuration, and no stack ends", () => {
+  const header = (regex: string): string =>
+    `header: { name: x-role, string_match: { safe_regex: { regex: '${regex}' } } }`;
+  for (const regex of ["a".repeat(4097), "(".repeat(2000) + "a" + ")".repeat(2000), "((a{1000}){1000})", "a{1001}"]) {
+    assert.throws(() => allows("DENY", header(regex), {}), /not a regular expression|longer than 4096 characters/);
+  }
+});
