@@ -126,7 +126,7 @@ export class Stream implements RouteRequest, RequestFacts {
   /** Of a gRPC call whose messages are counted. */
   requestMessages = 0;
   responseMessages = 0;
-  #metadata: Map<string, Record<string, unknown>> | null = null;
+  #metadata: Map<string, Readonly<Record<string, unknown>>> | null = null;
   #hooks: HookLists = noHooks;
   readonly #router: Router;
   readonly #request: FilterPath = new FilterPath();
@@ -230,17 +230,14 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   setMetadata(namespace: string, key: string, value: unknown): void {
-    this.#metadata ??= new Map();
-    let values = this.#metadata.get(namespace);
-    if (values === undefined) {
-      values = Object.create(null) as Record<string, unknown>;
-      this.#metadata.set(namespace, values);
-    }
-    values[key] = value;
+    this.mergeMetadata({ namespace, values: { [key]: value } });
   }
 
+  /** The values stay the writer's, who may give the same object to every stream. */
   mergeMetadata({ namespace, values }: FilterMetadata): void {
-    for (const key of Object.keys(values)) this.setMetadata(namespace, key, values[key]);
+    this.#metadata ??= new Map();
+    const before = this.#metadata.get(namespace);
+    this.#metadata.set(namespace, before === undefined ? values : { ...before, ...values });
   }
 
   /** Begins: chooses the route and runs the request through the filters. */

@@ -112,12 +112,7 @@ spec:
   assert.equal(ask("shop", "http://api/open", policy).outcome, "forwarded");
 });
 
-for (const [name, settings] of [
-  ["the service is known", "extensionProviders: [{name: opa, envoyExtAuthzGrpc: {service: api.default, port: 80}}]"],
-  ["the provider is not known", ""],
-] as const) {
-  test(`a policy that asks an external service denies what it is about, and nothing else, when ${name}`, () => {
-    const policy = `apiVersion: security.istio.io/v1
+const asking = `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: ask}
 spec:
@@ -126,12 +121,28 @@ spec:
   provider: {name: opa}
   rules: [{to: [{operation: {paths: [/admin/*]}}]}]
 `;
-    const denied = ask("shop", "http://api/admin/users", policy, "GET", settings);
-    assert.deepEqual([denied.outcome, denied.status], ["refused", 403], denied.reason);
-    assert.ok(denied.steps.some(({ origin }) => origin?.name === "ask"));
-    assert.equal(ask("shop", "http://api/open", policy, "GET", settings).outcome, "forwarded");
-  });
-}
+
+test("a policy that asks an external service says whom, with its line, and about what it names only", () => {
+  const settings =
+    "extensionProviders: [{name: opa, envoyExtAuthzGrpc: {service: api.default.svc.cluster.local, port: 80}}]";
+  const asked = ask("shop", "http://api/admin/users", asking, "GET", settings);
+  assert.equal(asked.outcome, "forwarded");
+  const step = asked.steps.find(({ decision }) => decision.startsWith("asks the authorization service"));
+  assert.match(
+    step?.decision ?? "",
+    /outbound\|80\|\|api\.default\.svc\.cluster\.local \(gRPC\) about it for istio-ext-authz-opa-ns\[default\]-policy\[ask\]-rule\[0\]: its answer decides/,
+  );
+  assert.equal(step?.origin?.name, "ask");
+  const other = ask("shop", "http://api/open", asking, "GET", settings);
+  assert.ok(!other.steps.some(({ decision }) => decision.startsWith("asks")));
+});
+
+test("a policy that asks a service that nobody knows denies what it is about, and nothing else", () => {
+  const denied = ask("shop", "http://api/admin/users", asking);
+  assert.deepEqual([denied.outcome, denied.status], ["refused", 403], denied.reason);
+  assert.ok(denied.steps.some(({ origin }) => origin?.name === "ask"));
+  assert.equal(ask("shop", "http://api/open", asking).outcome, "forwarded");
+});
 
 test("a policy with a path template allows what it matches", () => {
   const policy = `apiVersion: security.istio.io/v1

@@ -260,6 +260,8 @@ export function decodeQueryMatcher(
 export interface MetadataTest {
   readonly filter: string;
   readonly matches: (metadata: unknown) => boolean;
+  /** What it looks at. */
+  readonly read: (metadata: unknown) => unknown;
   readonly description: string;
 }
 
@@ -270,6 +272,7 @@ export function decodeMetadataMatcher(matcher: MetadataMatcher, path: string, pr
   return {
     filter: matcher.filter,
     matches: (metadata) => test.matches(lookUp(metadata, keys)) !== matcher.invert,
+    read: (metadata) => lookUp(metadata, keys),
     description: `metadata ${matcher.filter}/${keys.join("/")} ${matcher.invert ? "not " : ""}${test.description}`,
   };
 }

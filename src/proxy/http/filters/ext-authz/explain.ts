@@ -1,5 +1,6 @@
 // The filter for explain: nobody is asked; it is told who would be, and that the answer decides.
 import type { FilterDecide } from "../../../config/http.ts";
+import { askedPolicy } from "../../../config/parse/asked-policy.ts";
 import { addStep } from "../../../config/trace.ts";
 import { describeService } from "./service-words.ts";
 import type { ExtAuthzRouteSettings, ExtAuthzSettings } from "./settings.ts";
@@ -19,10 +20,12 @@ export function explainExtAuthz(settings: ExtAuthzSettings): FilterDecide {
     if (trace !== null) {
       const share = enabledShare < 1 ? ` about ${enabledShare * 100} % of such requests` : " about it";
       const failing = allowsOnFailure ? "the request passes" : `the request gets ${statusOnError}`;
+      const policy = askedPolicy(enabledBy, subject.metadata?.(enabledBy?.filter ?? ""), settings.policyOrigins);
       addStep(
         trace,
         "authorization",
-        `asks ${describeService(settings)}${share}: its answer decides; when there is none, ${failing}`,
+        `asks ${describeService(settings)}${share}${policy.words}: its answer decides; when there is none, ${failing}`,
+        policy.origins,
       );
     }
     return null;

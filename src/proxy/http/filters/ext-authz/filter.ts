@@ -9,6 +9,7 @@ import {
 import { CheckRequestSchema, CheckResponseSchema } from "#wire/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { CONTENT_LENGTH } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
+import { type AskedPolicy, askedPolicy } from "../../../config/parse/asked-policy.ts";
 import { BODY_TUNNEL } from "../../../upstream/exchange.ts";
 import { callGrpc, type GrpcCaller, type GrpcFailure } from "../../../upstream/grpc-call.ts";
 import { callHttp, type HttpCaller, type HttpCallFailure, type HttpCallResponse } from "../../../upstream/http-call.ts";
@@ -258,8 +259,9 @@ class Check implements HttpFilter, HttpCaller, GrpcCaller {
     if (settings.chargesCluster) this.#chargeCluster(denied.status);
     this.#isOver = true;
     const reply = authorizationDenied(denied.status, denied.body);
-    const words = `${describeService(settings)} denies it with ${denied.status}`;
-    this.#stream.sendLocalReply(reply, words, [], (headers) => {
+    const { origins, words } = this.#policy();
+    const cause = `${describeService(settings)} denies it with ${denied.status}${words}`;
+    this.#stream.sendLocalReply(reply, cause, origins, (headers) => {
       for (const change of response) {
         // The body's type is the service's word; its length is ours.
         if (change.name === "content-type") headers.set(change.name, change.value);
@@ -281,8 +283,15 @@ class Check implements HttpFilter, HttpCaller, GrpcCaller {
       return;
     }
     this.#isOver = true;
-    const cause = `${describeService(settings)} can't be asked: ${words}`;
-    this.#stream.sendLocalReply(authorizationFailed(settings.statusOnError), cause, []);
+    const policy = this.#policy();
+    const cause = `${describeService(settings)} can't be asked${policy.words}: ${words}`;
+    this.#stream.sendLocalReply(authorizationFailed(settings.statusOnError), cause, policy.origins);
+  }
+
+  /** Why it was asked. */
+  #policy(): AskedPolicy {
+    const { enabledBy, policyOrigins } = this.#filter.settings;
+    return askedPolicy(enabledBy, this.#stream.metadata(enabledBy?.filter ?? ""), policyOrigins);
   }
 
   /** Changes that leave the message whole; null when the answer was refused because of the others. */

@@ -1,5 +1,6 @@
 // envoy.extensions.filters.http.ext_authz.v3 as settings: whom to ask, about which requests, with what, and what to do
 // with the answer.
+import type { Origin } from "#base/issue.ts";
 import type {
   BufferSettings,
   ExtAuthz,
@@ -56,6 +57,7 @@ export interface ExtAuthzSettings {
   readonly enabledShare: number;
   /** Only requests with this in dynamic metadata are asked about; null: all. */
   readonly enabledBy: MetadataTest | null;
+  readonly policyOrigins: ReadonlyMap<string, Origin>;
   readonly deniesUnasked: boolean;
   readonly sendsCertificate: boolean;
   readonly sendsServerName: boolean;
@@ -82,7 +84,10 @@ export type ExtAuthzRouteSettings =
 
 const defaultTimeoutMs = 200;
 
-export function parseExtAuthz(message: ExtAuthz, { path, problems }: FilterPlace): ExtAuthzSettings | null {
+export function parseExtAuthz(
+  message: ExtAuthz,
+  { path, policyOrigins, problems }: FilterPlace,
+): ExtAuthzSettings | null {
   refuseUnknown(message, path, problems);
   const service = decodeService(message, path, problems);
   if (service === null) return null;
@@ -116,6 +121,7 @@ export function parseExtAuthz(message: ExtAuthz, { path, problems }: FilterPlace
       filterEnabledMetadata === undefined
         ? null
         : decodeMetadataMatcher(filterEnabledMetadata, `${path}.filter_enabled_metadata`, problems),
+    policyOrigins,
     deniesUnasked: message.denyAtDisable?.defaultValue === true,
     sendsCertificate: message.includePeerCertificate,
     sendsServerName: message.includeTlsSession,

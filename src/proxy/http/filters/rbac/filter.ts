@@ -17,7 +17,7 @@ import {
 import { rbacDenied } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 import { StreamSubject } from "../../subject.ts";
-import { enforcedMetadata, hintMetadata, shadowMetadata } from "./metadata.ts";
+import { hintMetadata, shadowMetadata, ToldMetadata } from "./metadata.ts";
 import { parseRbac, parseRbacPerRoute, type RbacSettings } from "./settings.ts";
 import { RbacStats } from "./stats.ts";
 
@@ -42,32 +42,35 @@ export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>
     return { refusal, authorization: rules === null ? null : verdict, metadata };
   },
   configure: (settings, { environment, statPrefix, routeSettings }) => {
-    const prefix = `${statPrefix}rbac.`;
-    const ownStats = new RbacStats(environment.stats, prefix, settings);
-    const statsByRoute = new WeakMap<RbacSettings, RbacStats>();
-    const statsFor = (own: RbacSettings): RbacStats => {
-      let stats = statsByRoute.get(own);
-      if (stats === undefined) {
-        stats = new RbacStats(environment.stats, prefix, own);
-        statsByRoute.set(own, stats);
+    const reportsOf = (of: RbacSettings): Reports => ({
+      stats: new RbacStats(environment.stats, `${statPrefix}rbac.`, of),
+      told: new ToldMetadata(),
+    });
+    const ownReports = reportsOf(settings);
+    const byRoute = new WeakMap<RbacSettings, Reports>();
+    const reportsFor = (own: RbacSettings): Reports => {
+      let reports = byRoute.get(own);
+      if (reports === undefined) {
+        reports = reportsOf(own);
+        byRoute.set(own, reports);
       }
-      return stats;
+      return reports;
     };
     const onRequestHeaders = (stream: Stream): Verdict => {
       const ofRoute = routeSettings(stream);
       const { rules, shadowRules, rulesStatPrefix = "", shadowRulesStatPrefix = "" } = ofRoute ?? settings;
       if (rules === null && shadowRules === null) return CONTINUE;
-      const stats = ofRoute === null ? ownStats : statsFor(ofRoute);
+      const { stats, told } = ofRoute === null ? ownReports : reportsFor(ofRoute);
       const subject = new StreamSubject(stream);
       if (shadowRules !== null) {
         const shadow = evaluateRbac(shadowRules, subject, null);
         stats.shadow(shadow);
-        stream.mergeMetadata(shadowMetadata(shadow, shadowRulesStatPrefix));
+        stream.mergeMetadata(told.shadow(shadow, shadowRulesStatPrefix));
       }
       if (rules === null) return CONTINUE;
       const verdict = evaluateRbac(rules, subject, null);
       stats.enforced(verdict);
-      stream.mergeMetadata(enforcedMetadata(verdict, rulesStatPrefix));
+      stream.mergeMetadata(told.enforced(verdict, rulesStatPrefix));
       if (verdict.accessLogHint !== undefined) stream.mergeMetadata(hintMetadata(verdict.accessLogHint));
       if (verdict.allowed) return CONTINUE;
       deny(stream, rules, subject, verdict);
@@ -76,6 +79,12 @@ export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>
     return sharedFilter({ onRequestHeaders });
   },
 });
+
+/** Of the filter's own settings, and of those of each route. */
+interface Reports {
+  readonly stats: RbacStats;
+  readonly told: ToldMetadata;
+}
 
 function traceShadow(trace: Trace, { allowed, policy }: RbacVerdict): void {
   const origins = policy === null || policy.origin === null ? [] : [policy.origin];

@@ -1,9 +1,12 @@
 // External authorization of connections: a service that speaks gRPC says whether one may pass. Nothing is read from it, and
 // nothing is connected for it, before there is an answer.
+
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { formatOrigin, type Origin } from "#base/issue.ts";
 import { type ExtAuthz, ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts";
 import { CheckRequestSchema, CheckResponseSchema } from "#wire/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { noOutcome } from "../../../config/listener.ts";
+import { askedPolicy } from "../../../config/parse/asked-policy.ts";
 import { decodeGrpcService, type GrpcServiceSettings } from "../../../config/parse/grpc-service.ts";
 import { decodeMetadataMatcher, type MetadataTest } from "../../../config/parse/matcher.ts";
 import { refuseUnknown } from "../../../config/parse/values.ts";
@@ -29,6 +32,7 @@ interface ExtAuthzSettings {
   readonly allowsOnFailure: boolean;
   /** Only connections with this in dynamic metadata are asked about; null: all. */
   readonly enabledBy: MetadataTest | null;
+  readonly policyOrigins: ReadonlyMap<string, Origin>;
   readonly sendsCertificate: boolean;
   readonly sendsServerName: boolean;
 }
@@ -39,15 +43,18 @@ export const extAuthz: NetworkFilterType = defineNetworkFilter<ExtAuthzSettings>
   type: "ext_authz",
   messages: [settingsFrom(ExtAuthzSchema, parseExtAuthz)],
   decide:
-    ({ allowsOnFailure, enabledBy, service }) =>
+    ({ allowsOnFailure, enabledBy, policyOrigins, service }) =>
     ({ subject }, trace) => {
-      const isAsked = enabledBy === null || enabledBy.matches(subject.metadata?.(enabledBy.filter));
+      const metadata = subject.metadata?.(enabledBy?.filter ?? "");
+      const isAsked = enabledBy === null || enabledBy.matches(metadata);
       if (isAsked && trace !== null) {
+        const policy = askedPolicy(enabledBy, metadata, policyOrigins);
         const failing = allowsOnFailure ? "the connection passes" : "the connection is closed";
         addStep(
           trace,
           "authorization",
-          `asks the authorization service ${service.cluster} (gRPC) about it: its answer decides; when there is none, ${failing}`,
+          `asks the authorization service ${service.cluster} (gRPC) about it${policy.words}: its answer decides; when there is none, ${failing}`,
+          policy.origins,
         );
       }
       return noOutcome;
@@ -60,7 +67,7 @@ export const extAuthz: NetworkFilterType = defineNetworkFilter<ExtAuthzSettings>
 
 const defaultTimeoutMs = 200;
 
-function parseExtAuthz(message: ExtAuthz, { path, problems }: FilterPlace): ExtAuthzSettings | null {
+function parseExtAuthz(message: ExtAuthz, { path, policyOrigins, problems }: FilterPlace): ExtAuthzSettings | null {
   refuseUnknown(message, path, problems);
   const service = decodeGrpcService(message.grpcService, defaultTimeoutMs, `${path}.grpc_service`, problems);
   if (service === null) return null;
@@ -74,6 +81,7 @@ function parseExtAuthz(message: ExtAuthz, { path, problems }: FilterPlace): ExtA
     allowsOnFailure: message.failureModeAllow,
     enabledBy:
       enabled === undefined ? null : decodeMetadataMatcher(enabled, `${path}.filter_enabled_metadata`, problems),
+    policyOrigins,
     sendsCertificate: message.includePeerCertificate,
     sendsServerName: message.includeTlsSession,
   };
@@ -174,7 +182,10 @@ class ExtAuthzFilter implements NetworkFilter, GrpcCaller {
 
   #close(connection: NetworkConnection, details: string, words: string): void {
     this.#stats.closed.add();
-    const cause = `the authorization service ${this.#settings.service.cluster} (gRPC) ${words}`;
+    const { enabledBy, policyOrigins, service } = this.#settings;
+    const policy = askedPolicy(enabledBy, connection.info.metadata?.get(enabledBy?.filter ?? ""), policyOrigins);
+    const places = policy.origins.map((origin) => ` [${formatOrigin(origin)}]`).join("");
+    const cause = `the authorization service ${service.cluster} (gRPC) ${words}${policy.words}${places}`;
     connection.refuse({ flag: "UAEX", details, cause });
   }
 
