@@ -17,7 +17,7 @@ import {
 import { rbacDenied } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 import { StreamSubject } from "../../subject.ts";
-import { hintMetadata, shadowMetadata, ToldMetadata } from "./metadata.ts";
+import { enforcedMetadata, hintMetadata, shadowMetadata, ToldMetadata } from "./metadata.ts";
 import { parseRbac, parseRbacPerRoute, type RbacSettings } from "./settings.ts";
 import { RbacStats } from "./stats.ts";
 
@@ -28,6 +28,7 @@ export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>
   decide: (settings) => (subject, routeSettings, trace) => {
     const {
       rules,
+      rulesStatPrefix = "",
       shadowRules,
       shadowRulesStatPrefix = "",
     } = (routeSettings[0] as RbacSettings | undefined) ?? settings;
@@ -38,6 +39,7 @@ export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>
       if (trace !== null) traceShadow(trace, shadow);
     }
     const verdict = evaluateRbac(rules, subject, trace);
+    if (rules !== null) metadata.push(enforcedMetadata(verdict, rulesStatPrefix));
     const refusal = verdict.allowed ? null : { status: 403, reason: whyDenied(rules, subject, verdict) };
     return { refusal, authorization: rules === null ? null : verdict, metadata };
   },

@@ -11,7 +11,7 @@ export function shadowMetadata({ allowed, policy }: RbacVerdict, prefix: string)
   return { namespace, values: { ...result, [`${prefix}shadow_effective_policy_id`]: policy.name } };
 }
 
-function enforcedMetadata({ allowed, policy }: RbacVerdict, prefix: string): FilterMetadata {
+export function enforcedMetadata({ allowed, policy }: RbacVerdict, prefix: string): FilterMetadata {
   const result = { [`${prefix}enforced_engine_result`]: allowed ? "allowed" : "denied" };
   if (policy === null) return { namespace, values: result };
   return { namespace, values: { ...result, [`${prefix}enforced_effective_policy_id`]: policy.name } };
