@@ -10,7 +10,6 @@ import { renderSection, updateReport } from "./harness/report.ts";
 
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   "sidecar-pair": async () => (await import("./sidecar-pair.ts")).sidecarPair,
-  tcp: async () => (await import("./tcp.ts")).tcp,
   "http2-codec": async () => (await import("./http2-codec.ts")).http2Codec,
   rbac: async () => (await import("./rbac.ts")).rbac,
   hop: async () => (await import("./hop.ts")).hop,
