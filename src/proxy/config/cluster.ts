@@ -28,6 +28,8 @@ export interface ClusterConfig {
   readonly healthCheck: HealthCheckConfig | null;
   /** An endpoint that discovery takes out goes at once, though its health checks pass. */
   readonly ignoresHealthOnRemoval: boolean;
+  /** Connections of TCP proxies end when health checks or outlier detection find their endpoint unwell. */
+  readonly closesConnectionsOnFailure: boolean;
   /** Null: no endpoint is judged by its traffic. */
   readonly outlierDetection: OutlierDetectionConfig | null;
   readonly transports: readonly TransportSocketMatch[];

@@ -170,3 +170,21 @@ typed_extension_protocol_options:
   assert.equal(accepts("*.example.com", "api.example.com"), true);
   assert.equal(accepts("*.example.com", "example.org"), false);
 });
+
+test("closing on failure and what is left out of a cluster", () => {
+  const yaml = `
+name: c
+type: STATIC
+close_connections_on_host_health_failure: true
+preconnect_policy: { per_upstream_preconnect_ratio: 1.5 }
+wait_for_warm_on_init: false
+track_cluster_stats: { timeout_budgets: true }
+filters: [{ name: istio.metadata_exchange }, { name: other }]
+`;
+  const cluster = clusterConfig(yaml);
+  assert.equal(cluster.closesConnectionsOnFailure, true);
+  assert.deepEqual(
+    decodeCluster(clusterOf(yaml)).issues.map((it) => it.path),
+    ["preconnect_policy", "track_cluster_stats", "wait_for_warm_on_init", "filters[1]"],
+  );
+});

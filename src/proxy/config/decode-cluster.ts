@@ -6,7 +6,12 @@ import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
 } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
-import { type ClusterConfig, type EndpointSet, plainEndpointSet, type TransportSocketMatch } from "./cluster.ts";
+import {
+  type ClusterConfig,
+  type EndpointSet,
+  plainEndpointSet,
+  type TransportSocketMatch,
+} from "./cluster.ts";
 import { decodeCircuitBreakers } from "./decode-circuit-breakers.ts";
 import { decodeDns } from "./decode-dns.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
@@ -27,6 +32,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
   const problems = new Problems("cluster", cluster.name);
   if (cluster.name === "") problems.invalid("name", "is missing");
   const type = decodeType(cluster, problems);
+  reportLeftOut(cluster, problems);
   const options = decodeHttpOptions(cluster, problems);
   const istio = cluster.metadata?.filterMetadata["istio"];
   const idle = options?.commonHttpProtocolOptions ?? cluster.commonHttpProtocolOptions;
@@ -43,6 +49,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     circuitBreakers: decodeCircuitBreakers(cluster.circuitBreakers, problems),
     healthCheck: decodeHealthChecks(cluster.healthChecks, problems),
     ignoresHealthOnRemoval: cluster.ignoreHealthOnHostRemoval,
+    closesConnectionsOnFailure: cluster.closeConnectionsOnHostHealthFailure,
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
@@ -187,6 +194,35 @@ function http2OptionsOf(cluster: Cluster, options: HttpProtocolOptions | null): 
       return choice.value.http2ProtocolOptions;
     default:
       return cluster.http2ProtocolOptions;
+  }
+}
+
+/** Fields that Envoy acts on and this proxy does not. */
+function reportLeftOut(cluster: Cluster, problems: Problems): void {
+  const { upstreamConnectionOptions: connection, trackClusterStats, preconnectPolicy } = cluster;
+  const fields: readonly (readonly [field: string, isSet: boolean | undefined, what: string])[] = [
+    ["preconnect_policy", preconnectPolicy !== undefined, "connecting ahead of requests"],
+    [
+      "connection_pool_per_downstream_connection",
+      cluster.connectionPoolPerDownstreamConnection,
+      "a connection pool per downstream connection",
+    ],
+    ["track_timeout_budgets", cluster.trackTimeoutBudgets, "a histogram"],
+    ["track_cluster_stats", trackClusterStats !== undefined, "optional statistics"],
+    ["lrs_server", cluster.lrsServer !== undefined, "load reporting"],
+    ["use_tcp_for_dns_lookups", cluster.useTcpForDnsLookups, "DNS over TCP only"],
+    ["wait_for_warm_on_init", cluster.waitForWarmOnInit === false, "use of a cluster before its names are resolved"],
+    [
+      "upstream_connection_options.happy_eyeballs_config",
+      connection?.happyEyeballsConfig !== undefined,
+      "an order of address families",
+    ],
+  ];
+  for (const [field, isSet, what] of fields) if (isSet === true) problems.leftOut(field, what);
+  if (cluster.upstreamConfig !== undefined) problems.unsupported("upstream_config", "an upstream extension");
+  for (const [i, filter] of cluster.filters.entries()) {
+    // Istio's filter for what peers tell each other over TCP; what it does is part of the proxy.
+    if (filter.name !== "istio.metadata_exchange") problems.leftOut(`filters[${i}]`, `the filter ${filter.name}`);
   }
 }
 

@@ -1,11 +1,6 @@
 // The whole walk that a connection and its first request take through one proxy: listener, filter chain, authorization,
 // route, cluster, endpoint, transport. Pure; used by explain, built from the same functions as the live data path.
-import {
-  type ClusterConfig,
-  type EndpointConfig,
-  plainEndpoint,
-  type TransportSocketMatch,
-} from "../config/cluster.ts";
+import { type ClusterConfig, type EndpointConfig, type TransportSocketMatch } from "../config/cluster.ts";
 import type { FilterMetadata, HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import {
   type ConnectionOutcome,
@@ -15,17 +10,15 @@ import {
 } from "../config/listener.ts";
 import type { RbacSubject, RbacVerdict } from "../config/rbac.ts";
 import { addStep, newTrace, type Trace } from "../config/trace.ts";
-import { formatAddress } from "../transport/connection-info.ts";
-import { balancerCounters } from "../upstream/balance/balancer.ts";
-import { anyHost } from "../upstream/balance/choice.ts";
-import { type BalancedHost, withDiscoveredHealth } from "../upstream/balance/host.ts";
-import { makeBalancer } from "../upstream/balance/make-balancer.ts";
+import { anyHost, type ChoiceContext } from "../upstream/balance/choice.ts";
+import { chooseEndpoint } from "./endpoint.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
+import { requestHash } from "./request-hash.ts";
 import { filterConfigsOf, matchablePath, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
 import { chooseTransport } from "./transport.ts";
 import { offeredAlpn, protocolFor } from "./upstream-protocol.ts";
-import { endpointsOf, type ProxyView } from "./view.ts";
+import type { ProxyView } from "./view.ts";
 
 interface HttpQuestion {
   readonly method: string;
@@ -262,7 +255,7 @@ function decideCluster(
   const status = question.http === null ? null : 503;
   const cluster = view.clusters.get(name) ?? null;
   if (cluster === null) return refuse(draft, status, `the cluster ${name || "(none)"} does not exist`, trace);
-  const { endpoints, endpoint } = chooseEndpoint(view, cluster, question);
+  const { endpoints, endpoint } = chooseEndpoint(view, cluster, contextOf(draft, question, trace), question.random);
   if (endpoint === null) {
     return refuse({ ...draft, cluster }, status, `the cluster ${name} has no healthy endpoint`, trace);
   }
@@ -276,34 +269,21 @@ function decideCluster(
   return complete({ ...draft, outcome: "forwarded", cluster, endpoints, endpoint, transport, upstreamAlpn });
 }
 
-interface EndpointChoice {
-  /** Those that traffic may go to now. */
-  readonly endpoints: readonly EndpointConfig[];
-  readonly endpoint: EndpointConfig | null;
-}
-
-/** As the live proxy chooses, with what discovery says of health and nothing in flight. */
-function chooseEndpoint(view: ProxyView, cluster: ClusterConfig, question: Question): EndpointChoice {
-  if (cluster.type === "original_dst") {
-    const { destinationIp: ip, destinationPort: port } = question;
-    const endpoint = plainEndpoint(formatAddress(ip, port), ip, port);
-    return { endpoints: [endpoint], endpoint };
-  }
-  const set = endpointsOf(view, cluster);
-  if (set === null) return { endpoints: [], endpoint: null };
-  const { endpoints, localities, policy } = set;
-  const hosts = endpoints.map(
-    (config): BalancedHost => ({
-      config,
-      activeRequests: 0,
-      healthFlags: withDiscoveredHealth(0, config.health),
-      usableSince: 0,
-    }),
-  );
-  const balancer = makeBalancer<BalancedHost>(cluster.loadBalancing, balancerCounters());
-  balancer.update({ hosts, config: cluster.loadBalancing, localities, policy, activeRequests: () => 0 });
-  const host = balancer.choose(anyHost, { now: Number.MAX_SAFE_INTEGER, random: () => question.random });
-  return { endpoints: balancer.candidates(anyHost).map((it) => it.config), endpoint: host?.config ?? null };
+/** What a balancer may look at. */
+function contextOf({ route }: Draft, question: Question, trace: Trace | null): ChoiceContext {
+  const { destinationIp: ip, destinationPort: port, http, sourceIp } = question;
+  const action = route?.route.action;
+  const hash =
+    action?.type !== "forward" || http === null
+      ? null
+      : requestHash(action.forward.hashPolicies, { path: http.path, header: requestOf(http).header, sourceIp }, trace);
+  return {
+    ...anyHost,
+    destination: { ip, port },
+    hash,
+    metadataMatch: route?.cluster?.metadataMatch ?? null,
+    headers: http === null ? null : { get: requestOf(http).header },
+  };
 }
 
 function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {

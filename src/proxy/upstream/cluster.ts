@@ -140,7 +140,7 @@ export class Cluster {
       log: this.#environment.log,
       clusterName: config.name,
       config: outlierDetection,
-      onChange: () => this.#members.rebalanceSoon(),
+      onChange: (endpoint) => this.#healthChanged(endpoint),
     });
     for (const endpoint of this.endpoints) outliers.add(endpoint);
     this.#outliers = outliers;
@@ -178,14 +178,21 @@ export class Cluster {
       makeProbe: (endpoint) => makeProbe(endpoint, environment),
       onChange: (endpoint) => this.#healthChanged(endpoint),
       onPassed: (endpoint) => this.#outliers?.onHealthCheckPassed(endpoint),
-      onAllAnswered: () => this.#warm(),
+      onAllAnswered: () => {
+        // What the first answers said counts from the start.
+        if (!this.isWarm) this.#members.flush();
+        this.#warm();
+      },
     });
     this.#checker = checker;
     for (const endpoint of this.endpoints) checker.add(endpoint, false);
   }
 
   #healthChanged(endpoint: UpstreamEndpoint): void {
-    if (isUnhealthy(endpoint.healthFlags)) this.#members.removeKept(endpoint);
+    if (isUnhealthy(endpoint.healthFlags)) {
+      this.#members.removeKept(endpoint);
+      endpoint.closeConnections();
+    }
     this.#members.rebalanceSoon();
   }
 

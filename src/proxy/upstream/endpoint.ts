@@ -6,6 +6,11 @@ import type { HealthSession } from "./health/health-session.ts";
 import type { HttpPool } from "./http-pool.ts";
 import type { OutlierMonitor } from "./outlier/outlier-monitor.ts";
 
+/** A connection as an endpoint sees it. */
+interface Closable {
+  destroy(): void;
+}
+
 export class UpstreamEndpoint implements BalancedHost {
   config: EndpointConfig;
   activeRequests = 0;
@@ -30,10 +35,31 @@ export class UpstreamEndpoint implements BalancedHost {
   /** Asks it for its health; null where nobody does. */
   checks: HealthSession | null = null;
 
+  /** Null where nothing ends with the endpoint's health. */
+  #closable: Set<Closable> | null = null;
+
   constructor(config: EndpointConfig, now: number) {
     this.config = config;
     this.healthFlags = withDiscoveredHealth(0, config.health);
     this.usableSince = now;
+  }
+
+  /** Adds what ends when the endpoint is found unwell. */
+  closeOnFailure(connection: Closable): void {
+    this.#closable ??= new Set();
+    this.#closable.add(connection);
+  }
+
+  /** The connection ended. */
+  forget(connection: Closable): void {
+    this.#closable?.delete(connection);
+  }
+
+  /** Ends the connections that were added. */
+  closeConnections(): void {
+    const connections = this.#closable;
+    this.#closable = null;
+    if (connections !== null) for (const connection of connections) connection.destroy();
   }
 
   /** Connections that exist carry no new request; others are made. */

@@ -127,6 +127,11 @@ export class Membership {
     else this.#rebalance();
   }
 
+  /** Takes over at once what waits to be taken over. */
+  flush(): void {
+    if (this.#cancelRebalance !== null) this.#rebalance();
+  }
+
   #rebalance(): void {
     this.#stopWaiting();
     this.#rebalancedAt = this.#loop.clock.now();

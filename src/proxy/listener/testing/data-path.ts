@@ -79,6 +79,7 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     circuitBreakers: limitedTo({}),
     healthCheck: null,
     ignoresHealthOnRemoval: false,
+    closesConnectionsOnFailure: false,
     outlierDetection: null,
     transports: [{ name: "plaintext", match: {}, tls: null, proxyProtocol: null }],
     upstreamProtocol: "http1",

@@ -187,6 +187,14 @@ for (const { name, policy, subsets, weighs } of implementations) {
     assert.deepEqual([...tally(balancer([a]), 3, chance(), { excluded: [a], attempts: 5 })], [["10.0.0.1:80", 3]]);
   });
 
+  test(`${name}: a retry looks for a host that is no canary`, () => {
+    const canary = host("10.0.0.1:80", { metadata: { canary: true } });
+    const both = balancer([canary, host("10.0.0.2:80")]);
+    const context = { avoidsCanaries: true, attempts: 60 };
+    assert.deepEqual([...tally(both, 100, chance(), context)], [["10.0.0.2:80", 100]]);
+    assert.equal(tally(both, 100, chance(), { attempts: 60 }).size, 2);
+  });
+
   test(`${name}: the candidates are the hosts that may be chosen`, () => {
     const members = [host("a"), sick("b", "unhealthy"), host("p1", { priority: 1 }), host("p2", { priority: 2 })];
     const found = balancer(members).candidates(anyHost);

@@ -14,6 +14,8 @@ export interface ChoiceContext {
   /** Hosts that were tried before, and how often to look for another. */
   readonly excluded: readonly BalancedHost[] | null;
   readonly attempts: number;
+  /** A retry looks for a host that is no canary. */
+  readonly avoidsCanaries: boolean;
   /** The host that a stateful session asks for; null: none. */
   readonly overrideHost: OverrideHost | null;
   /** Headers of the request, for ORIGINAL_DST by header; null for bytes. */
@@ -34,6 +36,7 @@ export const anyHost: ChoiceContext = {
   metadataMatch: null,
   excluded: null,
   attempts: 0,
+  avoidsCanaries: false,
   overrideHost: null,
   headers: null,
 };

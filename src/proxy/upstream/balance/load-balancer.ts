@@ -31,10 +31,9 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
   }
 
   choose(context: ChoiceContext, chance: Chance): H | null {
-    const { excluded, attempts } = context;
     let host = this.#pick(context.hash, 0, chance);
-    if (excluded === null) return host;
-    for (let i = 1; i <= attempts && host !== null && excluded.includes(host); i++) {
+    if (context.excluded === null && !context.avoidsCanaries) return host;
+    for (let i = 1; i <= context.attempts && host !== null && isUnwanted(host, context); i++) {
       host = this.#pick(context.hash, i, chance);
     }
     return host;
@@ -90,4 +89,9 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
       ];
     });
   }
+}
+
+function isUnwanted(host: BalancedHost, { excluded, avoidsCanaries }: ChoiceContext): boolean {
+  if (excluded?.includes(host) === true) return true;
+  return avoidsCanaries && host.config.metadata?.["canary"] === true;
 }

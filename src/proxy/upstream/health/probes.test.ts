@@ -18,13 +18,13 @@ import { describeFlags } from "../balance/host.ts";
 import type { Cluster } from "../cluster.ts";
 import { ClusterManager } from "../cluster-manager.ts";
 
-function checked(port: number, check: string, more = ""): { cluster: Cluster; stop: () => void } {
+function checked(port: number, check: string, more = "", mergeWindow = "0s"): { cluster: Cluster; stop: () => void } {
   const loop = new EventLoop();
   const clusters = new ClusterManager({ loop, secrets: new SecretStore(), log: silentLogger });
   const every =
     "timeout: 2s, interval: 0.02s, no_traffic_interval: 0.02s, unhealthy_threshold: 2, healthy_threshold: 1";
   const config = clusterConfig(`{ name: c, type: EDS, health_checks: [{ ${every}, ${check} }], ${more}
-    common_lb_config: { update_merge_window: 0s, healthy_panic_threshold: {} } }`);
+    common_lb_config: { update_merge_window: ${mergeWindow}, healthy_panic_threshold: {} } }`);
   clusters.update(config);
   clusters.setEndpoints(plainEndpointSet("c", [endpointConfig(port)]));
   const cluster = clusters.get("c");
@@ -78,6 +78,15 @@ test("HTTP: the cluster is warm after the first answer, follows the endpoint, an
   // Checks are no traffic.
   assert.equal(cluster.counters.connectionsTotal, 0);
   assert.equal(cluster.endpoints[0]?.connectionsTotal, 0);
+  stop();
+  server.stop();
+});
+
+test("a cluster that becomes warm has what the first answers found, whatever the merge window", async () => {
+  const server = await httpServer((_req, res) => res.end());
+  const { cluster, stop } = checked(server.port, "http_health_check: { path: / }", "", "60s");
+  await until(() => cluster.isWarm);
+  assert.equal(cluster.choose(anyHost)?.config.port, server.port);
   stop();
   server.stop();
 });

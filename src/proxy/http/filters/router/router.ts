@@ -171,6 +171,7 @@ export class Router implements AttemptOwner {
       metadataMatch: stream.decision!.cluster!.metadataMatch,
       excluded: avoid,
       attempts: retry?.hostSelectionAttempts ?? 0,
+      avoidsCanaries: retry !== null && retry.avoidCanaryHosts && this.#retries > 0,
       // Another attempt may go elsewhere.
       overrideHost: stream.attemptCount === 0 ? stream.overrideHost : null,
       headers: stream.headers,

@@ -38,6 +38,7 @@ export class Connector implements ConnectUser, ChoiceContext {
   metadataMatch: JsonObject | null = null;
   excluded: UpstreamEndpoint[] | null = null;
   readonly attempts: number = hostSelectionAttempts;
+  readonly avoidsCanaries = false;
   readonly overrideHost = null;
   readonly headers = null;
   readonly #loop: EventLoop;
@@ -45,6 +46,7 @@ export class Connector implements ConnectUser, ChoiceContext {
   readonly #maxAttempts: number;
   readonly #user: ConnectorUser;
   #pending: PendingConnection | null = null;
+  #transport: Transport | null = null;
   #isCounted = false;
   #flags = "";
 
@@ -90,7 +92,9 @@ export class Connector implements ConnectUser, ChoiceContext {
 
   onConnected(transport: Transport, securedBy: SecuredBy): void {
     this.#pending = null;
+    this.#transport = transport;
     this.endpoint?.outlier?.onTcpConnected();
+    if (this.cluster.config.closesConnectionsOnFailure) this.endpoint?.closeOnFailure(transport);
     this.#user.onUpstreamConnected(transport, securedBy);
   }
 
@@ -124,6 +128,8 @@ export class Connector implements ConnectUser, ChoiceContext {
   #giveBack(): void {
     if (!this.#isCounted) return;
     this.#isCounted = false;
+    if (this.#transport !== null) this.endpoint!.forget(this.#transport);
+    this.#transport = null;
     this.endpoint!.activeConnections--;
     this.cluster.breakers.default.giveConnection();
   }

@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "#base/time/clock.ts";
+import { plainEndpointSet } from "../../../config/cluster.ts";
 import * as resources from "../../../config/testing/resources.ts";
 import {
   balancedBy,
   chain,
   clusterOn,
   dataPath,
+  endpointConfig,
+  httpServer,
   limitedTo,
   listenerConfig,
   networkFilter,
@@ -334,4 +337,31 @@ test("a hash of the client's address always leads to the same endpoint", async (
   assert.equal(seen.size, 1);
   path.stop();
   for (const server of servers) server.stop();
+});
+
+test("connections to an endpoint end when its health checks fail, where that is configured", async () => {
+  let status = 200;
+  const health = await httpServer((_req, res) => {
+    res.statusCode = status;
+    res.end();
+  });
+  const server = await rawServer((socket) => socket.write("hi"));
+  const path = dataPath();
+  const { healthCheck } =
+    resources.clusterConfig(`{ name: c, type: STATIC, health_checks: [{ timeout: 1s, interval: 0.02s,
+    no_traffic_interval: 0.02s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: { path: / } }] }`);
+  const place = { host: "", port: health.port, hostname: "", isDisabled: false };
+  const endpoints = plainEndpointSet("app", [endpointConfig(server.port, { healthCheck: place })]);
+  path.clusters.update(clusterOn("app", [], { endpoints, healthCheck, closesConnectionsOnFailure: true }));
+  await path.listeners.update(listenerConfig([chain([tcpFilter("app")])]));
+  await until(() => path.clusters.get("app")?.isWarm === true);
+  const client = new RawClient(path.port());
+  await client.sees("hi");
+  status = 500;
+  await client.isEnded();
+  client.socket.destroy();
+  await until(() => path.clusters.describe()[0]?.counters.connections === 0);
+  path.stop();
+  server.stop();
+  health.stop();
 });
