@@ -6,12 +6,7 @@ import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
 } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
-import {
-  type ClusterConfig,
-  type EndpointSet,
-  plainEndpointSet,
-  type TransportSocketMatch,
-} from "./cluster.ts";
+import { type ClusterConfig, type EndpointSet, plainEndpointSet, type TransportSocketMatch } from "./cluster.ts";
 import { decodeCircuitBreakers } from "./decode-circuit-breakers.ts";
 import { decodeDns } from "./decode-dns.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
