@@ -103,8 +103,8 @@ class HandlePort implements Port {
   deliverReadAhead(): void {
     if (this.#isPaused || !this.#hasReadAhead) return;
     this.#hasReadAhead = false;
-    const data: unknown = this.#socket.read();
-    if (data instanceof Buffer) this.#user.onPortData(data);
+    const data = readAll(this.#socket);
+    if (data.length > 0) this.#user.onPortData(data);
     // `read` has started the handle, whatever anybody said in between.
     if (this.#isPaused) this.#socket.pause();
     else this.#socket.resume();
@@ -205,6 +205,13 @@ function onWritten(this: WriteRequest, status: number): void {
 function onRead(this: HandledSocket, bytes: number): boolean {
   this[port]?.received(bytes);
   return true;
+}
+
+/** What the stream has read. One call of `read` gives one buffer of it, and each TLS record is one. */
+function readAll(socket: Socket): Buffer {
+  const parts: Buffer[] = [];
+  for (let part: unknown = socket.read(); part instanceof Buffer; part = socket.read()) parts.push(part);
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
 
 function deliverReadAhead(self: HandlePort): void {

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type ClientHttp2Session, connect, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import fc from "fast-check";
@@ -14,24 +14,12 @@ import { Headers } from "../http/headers.ts";
 import { CLIENT, type Http2Connection } from "./connection.ts";
 import { edgeSettings, type Http2Settings, meshSettings } from "./settings.ts";
 import { EchoServer } from "./testing/echo-server.ts";
+import { freePort, listening, missing, programEnvironment } from "./testing/programs.ts";
 import { EventRecorder, lines, StreamRecorder } from "./testing/recorder.ts";
 import { connectOver } from "./testing/socket-sink.ts";
 
 const run = promisify(execFile);
 const request = { method: "GET", scheme: "http", authority: "a.example", path: "/", protocol: "", status: 0 };
-
-function missing(program: string): string | false {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"];
-  const found = folders.some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false; // not in this folder
-    }
-  });
-  return found ? false : `${program} is not installed`;
-}
 
 async function echoServer(context: TestContext, settings: Partial<Http2Settings> = {}): Promise<[EchoServer, number]> {
   const server = new EchoServer(settings);
@@ -309,7 +297,7 @@ test("our client speaks to nghttpd", { skip: missing("nghttpd") }, async (contex
   const port = await freePort();
   const server = spawn("nghttpd", ["--no-tls", "-d", folder, "--echo-upload", "--trailer=x-sum: 9", String(port)], {
     stdio: "ignore",
-    env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` },
+    env: programEnvironment,
   });
   context.after(() => {
     server.kill();
@@ -338,27 +326,8 @@ test("our client speaks to nghttpd", { skip: missing("nghttpd") }, async (contex
 
 test("h2spec finds nothing", { skip: missing("h2spec") }, async (context) => {
   const [, port] = await echoServer(context);
-  const { stdout } = await run("h2spec", ["-h", "127.0.0.1", "-p", String(port), "-o", "5"]);
+  const { stdout } = await run("h2spec", ["-S", "-h", "127.0.0.1", "-p", String(port), "-o", "5"], {
+    env: programEnvironment,
+  });
   assert.match(stdout, / 0 skipped, 0 failed/);
 });
-
-async function freePort(): Promise<number> {
-  const server = (await import("node:net")).createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function listening(port: number): Promise<void> {
-  for (;;) {
-    const socket = createConnection(port, "127.0.0.1");
-    const connected = await new Promise<boolean>((resolve) => {
-      socket.on("connect", () => resolve(true));
-      socket.on("error", () => resolve(false));
-    });
-    socket.destroy();
-    if (connected) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

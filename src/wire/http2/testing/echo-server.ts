@@ -84,6 +84,7 @@ function answer(stream: Http2Stream, head: Http2Head, isEnd: boolean): void {
   const copied = head.headers.get("x-echo");
   if (copied !== undefined) headers.add("x-echo", copied);
   stream.handler = new Echo(stream);
-  stream.sendHead(200, headers, false);
-  if (isEnd) stream.sendData(text, true);
+  const isEmpty = isEnd && head.method === "HEAD";
+  stream.sendHead(200, headers, isEmpty);
+  if (isEnd && !isEmpty) stream.sendData(text, true);
 }
