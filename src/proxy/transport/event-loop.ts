@@ -70,6 +70,10 @@ export class EventLoop {
     };
   }
 
+  get isInEvent(): boolean {
+    return this.#depth > 0;
+  }
+
   /** Begins an event: every write until the matching `leave` goes out together. */
   enter(): void {
     if (this.#depth++ === 0) this.now = this.#readClock();

@@ -10,7 +10,7 @@
 import { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 import type { Port, PortUser } from "./port.ts";
-import type { ReadBuffer } from "./read-buffer.ts";
+import type { Block, ReadBuffer } from "./read-buffer.ts";
 
 interface WriteRequest {
   oncomplete: ((this: WriteRequest, status: number) => void) | null;
@@ -20,6 +20,8 @@ interface WriteRequest {
   bytes: number;
   /** Keeps the memory that is being written. */
   kept: unknown;
+  /** Blocks to give back when it is over. */
+  blocks: Block[] | null;
 }
 
 interface StreamHandle {
@@ -29,6 +31,12 @@ interface StreamHandle {
   writev(request: null, chunks: readonly unknown[], areBuffers: boolean): number | WriteRequest;
   useUserBuffer(buffer: Buffer): void;
 }
+
+/** A read of this size speaks for bulk traffic: a full TLS record, or much at once. */
+const busyBytes = 16 * 1024;
+/** So many of them in a row get a socket a block of its own, so many smaller ones take it away. */
+const enterReads = 4;
+const leaveReads = 64;
 
 const port: unique symbol = Symbol("port");
 interface HandledSocket extends Socket {
@@ -55,6 +63,8 @@ class HandlePort implements Port {
    * process over a second one (an assertion in TLSWrap of Node 26.10).
    */
   #queued: (string | Buffer)[] | null = null;
+  /** Blocks of which parts wait in the queue. */
+  #queuedBlocks: Block[] | null = null;
   readonly #socket: HandledSocket;
   readonly #handle: StreamHandle;
   readonly #user: PortUser;
@@ -64,6 +74,13 @@ class HandlePort implements Port {
   #isPaused = false;
   /** The stream has read before us, as when TLS data came with the end of the handshake. */
   #hasReadAhead = false;
+  #lendsReads = false;
+  /** The block that is read into; null while it is the buffer of all. */
+  #own: Block | null = null;
+  /** What is to be read into next; null: the same as now. */
+  #next: Buffer | null = null;
+  /** Reads in a row that speak for the other way of reading. */
+  #streak = 0;
 
   constructor(socket: Socket, handle: StreamHandle, { user, memory, keys }: HandlePortOptions) {
     this.#socket = socket;
@@ -110,14 +127,60 @@ class HandlePort implements Port {
     else this.#socket.resume();
   }
 
-  /** For the socket: that many bytes are in the shared buffer. */
+  lendReads(): void {
+    this.#lendsReads = true;
+  }
+
+  /** For the socket: that many bytes are in the buffer. */
   received(bytes: number): void {
-    this.#user.onPortData(this.#memory.take(bytes));
+    const own = this.#own;
+    if (own === null) {
+      if (this.#lendsReads && this.#isStreak(bytes >= busyBytes, enterReads)) this.#becomeBusy();
+      this.#user.onPortData(this.#memory.take(bytes));
+      return;
+    }
+    const memory = this.#memory;
+    memory.beginLoan(own);
+    this.#user.onPortData(own.bytes.subarray(0, bytes));
+    memory.endLoan();
+    if (this.#own !== own) return; // the connection is closed
+    if (own.holders > 1) this.#readInto(memory.lease());
+    else if (this.#isStreak(bytes < busyBytes, leaveReads)) this.#readInto(null);
+  }
+
+  #isStreak(speaks: boolean, length: number): boolean {
+    this.#streak = speaks ? this.#streak + 1 : 0;
+    if (this.#streak < length) return false;
+    this.#streak = 0;
+    return true;
+  }
+
+  #becomeBusy(): void {
+    // From now on the stream asks what to read into after each read.
+    Reflect.set(this.#socket, this.#keys.generator, () => {
+      const next = this.#next;
+      this.#next = null;
+      return next;
+    });
+    this.#readInto(this.#memory.lease());
+  }
+
+  /** Null: into the buffer of all. */
+  #readInto(block: Block | null): void {
+    if (this.#own !== null) this.#memory.giveBack(this.#own);
+    this.#own = block;
+    this.#next = block === null ? this.#memory.shared : block.bytes;
+  }
+
+  closed(): void {
+    if (this.#own !== null) this.#memory.giveBack(this.#own);
+    this.#own = null;
+    this.#lendsReads = false;
   }
 
   sendText(text: string): void {
     if (this.#queued !== null) this.#queue(text);
-    else this.#sent(this.#handle.writeLatin1String(null, text), text.length, null);
+    else this.#sent(this.#handle.writeLatin1String(null, text), text.length, null, null);
   }
 
   sendChunks(chunks: readonly (string | Buffer)[]): void {
@@ -125,9 +188,13 @@ class HandlePort implements Port {
       for (let i = 0; i < chunks.length; i++) this.#queue(chunks[i]!);
       return;
     }
-    const [first] = chunks;
-    if (chunks.length === 1 && typeof first === "object") {
-      this.#sent(this.#handle.writeBuffer(null, first), first.length, first);
+    this.#send(chunks, null);
+  }
+
+  #send(chunks: readonly (string | Buffer)[], blocks: Block[] | null): void {
+    const first = chunks[0]!;
+    if (chunks.length === 1 && typeof first !== "string") {
+      this.#sent(this.#handle.writeBuffer(null, first), first.length, first, blocks);
       return;
     }
     const list: (string | Buffer)[] = [];
@@ -137,18 +204,20 @@ class HandlePort implements Port {
       bytes += chunk.length;
       list.push(chunk, typeof chunk === "string" ? "latin1" : "buffer");
     }
-    this.#sent(this.#handle.writev(null, list, false), bytes, list);
+    this.#sent(this.#handle.writev(null, list, false), bytes, list, blocks);
   }
 
   #queue(chunk: string | Buffer): void {
     this.#queued!.push(chunk);
     this.unsentBytes += chunk.length;
+    const block = typeof chunk === "string" ? null : this.#memory.keep(chunk);
+    if (block !== null) (this.#queuedBlocks ??= []).push(block);
   }
 
-  #sent(result: number | WriteRequest, bytes: number, kept: unknown): void {
-    if (result === 0) return;
+  #sent(result: number | WriteRequest, bytes: number, kept: unknown, blocks: Block[] | null): void {
     if (typeof result === "number") {
-      this.#failed(result);
+      if (blocks !== null) this.#giveBack(blocks);
+      if (result !== 0) this.#failed(result);
       return;
     }
     this.unsentBytes += bytes;
@@ -156,6 +225,8 @@ class HandlePort implements Port {
     result.port = this;
     result.bytes = bytes;
     result.kept = kept;
+    result.blocks = blocks;
+    this.#keepLent(result);
     result.oncomplete = onWritten;
     const status = result.writeStatus;
     if (typeof status !== "number") return;
@@ -163,18 +234,36 @@ class HandlePort implements Port {
     onWritten.call(result, status);
   }
 
+  /** The system still reads what it was given. */
+  #keepLent(request: WriteRequest): void {
+    const { kept } = request;
+    const chunks: readonly unknown[] = Array.isArray(kept) ? kept : [kept];
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i];
+      const block = chunk instanceof Buffer ? this.#memory.keep(chunk) : null;
+      if (block !== null) (request.blocks ??= []).push(block);
+    }
+  }
+
+  #giveBack(blocks: readonly Block[]): void {
+    for (let i = 0; i < blocks.length; i++) this.#memory.giveBack(blocks[i]!);
+  }
+
   /** For the write's request. */
-  written(bytes: number, status: number): void {
+  written(bytes: number, status: number, blocks: readonly Block[] | null): void {
     this.unsentBytes -= bytes;
+    if (blocks !== null) this.#giveBack(blocks);
     const queued = this.#queued;
+    const queuedBlocks = this.#queuedBlocks;
     this.#queued = null;
+    this.#queuedBlocks = null;
     if (status < 0) {
       this.#failed(status);
       return;
     }
     if (queued !== null && queued.length > 0 && !this.#socket.destroyed) {
       for (let i = 0; i < queued.length; i++) this.unsentBytes -= queued[i]!.length;
-      this.sendChunks(queued);
+      this.#send(queued, queuedBlocks);
     }
     if (this.#endsWhenSent && this.unsentBytes === 0) {
       this.#endsWhenSent = false;
@@ -198,7 +287,7 @@ class HandlePort implements Port {
 
 function onWritten(this: WriteRequest, status: number): void {
   this.kept = null;
-  this.port.written(this.bytes, status);
+  this.port.written(this.bytes, status, this.blocks);
 }
 
 /** Called by the stream. False would stop reading. */
@@ -229,6 +318,8 @@ function handleOf(socket: Socket): StreamHandle | null {
 interface ReadKeys {
   readonly buffer: symbol;
   readonly callback: symbol;
+  /** A function that is asked for the next buffer after each read. */
+  readonly generator: symbol;
 }
 
 /** Undefined before the first look, null where handles are not the ones we know. */
@@ -252,19 +343,23 @@ function findReadKeys(): ReadKeys | null {
   };
   const shared = Buffer.allocUnsafe(1);
   const callback = (): boolean => true;
+  const nextBuffer = (): Buffer => shared;
   try {
-    const options: object = { handle, onread: { buffer: shared, callback }, allowHalfOpen: true };
-    const socket = new Socket(options);
+    const optionsWith = (buffer: unknown): object => ({ handle, onread: { buffer, callback }, allowHalfOpen: true });
+    const socket = new Socket(optionsWith(shared));
     socket.on("error", () => {});
     socket.write("x", "latin1");
     socket.write(Buffer.from("x"));
     socket.destroy();
     const symbols = Object.getOwnPropertySymbols(socket);
     const keyOf = (value: unknown): symbol | undefined => symbols.find((key) => Reflect.get(socket, key) === value);
-    const keys = { buffer: keyOf(shared), callback: keyOf(callback) };
+    const [buffer, callbackKey] = [keyOf(shared), keyOf(callback)];
+    const asking = new Socket(optionsWith(nextBuffer));
+    asking.destroy();
+    const generator = symbols.find((key) => Reflect.get(asking, key) === nextBuffer);
     const isKnown = requests.length === 2 && requests.every((request) => request === null);
-    if (!isKnown || keys.buffer === undefined || keys.callback === undefined) return null;
-    return { buffer: keys.buffer, callback: keys.callback };
+    if (!isKnown || buffer === undefined || callbackKey === undefined || generator === undefined) return null;
+    return { buffer, callback: callbackKey, generator };
   } catch {
     return null; // another Node
   }

@@ -72,6 +72,35 @@ function textOf(socket: Socket): Promise<string> {
   return once(socket, "end").then(() => Buffer.concat(parts).toString("latin1"));
 }
 
+async function bytesOf(socket: Socket): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  socket.on("data", (data: Buffer) => parts.push(data));
+  await once(socket, "end");
+  return Buffer.concat(parts);
+}
+
+/** No two places of it look the same. */
+function patternOf(bytes: number, seed: number): Buffer {
+  const words = new Uint32Array(bytes / 4);
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i + seed * 7919, 2654435761);
+  return Buffer.from(words.buffer);
+}
+
+/** Whether `got` is `source` with the word "text" seven bytes behind the beginning of each read. */
+function withoutText(got: Buffer, source: Buffer): boolean {
+  let at = 0;
+  let from = 0;
+  while (from < source.length) {
+    const next = got.indexOf("text", at + 7, "latin1");
+    if (next < 0) return got.subarray(at).equals(source.subarray(from));
+    const length = next - at;
+    if (!got.subarray(at, next).equals(source.subarray(from, from + length))) return false;
+    from += length;
+    at = next + 4;
+  }
+  return at === got.length;
+}
+
 for (const [kind, open] of Object.entries(kinds)) {
   describe(kind, () => {
     test("text and bytes arrive in the order in which they were sent, and the end after them", async (t) => {
@@ -170,6 +199,43 @@ for (const [kind, open] of Object.entries(kinds)) {
       }
     });
 
+    test("lent bytes arrive whole over another port, also where its peer is slow", async (t) => {
+      const flows = await Promise.all([0, 1, 2].map(() => Promise.all([pair(), pair()])));
+      t.after(() => flows.flat().forEach(({ accepted, peer }) => [accepted.destroy(), peer.destroy()]));
+      const bytes = 24 << 20;
+      const sums = flows.map(async ([from, to], i) => {
+        const congested = Promise.withResolvers<void>();
+        const out: Port = open(to.accepted, {
+          onPortData: () => {},
+          onPortSent: () => {
+            if (out.unsentBytes < 1 << 20) inward.resume();
+          },
+        });
+        const inward: Port = open(from.accepted, {
+          onPortData: (data) => {
+            out.sendChunks(i === 0 ? [data] : [data.subarray(0, 7), "text", data.subarray(7)]);
+            if (out.unsentBytes < 1 << 20) return;
+            inward.pause();
+            congested.resolve();
+          },
+          onPortSent: () => {},
+        });
+        inward.lendReads();
+        inward.startReading();
+        from.accepted.once("end", () => {
+          out.end();
+          inward.closed();
+        });
+        const source = patternOf(bytes, i);
+        from.peer.end(source);
+        // The reader falls behind: what is lent has to be kept.
+        await congested.promise;
+        const got = await bytesOf(to.peer);
+        return i === 0 ? got.equals(source) : withoutText(got, source);
+      });
+      assert.deepEqual(await Promise.all(sums), [true, true, true]);
+    });
+
     test("writing to a peer that has reset the connection ends the socket with the system's code", async () => {
       const { accepted, peer } = await pair();
       const port = open(accepted, new Listener());
@@ -222,4 +288,40 @@ test("writes that come while a TLS handle still writes wait their turn, in order
   accepted.destroy();
   server.close();
   authority.stop();
+});
+
+test("busy sockets give their blocks back when they close", async () => {
+  const blocks = new ReadBuffer();
+  const { accepted, peer } = await pair();
+  let read = 0;
+  const port = openHandlePort(accepted, { onPortData: (data) => (read += data.length), onPortSent: () => {} }, blocks);
+  assert.ok(port !== null);
+  port.lendReads();
+  port.startReading();
+  peer.end(Buffer.alloc(8 << 20));
+  await once(accepted, "end");
+  assert.equal(read, 8 << 20);
+  const others = Array.from({ length: 255 }, () => blocks.lease());
+  assert.ok(!others.includes(null));
+  assert.equal(blocks.lease(), null, "the socket has none of its own");
+  port.closed();
+  assert.notEqual(blocks.lease(), null);
+  for (const socket of [accepted, peer]) socket.destroy();
+});
+
+test("a block is free again when the last who holds it gives it back", () => {
+  const blocks = new ReadBuffer();
+  const block = blocks.lease();
+  assert.ok(block !== null);
+  blocks.beginLoan(block);
+  assert.equal(blocks.keep(Buffer.alloc(3)), null);
+  assert.equal(blocks.keep(block.bytes.subarray(1, 2)), block);
+  assert.equal(blocks.keep(block.bytes.subarray(5)), block);
+  blocks.endLoan();
+  assert.equal(blocks.keep(block.bytes), null);
+  blocks.giveBack(block);
+  blocks.giveBack(block);
+  assert.notEqual(blocks.lease(), block);
+  blocks.giveBack(block);
+  assert.equal(blocks.lease(), block);
 });

@@ -8,6 +8,11 @@ export interface Port {
   readonly queueBytes: number;
   /** Delivers what came before and what comes from now on. */
   startReading(): void;
+  /**
+   * From now on bytes may be lent to the user: valid until `onPortData` returns, and as long as another port needs that
+   * they are sent over in that time.
+   */
+  lendReads(): void;
   pause(): void;
   resume(): void;
   /** Latin1. */
@@ -16,10 +21,12 @@ export interface Port {
   sendChunks(chunks: readonly (string | Buffer)[]): void;
   /** Says that no more will come, once everything has left. */
   end(): void;
+  /** The connection is gone: gives back what it holds. */
+  closed(): void;
 }
 
 export interface PortUser {
-  /** The bytes are the user's to keep. */
+  /** The bytes are the user's to keep, unless it said that they may be lent. */
   onPortData(data: Buffer): void;
   /** `unsentBytes` became less. */
   onPortSent(): void;

@@ -30,6 +30,10 @@ export class StreamPort implements Port {
     this.#socket.resume();
   }
 
+  lendReads(): void {
+    // A stream gives its bytes away.
+  }
+
   pause(): void {
     this.#socket.pause();
   }
@@ -58,4 +62,6 @@ export class StreamPort implements Port {
   end(): void {
     this.#socket.end();
   }
+
+  closed(): void {}
 }

@@ -80,6 +80,7 @@ export class Transport implements Flushable, PortUser {
   #isClosed = false;
   #isReading = false;
   #closeNotified = false;
+  #isLending = false;
   #bufferBytes = defaultBufferBytes;
   /** Longest time without progress of a write before the connection is given up. */
   #stallMs = defaultStallMs;
@@ -147,6 +148,20 @@ export class Transport implements Flushable, PortUser {
       this.#isReading = true;
       this.#port.startReading();
     }
+  }
+
+  /**
+   * For users that pass all bytes on to the other transport at once: what they get is theirs only until the call returns,
+   * which saves a copy of bulk traffic. Changes nothing where somebody reads along.
+   */
+  lendReadsTo(other: Transport): void {
+    if (this.#isWatched || other.#isWatched) return;
+    this.#isLending = true;
+    this.#port.lendReads();
+  }
+
+  get #isWatched(): boolean {
+    return this.tap !== null || this.filter !== null;
   }
 
   pause(): void {
@@ -293,9 +308,11 @@ export class Transport implements Flushable, PortUser {
   onPortData(data: Buffer): void {
     if (this.#lingerUntil > 0) return;
     const { loop } = this;
+    // Within another event what is passed on is not sent before that one ends.
+    const own = this.#isLending && loop.isInEvent ? Buffer.from(data) : data;
     loop.enter();
     try {
-      this.received(data);
+      this.received(own);
     } catch (error) {
       broken(this, error);
     } finally {
@@ -349,6 +366,7 @@ export class Transport implements Flushable, PortUser {
     this.#isClosed = true;
     if (this.#closeNotified) return;
     this.#closeNotified = true;
+    this.#port.closed();
     if (this.#lingerUntil > 0) this.loop.stopSweeping(this);
     this.#text = "";
     this.#buffers = [];

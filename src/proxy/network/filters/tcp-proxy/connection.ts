@@ -113,6 +113,8 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
     for (const data of this.#held) transport.writeBytes(data);
     this.#held = [];
     transport.attach(new UpstreamSide(this));
+    transport.lendReadsTo(this.#downstream);
+    this.#downstream.lendReadsTo(transport);
     this.#downstream.resume();
   }
 
