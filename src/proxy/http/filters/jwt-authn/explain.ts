@@ -16,7 +16,7 @@ export function explainJwt(settings: JwtSettings): FilterDecide {
   return (subject, routeSettings, trace) => {
     const ofRoute = (routeSettings[0] as JwtRouteSettings | undefined) ?? null;
     const request = requestOf(subject);
-    const requirement = requirementOf(settings, ofRoute, { request, routeConfig: null, random: 0 });
+    const requirement = requirementOf(settings, ofRoute, { request, path: subject.path ?? "", random: 0 });
     if (requirement === null) return null;
     if (typeof requirement === "string") {
       return { refusal: { status: 403, reason: requirement }, authorization: null };

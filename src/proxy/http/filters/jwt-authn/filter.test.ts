@@ -6,7 +6,7 @@ import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from "jose";
 import { parse } from "yaml";
 import { JwtAuthenticationSchema } from "#wire/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts";
-import { noHeaderMutations, type RouteFilterConfigs } from "../../../config/http.ts";
+import { type HttpConnectionManagerConfig, noHeaderMutations, type RouteFilterConfigs } from "../../../config/http.ts";
 import { nackText, Problems } from "../../../config/problems.ts";
 import { rbacRules } from "../../../config/testing/resources.ts";
 import {
@@ -97,11 +97,21 @@ interface ServeOptions {
   readonly loop?: Parameters<typeof dataPath>[0];
 }
 
-async function served(yaml: string, { ofRoute, rbac, loop }: ServeOptions = {}): Promise<Served> {
+async function served(yaml: string, options: ServeOptions = {}): Promise<Served> {
   const stats = new Stats();
-  const path = dataPath({ stats, ...loop });
+  const path = dataPath({ stats, ...options.loop });
   path.clusters.update(clusterOn("app", [app.port]));
   path.clusters.update(clusterOn("issuer", [issuerServer.port]));
+  await path.listeners.update(listenerConfig([chain([httpFilter(managerOf(yaml, options))])]));
+  return {
+    path,
+    get: (headers = {}, target = "/x") => ask(path, target, { headers }),
+    log: () => path.logs.at(-1) ?? {},
+    counter: (name) => stats.values().find((it) => it.name === `http.test.jwt_authn.${name}`)?.value ?? -1,
+  };
+}
+
+function managerOf(yaml: string, { ofRoute, rbac }: ServeOptions = {}): HttpConnectionManagerConfig {
   const filters: RouteFilterConfigs | null =
     ofRoute === undefined
       ? null
@@ -109,20 +119,13 @@ async function served(yaml: string, { ofRoute, rbac, loop }: ServeOptions = {}):
   const clusters = [
     { name: "app", weight: 1, headers: noHeaderMutations, filters, clusterHeader: null, metadataMatch: null },
   ];
-  const manager = managerConfig([routeEntry("/", forward("app", { clusters }))], {
+  return managerConfig([routeEntry("/", forward("app", { clusters }))], {
     httpFilters: [
       filterConfig("jwt_authn", settingsOf(yaml)),
       ...(rbac === undefined ? [] : [filterConfig("rbac", { rules: rbacRules(rbac), shadowRules: null })]),
       filterConfig("router", {}),
     ],
   });
-  await path.listeners.update(listenerConfig([chain([httpFilter(manager)])]));
-  return {
-    path,
-    get: (headers = {}, target = "/x") => ask(path, target, { headers }),
-    log: () => path.logs.at(-1) ?? {},
-    counter: (name) => stats.values().find((it) => it.name === `http.test.jwt_authn.${name}`)?.value ?? -1,
-  };
 }
 
 const bearer = (text: string): Record<string, string> => ({ authorization: `Bearer ${text}` });
@@ -584,6 +587,21 @@ test("keys that are about to expire are fetched while they still serve, and new 
   assert.equal((await get(good)).status, 200);
   now += 5000;
   assert.equal((await get(good)).body, "Jwks remote fetch is failed");
+  path.stop();
+});
+
+test("a configuration that comes anew goes on with the keys that are there", async () => {
+  fetches = 0;
+  answerKeys = (response) => response.end(jwks);
+  const { path, get } = await served(remote());
+  const good = bearer(await token());
+  assert.equal((await get(good)).status, 200);
+  answerKeys = (response) => response.writeHead(503).end();
+  for (let i = 0; i < 3; i++) {
+    await path.listeners.update(listenerConfig([chain([httpFilter(managerOf(remote()))])]));
+    assert.equal((await get(good)).status, 200);
+  }
+  assert.equal(fetches, 1);
   path.stop();
 });
 

@@ -6,6 +6,7 @@ import {
 } from "#wire/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts";
 import { isKeySet } from "#wire/jose/key-set.ts";
 import { jwtOk } from "#wire/jose/status.ts";
+import { matchablePath } from "../../../decide/route.ts";
 import type { Counter } from "../../../stats/stats.ts";
 import {
   CONTINUE,
@@ -25,7 +26,7 @@ import { type Authentication, authenticate, isRemote, type KeySource, waiting } 
 import { applyTokens, claimHeaderNames, metadataOf } from "./effects.ts";
 import { explainJwt } from "./explain.ts";
 import { challengeFor, httpStatusOf } from "./refusal.ts";
-import { RemoteKeys } from "./remote-keys.ts";
+import { type RemoteKeys, remoteKeysFor } from "./remote-keys.ts";
 import type { Requirement } from "./requirement.ts";
 import { requirementOf } from "./rules.ts";
 import {
@@ -72,7 +73,7 @@ class JwtFilter implements HttpFilter, KeySource {
     for (const provider of settings.providers.values()) {
       const { keys, name } = provider;
       if (isRemote(keys)) {
-        const remote = new RemoteKeys(keys, environment, {
+        const remote = remoteKeysFor(keys, environment, {
           onKeysFetched: () => fetched.add(),
           onKeysMissing: (url, words) => {
             missed.add();
@@ -80,7 +81,7 @@ class JwtFilter implements HttpFilter, KeySource {
           },
         });
         this.#remote.set(provider, remote);
-        if (keys.isEager) remote.fetch();
+        if (keys.isEager) remote.prepare();
       } else if (!isKeySet(keys))
         log.warn(`jwt_authn: provider ${name} has no keys, its tokens are refused: ${keys.text}`);
       else for (const words of keys.leftOut) log.warn(`jwt_authn: provider ${name}: ${words}`);
@@ -103,7 +104,7 @@ class JwtFilter implements HttpFilter, KeySource {
     }
     const requirement = requirementOf(this.#settings, ofRoute, {
       request: stream,
-      routeConfig: stream.routeConfig,
+      path: matchablePath(stream.routeConfig, stream.path),
       random: this.#context.environment.loop.random(),
     });
     if (requirement === null) {

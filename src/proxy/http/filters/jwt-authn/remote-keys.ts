@@ -3,6 +3,7 @@
 // keys that are about to expire are fetched again while they still serve. Nothing is fetched that nobody asks for.
 import { Headers } from "#wire/http/headers.ts";
 import { isKeySet, type KeySet, parseKeySet } from "#wire/jose/key-set.ts";
+import type { ClusterManager } from "../../../upstream/cluster-manager.ts";
 import {
   callHttp,
   type HttpCallEnvironment,
@@ -23,6 +24,32 @@ export interface FetchObserver {
   onKeysMissing(url: string, words: string): void;
 }
 
+/** Keys that are read no more are let go of after as many times their life. */
+const forgottenAfterLives = 4;
+
+/** By what is fetched and how: a configuration that comes anew goes on with the keys of the one before. */
+const known = new WeakMap<ClusterManager, Map<string, RemoteKeys>>();
+
+export function remoteKeysFor(
+  config: RemoteKeysConfig,
+  environment: HttpCallEnvironment,
+  observer: FetchObserver,
+): RemoteKeys {
+  let all = known.get(environment.clusters);
+  if (all === undefined) {
+    all = new Map();
+    known.set(environment.clusters, all);
+  }
+  for (const [key, keys] of all) if (keys.isForgotten) all.delete(key);
+  const key = JSON.stringify(config);
+  let keys = all.get(key);
+  if (keys === undefined) {
+    keys = new RemoteKeys(config, environment, observer);
+    all.set(key, keys);
+  }
+  return keys;
+}
+
 export class RemoteKeys implements HttpCaller {
   readonly config: RemoteKeysConfig;
   readonly #environment: HttpCallEnvironment;
@@ -34,24 +61,31 @@ export class RemoteKeys implements HttpCaller {
   #notBeforeMs = 0;
   #isFetching = false;
   #attempts = 0;
+  #readAtMs: number;
   #waiting: (() => void)[] = [];
 
   constructor(config: RemoteKeysConfig, environment: HttpCallEnvironment, observer: FetchObserver) {
     this.config = config;
     this.#environment = environment;
     this.#observer = observer;
+    this.#readAtMs = environment.loop.now;
+  }
+
+  get isForgotten(): boolean {
+    return this.#environment.loop.now - this.#readAtMs > forgottenAfterLives * this.config.cacheMs;
   }
 
   /** The keys; "pending" when it is worth to wait; or why there are none. */
   read(): KeySet | "pending" | { readonly failure: string } {
     const { now } = this.#environment.loop;
+    this.#readAtMs = now;
     if (this.#keys !== null && now < this.#expiresAtMs) {
-      if (now >= this.#expiresAtMs - refreshAheadMs) this.fetch();
+      if (now >= this.#expiresAtMs - refreshAheadMs) this.#fetch();
       return this.#keys;
     }
     if (this.#isFetching) return "pending";
     if (now < this.#notBeforeMs) return { failure: this.#failure };
-    this.fetch();
+    this.#fetch();
     return "pending";
   }
 
@@ -60,7 +94,12 @@ export class RemoteKeys implements HttpCaller {
     this.#waiting.push(callback);
   }
 
-  fetch(): void {
+  /** Fetches unless there are good keys, or that is under way or was tried a moment ago. */
+  prepare(): void {
+    if (this.#keys === null || this.#environment.loop.now >= this.#expiresAtMs) this.#fetch();
+  }
+
+  #fetch(): void {
     if (this.#isFetching || this.#environment.loop.now < this.#notBeforeMs) return;
     this.#isFetching = true;
     this.#attempts = 0;

@@ -1,12 +1,12 @@
 // Which requirement a request has: of its route, or of the first rule that matches its head.
-import type { RouteConfig } from "../../../config/http.ts";
-import { matchablePath, matchesRoute, type RouteRequest, withoutPathParameters } from "../../../decide/route.ts";
+import { matchesRoute, type RouteRequest, withoutPathParameters } from "../../../decide/route.ts";
 import type { Requirement } from "./requirement.ts";
 import type { JwtRouteSettings, JwtRule, JwtSettings } from "./settings.ts";
 
 export interface RuleQuestion {
   readonly request: RouteRequest;
-  readonly routeConfig: RouteConfig | null;
+  /** As routes are chosen by it. */
+  readonly path: string;
   readonly random: number;
 }
 
@@ -21,8 +21,7 @@ export function requirementOf(
     const names = [...byName.keys()].join(",");
     return byName.get(ofRoute.name) ?? `Wrong requirement_name: ${ofRoute.name}. It should be one of [${names}]`;
   }
-  const { request, routeConfig, random } = question;
-  const path = matchablePath(routeConfig, request.path);
+  const { request, path, random } = question;
   const plain = ruleFor(rules, request, path, random);
   if ((plain !== null && plain.type !== "none") || !path.includes(";")) return withoutNone(plain);
   // A server that takes `/admin;x` for `/admin` must not see it without the token (CVE-2026-73511).
