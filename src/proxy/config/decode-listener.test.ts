@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeListener } from "./decode-listener.ts";
+import { standardRules } from "./metric-rules.ts";
 import { httpWithRoutes, listenerConfig, listenerOf, refusalOf, tcpTo } from "./testing/resources.ts";
 
 const tlsType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
@@ -151,7 +152,7 @@ test("filters decode to their entries, in order", () => {
           trackPerRuleStats: false,
         },
       },
-      { name: "stats", type: "istio_stats", settings: { disableHostHeaderFallback: true } },
+      { name: "stats", type: "istio_stats", settings: { ...standardRules, usesHostHeader: false } },
       { name: "router", type: "router", settings: { suppressEnvoyHeaders: false } },
     ],
   );

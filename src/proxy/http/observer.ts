@@ -1,6 +1,8 @@
 // What metrics need to know of requests and TCP connections. `observe/` implements it; the data path calls it once per
 // request, and for TCP once at the start, at intervals, and at the end.
+import type { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
+import type { MetricRules } from "../config/metric-rules.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 
 /** A finished request. The object is only valid during the call. */
@@ -10,7 +12,13 @@ export interface RequestFacts {
   readonly endpointConfig: EndpointConfig | null;
   readonly method: string;
   readonly authority: string;
+  readonly scheme: string;
+  readonly protocol: string;
   readonly path: string;
+  readonly headers: Headers;
+  readonly responseHeaders: Headers | null;
+  readonly responseDetails: string;
+  readonly startTimeMs: number;
   readonly routeName: string;
   /** 0 when no response was sent. */
   readonly responseStatus: number;
@@ -46,10 +54,12 @@ export interface TcpFacts {
   readonly responseFlags: string;
   readonly upstreamPeerUriSan: string | undefined;
   readonly upstreamLocalUriSan: string | undefined;
+  /** As the chain's istio.stats has them. */
+  readonly metricRules: MetricRules;
 }
 
 export interface TrafficObserver {
-  onRequestComplete(facts: RequestFacts): void;
+  onRequestComplete(facts: RequestFacts, rules: MetricRules): void;
   onTcpOpened(facts: TcpFacts): void;
   /** Every few seconds while bytes flow, so that long connections are seen. */
   onTcpProgress(facts: TcpFacts): void;

@@ -1,6 +1,7 @@
 // HOT: per connection. One downstream connection on its way through the network filters of its chain, until the terminal
 // filter has it. While a filter waits, nothing is read and the end of the connection is still seen.
 import type { FilterChainConfig } from "../config/listener.ts";
+import type { MetricRules } from "../config/metric-rules.ts";
 import type { HttpEnvironment } from "../http/environment.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { SocketFailure } from "../transport/socket-error.ts";
@@ -25,8 +26,8 @@ export class NetworkConnection implements TransportUser, ServedConnection {
   readonly config: FilterChainConfig;
   /** Where the TCP proxy sends it, over what it is configured for; null: no filter chose. */
   cluster: string | null = null;
-  /** Whether istio.stats is in the chain. */
-  reportsMetrics = false;
+  /** Null: istio.stats is not in the chain. */
+  metricRules: MetricRules | null = null;
   refusal: ConnectionRefusal | null = null;
   readonly #chain: ConfiguredChain;
   readonly #onClosed: (connection: NetworkConnection) => void;

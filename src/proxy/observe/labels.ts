@@ -2,8 +2,11 @@
 import type { DestinationService } from "./destination-service.ts";
 import type { PeerMetadata } from "./peer-metadata.ts";
 
-/** Which side of the connection this proxy is: `source` for outbound and gateways, `destination` for inbound. */
-type Reporter = "source" | "destination";
+/**
+ * Which side of the connection this proxy is: `source` for outbound and gateways, `destination` for inbound, `waypoint`
+ * for a gateway that reports for the servers behind it.
+ */
+type Reporter = "source" | "destination" | "waypoint";
 
 export interface LabelFacts {
   readonly reporter: Reporter;
@@ -20,12 +23,20 @@ export interface LabelFacts {
   readonly isMutualTls: boolean;
 }
 
+/** A label; undefined and empty values are shown as `unknown`. */
+export type Label = readonly [name: string, value: string | undefined];
+
 /** `reporter="source",source_workload="productpage-v1",...` */
-export function renderLabels(facts: LabelFacts): string {
+export function renderLabels(labels: readonly Label[]): string {
+  return labels.map(([name, value]) => `${name}="${labelValue(value)}"`).join(",");
+}
+
+/** Istio's labels in their order. */
+export function standardLabels(facts: LabelFacts): Label[] {
   const { source, destination, service } = facts;
   const namespace =
     service.namespace === "unknown" && destination?.namespace ? destination.namespace : service.namespace;
-  const labels: (readonly [string, string | undefined])[] = [
+  const labels: Label[] = [
     ["reporter", facts.reporter],
     ["source_workload", source?.workload],
     ["source_canonical_service", source?.canonicalService],
@@ -55,7 +66,7 @@ export function renderLabels(facts: LabelFacts): string {
   }
   labels.push(["response_flags", facts.responseFlags === "" ? "-" : facts.responseFlags]);
   labels.push(["connection_security_policy", securityPolicy(facts)]);
-  return labels.map(([name, value]) => `${name}="${labelValue(value)}"`).join(",");
+  return labels;
 }
 
 /** Only the server can tell what protected the connection. */

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
+import { standardRules } from "../config/metric-rules.ts";
 import { clusterConfig, endpointSet } from "../config/testing/resources.ts";
 import type { RequestFacts, TcpFacts } from "../http/observer.ts";
 import { ConnectionInfo } from "../transport/connection-info.ts";
@@ -56,7 +58,13 @@ const request = (change: Partial<RequestFacts> = {}): RequestFacts => ({
   endpointConfig: endpoint,
   method: "GET",
   authority: "ratings:9080",
+  scheme: "http",
+  protocol: "HTTP/1.1",
   path: "/ratings/0",
+  headers: new Headers(),
+  responseHeaders: null,
+  responseDetails: "via_upstream",
+  startTimeMs: 0,
   routeName: "default",
   responseStatus: 200,
   responseFlags: "",
@@ -111,8 +119,8 @@ const only = (observer: StandardObserver, name: string): Sample => {
 
 test("the client's report has Istio's full label set, the server from endpoint metadata", () => {
   const observer = newObserver();
-  observer.onRequestComplete(request());
-  observer.onRequestComplete(request());
+  observer.onRequestComplete(request(), standardRules);
+  observer.onRequestComplete(request(), standardRules);
   const sample = only(observer, "istio_requests_total");
   assert.equal(sample.value, 2);
   assert.deepEqual(sample.labels, {
@@ -148,7 +156,10 @@ test("the server's report knows the client by its headers and its certificate", 
   const observer = newObserver();
   const header = encodePeerMetadata({ id: "sidecar~1", metadata: metadata("productpage-v1") }).metadata;
   const peer = "spiffe://cluster.local/ns/default/sa/productpage";
-  observer.onRequestComplete(request({ connection: connection(1, peer), downstreamPeerMetadata: header }));
+  observer.onRequestComplete(
+    request({ connection: connection(1, peer), downstreamPeerMetadata: header }),
+    standardRules,
+  );
   const { labels } = only(observer, "istio_requests_total");
   assert.equal(labels["reporter"], "destination");
   assert.equal(labels["source_workload"], "productpage-v1");
@@ -161,7 +172,10 @@ test("the server's report knows the client by its headers and its certificate", 
 
 test("a client that says nothing of itself is unknown, and its connection had no security", () => {
   const observer = newObserver();
-  observer.onRequestComplete(request({ connection: connection(1), downstreamPeerMetadata: "not base64 of anything" }));
+  observer.onRequestComplete(
+    request({ connection: connection(1), downstreamPeerMetadata: "not base64 of anything" }),
+    standardRules,
+  );
   const { labels } = only(observer, "istio_requests_total");
   assert.equal(labels["source_workload"], "unknown");
   assert.equal(labels["source_principal"], "unknown");
@@ -170,9 +184,9 @@ test("a client that says nothing of itself is unknown, and its connection had no
 
 test("different responses are different series", () => {
   const observer = newObserver();
-  observer.onRequestComplete(request());
-  observer.onRequestComplete(request({ responseStatus: 503, responseFlags: "UF,URX" }));
-  observer.onRequestComplete(request({ isGrpc: true, grpcStatus: "14" }));
+  observer.onRequestComplete(request(), standardRules);
+  observer.onRequestComplete(request({ responseStatus: 503, responseFlags: "UF,URX" }), standardRules);
+  observer.onRequestComplete(request({ isGrpc: true, grpcStatus: "14" }), standardRules);
   const rows = parse(observer.expose())
     .filter((sample) => sample.name === "istio_requests_total")
     .map(
@@ -186,6 +200,7 @@ test("passthrough traffic is named by its host and cluster", () => {
   const observer = newObserver();
   observer.onRequestComplete(
     request({ clusterConfig: passthrough, endpointConfig: null, authority: "HTTPBIN.org:80" }),
+    standardRules,
   );
   const { labels } = only(observer, "istio_requests_total");
   assert.equal(labels["destination_service"], "httpbin.org:80");
@@ -197,9 +212,10 @@ test("hosts of strangers do not grow the metrics without bound, nor push others 
   for (let i = 0; i < 3000; i++) {
     observer.onRequestComplete(
       request({ clusterConfig: null, endpointConfig: null, authority: `h${i}.example`, responseStatus: 404 }),
+      standardRules,
     );
   }
-  observer.onRequestComplete(request());
+  observer.onRequestComplete(request(), standardRules);
   const samples = parse(observer.expose()).filter((sample) => sample.name === "istio_requests_total");
   assert.ok(samples.length <= 1002, String(samples.length));
   assert.equal(
@@ -211,13 +227,14 @@ test("hosts of strangers do not grow the metrics without bound, nor push others 
 
 test("a Host header cannot break out of its label", () => {
   const observer = newObserver();
-  observer.onRequestComplete(request({ clusterConfig: null, authority: 'a"} 1\nevil{x="\\' }));
+  observer.onRequestComplete(request({ clusterConfig: null, authority: 'a"} 1\nevil{x="\\' }), standardRules);
   assert.equal(only(observer, "istio_requests_total").labels["destination_service"], 'a\\"} 1\\nevil{x=\\"\\\\');
 });
 
 test("durations fall into cumulative buckets", () => {
   const observer = newObserver();
-  for (const durationMs of [0.4, 0.5, 7, 99_999_999]) observer.onRequestComplete(request({ durationMs }));
+  for (const durationMs of [0.4, 0.5, 7, 99_999_999])
+    observer.onRequestComplete(request({ durationMs }), standardRules);
   const buckets = parse(observer.expose()).filter((it) => it.name === "istio_request_duration_milliseconds_bucket");
   const at = (le: string): number | undefined => buckets.find((bucket) => bucket.labels["le"] === le)?.value;
   assert.deepEqual([at("0.5"), at("1"), at("5"), at("10"), at("3600000"), at("+Inf")], [2, 2, 2, 3, 3, 4]);
@@ -237,6 +254,7 @@ test("a TCP connection counts its start, its bytes as they move, and its end", (
     responseFlags: "",
     upstreamPeerUriSan: undefined,
     upstreamLocalUriSan: undefined,
+    metricRules: standardRules,
   };
   observer.onTcpOpened(facts as TcpFacts);
   facts.sentBytes = 100;

@@ -3,10 +3,13 @@
 // strings.
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import { TrafficDirection } from "../config/listener.ts";
+import { type MetricRules, type StandardMetric, standardMetrics } from "../config/metric-rules.ts";
 import type { RequestFacts, TcpFacts, TrafficObserver } from "../http/observer.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
+import { CustomMetrics, type MetricAmounts } from "./custom-metrics.ts";
 import { serviceOfAuthority, serviceOfCluster } from "./destination-service.ts";
-import { type LabelFacts, renderLabels } from "./labels.ts";
+import { type Label, type LabelFacts, renderLabels, standardLabels } from "./labels.ts";
+import { connectionValues, requestValues } from "./metric-values.ts";
 import { metadataOfEndpoint, type PeerMetadata, PeerMetadataCache } from "./peer-metadata.ts";
 import { CounterColumn, HistogramColumn, LabelRows } from "./series-table.ts";
 
@@ -28,7 +31,8 @@ type ByEndpoint = WeakMap<object, ByPeer>;
 
 /** What has been reported of an open TCP connection. */
 interface TcpProgress {
-  readonly row: number;
+  /** At the start: bytes stay with one series whatever ends the connection. */
+  readonly responseFlags: string;
   sentBytes: number;
   receivedBytes: number;
 }
@@ -57,21 +61,34 @@ export class StandardObserver implements TrafficObserver {
   readonly #requestMessages = new CounterColumn();
   readonly #responseMessages = new CounterColumn();
   readonly #tcp: LabelRows = new LabelRows(maxRows);
-  readonly #opened = new CounterColumn();
-  readonly #closed = new CounterColumn();
-  readonly #sent = new CounterColumn();
-  readonly #received = new CounterColumn();
   readonly #asServer = new WeakMap<object, ByEndpoint>();
   readonly #asClient = new WeakMap<object, ByEndpoint>();
   readonly #open = new WeakMap<TcpFacts, TcpProgress>();
+  readonly #custom = new CustomMetrics();
+  readonly #columns: Readonly<Record<StandardMetric, CounterColumn | HistogramColumn>> = {
+    requests_total: this.#requests,
+    request_duration_milliseconds: this.#durations,
+    request_bytes: this.#requestBytes,
+    response_bytes: this.#responseBytes,
+    request_messages_total: this.#requestMessages,
+    response_messages_total: this.#responseMessages,
+    tcp_connections_opened_total: new CounterColumn(),
+    tcp_connections_closed_total: new CounterColumn(),
+    tcp_sent_bytes_total: new CounterColumn(),
+    tcp_received_bytes_total: new CounterColumn(),
+  };
 
   /** `local` describes our own workload. */
   constructor(local: PeerMetadata) {
     this.#local = local;
   }
 
-  onRequestComplete(facts: RequestFacts): void {
-    const row = this.#requestRow(facts);
+  onRequestComplete(facts: RequestFacts, rules: MetricRules): void {
+    if (rules.changes !== null || rules.isServerGateway) {
+      this.#reportChanged(facts, rules);
+      return;
+    }
+    const row = this.#requestRow(facts, rules.usesHostHeader);
     if (row < 0) return;
     this.#requests.add(row, 1);
     this.#durations.observe(row, facts.durationMs);
@@ -82,17 +99,57 @@ export class StandardObserver implements TrafficObserver {
     this.#responseMessages.add(row, facts.responseMessages);
   }
 
+  /** Metrics whose labels are changed have rows of their own; the others stay with the standard ones. */
+  #reportChanged(facts: RequestFacts, rules: MetricRules): void {
+    const downstream = this.#peers.get(facts.downstreamPeerMetadata);
+    const upstream =
+      this.#peers.get(facts.upstreamPeerMetadata) ?? metadataOfEndpoint(facts.endpointConfig?.workload ?? "");
+    const hasService = facts.clusterConfig !== null && facts.clusterConfig.services.length > 0;
+    const authority = hasService || !rules.usesHostHeader ? undefined : facts.authority;
+    const labels = standardLabels(
+      rules.isServerGateway
+        ? { ...this.#httpLabels(facts, upstream, authority), ...gatewayParties(facts, downstream, upstream) }
+        : this.#httpLabels(facts, isServer(facts) ? downstream : upstream, authority),
+    );
+    const messages: MetricAmounts = [
+      ["request_messages_total", facts.requestMessages],
+      ["response_messages_total", facts.responseMessages],
+    ];
+    const amounts: MetricAmounts = [
+      ["requests_total", 1],
+      ["request_duration_milliseconds", facts.durationMs],
+      ["request_bytes", facts.requestBytes],
+      ["response_bytes", facts.responseBytes],
+      ...(facts.isGrpc ? messages : []),
+    ];
+    const values = requestValues(facts, { downstream, upstream, node: this.#local });
+    this.#addStandard(this.#http, labels, this.#custom.report(rules, amounts, labels, values));
+  }
+
+  #addStandard(rows: LabelRows, labels: readonly Label[], amounts: MetricAmounts): void {
+    if (amounts.length === 0) return;
+    const row = rows.row(renderLabels(labels));
+    if (row < 0) return;
+    for (const [metric, amount] of amounts) {
+      const column = this.#columns[metric];
+      if (column instanceof CounterColumn) column.add(row, amount);
+      else column.observe(row, amount);
+    }
+  }
+
   onTcpOpened(facts: TcpFacts): void {
-    const row = this.#tcpRow(facts, facts.responseFlags);
-    this.#open.set(facts, { row, sentBytes: 0, receivedBytes: 0 });
-    if (row >= 0) this.#opened.add(row, 1);
+    const { responseFlags } = facts;
+    this.#open.set(facts, { responseFlags, sentBytes: 0, receivedBytes: 0 });
+    this.#reportTcp(facts, responseFlags, [["tcp_connections_opened_total", 1]]);
   }
 
   onTcpProgress(facts: TcpFacts): void {
     const progress = this.#open.get(facts);
-    if (progress === undefined || progress.row < 0) return;
-    this.#sent.add(progress.row, facts.sentBytes - progress.sentBytes);
-    this.#received.add(progress.row, facts.receivedBytes - progress.receivedBytes);
+    if (progress === undefined) return;
+    this.#reportTcp(facts, progress.responseFlags, [
+      ["tcp_sent_bytes_total", facts.sentBytes - progress.sentBytes],
+      ["tcp_received_bytes_total", facts.receivedBytes - progress.receivedBytes],
+    ]);
     progress.sentBytes = facts.sentBytes;
     progress.receivedBytes = facts.receivedBytes;
   }
@@ -101,54 +158,67 @@ export class StandardObserver implements TrafficObserver {
     if (!this.#open.has(facts)) return;
     this.onTcpProgress(facts);
     this.#open.delete(facts);
-    const row = this.#tcpRow(facts, facts.responseFlags);
-    if (row >= 0) this.#closed.add(row, 1);
+    this.#reportTcp(facts, facts.responseFlags, [["tcp_connections_closed_total", 1]]);
+  }
+
+  #reportTcp(facts: TcpFacts, responseFlags: string, amounts: MetricAmounts): void {
+    const rules = facts.metricRules;
+    const labels = standardLabels({
+      ...this.#labels(facts, null, undefined),
+      protocol: "tcp",
+      responseCode: null,
+      grpcStatus: undefined,
+      responseFlags,
+    });
+    let rest = amounts;
+    if (rules.changes !== null) {
+      const upstream = metadataOfEndpoint(facts.endpointConfig?.workload ?? "");
+      const values = connectionValues(facts, { downstream: null, upstream, node: this.#local });
+      rest = this.#custom.report(rules, amounts, labels, values);
+    }
+    this.#addStandard(this.#tcp, labels, rest);
   }
 
   /** The istio_* families in Prometheus' text format. */
   expose(): string {
-    return (
-      this.#requests.expose("istio_requests_total", this.#http) +
-      this.#durations.expose("istio_request_duration_milliseconds", this.#http) +
-      this.#requestBytes.expose("istio_request_bytes", this.#http) +
-      this.#responseBytes.expose("istio_response_bytes", this.#http) +
-      this.#requestMessages.expose("istio_request_messages_total", this.#http) +
-      this.#responseMessages.expose("istio_response_messages_total", this.#http) +
-      this.#opened.expose("istio_tcp_connections_opened_total", this.#tcp) +
-      this.#closed.expose("istio_tcp_connections_closed_total", this.#tcp) +
-      this.#sent.expose("istio_tcp_sent_bytes_total", this.#tcp) +
-      this.#received.expose("istio_tcp_received_bytes_total", this.#tcp)
-    );
+    return standardMetrics
+      .map((metric) => {
+        const rows = metric.startsWith("tcp_") ? this.#tcp : this.#http;
+        return this.#custom.expose(metric, this.#columns[metric].expose(`istio_${metric}`, rows));
+      })
+      .join("");
   }
 
-  #requestRow(facts: RequestFacts): number {
+  #requestRow(facts: RequestFacts, usesHostHeader: boolean): number {
     const peer = this.#peers.get(isServer(facts) ? facts.downstreamPeerMetadata : facts.upstreamPeerMetadata);
     const scope = this.#scope(facts, peer);
     const hasService = facts.clusterConfig !== null && facts.clusterConfig.services.length > 0;
     if (hasService && facts.responseFlags === "" && !facts.isGrpc) {
       let row = scope.plain.get(facts.responseStatus);
       if (row === undefined) {
-        row = this.#http.row(renderLabels(this.#httpLabels(facts, peer, undefined)));
+        row = this.#http.row(renderLabels(standardLabels(this.#httpLabels(facts, peer, undefined))));
         scope.plain.set(facts.responseStatus, row);
       }
       return row;
     }
     const { responseStatus, isGrpc, grpcStatus, responseFlags } = facts;
-    const host = hasService ? "" : facts.authority;
+    const host = hasService || !usesHostHeader ? "" : facts.authority;
     const key = `${responseStatus} ${isGrpc} ${grpcStatus ?? ""} ${responseFlags} ${host}`;
     let row = scope.other.get(key);
     if (row === undefined) {
-      row = this.#otherRow(facts, peer, hasService);
+      row = this.#otherRow(facts, peer, !hasService && usesHostHeader);
       if (scope.other.size < maxHostRows) scope.other.set(key, row);
     }
     return row;
   }
 
   /** Labels by Host header are bounded on their own, so that strangers' hosts leave room for everything else. */
-  #otherRow(facts: RequestFacts, peer: PeerMetadata | null, hasService: boolean): number {
-    const byHost = !hasService && this.#hostRows < maxHostRows;
+  #otherRow(facts: RequestFacts, peer: PeerMetadata | null, mayUseHost: boolean): number {
+    const byHost = mayUseHost && this.#hostRows < maxHostRows;
     const before = this.#http.size;
-    const row = this.#http.row(renderLabels(this.#httpLabels(facts, peer, byHost ? facts.authority : undefined)));
+    const row = this.#http.row(
+      renderLabels(standardLabels(this.#httpLabels(facts, peer, byHost ? facts.authority : undefined))),
+    );
     if (byHost && this.#http.size > before) this.#hostRows++;
     return row;
   }
@@ -169,13 +239,6 @@ export class StandardObserver implements TrafficObserver {
       byPrincipal.set(principal, scope);
     }
     return scope;
-  }
-
-  #tcpRow(facts: TcpFacts, responseFlags: string): number {
-    const labels = this.#labels(facts, null, undefined);
-    return this.#tcp.row(
-      renderLabels({ ...labels, protocol: "tcp", responseCode: null, grpcStatus: undefined, responseFlags }),
-    );
   }
 
   #httpLabels(facts: RequestFacts, peer: PeerMetadata | null, authority: string | undefined): LabelFacts {
@@ -207,6 +270,21 @@ export class StandardObserver implements TrafficObserver {
       isMutualTls: facts.connection.peer !== null,
     };
   }
+}
+
+/** Who talks to whom at a gateway that reports for its servers. */
+function gatewayParties(
+  facts: RequestFacts,
+  downstream: PeerMetadata | null,
+  upstream: PeerMetadata | null,
+): Pick<LabelFacts, "reporter" | "source" | "destination" | "sourcePrincipal" | "destinationPrincipal"> {
+  return {
+    reporter: "waypoint",
+    source: downstream,
+    destination: upstream,
+    sourcePrincipal: facts.connection.peer?.uriSan,
+    destinationPrincipal: facts.upstreamPeerUriSan,
+  };
 }
 
 function isServer(facts: Parties): boolean {

@@ -37,6 +37,7 @@ import {
   type NetworkFilterConfig,
 } from "../../config/listener.ts";
 import { type BalancingPolicy, defaultLoadBalancing, type LoadBalancingConfig } from "../../config/load-balancing.ts";
+import { standardRules } from "../../config/metric-rules.ts";
 import { httpFilterTypes } from "../../http/filters/all.ts";
 import type { RequestFacts, TcpFacts, TrafficObserver } from "../../http/observer.ts";
 import { networkFilterTypes } from "../../network/filters/all.ts";
@@ -232,7 +233,7 @@ export function managerConfig(
     statPrefix: "test",
     routeConfigName: null,
     routeConfig: Array.isArray(routes) ? routeConfig(routes as RouteEntry[]) : (routes as RouteConfig),
-    httpFilters: [filterConfig("istio_stats", { disableHostHeaderFallback: false }), filterConfig("router", {})],
+    httpFilters: [filterConfig("istio_stats", standardRules), filterConfig("router", {})],
     accessLog: [{ path: "test", render: (entry) => JSON.stringify(logged(entry)), accepts: null }],
     client: clientAddress(),
     forwardClientCert: "append_forward",

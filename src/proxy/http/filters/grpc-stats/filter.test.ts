@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { standardRules } from "../../../config/metric-rules.ts";
 import { filterConfig } from "../../../listener/testing/data-path.ts";
 import { type FilterBench, filterBench } from "../../../listener/testing/filter-bench.ts";
 import { ask, until } from "../../../listener/testing/requests.ts";
@@ -80,7 +81,7 @@ test("the metrics hear how many messages a call had, and its status from the tra
   const started = await filterBench({
     filters: [
       filterConfig("grpc_stats", { reportsMessages: true, methods: new Set(), replacesDots: false }),
-      filterConfig("istio_stats", { disableHostHeaderFallback: false }),
+      filterConfig("istio_stats", standardRules),
     ],
     upstream: (_req, res) => {
       res.writeHead(200, { "content-type": "application/grpc", trailer: "grpc-status" });

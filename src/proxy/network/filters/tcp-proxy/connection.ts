@@ -5,6 +5,7 @@
 import { MutableHash64 } from "#base/hash/hash64.ts";
 import { xxHash64 } from "#base/hash/xx-hash64.ts";
 import type { ClusterConfig, EndpointConfig } from "../../../config/cluster.ts";
+import { type MetricRules, standardRules } from "../../../config/metric-rules.ts";
 import { drawWeighted } from "../../../decide/route.ts";
 import type { HttpEnvironment } from "../../../http/environment.ts";
 import type { TcpFacts } from "../../../http/observer.ts";
@@ -19,12 +20,10 @@ import { Connector, type ConnectorUser } from "./connector.ts";
 import type { TcpProxySettings } from "./settings.ts";
 import type { TcpProxyStats } from "./stats.ts";
 
-/** How often bytes of a long connection are reported (Istio's reporting interval). */
-const progressMs = 5000;
-
 export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFacts, ServedConnection {
   readonly connection: ConnectionInfo;
   clusterConfig: ClusterConfig | null = null;
+  metricRules: MetricRules = standardRules;
   upstreamPeerUriSan: string | undefined = undefined;
   upstreamLocalUriSan: string | undefined = undefined;
   readonly #owner: NetworkConnection;
@@ -212,7 +211,9 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
 
   /** Connections that find no endpoint count too: so blocked traffic is seen. */
   #reportOpened(): void {
-    if (!this.#owner.reportsMetrics) return;
+    const rules = this.#owner.metricRules;
+    if (rules === null) return;
+    this.metricRules = rules;
     this.#isReported = true;
     this.#environment.observer.onTcpOpened(this);
   }
@@ -265,7 +266,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
       this.#lastLogged = now;
       this.#writeAccessLog();
     }
-    if (now - this.#lastProgress >= progressMs && this.#upstream !== null) this.#reportProgress(now);
+    if (now - this.#lastProgress >= this.metricRules.tcpReportMs && this.#upstream !== null) this.#reportProgress(now);
   }
 
   #reportProgress(now: number): void {
