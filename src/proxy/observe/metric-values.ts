@@ -2,7 +2,6 @@
 // connections whose rules have expressions.
 import type { Headers } from "#wire/http/headers.ts";
 import type { MetricValues } from "../config/metric-rules.ts";
-import { pathWithoutQuery } from "../decide/route.ts";
 import type { RequestFacts, TcpFacts } from "../http/observer.ts";
 import type { PeerMetadata } from "./peer-metadata.ts";
 
@@ -21,7 +20,7 @@ export function requestValues(facts: RequestFacts, peers: Peers): MetricValues {
     ...connectionValues(facts, peers),
     request: {
       path,
-      url_path: pathWithoutQuery(path),
+      url_path: path.split("?", 1)[0],
       query: query < 0 ? "" : path.slice(query + 1),
       host: facts.authority,
       scheme: facts.scheme,
