@@ -30,6 +30,7 @@ const entryPoints = [
   "envoy/extensions/load_balancing_policies",
   "envoy/extensions/matching",
   "envoy/extensions/request_id",
+  "envoy/extensions/resource_monitors",
   "envoy/extensions/path/match",
   "envoy/extensions/resource_monitors/downstream_connections",
   "envoy/extensions/retry",
@@ -95,7 +96,9 @@ try {
   const deps = join(root, "node_modules/@grpc/grpc-js-xds/deps");
   for (const protoRoot of protoRoots) cpSync(join(deps, protoRoot), work, { recursive: true });
   for (const extra of ["java", "tests"]) rmSync(join(work, extra), { recursive: true, force: true });
-  cpSync(join(root, "src/wire/protobuf/istio"), join(work, "istio"), { recursive: true });
+  for (const overlay of ["istio", "envoy"]) {
+    cpSync(join(root, "src/wire/protobuf", overlay), join(work, overlay), { recursive: true });
+  }
   dropOldEnvoyVersions(join(work, "envoy"));
   patchValidateProto(join(work, "validate/validate.proto"));
   patchWasmProto(join(work, "envoy/extensions/wasm/v3/wasm.proto"));

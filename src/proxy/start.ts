@@ -4,18 +4,22 @@ import { create } from "@bufbuild/protobuf";
 import { describeError, OutriggerError } from "#base/error.ts";
 import { Lifecycle, type Running } from "#base/lifecycle.ts";
 import type { LogRegistry } from "#base/log/log.ts";
-import { Compaction } from "#base/memory/compaction.ts";
+import { Compaction, shrinkHeap } from "#base/memory/compaction.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import { type Address, type AdminServer, startAdmin, startPrometheus, startReadiness } from "./admin/admin-server.ts";
 import type { ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
+import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
 import type { ProxyView } from "./decide/view.ts";
 import { ListenerManager } from "./listener/listener-manager.ts";
 import { AccessLogSink } from "./observe/access-log/sink.ts";
 import { encodePeerMetadata, localMetadata } from "./observe/peer-metadata.ts";
 import { StandardObserver } from "./observe/standard-observer.ts";
+import { LoadShedding } from "./overload/load-shedding.ts";
+import { OverloadManager } from "./overload/overload-manager.ts";
+import { processReadings, type Readings } from "./overload/readings.ts";
 import { RouteStore } from "./route/route-store.ts";
 import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
@@ -27,6 +31,7 @@ import { reportOf, sumClusters, sumListeners, sumMetrics, sumStats, type WorkerR
 import type { WorkerPool } from "./worker/worker-pool.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
+import type { ConnectionLimits } from "./xds/connection-limits.ts";
 
 export interface ProxyOptions {
   /** As the xDS node: id, cluster, locality and Istio's metadata keys. */
@@ -39,10 +44,15 @@ export interface ProxyOptions {
   readonly bootstrap?: { readonly path: string };
   /** Gets the configuration and fills it: how a worker thread is told. */
   readonly feed?: (configuration: Configuration) => void;
+  /** Where they come from no bootstrap; our defaults unless given. */
+  readonly overload?: OverloadConfig;
+  readonly connectionLimits?: ConnectionLimits;
   /** Event loops that serve traffic; each one above the first is a worker thread. */
   readonly concurrency?: number;
   /** Other threads listen on the same ports. */
   readonly sharesPorts?: boolean;
+  /** For a thread: event loops of the whole proxy. */
+  readonly loops?: number;
   /** Filled by the agent's identity part, or from the bootstrap. */
   readonly secrets: SecretStore;
   readonly log: LogRegistry;
@@ -61,6 +71,8 @@ export interface ProxyOptions {
   readonly initialFetchTimeoutMs?: number;
   /** From which Wasm plugins may be given variables. */
   readonly hostEnvironment?: Readonly<Record<string, string | undefined>>;
+  /** For tests: instead of asking the process. */
+  readonly readings?: Partial<Readings>;
   /** For tests: instead of asking the kernel. */
   readonly originalDestination?: NonNullable<ConstructorParameters<typeof ListenerManager>[0]["originalDestination"]>;
 }
@@ -98,6 +110,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     throw new OutriggerError("PROXY_CONFIG_SOURCE", "a proxy needs either a control plane or a bootstrap file");
   }
   const concurrency = options.concurrency ?? 1;
+  const fromFile = options.bootstrap === undefined ? null : await loadBootstrap(options.bootstrap.path, registry);
+  const overload = fromFile?.overload ?? options.overload ?? defaultOverload;
+  const loops = options.loops ?? concurrency;
   const lifecycle = new Lifecycle();
   const log = registry.scope("proxy");
   const startedAtMs = clock.now();
@@ -127,9 +142,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     hostEnvironment: options.hostEnvironment ?? {},
   });
   lifecycle.add(wasm);
+  const shedding = new LoadShedding();
   const listeners = new ListenerManager({
     loop,
     wasm,
+    shedding,
     clusters,
     routes,
     secrets,
@@ -144,6 +161,21 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ...(options.originalDestination !== undefined && { originalDestination: options.originalDestination }),
   });
   lifecycle.onStop(() => listeners.destroy());
+  lifecycle.add(
+    new OverloadManager({
+      config: overload,
+      shedding,
+      readings: {
+        ...processReadings({ connections: () => listeners.limits.open, nodeOptions: nodeOptions(options) }),
+        ...options.readings,
+      },
+      loops,
+      clock,
+      stats,
+      log,
+      shrinkHeap,
+    }),
+  );
   const configuration = new Configuration({
     targets: { clusters, routes, listeners },
     log: registry.scope("xds"),
@@ -157,7 +189,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   lifecycle.onStop(configuration.onChange(() => compaction.soon()));
   compaction.soon();
 
-  listeners.limits.set(metadataLimit(options.node.metadata), new Map());
+  const connectionLimits = fromFile?.connectionLimits ??
+    options.connectionLimits ?? { total: metadataLimit(options.node.metadata), byListener: new Map() };
+  listeners.limits.set(...shareOf(connectionLimits, loops));
 
   let isDraining = false;
   const startDraining = (): void => {
@@ -165,7 +199,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     listeners.startDraining();
     workers?.startDraining();
   };
-  const workers = concurrency > 1 ? await startWorkers(options, concurrency - 1, clock) : null;
+  const workers =
+    concurrency > 1 ? await startWorkers({ ...options, overload, connectionLimits }, concurrency - 1, clock) : null;
   if (workers !== null) {
     lifecycle.add(workers);
     configuration.onUpdate((update) => workers.update(update));
@@ -180,7 +215,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     throw error;
   };
   let ads: AdsClient | null = null;
-  let bootstrap: ProxyState["bootstrap"] = null;
   try {
     if (options.ads !== undefined) {
       const { AdsClient } = await import("./xds/ads-client.ts");
@@ -191,14 +225,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         clock,
       });
       lifecycle.onStop(() => ads?.stop());
-    } else if (options.bootstrap !== undefined) {
-      const { applyBootstrap, bootstrapJson, readBootstrap } = await import("./xds/bootstrap.ts");
-      const parsed = await readBootstrap(options.bootstrap.path);
-      bootstrap = bootstrapJson(parsed);
-      const { connectionLimits } = await import("./xds/connection-limits.ts");
-      const limits = connectionLimits(parsed);
-      listeners.limits.set(limits.total, limits.byListener);
-      applyBootstrap(parsed, options.bootstrap.path, secrets, configuration);
+    } else if (fromFile !== null) {
+      fromFile.apply(secrets, configuration);
       await configuration.bound();
     }
     options.feed?.(configuration);
@@ -214,7 +242,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     configuration,
     secrets,
     log: registry,
-    bootstrap,
+    bootstrap: fromFile?.json ?? null,
     serverState,
     concurrency,
     refresh: () => workers?.refresh() ?? Promise.resolve(),
@@ -265,11 +293,51 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   };
 }
 
+function nodeOptions({ hostEnvironment }: ProxyOptions): string[] {
+  return [...process.execArgv, ...(hostEnvironment?.["NODE_OPTIONS"] ?? "").split(/\s+/)];
+}
+
+/** Each event loop accepts for itself, so each has its part of what is allowed to all. */
+function shareOf(
+  { total, byListener }: ConnectionLimits,
+  loops: number,
+): [total: number, byListener: ReadonlyMap<string, number>] {
+  const share = (limit: number): number => Math.ceil(limit / loops);
+  return [share(total), new Map([...byListener].map(([name, limit]) => [name, share(limit)]))];
+}
+
+interface LoadedBootstrap {
+  readonly json: ProxyState["bootstrap"];
+  readonly overload: OverloadConfig;
+  readonly connectionLimits: ConnectionLimits;
+  apply(secrets: SecretStore, configuration: Configuration): void;
+}
+
+/** Imported where there is a file only. Throws what is wrong with it before anything has started. */
+async function loadBootstrap(path: string, registry: LogRegistry): Promise<LoadedBootstrap> {
+  const { applyBootstrap, bootstrapJson, overloadOf, readBootstrap } = await import("./xds/bootstrap.ts");
+  const { connectionLimits } = await import("./xds/connection-limits.ts");
+  const parsed = await readBootstrap(path);
+  return {
+    connectionLimits: connectionLimits(parsed),
+    json: bootstrapJson(parsed),
+    overload: overloadOf(parsed, path, registry.scope("xds")),
+    apply: (secrets, configuration) => applyBootstrap(parsed, path, secrets, configuration),
+  };
+}
+
 /** Imported where there are workers only. */
-async function startWorkers(options: ProxyOptions, count: number, clock: Clock): Promise<WorkerPool> {
+async function startWorkers(
+  options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits">>,
+  count: number,
+  clock: Clock,
+): Promise<WorkerPool> {
   const { WorkerPool } = await import("./worker/worker-pool.ts");
-  const { node, role, version, secrets, log } = options;
+  const { node, role, version, secrets, log, overload, connectionLimits } = options;
   const settings = {
+    overload,
+    connectionLimits,
+    loops: count + 1,
     node,
     role,
     version,

@@ -24,6 +24,9 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
     node: settings.node,
     role: settings.role,
     version: settings.version,
+    overload: settings.overload,
+    connectionLimits: settings.connectionLimits,
+    loops: settings.loops,
     feed: (target) => {
       configuration = target;
       target.onChange(tellReady);

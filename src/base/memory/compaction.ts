@@ -34,7 +34,7 @@ export class Compaction {
 
   constructor(options: CompactionOptions) {
     this.#clock = options.clock;
-    this.#collect = options.collect ?? collectEverything;
+    this.#collect = options.collect ?? shrinkHeap;
     this.#unusedBytes = options.unusedBytes ?? unusedHeap;
     this.#busyShare = options.busyShare ?? eventLoopShare();
   }
@@ -86,7 +86,7 @@ type Collector = (options: {
 }) => void;
 
 /** V8's collector is there for programs only behind a flag, which a new context looks at. */
-function collectEverything(): void {
+export function shrinkHeap(): void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("gc");
   setFlagsFromString("--no-expose-gc");

@@ -1,6 +1,7 @@
 // What the HTTP part needs from the rest of the proxy, given once at start.
 import type { Logger } from "#base/log/log.ts";
 import type { RouteConfig } from "../config/http.ts";
+import type { LoadShedding } from "../overload/load-shedding.ts";
 import type { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
@@ -38,6 +39,8 @@ export interface HttpEnvironment {
   readonly node: { readonly id: string; readonly cluster: string };
   /** Adds the cause of local replies to their headers and body. For development: it shows configuration to clients. */
   readonly explainToClients: boolean;
-  /** True while the proxy drains: responses ask for the connection to be closed. */
-  readonly isDraining: (connection: ConnectionInfo) => boolean;
+  /** What is not done while the process has too much to do. */
+  readonly shedding: LoadShedding;
+  /** Whether a client is asked to close its connection: the proxy drains, or has too much to do. */
+  readonly asksToClose: (connection: ConnectionInfo) => boolean;
 }

@@ -191,7 +191,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
         : (head.connectionTokens & CONNECTION_KEEP_ALIVE) !== 0) &&
       this.#drainSince === 0 &&
       this.#requests !== this.#manager.config.maxRequestsPerConnection &&
-      !this.#manager.environment.isDraining(this.info);
+      !this.#manager.environment.asksToClose(this.info);
     const refused = this.#setFraming(stream) ?? prepareRequest(stream, head.hostCount, head.connectionTokens);
     if (refused !== null) {
       // What is left open is a connection whose request is complete; `streamDone` sees to the others.
@@ -494,7 +494,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   }
 
   sweep(now: number): void {
-    const { idleTimeoutMs, requestHeadersTimeoutMs, maxConnectionDurationMs } = this.#manager.config;
+    const { requestHeadersTimeoutMs, maxConnectionDurationMs } = this.#manager.config;
+    const idleTimeoutMs = this.#manager.environment.shedding.connectionIdleMs(this.#manager.config.idleTimeoutMs);
     const stream = this.#stream;
     if (maxConnectionDurationMs > 0 && now - this.#startTime >= maxConnectionDurationMs) this.drain();
     if (this.transport.isStalled(now)) {

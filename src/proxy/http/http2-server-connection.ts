@@ -106,7 +106,7 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
   #begin(served: Http2ServerStream): void {
     this.#streams.add(served);
     const limit = this.manager.config.maxRequestsPerConnection;
-    if (++this.#requests === limit || this.manager.environment.isDraining(this.info)) this.drain();
+    if (++this.#requests === limit || this.manager.environment.asksToClose(this.info)) this.drain();
   }
 
   /** A request that the codec has reset. Nobody served it, but it is in the log like any other. */
@@ -201,7 +201,8 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
   }
 
   #sweepConnection(now: number): void {
-    const { http2, idleTimeoutMs, requestHeadersTimeoutMs } = this.manager.config;
+    const { http2, requestHeadersTimeoutMs } = this.manager.config;
+    const idleTimeoutMs = this.manager.environment.shedding.connectionIdleMs(this.manager.config.idleTimeoutMs);
     const connection = this.#connection;
     if (!connection.isReady) {
       const prefaceMs = requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : defaultPrefaceMs;

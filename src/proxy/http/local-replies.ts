@@ -26,6 +26,8 @@ export const routeConfigMissing: LocalReply = reply(404, "NR", "route_configurat
 export const clusterNotFound: LocalReply = reply(503, "NC", "cluster_not_found", "");
 export const noWeightedCluster: LocalReply = reply(503, "NC", "no_cluster_selected", "");
 export const noHealthyUpstream: LocalReply = reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
+/** The process has too much to do: see overload/. */
+export const overloaded: LocalReply = reply(503, "OM", "overload", "envoy overloaded");
 export const dropOverload: LocalReply = reply(503, "DO", "drop_overload", "drop overload");
 export const responseTimeout: LocalReply = reply(504, "UT", "response_timeout", "upstream request timeout");
 export const perTryTimeout: LocalReply = reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout");

@@ -5,7 +5,8 @@ import type { Stream } from "./stream.ts";
 
 export function enforceDeadlines(stream: Stream, now: number): void {
   const { requestTimeoutMs } = stream.manager.config;
-  const { idleTimeoutMs, maxDurationMs } = stream;
+  const { maxDurationMs } = stream;
+  const idleTimeoutMs = stream.manager.environment.shedding.streamIdleMs(stream.idleTimeoutMs);
   const age = now - stream.startTimeMs;
   if (maxDurationMs > 0 && age >= maxDurationMs) {
     stream.sendLocalReply(maxStreamDuration, `the stream took longer than ${maxDurationMs} ms`, []);

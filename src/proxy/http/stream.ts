@@ -39,6 +39,7 @@ import {
   grpcMessage,
   grpcStatusOf,
   type LocalReply,
+  overloaded,
   reasonPhrase,
   routeConfigMissing,
   routeNotFound,
@@ -54,6 +55,9 @@ export interface CodecConnection {
   /** Built on first use, see client-certificate-header.ts. */
   clientCertificateElement: string | undefined;
 }
+
+/** Of a stream whose answer passes no filter, as opposed to one that has not begun. */
+const noFilters: HookLists = { ...noHooks };
 
 export class Stream implements RouteRequest, RequestFacts {
   readonly manager: HttpConnectionManager;
@@ -244,10 +248,24 @@ export class Stream implements RouteRequest, RequestFacts {
   start(): void {
     const contentType = this.headers.getId(CONTENT_TYPE);
     this.isGrpc = contentType !== undefined && isGrpcContentType(contentType);
+    const { shedding } = this.manager.environment;
+    if (shedding.isActive && shedding.stopsRequest(this.manager.environment.loop.random)) {
+      this.#shed();
+      return;
+    }
     this.selectRoute();
     this.#hooks = this.manager.hooks(this, filterConfigsOf(this.decision));
     if (this.requestEnded) this.#request.hasEnd = true;
     this.#runRequestHeaders();
+  }
+
+  /** Answers before anything was spent on the request: no route, no filter. */
+  #shed(): void {
+    const { environment, config } = this.manager;
+    environment.shedding.shedRequests++;
+    environment.stats.counter(`http.${config.statPrefix}.downstream_rq_overload_close`).add();
+    this.#hooks = noFilters;
+    this.sendLocalReply(overloaded, `this proxy is overloaded: ${environment.shedding.why}`, []);
   }
 
   /** Chooses the route from the head as it is now. The snapshot is kept until the stream ends. */

@@ -17,6 +17,11 @@ import { ListeningSocket } from "./listening-socket.ts";
 import { OpeningConnection } from "./opening-connection.ts";
 import { whyRevoked, withKeptChains } from "./update.ts";
 
+interface Refusal {
+  readonly cause: string;
+  readonly details?: string;
+}
+
 export class ActiveListener {
   config: ListenerConfig;
   readonly counters: ListenerCounters = listenerCounters();
@@ -132,26 +137,48 @@ export class ActiveListener {
   #accept(socket: Socket, address: ListenAddress): void {
     // First of all: an error without a listener would end the process.
     socket.on("error", ignoreError);
-    const { loop, limits } = this.#environment;
+    const { loop } = this.#environment;
     loop.enter();
     try {
-      if (this.connectionCount >= limits.ofListener(this.config.name)) {
-        this.counters.overflows++;
-        socket.destroy();
-      } else if (this.config.isInGlobalLimit && limits.isReached) {
-        this.counters.globalOverflows++;
-        socket.destroy();
-      } else {
-        const opening = new OpeningConnection(socket, this.#describe(socket, address), this, this.#environment);
-        this.adopt(opening);
-        opening.begin();
+      const turnedAway = this.#whyTurnedAway();
+      if (turnedAway !== null) {
+        this.#turnAway(socket, address, turnedAway);
+        return;
       }
+      const opening = new OpeningConnection(socket, this.#describe(socket, address), this, this.#environment);
+      this.adopt(opening);
+      opening.begin();
     } catch (error) {
       loop.onBroken(error);
       socket.destroy();
     } finally {
       loop.leave();
     }
+  }
+
+  /** What there is no room for, before anything is spent on it. */
+  #whyTurnedAway(): Refusal | null {
+    const { loop, limits, network } = this.#environment;
+    const { shedding } = network.http;
+    if (this.connectionCount >= limits.ofListener(this.config.name)) {
+      this.counters.overflows++;
+      const words = `listener ${this.config.name} has the connections that it may have`;
+      return { details: "downstream_cx_overflow", cause: words };
+    }
+    if (this.config.isInGlobalLimit && limits.isReached) {
+      this.counters.globalOverflows++;
+      return { details: "downstream_global_cx_overflow", cause: "this proxy has the connections that it may have" };
+    }
+    if (!shedding.isActive || !shedding.rejectsConnection(loop.random)) return null;
+    this.counters.overloadRejects++;
+    return { details: "overload", cause: `this proxy is overloaded: ${shedding.why}` };
+  }
+
+  #turnAway(socket: Socket, address: ListenAddress, refusal: Refusal): void {
+    const info = this.#describe(socket, address);
+    info.responseFlags = "OM";
+    this.#log(info, refusal);
+    socket.destroy();
   }
 
   #describe(socket: Socket, address: ListenAddress): ConnectionInfo {
@@ -229,13 +256,17 @@ export class ActiveListener {
 
   /** Says in logs that a connection ends before it has a filter chain. */
   logRefusal(info: ConnectionInfo, cause: string, transportReason?: string): void {
+    if (transportReason === undefined) info.responseFlags = "NR";
+    this.#log(info, { cause, ...(transportReason === undefined && { details: "filter_chain_not_found" }) });
+  }
+
+  #log(info: ConnectionInfo, { cause, details }: Refusal): void {
     this.#environment.refusals.refused(info, cause);
     info.cause = cause;
-    if (transportReason === undefined) info.responseFlags = "NR";
     writeConnectionLog(this.config.accessLog, this.#environment.network.http, info, {
       receivedBytes: 0,
       sentBytes: 0,
-      ...(transportReason === undefined && { details: "filter_chain_not_found" }),
+      ...(details !== undefined && { details }),
     });
   }
 

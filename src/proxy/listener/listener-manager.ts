@@ -13,6 +13,7 @@ import type { TrafficObserver } from "../http/observer.ts";
 import { createNetworkEnvironment } from "../network/environment.ts";
 import type { NetworkFilterType } from "../network/filter.ts";
 import { networkFilterTypes } from "../network/filters/all.ts";
+import { LoadShedding } from "../overload/load-shedding.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
@@ -48,6 +49,7 @@ export interface ListenerManagerOptions {
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
   readonly node?: HttpEnvironment["node"];
   readonly explainToClients?: boolean;
+  readonly shedding?: LoadShedding;
   readonly dualStack?: boolean;
   readonly sharesPorts?: boolean;
   /** Replaces the list of HTTP filters, for tests. */
@@ -90,7 +92,16 @@ export class ListenerManager {
   #onIdle: (() => void)[] = [];
 
   constructor(options: ListenerManagerOptions) {
-    const { loop, log, clusters, routes, observer, writeAccessLog, stats = new Stats() } = options;
+    const {
+      loop,
+      log,
+      clusters,
+      routes,
+      observer,
+      writeAccessLog,
+      stats = new Stats(),
+      shedding = new LoadShedding(),
+    } = options;
     const calls = new SocketCalls((reason) =>
       log.warn(
         `the system can't be asked about sockets: options are not set, and redirected connections keep their local ` +
@@ -112,7 +123,9 @@ export class ListenerManager {
       ownPeerMetadata: options.ownPeerMetadata ?? null,
       node: options.node ?? { id: "", cluster: "" },
       explainToClients: options.explainToClients ?? false,
-      isDraining: ({ isDrainExempt }) => this.#isDraining && !isDrainExempt,
+      shedding,
+      asksToClose: ({ isDrainExempt }) =>
+        (this.#isDraining && !isDrainExempt) || (shedding.isActive && shedding.asksToClose(loop.random)),
     };
     this.#environment = {
       loop,

@@ -2,6 +2,8 @@
 import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
 import type { ProxyNode } from "../admin/proxy-state.ts";
+import type { OverloadConfig } from "../config/overload.ts";
+import type { ConnectionLimits } from "../xds/connection-limits.ts";
 import type { WorkerReport } from "./report.ts";
 
 /** What a worker is started with. */
@@ -10,6 +12,10 @@ export interface WorkerSettings {
   readonly node: ProxyNode;
   readonly role: "sidecar" | "router";
   readonly version: string;
+  readonly overload: OverloadConfig;
+  readonly connectionLimits: ConnectionLimits;
+  /** Event loops of the whole proxy. */
+  readonly loops: number;
   readonly explainToClients: boolean;
   readonly hostEnvironment: Readonly<Record<string, string | undefined>>;
   readonly logLevel: string;

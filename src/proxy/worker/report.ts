@@ -149,10 +149,15 @@ export function sumStats(own: readonly StatValue[], reports: readonly WorkerRepo
   for (const { stats } of reports) {
     for (const stat of stats) {
       const before = byName.get(stat.name);
-      byName.set(stat.name, before === undefined ? stat : { ...before, value: before.value + stat.value });
+      byName.set(stat.name, before === undefined ? stat : { ...before, value: combined(before, stat) });
     }
   }
   return [...byName.values()];
+}
+
+/** What a thread says of its own state is no number to add: the worst of them counts. */
+function combined({ name, value }: StatValue, other: StatValue): number {
+  return name.startsWith("overload.") ? Math.max(value, other.value) : value + other.value;
 }
 
 /** One Prometheus text out of several: series of one name and one set of labels are added. */

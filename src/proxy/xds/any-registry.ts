@@ -1,7 +1,7 @@
 // The messages that may stand in an Any of our configuration, for JSON in both directions: the admin API and bootstrap
 // files. Loaded only there; the data path decodes by type URL.
 import { createRegistry, type Registry } from "@bufbuild/protobuf";
-import { BytesValueSchema, StringValueSchema, StructSchema } from "@bufbuild/protobuf/wkt";
+import { BytesValueSchema, DurationSchema, StringValueSchema, StructSchema } from "@bufbuild/protobuf/wkt";
 import { BootstrapConfigDumpSchema, SecretsConfigDumpSchema } from "#wire/gen/envoy/admin/v3/config_dump_pb.ts";
 import {
   ClustersConfigDumpSchema,
@@ -13,6 +13,7 @@ import { BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_p
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { ScaleTimersOverloadActionConfigSchema } from "#wire/gen/envoy/config/overload/v3/overload_pb.ts";
 import { ActionSchema as RbacActionSchema } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
@@ -61,7 +62,9 @@ import { file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs as sslIn
 import { IpSchema } from "#wire/gen/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts";
 import { UriTemplateMatchConfigSchema } from "#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts";
 import { UuidRequestIdConfigSchema } from "#wire/gen/envoy/extensions/request_id/uuid/v3/uuid_pb.ts";
+import { CgroupMemoryConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/cgroup_memory/v3/cgroup_memory_pb.ts";
 import { DownstreamConnectionsConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.ts";
+import { FixedHeapConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
 import { ProxyProtocolUpstreamTransportSchema } from "#wire/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
@@ -89,6 +92,10 @@ export function anyRegistry(): Registry {
     BootstrapSchema,
     BytesValueSchema,
     CelMatcherSchema,
+    CgroupMemoryConfigSchema,
+    DurationSchema,
+    FixedHeapConfigSchema,
+    ScaleTimersOverloadActionConfigSchema,
     ClientSideWeightedRoundRobinSchema,
     ClusterLoadAssignmentSchema,
     ClusterProvidedSchema,

@@ -7,13 +7,17 @@ import { dirname, resolve } from "node:path";
 import { create, fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
 import { describeError, OutriggerError } from "#base/error.ts";
+import type { Logger } from "#base/log/log.ts";
 import { type Bootstrap, BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { DataSource } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import type { SecretStore, TlsCertificate } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
+import { decodeOverload } from "../config/decode-overload.ts";
+import type { OverloadConfig } from "../config/overload.ts";
 import { inlineText } from "../config/parse/values.ts";
+import { nackText } from "../config/problems.ts";
 import { anyRegistry } from "./any-registry.ts";
 import type { Configuration } from "./configuration.ts";
 
@@ -56,6 +60,14 @@ export function bootstrapJson(bootstrap: Bootstrap): JsonObject {
   const { node, admin } = bootstrap;
   const shown = create(BootstrapSchema, { ...(node && { node }), ...(admin && { admin }) });
   return toJson(BootstrapSchema, shown, { registry: anyRegistry(), useProtoFieldName: true }) as JsonObject;
+}
+
+/** What protects the proxy from too much work; warnings go to the log, errors are thrown. */
+export function overloadOf({ overloadManager }: Bootstrap, path: string, log: Logger): OverloadConfig {
+  const { value, issues } = decodeOverload(overloadManager);
+  if (value === null) throw new OutriggerError("BOOTSTRAP_INVALID", `${path}: ${nackText(issues)}`);
+  for (const { path: field, message } of issues) log.warn(`overload_manager: ${field ?? ""}: ${message}`);
+  return value;
 }
 
 /** Puts secrets into the store and resources into the configuration; throws what is wrong with any of them. */

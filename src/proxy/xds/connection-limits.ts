@@ -6,7 +6,7 @@ import type { Bootstrap } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb
 import { DownstreamConnectionsConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.ts";
 import { typeName } from "../config/parse/values.ts";
 
-interface ConnectionLimits {
+export interface ConnectionLimits {
   /** Infinite without a limit. */
   readonly total: number;
   readonly byListener: ReadonlyMap<string, number>;
