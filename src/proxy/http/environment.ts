@@ -41,6 +41,7 @@ export interface HttpEnvironment {
   readonly explainToClients: boolean;
   /** What is not done while the process has too much to do. */
   readonly shedding: LoadShedding;
+  readonly isDraining: (connection: ConnectionInfo) => boolean;
   /** Whether a client is asked to close its connection: the proxy drains, or has too much to do. */
   readonly asksToClose: (connection: ConnectionInfo) => boolean;
 }

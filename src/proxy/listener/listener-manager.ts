@@ -124,8 +124,8 @@ export class ListenerManager {
       node: options.node ?? { id: "", cluster: "" },
       explainToClients: options.explainToClients ?? false,
       shedding,
-      asksToClose: ({ isDrainExempt }) =>
-        (this.#isDraining && !isDrainExempt) || (shedding.isActive && shedding.asksToClose(loop.random)),
+      isDraining: (connection) => this.#drains(connection),
+      asksToClose: (connection) => this.#drains(connection) || (shedding.isActive && shedding.asksToClose(loop.random)),
     };
     this.#environment = {
       loop,
@@ -210,6 +210,10 @@ export class ListenerManager {
       connectionsTotal: listener.counters.connectionsTotal,
       counters: listener.counters,
     }));
+  }
+
+  #drains({ isDrainExempt }: ConnectionInfo): boolean {
+    return this.#isDraining && !isDrainExempt;
   }
 
   #route(acceptedBy: ActiveListener, info: ConnectionInfo): ActiveListener {
