@@ -164,8 +164,9 @@ function reduceTe(headers: Headers, i: number): void {
 }
 
 function removeNominated(headers: Headers): void {
-  const value = headers.getId(CONNECTION) ?? "";
-  for (const part of value.toLowerCase().split(",", 32)) {
+  const value = (headers.getId(CONNECTION) ?? "").toLowerCase();
+  if (value === "close" || value === "keep-alive") return;
+  for (const part of value.split(",", 32)) {
     const name = part.trim();
     if (name === "" || protectedFromNomination.has(idOfName(name))) continue;
     if (name === "te" || name === "upgrade" || name === "close" || name === "keep-alive") continue;

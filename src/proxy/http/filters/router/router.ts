@@ -3,7 +3,7 @@
 // policy, or the keep-alive race, asks for it. Timers exist only where a timeout is configured.
 
 import type { Origin } from "#base/issue.ts";
-import { X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http/header-names.ts";
+import { CONNECTION, UPGRADE, X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
@@ -297,7 +297,9 @@ export class Router implements AttemptOwner {
     stream.responseHeaders = headers;
     stream.responseLength = head.contentLength;
     stream.responseDetails = "via_upstream";
-    removeHopByHop(headers, false);
+    // The server chooses the protocol, of those that were asked for.
+    if (isUpgraded) stream.upgrade = headers.getId(UPGRADE) ?? stream.upgrade;
+    removeHopByHop(headers, headers.hasId(CONNECTION));
     for (const cookie of this.#hash.cookies) headers.add("set-cookie", cookie);
     if (stream.decision!.virtualHost.includeAttemptCountInResponse) {
       headers.setId(X_ENVOY_ATTEMPT_COUNT, String(stream.attemptCount));
