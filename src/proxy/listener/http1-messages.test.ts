@@ -108,6 +108,37 @@ test("an early answer reaches a client that is still sending, and the connection
   server.stop();
 });
 
+test("an early answer survives the reset of a server that does not read the rest, and half of one is no whole one", async () => {
+  const whole = "HTTP/1.1 413 Too Large\r\ncontent-length: 4\r\n\r\nmuch";
+  const half = "HTTP/1.1 413 Too Large\r\n\r\nhalf of an answer";
+  const server = await rawServer((socket) => {
+    socket.once("data", (data) => {
+      socket.pause();
+      // Closing with bytes unread resets the connection.
+      socket.write(data.includes("/half") ? half : whole, () => socket.destroy());
+    });
+  });
+  const path = await served(server.port);
+  const block = Buffer.alloc(256 * 1024, 97);
+  const upload = async (target: string): Promise<RawClient> => {
+    const client = new RawClient(path.port());
+    client.send(`POST ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n`);
+    const more = (): void => {
+      if (!client.ended && !client.closed) client.socket.write(block, () => setImmediate(more));
+    };
+    more();
+    await client.isEnded();
+    client.socket.destroy();
+    return client;
+  };
+  for (let i = 0; i < 30; i++) {
+    assert.match((await upload("/whole")).text, /^HTTP\/1\.1 413 [^]*much$/);
+    assert.doesNotMatch((await upload("/half")).text, /\r\n0\r\n\r\n$/);
+  }
+  path.stop();
+  server.stop();
+});
+
 test("an answer that begins before the request is complete flows while the request flows", async () => {
   const server = await rawServer((socket) => {
     let isBegun = false;

@@ -58,6 +58,8 @@ interface HandlePortOptions {
 
 class HandlePort implements Port {
   unsentBytes = 0;
+  writeFailure: Error | null = null;
+  #outlivesFailedWrites = false;
   /**
    * What came while a write was under way, or null while none is. A TLS handle takes one write at a time and ends the
    * process over a second one (an assertion in TLSWrap of Node 26.10).
@@ -179,11 +181,13 @@ class HandlePort implements Port {
   }
 
   sendText(text: string): void {
+    if (this.writeFailure !== null) return;
     if (this.#queued !== null) this.#queue(text);
     else this.#sent(this.#handle.writeLatin1String(null, text), text.length, null, null);
   }
 
   sendChunks(chunks: readonly (string | Buffer)[]): void {
+    if (this.writeFailure !== null) return;
     if (this.#queued !== null) {
       for (let i = 0; i < chunks.length; i++) this.#queue(chunks[i]!);
       return;
@@ -258,6 +262,7 @@ class HandlePort implements Port {
     this.#queued = null;
     this.#queuedBlocks = null;
     if (status < 0) {
+      if (queuedBlocks !== null) this.#giveBack(queuedBlocks);
       this.#failed(status);
       return;
     }
@@ -275,7 +280,18 @@ class HandlePort implements Port {
   #failed(status: number): void {
     if (this.#socket.destroyed) return;
     const code = getSystemErrorName(status);
-    this.#socket.destroy(Object.assign(new Error(`write ${code}`), { code, errno: status, syscall: "write" }));
+    const failure = Object.assign(new Error(`write ${code}`), { code, errno: status, syscall: "write" });
+    if (this.#outlivesFailedWrites) {
+      this.writeFailure = failure;
+      this.unsentBytes = 0;
+      this.#user.onPortSent();
+    } else {
+      this.#socket.destroy(failure);
+    }
+  }
+
+  outliveFailedWrites(): void {
+    this.#outlivesFailedWrites = true;
   }
 
   end(): void {

@@ -23,6 +23,13 @@ export interface Port {
   end(): void;
   /** The connection is gone: gives back what it holds. */
   closed(): void;
+  /**
+   * A write that the peer does not take any more is no end: what it said before is read first, and then its end. Without
+   * this call a failed write closes the socket, and an answer that was on its way is lost.
+   */
+  outliveFailedWrites(): void;
+  /** Why nothing is written any more, where reading goes on. */
+  readonly writeFailure: Error | null;
 }
 
 export interface PortUser {

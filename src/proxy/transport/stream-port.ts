@@ -3,6 +3,8 @@ import type { Socket } from "node:net";
 import type { Port, PortUser } from "./port.ts";
 
 export class StreamPort implements Port {
+  /** Streams end with their first error. */
+  readonly writeFailure: null = null;
   readonly #socket: Socket;
   readonly #user: PortUser;
   readonly #onSent: () => void;
@@ -64,4 +66,5 @@ export class StreamPort implements Port {
   }
 
   closed(): void {}
+  outliveFailedWrites(): void {}
 }

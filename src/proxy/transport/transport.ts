@@ -172,6 +172,11 @@ export class Transport implements Flushable, PortUser {
     this.#port.resume();
   }
 
+  /** Reads what the peer said before it stopped listening, even when a write has failed. */
+  outliveFailedWrites(): void {
+    this.#port.outliveFailedWrites();
+  }
+
   /** Queues latin1 text. False asks the caller to wait for `onTransportDrain`. */
   write(text: string): boolean {
     if (this.#isClosed || this.isEnded) return true;
@@ -348,6 +353,12 @@ export class Transport implements Flushable, PortUser {
 
   /** For the socket's listeners. */
   endReceived(): void {
+    const { writeFailure } = this.#port;
+    if (writeFailure !== null) {
+      // A peer that did not take all that was sent has not ended properly, whatever its end looks like.
+      this.socket.destroy(writeFailure);
+      return;
+    }
     if (this.tap !== null) this.#passTap(this.tap.onTransportReadEnd(this));
     if (this.#lingerUntil === 0) {
       if (this.filter === null || this.filter.onReadEnd()) this.user?.onTransportEnd();

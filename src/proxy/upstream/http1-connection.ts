@@ -75,6 +75,8 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
     this.securedBy = securedBy;
     this.transport = transport;
     this.#startTime = transport.loop.now;
+    // A server may answer early, close, and so reset us while the body is still on its way.
+    transport.outliveFailedWrites();
   }
 
   get localAddress(): string {
