@@ -53,8 +53,8 @@ export function sendRaw(
   });
 }
 
-/** Waits for a condition, for two seconds at most where no limit is given. */
-export async function until(condition: () => boolean, limitMs = 2000): Promise<void> {
+/** Waits for a condition, for ten seconds at most where no limit is given: long on an idle machine, not on a busy one. */
+export async function until(condition: () => boolean, limitMs = 10_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!condition() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(condition(), "the condition came true in time");
