@@ -29,7 +29,7 @@ import {
   decodeOutlierDetection,
   decodeTcpKeepalive,
 } from "../../objects/fields/traffic-policy-decode.ts";
-import { child } from "../../objects/path.ts";
+import { child, type Path } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
 import type { DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
@@ -161,7 +161,6 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "serviceScopeConfigs",
   "verifyCertificateAtClient",
   "ca",
-  "extensionProviders",
   "defaultProviders",
   "tlsDefaults",
   "serviceEntryVisibility",
@@ -238,6 +237,10 @@ function takeRest(
     if (!isKnown) left[name] = value;
     if (usedFromRest.has(name)) continue;
     const path = child(parent === undefined ? undefined : child(undefined, parent), name);
+    if (name === "extensionProviders") {
+      reportProviders(value, path, report);
+      continue;
+    }
     if (isKnown || accepted.has(name)) {
       report({ path, severity: Severity.Info, code: "OUT0003", message: `${name} is accepted and not in force yet` });
       continue;
@@ -252,6 +255,19 @@ function takeRest(
   }
   return left;
 }
+
+/** Providers of external authorization are in force, of which AuthorizationPolicy reads them; others are not. */
+function reportProviders(value: unknown, path: Path, report: Report): void {
+  for (const [i, provider] of (Array.isArray(value) ? value : []).entries()) {
+    if (typeof provider !== "object" || provider === null) continue;
+    const kinds = Object.keys(provider).filter((key) => key !== "name");
+    if (kinds.length > 0 && kinds.every((kind) => authorizationProviders.has(kind))) continue;
+    const message = `provider ${kinds.join(", ") || "without a kind"} is accepted and not in force yet`;
+    report({ path: child(path, i), severity: Severity.Info, code: "OUT0003", message });
+  }
+}
+
+const authorizationProviders: ReadonlySet<string> = new Set(["envoyExtAuthzHttp", "envoyExtAuthzGrpc"]);
 
 /** Reads the YAML text of mesh configuration; text that is not YAML is one issue and the defaults. */
 export function parseMeshConfig(

@@ -25,7 +25,7 @@ test("a wrong field costs itself and keeps its default", () => {
 
 test("fields that have no effect yet are said to have none, unknown ones get a suggestion", () => {
   const { meshConfig, issues } = parseMeshConfig(
-    "extensionProviders: []\nacessLogFile: a\ndefaultConfig: { tracing: {}, holdApplicationUntilProxyStarts: true }\n",
+    "extensionProviders: [{ name: a, zipkin: {} }, { name: b, envoyExtAuthzGrpc: { service: a.b, port: 1 } }]\nacessLogFile: a\ndefaultConfig: { tracing: {}, holdApplicationUntilProxyStarts: true }\n",
   );
   assert.equal(meshConfig.defaultConfig.holdApplicationUntilProxyStarts, true);
   assert.deepEqual(Object.keys(meshConfig.rest).sort(), ["acessLogFile", "extensionProviders"]);
@@ -33,7 +33,7 @@ test("fields that have no effect yet are said to have none, unknown ones get a s
     issues.map((issue) => [issue.severity, issue.path, issue.fix]),
     [
       ["info", "defaultConfig.tracing", undefined],
-      ["info", "extensionProviders", undefined],
+      ["info", "extensionProviders[0]", undefined],
       ["warning", "acessLogFile", 'did you mean "accessLogFile"?'],
     ],
   );
