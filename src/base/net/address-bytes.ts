@@ -43,3 +43,27 @@ function parseV6(address: string): Uint8Array | null {
 function word(bytes: Uint8Array, at: number): string {
   return (((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)).toString(16);
 }
+
+/** The text of an address of 4 or 16 bytes; IPv6 as RFC 5952 writes it. */
+export function addressText(bytes: Uint8Array): string {
+  return bytes.length === 4 ? bytes.join(".") : ipv6Text(bytes);
+}
+
+/** Lower case, no leading zeros, and the longest run of zero groups (of two or more, the first) is `::`. */
+function ipv6Text(bytes: Uint8Array): string {
+  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[i * 2] ?? 0) << 8) | (bytes[i * 2 + 1] ?? 0));
+  let bestAt = -1;
+  let bestLength = 1;
+  for (let i = 0; i < 8; i++) {
+    let run = 0;
+    while (groups[i + run] === 0) run++;
+    if (run > bestLength) {
+      bestAt = i;
+      bestLength = run;
+    }
+    i += Math.max(0, run - 1);
+  }
+  const text = groups.map((group) => group.toString(16));
+  if (bestAt === -1) return text.join(":");
+  return `${text.slice(0, bestAt).join(":")}::${text.slice(bestAt + bestLength).join(":")}`;
+}

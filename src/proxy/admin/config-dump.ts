@@ -9,6 +9,7 @@ import type { ResourceTable } from "../xds/resource-table.ts";
 import { nodeJson } from "./node.ts";
 import { withOpaqueTypes } from "./opaque-types.ts";
 import type { ProxyState } from "./proxy-state.ts";
+import { withoutSecrets } from "./redact.ts";
 import { type Reply, text } from "./reply.ts";
 import { secretEntries } from "./secrets.ts";
 
@@ -255,7 +256,8 @@ function versionField(table: ResourceTable<unknown>): JsonObject {
 
 function anyJson(any: Any): JsonValue {
   try {
-    return toJson(AnySchema, any, { registry: withOpaqueTypes(anyRegistry()), useProtoFieldName: true });
+    const shown = toJson(AnySchema, any, { registry: withOpaqueTypes(anyRegistry()), useProtoFieldName: true });
+    return withoutSecrets(shown);
   } catch (error) {
     // Bytes of a part that was left out need not parse.
     return { "@type": any.typeUrl, error: error instanceof Error ? error.message : String(error) };

@@ -20,6 +20,12 @@ export function listenerStats(listeners: readonly ListenerDescription[]): StatVa
       ["counter", "no_filter_chain_match", counters.noFilterChainMatches],
       ["counter", "ssl.handshake", counters.tlsHandshakes],
       ["counter", "ssl.connection_error", counters.tlsErrors],
+      ["counter", "ssl.session_reused", counters.tlsSessionsReused],
+      ["counter", "ssl.no_certificate", counters.tlsWithoutCertificate],
+      ["counter", "ssl.fail_verify_no_cert", counters.tlsNoCertificate],
+      ["counter", "ssl.fail_verify_error", counters.tlsUntrusted],
+      ["counter", "ssl.fail_verify_san", counters.tlsWrongName],
+      ["counter", "ssl.fail_verify_cert_hash", counters.tlsNotPinned],
     ];
     return values.map(([kind, key, value]) => ({ kind, name: `listener.${name}.${key}`, value }));
   });

@@ -3,10 +3,9 @@ import { X509Certificate } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { SecretStore, TlsCertificate } from "#wire/tls/secrets.ts";
 import type { ProxyState } from "./proxy-state.ts";
+import { redacted } from "./redact.ts";
 
 const secretType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
-/** Base64 of "[redacted]", as Envoy writes it. */
-const redacted = "W3JlZGFjdGVkXQ==";
 
 export function* secretEntries(
   secrets: SecretStore,

@@ -5,9 +5,9 @@ import type { Provenance } from "#wire/xds/provenance.ts";
 import type { HealthCheckConfig } from "./health-check.ts";
 import type { Http2Config } from "./http2.ts";
 import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
-import type { StringMatcher } from "./matcher.ts";
 import type { OutlierDetectionConfig } from "./outlier-detection.ts";
 import type { Keepalive, SocketOption } from "./socket.ts";
+import type { UpstreamTlsConfig } from "./tls.ts";
 
 export interface ClusterConfig {
   readonly name: string;
@@ -102,18 +102,6 @@ export interface UpstreamProxyProtocol {
   readonly version: 1 | 2;
   /** Whether an extension of the client's header goes on; null: none does. */
   readonly passesTlv: ((type: number) => boolean) | null;
-}
-
-export interface UpstreamTlsConfig {
-  readonly sni: string;
-  readonly alpnProtocols: readonly string[];
-  /** SDS name of the client certificate, or null. */
-  readonly certificateName: string | null;
-  /** SDS name of trusted roots; null verifies nothing, "system" uses the platform's roots. */
-  readonly validationName: string | null;
-  readonly sanMatchers: readonly StringMatcher[];
-  readonly minVersion: "TLSv1.2" | "TLSv1.3";
-  readonly maxVersion: "TLSv1.2" | "TLSv1.3";
 }
 
 export interface EndpointSet {

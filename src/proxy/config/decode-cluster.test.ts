@@ -90,12 +90,12 @@ const clusterRefusals: readonly [string, string, RegExp][] = [
   [
     "an inline key",
     `{ name: c, transport_socket: { name: t, typed_config: { "@type": ${tlsType}.UpstreamTlsContext, common_tls_context: { tls_certificates: [{}] } } } }`,
-    /not named by SDS/,
+    /neither given inline nor named by SDS/,
   ],
   [
-    "certificate pinning",
+    "a pin that is no hash",
     `{ name: c, transport_socket: { name: t, typed_config: { "@type": ${tlsType}.UpstreamTlsContext, common_tls_context: { combined_validation_context: { default_validation_context: { verify_certificate_hash: [aa] }, validation_context_sds_secret_config: { name: R } } } } } }`,
-    /pinning/,
+    /"aa" is not a SHA-256 in hexadecimal/,
   ],
   ["a custom cluster type", "{ name: c, cluster_type: { name: aggregate } }", /cluster type aggregate/],
 ];

@@ -6,6 +6,7 @@ import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
 } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
+import { coversHost } from "#wire/tls/host-name.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet, type TransportSocketMatch } from "./cluster.ts";
 import { decodeCircuitBreakers } from "./decode-circuit-breakers.ts";
 import { decodeDns } from "./decode-dns.ts";
@@ -15,12 +16,12 @@ import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
 import { decodeUpstreamTransport } from "./decode-tls.ts";
 import { meshHttp2 } from "./http2.ts";
-import type { StringMatcher } from "./matcher.ts";
 import { decodeHttp2Options } from "./parse/http2-options.ts";
 import { decodeKeepalive, decodeSocketOptions } from "./parse/socket-options.ts";
 import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 import type { SocketOption } from "./socket.ts";
+import type { SanMatcher } from "./tls.ts";
 
 /** Decodes a CDS resource or a static cluster. */
 export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
@@ -125,14 +126,13 @@ function withServerName(
   };
 }
 
-/** Whether a name of a certificate is for the host. The certificate's wildcard stands for one label. */
-function serverName(host: string): StringMatcher {
-  const covers = (pattern: string, name: string): boolean =>
-    pattern.startsWith("*.") && name.endsWith(pattern.slice(1));
-  const parent = host.slice(host.indexOf(".") + 1);
+/** A DNS name for the host; where the host is a wildcard itself, one for any host under it. */
+function serverName(host: string): SanMatcher {
+  const isUnder = (name: string): boolean => host.startsWith("*.") && name.toLowerCase().endsWith(host.slice(1));
   return {
-    matches: (name) =>
-      host !== "" && (name === host || (name.startsWith("*.") && name.slice(2) === parent) || covers(host, name)),
+    type: "dns",
+    oid: "",
+    matches: (name) => host !== "" && (coversHost(name, host) || isUnder(name)),
     description: `host "${host}"`,
   };
 }

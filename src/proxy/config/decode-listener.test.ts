@@ -58,7 +58,7 @@ filter_chains:
   assert.equal(tls?.requireClientCertificate, true);
   assert.equal(tls?.minVersion, "TLSv1.2", "older versions are raised");
   assert.equal(tls?.maxVersion, "TLSv1.3");
-  assert.equal(tls?.uriSanMatchers[0]?.matches("spiffe://cluster.local/ns/a/sa/b"), true);
+  assert.equal(tls?.sanMatchers[0]?.matches("spiffe://cluster.local/ns/a/sa/b"), true);
 });
 
 const listenerShell = (chain: string, more = ""): string => `

@@ -1,27 +1,26 @@
-// Transport sockets: raw_buffer, and TLS whose certificates and roots are named (SDS). Secrets themselves never stand in
-// a listener or a cluster here: the names lead to the secret store.
+// Transport sockets: raw_buffer, TLS on both sides, and a PROXY header before either. Certificates and roots are named
+// (SDS: the names lead to the secret store) or stand in the configuration itself.
+import { createHash, X509Certificate } from "node:crypto";
 import type { TransportSocket } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { ProxyProtocolConfig_Version as ProxyVersion } from "#wire/gen/envoy/config/core/v3/proxy_protocol_pb.ts";
 import { ProxyProtocolUpstreamTransportSchema } from "#wire/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
-import {
-  type CertificateValidationContext,
-  SubjectAltNameMatcher_SanType as SanType,
-  type TlsParameters,
-  TlsParameters_TlsProtocol as TlsProtocol,
-} from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
+import type { TlsCertificate } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
 import {
   type CommonTlsContext,
+  type DownstreamTlsContext,
   DownstreamTlsContextSchema,
+  DownstreamTlsContext_OcspStaplePolicy as OcspPolicy,
+  type UpstreamTlsContext,
   UpstreamTlsContextSchema,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
-import type { TransportSocketMatch, UpstreamTlsConfig } from "./cluster.ts";
-import type { DownstreamTlsConfig } from "./listener.ts";
-import type { StringMatcher } from "./matcher.ts";
-import { decodeStringMatcher } from "./parse/matcher.ts";
+import type { TransportSocketMatch } from "./cluster.ts";
+import { decodePeerRequirements } from "./parse/peer-requirements.ts";
 import { passedTlvs } from "./parse/proxy-protocol.ts";
-import { typeName, unpack } from "./parse/values.ts";
+import { decodeTlsParameters } from "./parse/tls-parameters.ts";
+import { inlineBytes, inlineText, milliseconds, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
+import { asksForCertificate, type DownstreamTlsConfig, type InlineCertificate, type UpstreamTlsConfig } from "./tls.ts";
 
 /** Null is plaintext. */
 export function decodeDownstreamTls(
@@ -38,23 +37,55 @@ export function decodeDownstreamTls(
     return null;
   }
   const context = unpack(any, DownstreamTlsContextSchema, path, problems);
-  if (context === null) return null;
+  return context === null ? null : decodeDownstream(context, path, problems);
+}
+
+function decodeDownstream(context: DownstreamTlsContext, path: string, problems: Problems): DownstreamTlsConfig {
   const common = context.commonTlsContext;
-  const certificateNames = certificates(common, path, problems);
-  if (certificateNames.length === 0) problems.invalid(path, "names no certificate");
-  const validation = decodeValidation(common, path, problems);
+  const certificates = decodeCertificates(common, path, problems);
+  if (certificates.names.length + certificates.inline.length === 0) problems.invalid(path, "names no certificate");
+  const peer = decodePeerRequirements(common, path, problems);
   const requireClientCertificate = context.requireClientCertificate ?? false;
-  if (requireClientCertificate && validation.name === null) {
+  if (requireClientCertificate && !asksForCertificate(peer)) {
     problems.invalid(path, "requires a client certificate and names no roots to verify it with");
   }
+  if (context.ocspStaplePolicy === OcspPolicy.MUST_STAPLE)
+    problems.unsupported(`${path}.ocsp_staple_policy`, "stapling");
   return {
+    ...decodeTlsParameters(common?.tlsParams, "TLSv1.3", `${path}.common_tls_context.tls_params`, problems),
+    ...peer,
     alpnProtocols: common?.alpnProtocols ?? [],
-    certificateNames,
-    validationName: validation.name,
+    certificateNames: certificates.names,
+    inlineCertificates: certificates.inline,
     requireClientCertificate,
-    uriSanMatchers: validation.sanMatchers,
-    ...versions(common?.tlsParams, "TLSv1.2", "TLSv1.3"),
-    ciphers: common?.tlsParams?.cipherSuites ?? [],
+    requireServerName: context.requireSni ?? false,
+    ...decodeTickets(context, path, problems),
+    sessionTimeoutSeconds: Math.floor(milliseconds(context.sessionTimeout, 0) / 1000),
+  };
+}
+
+function decodeTickets(
+  context: DownstreamTlsContext,
+  path: string,
+  problems: Problems,
+): Pick<DownstreamTlsConfig, "issuesTickets" | "ticketKeys"> {
+  const type = context.sessionTicketKeysType;
+  if (type.case === "disableStatelessSessionResumption") return { issuesTickets: !type.value, ticketKeys: null };
+  if (type.case === "sessionTicketKeysSdsSecretConfig") {
+    problems.leftOut(`${path}.session_ticket_keys_sds_secret_config`, "ticket keys named by SDS");
+  }
+  if (type.case !== "sessionTicketKeys") return { issuesTickets: true, ticketKeys: null };
+  const where = `${path}.session_ticket_keys.keys`;
+  const [first, ...older] = type.value.keys.map((key) => inlineBytes(key));
+  if (older.length > 0) problems.leftOut(where, "opening of tickets with older keys");
+  if (first === undefined) problems.unsupported(where, "a ticket key that is not given inline");
+  else if (first.length !== 80) problems.invalid(where, "a key is not 80 bytes long");
+  // Envoy's 80 bytes are for its own seal; ours takes 48, made of all of them.
+  return {
+    issuesTickets: true,
+    ticketKeys: createHash("sha384")
+      .update(first ?? "")
+      .digest(),
   };
 }
 
@@ -94,107 +125,73 @@ function decodeUpstreamTls(
     return null;
   }
   const context = unpack(any, UpstreamTlsContextSchema, path, problems);
-  if (context === null) return null;
+  return context === null ? null : decodeUpstream(context, path, problems);
+}
+
+function decodeUpstream(context: UpstreamTlsContext, path: string, problems: Problems): UpstreamTlsConfig {
   const common = context.commonTlsContext;
-  const validation = decodeValidation(common, path, problems);
-  if (validation.name === null && validation.sanMatchers.length > 0) {
+  const peer = decodePeerRequirements(common, path, problems);
+  if (!asksForCertificate(peer) && peer.sanMatchers.length > 0) {
     problems.invalid(path, "names who the server must be and no roots to verify it with");
   }
+  const certificates = decodeCertificates(common, path, problems);
+  if (certificates.names.length + certificates.inline.length > 1) {
+    problems.invalid(`${path}.common_tls_context`, "names more than one client certificate");
+  }
+  // A name with other characters could be one thing for the check of names and another for the server.
+  if (!/^[\x21-\x7e]*$/.test(context.sni)) problems.invalid(`${path}.sni`, "is not a name in ASCII");
   return {
+    ...decodeTlsParameters(common?.tlsParams, "TLSv1.2", `${path}.common_tls_context.tls_params`, problems),
+    ...peer,
     sni: context.sni,
     alpnProtocols: common?.alpnProtocols ?? [],
-    certificateName: certificates(common, path, problems)[0] ?? null,
-    validationName: validation.name,
-    sanMatchers: validation.sanMatchers,
-    ...versions(common?.tlsParams, "TLSv1.2", "TLSv1.2"),
+    certificateName: certificates.names[0] ?? null,
+    inlineCertificate: certificates.inline[0] ?? null,
+    resumesSessions: context.maxSessionKeys !== 0,
+    allowsRenegotiation: context.allowRenegotiation,
   };
 }
 
-function certificates(common: CommonTlsContext | undefined, path: string, problems: Problems): string[] {
-  if ((common?.tlsCertificates.length ?? 0) > 0) {
-    problems.unsupported(`${path}.common_tls_context.tls_certificates`, "a certificate that is not named by SDS");
-  }
-  return common?.tlsCertificateSdsSecretConfigs.map((config) => config.name) ?? [];
+interface Certificates {
+  readonly names: readonly string[];
+  readonly inline: readonly InlineCertificate[];
 }
 
-interface Validation {
-  readonly name: string | null;
-  readonly sanMatchers: readonly StringMatcher[];
-}
-
-function decodeValidation(common: CommonTlsContext | undefined, path: string, problems: Problems): Validation {
-  const type = common?.validationContextType;
+function decodeCertificates(common: CommonTlsContext | undefined, path: string, problems: Problems): Certificates {
   const where = `${path}.common_tls_context`;
-  switch (type?.case) {
-    case "validationContextSdsSecretConfig":
-      return { name: rootsName(type.value.name), sanMatchers: [] };
-    case "combinedValidationContext": {
-      const inline = type.value.defaultValidationContext;
-      return {
-        name: rootsName(type.value.validationContextSdsSecretConfig?.name ?? ""),
-        sanMatchers: decodeSans(inline, `${where}.combined_validation_context`, problems),
-      };
-    }
-    case "validationContext": {
-      const context = type.value;
-      if (context.trustedCa !== undefined) {
-        problems.unsupported(`${where}.validation_context.trusted_ca`, "a root that is not named by SDS");
-      }
-      return {
-        name: context.systemRootCerts === undefined ? null : "system",
-        sanMatchers: decodeSans(context, `${where}.validation_context`, problems),
-      };
-    }
-    case undefined:
-      return { name: null, sanMatchers: [] };
-    default:
-      problems.unsupported(where, `validation by ${type?.case}`);
-      return { name: null, sanMatchers: [] };
+  if (common === undefined) return { names: [], inline: [] };
+  if (common.customHandshaker !== undefined)
+    problems.unsupported(`${where}.custom_handshaker`, "a handshaker of its own");
+  if (common.keyLog !== undefined) problems.unsupported(`${where}.key_log`, "writing session keys to a file");
+  const provider =
+    common.tlsCertificateProviderInstance ??
+    common.tlsCertificateCertificateProvider ??
+    common.tlsCertificateCertificateProviderInstance;
+  if (provider !== undefined) problems.unsupported(where, "a provider of certificates");
+  const names = common.tlsCertificateSdsSecretConfigs.map(({ name }) => name);
+  const inline = common.tlsCertificates.flatMap(
+    (it, i) => decodeInline(it, `${where}.tls_certificates[${i}]`, problems) ?? [],
+  );
+  return { names, inline };
+}
+
+function decodeInline(certificate: TlsCertificate, path: string, problems: Problems): InlineCertificate | null {
+  if (certificate.pkcs12 !== undefined) problems.unsupported(`${path}.pkcs12`, "PKCS 12");
+  if (certificate.privateKeyProvider !== undefined)
+    problems.unsupported(`${path}.private_key_provider`, "a key elsewhere");
+  if (certificate.ocspStaple !== undefined) problems.leftOut(`${path}.ocsp_staple`, "stapling");
+  const chain = inlineText(certificate.certificateChain);
+  const key = inlineText(certificate.privateKey);
+  if (chain === undefined || key === undefined) {
+    problems.unsupported(path, "a certificate that is neither given inline nor named by SDS");
+    return null;
   }
-}
-
-/** Istio's name for the platform's roots. */
-function rootsName(name: string): string {
-  return name === "file-root:system" ? "system" : name;
-}
-
-function decodeSans(
-  context: CertificateValidationContext | undefined,
-  path: string,
-  problems: Problems,
-): StringMatcher[] {
-  if (context === undefined) return [];
-  if (context.verifyCertificateHash.length > 0) problems.unsupported(`${path}.verify_certificate_hash`, "pinning");
-  if (context.verifyCertificateSpki.length > 0) problems.unsupported(`${path}.verify_certificate_spki`, "pinning");
-  if (context.crl !== undefined) problems.unsupported(`${path}.crl`, "a revocation list");
-  if (context.customValidatorConfig !== undefined) {
-    problems.unsupported(`${path}.custom_validator_config`, "a validator of its own");
+  try {
+    new X509Certificate(chain);
+  } catch {
+    problems.invalid(`${path}.certificate_chain`, "has no readable certificate");
+    return null;
   }
-  return [
-    ...context.matchSubjectAltNames.map((it, i) =>
-      decodeStringMatcher(it, `${path}.match_subject_alt_names[${i}]`, problems),
-    ),
-    ...context.matchTypedSubjectAltNames.map((it, i) => {
-      const where = `${path}.match_typed_subject_alt_names[${i}]`;
-      if (it.sanType !== SanType.URI && it.sanType !== SanType.DNS) {
-        problems.unsupported(`${where}.san_type`, "a name that is neither URI nor DNS");
-      }
-      return decodeStringMatcher(it.matcher, `${where}.matcher`, problems);
-    }),
-  ];
-}
-
-type Version = DownstreamTlsConfig["minVersion"];
-
-/** Versions below TLS 1.2 are raised to it: they are broken. */
-function versions(
-  params: TlsParameters | undefined,
-  minimum: Version,
-  maximum: Version,
-): { readonly minVersion: Version; readonly maxVersion: Version } {
-  const min = params?.tlsMinimumProtocolVersion ?? TlsProtocol.TLS_AUTO;
-  const max = params?.tlsMaximumProtocolVersion ?? TlsProtocol.TLS_AUTO;
-  const minVersion = min === TlsProtocol.TLSv1_3 ? "TLSv1.3" : min === TlsProtocol.TLS_AUTO ? minimum : "TLSv1.2";
-  const asked = max === TlsProtocol.TLSv1_3 ? "TLSv1.3" : max === TlsProtocol.TLS_AUTO ? maximum : "TLSv1.2";
-  return { minVersion, maxVersion: minVersion === "TLSv1.3" ? "TLSv1.3" : asked };
+  const name = `inline:${createHash("sha256").update(chain).update(key).digest("hex")}`;
+  return { name, certificateChain: chain, privateKey: key, passphrase: inlineText(certificate.password) };
 }

@@ -3,9 +3,10 @@
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogger } from "./access-log.ts";
 import type { FilterMetadata, HttpConnectionManagerConfig } from "./http.ts";
-import type { CidrSet, StringMatcher } from "./matcher.ts";
+import type { CidrSet } from "./matcher.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
 import type { ListenAddress, SocketOption } from "./socket.ts";
+import type { DownstreamTlsConfig } from "./tls.ts";
 import type { Trace } from "./trace.ts";
 
 export const TrafficDirection = { Unspecified: 0, Inbound: 1, Outbound: 2 } as const;
@@ -133,18 +134,6 @@ export interface ConnectionFacts {
 
 /** A compiled `filter_chain_matcher`: the name of the chain, or null when nothing matched. */
 export type ChainMatcher = (facts: ConnectionFacts) => string | null;
-
-export interface DownstreamTlsConfig {
-  readonly alpnProtocols: readonly string[];
-  /** SDS names, in order of preference. */
-  readonly certificateNames: readonly string[];
-  readonly validationName: string | null;
-  readonly requireClientCertificate: boolean;
-  readonly uriSanMatchers: readonly StringMatcher[];
-  readonly minVersion: "TLSv1.2" | "TLSv1.3";
-  readonly maxVersion: "TLSv1.2" | "TLSv1.3";
-  readonly ciphers: readonly string[];
-}
 
 export interface NetworkFilterConfig {
   readonly name: string;

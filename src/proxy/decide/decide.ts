@@ -149,8 +149,8 @@ function checkTls(chain: FilterChainConfig, question: Question): string | null {
   if (!chain.tls.requireClientCertificate) return null;
   const { peerId } = question.tls;
   if (peerId === undefined) return "the filter chain wants a client certificate and the client has none";
-  const matchers = chain.tls.uriSanMatchers;
-  if (matchers.length === 0 || matchers.some((matcher) => matcher.matches(peerId))) return null;
+  const matchers = chain.tls.sanMatchers;
+  if (matchers.length === 0 || matchers.some(({ type, matches }) => type === "uri" && matches(peerId))) return null;
   return `the client's identity ${peerId} is not among those that may connect`;
 }
 

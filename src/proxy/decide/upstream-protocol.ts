@@ -1,7 +1,8 @@
 // HOT: per request. Which protocol a request is sent on with, and what its TLS handshake offers. Between two Outrigger
 // sidecars HTTP/1 requests travel multiplexed: `istio-h2` is offered beside `istio-http/1.1`, and only a proxy that
 // understands the first in that company picks it (transport/downstream-tls.ts). Others pick what they know.
-import type { ClusterConfig, UpstreamTlsConfig } from "../config/cluster.ts";
+import type { ClusterConfig } from "../config/cluster.ts";
+import type { UpstreamTlsConfig } from "../config/tls.ts";
 
 export interface ProtocolWish {
   /** "alpn": the handshake says. */

@@ -5,7 +5,7 @@ import { Agent } from "node:http";
 import { connect, type Socket } from "node:net";
 import { after, before, test } from "node:test";
 import { connect as connectTls, TLSSocket } from "node:tls";
-import type { DownstreamTlsConfig } from "../config/listener.ts";
+import { type DownstreamTlsConfig, plainDownstreamTls } from "../config/tls.ts";
 import { type TestAuthority, testAuthority } from "./testing/certificates.ts";
 import {
   chain,
@@ -29,14 +29,11 @@ before(() => {
 after(() => authority.stop());
 
 const tls: DownstreamTlsConfig = {
+  ...plainDownstreamTls,
   alpnProtocols: ["http/1.1"],
   certificateNames: ["default"],
   validationName: "ROOTCA",
   requireClientCertificate: true,
-  uriSanMatchers: [],
-  minVersion: "TLSv1.2",
-  maxVersion: "TLSv1.3",
-  ciphers: [],
 };
 
 /** A repeatable stream of draws from [0, 1). */

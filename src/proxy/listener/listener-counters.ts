@@ -13,6 +13,14 @@ export interface ListenerCounters {
   noFilterChainMatches: number;
   tlsHandshakes: number;
   tlsErrors: number;
+  tlsSessionsReused: number;
+  /** Handshakes of clients without a certificate. */
+  tlsWithoutCertificate: number;
+  /** Why certificates were refused: there was none, it is not trusted, its names, its hash. */
+  tlsNoCertificate: number;
+  tlsUntrusted: number;
+  tlsWrongName: number;
+  tlsNotPinned: number;
 }
 
 export function listenerCounters(): ListenerCounters {
@@ -26,5 +34,22 @@ export function listenerCounters(): ListenerCounters {
     noFilterChainMatches: 0,
     tlsHandshakes: 0,
     tlsErrors: 0,
+    tlsSessionsReused: 0,
+    tlsWithoutCertificate: 0,
+    tlsNoCertificate: 0,
+    tlsUntrusted: 0,
+    tlsWrongName: 0,
+    tlsNotPinned: 0,
   };
 }
+
+/** Counts why a handshake failed, by the code that the verification gave. */
+export function countTlsFailure(counters: ListenerCounters, code: string): void {
+  counters.tlsErrors++;
+  if (code === "NO_PEER_CERTIFICATE") counters.tlsNoCertificate++;
+  else if (code === "SAN_MISMATCH") counters.tlsWrongName++;
+  else if (code === "NOT_PINNED") counters.tlsNotPinned++;
+  else if (untrusted.has(code)) counters.tlsUntrusted++;
+}
+
+const untrusted: ReadonlySet<string> = new Set(["UNTRUSTED_PEER", "EXPIRED_PEER", "BAD_SAN", "CHAIN_TOO_LONG"]);

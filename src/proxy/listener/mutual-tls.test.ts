@@ -12,7 +12,7 @@ import type { Logger } from "#base/log/log.ts";
 import { silentLogger } from "#base/log/log.ts";
 import { CLIENT_PREFACE } from "#wire/http2/frame.ts";
 import { get, headers, settings, settingsAck } from "#wire/http2/testing/raw-frames.ts";
-import type { UpstreamTlsConfig } from "../config/cluster.ts";
+import type { UpstreamTlsConfig } from "../config/tls.ts";
 import { type TestAuthority, testAuthority } from "./testing/certificates.ts";
 import {
   chain,

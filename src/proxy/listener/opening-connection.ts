@@ -5,6 +5,7 @@
 // HANDSHAKE, OVER. No timeout decides about another chain: bytes that may yet be a TLS hello or an HTTP request are
 // waited for or refused.
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { PROXY_ABSENT, PROXY_MALFORMED, PROXY_NEED_MORE, parseProxyHeader } from "#wire/proxy-protocol/parse.ts";
 import type { ProxyHeader } from "#wire/proxy-protocol/proxy-header.ts";
 import type { FilterChainConfig, ProxyProtocolConfig } from "../config/listener.ts";
@@ -18,6 +19,7 @@ import type { ActiveListener } from "./active-listener.ts";
 import type { ListenerEnvironment } from "./environment.ts";
 import { INSPECT_DONE, INSPECT_MORE, Inspection } from "./inspection.ts";
 import { LateInspection } from "./late-inspection.ts";
+import { countTlsFailure } from "./listener-counters.ts";
 
 const PROXY = 1;
 const INSPECT = 2;
@@ -360,12 +362,14 @@ export class OpeningConnection {
   #secured(secured: Socket, chain: FilterChainConfig, failure: SocketFailure | null): void {
     const { counters } = this.#listener;
     if (failure !== null) {
-      counters.tlsErrors++;
+      countTlsFailure(counters, failure.code);
       this.#refuse(`TLS handshake: ${failure.words}`, failure.transportReason);
       secured.destroy();
       return;
     }
     counters.tlsHandshakes++;
+    if (this.info.peer === null) counters.tlsWithoutCertificate++;
+    if (secured instanceof TLSSocket && secured.isSessionReused()) counters.tlsSessionsReused++;
     this.#leave();
     this.#listener.serve(this, secured, chain, { bytes: null, tap: null });
   }

@@ -1,6 +1,7 @@
 // Where a redirected connection wanted to go: getsockopt(SO_ORIGINAL_DST) on the accepted socket. Where the system can't
 // be asked, or the connection was not redirected, there is no answer and the local address stands.
 import type { Socket } from "node:net";
+import { addressText } from "#base/net/address-bytes.ts";
 import { descriptorOf, type SocketCalls } from "../transport/socket-calls.ts";
 
 export interface OriginalDestination {
@@ -43,22 +44,6 @@ export class OriginalDestinationReader {
 export function decodeSocketAddress(bytes: Buffer): OriginalDestination | null {
   const family = bytes.readUInt16LE(0);
   const port = bytes.readUInt16BE(2);
-  if (family === familyInet) return { ip: `${bytes[4]}.${bytes[5]}.${bytes[6]}.${bytes[7]}`, port };
-  if (family !== familyInet6) return null;
-  const groups: string[] = [];
-  for (let at = 8; at < 24; at += 2) groups.push(bytes.readUInt16BE(at).toString(16));
-  return { ip: shortenIpv6(groups), port };
-}
-
-/** RFC 5952: the longest run of zero groups becomes `::`. */
-function shortenIpv6(groups: readonly string[]): string {
-  const text = groups.join(":");
-  let longest = "";
-  for (const match of text.matchAll(/(?:^|:)0(?::0)+(?=:|$)/g))
-    if (match[0].length > longest.length) longest = match[0];
-  if (longest === "") return text;
-  const at = text.indexOf(longest);
-  const before = text.slice(0, at);
-  const after = text.slice(at + longest.length);
-  return `${before}${after.startsWith(":") ? ":" : "::"}${after}`.replace(/^:(?!:)/, "::");
+  if (family === familyInet) return { ip: addressText(bytes.subarray(4, 8)), port };
+  return family === familyInet6 ? { ip: addressText(bytes.subarray(8, 24)), port } : null;
 }

@@ -2,11 +2,11 @@
 // and the protocol chosen among those that are spoken here. Nothing reaches the filters before the client is verified.
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { DownstreamTlsConfig } from "../config/listener.ts";
+import { asksForCertificate, type DownstreamTlsConfig } from "../config/tls.ts";
 import type { ConnectionInfo } from "./connection-info.ts";
 import { verifyPeer } from "./peer-certificate.ts";
 import { type SocketFailure, socketFailure, tlsFailure } from "./socket-error.ts";
-import type { BuiltContext, TlsContexts } from "./tls-contexts.ts";
+import type { BuiltContext, ContextWish, TlsContexts } from "./tls-contexts.ts";
 
 export interface DownstreamHandshake {
   readonly config: DownstreamTlsConfig;
@@ -26,7 +26,14 @@ export function handshakeDownstream(
   done: (secured: Socket, failure: SocketFailure | null) => void,
 ): void {
   const { config } = handshake;
-  const built = contextOf(handshake);
+  if (config.requireServerName && info.serverName === "") {
+    done(
+      socket,
+      tlsFailure("NO_SERVER_NAME", "NO_SERVER_NAME", "the hello names no server, and this listener needs one"),
+    );
+    return;
+  }
+  const built = contextOf(handshake, info.serverName);
   if (built === null || typeof built === "string") {
     const words =
       built === null ? "the certificate or its roots can't be used" : `the secret "${built}" is not there yet`;
@@ -37,7 +44,7 @@ export function handshakeDownstream(
   const secured = new TLSSocket(socket, {
     isServer: true,
     secureContext: built.context,
-    requestCert: config.requireClientCertificate || config.validationName !== null,
+    requestCert: config.requireClientCertificate || asksForCertificate(config),
     // The chain is verified by OpenSSL and judged below with the words that go into the log.
     rejectUnauthorized: false,
     ...(alpn !== null && { ALPNProtocols: [alpn] }),
@@ -62,13 +69,7 @@ export function handshakeDownstream(
   secured.once("close", () => finish(failure ?? tlsFailure("CLOSED", "CONNECTION_CLOSED", closedWords)));
   secured.once("secure", () => {
     try {
-      const verdict = verifyPeer(secured, {
-        verifyChain: config.validationName !== null,
-        requireCertificate: config.requireClientCertificate,
-        matchers: config.uriSanMatchers,
-        uriOnly: true,
-        now: handshake.now,
-      });
+      const verdict = verifyPeer(secured, config, config.requireClientCertificate, handshake.now);
       info.isTls = true;
       info.peer = verdict.peer;
       info.localUriSan = built.localUriSan;
@@ -82,19 +83,19 @@ export function handshakeDownstream(
 }
 
 /** The context, the name of a missing secret, or null for a secret that OpenSSL refuses. */
-function contextOf(handshake: DownstreamHandshake): BuiltContext | string | null {
+function contextOf(handshake: DownstreamHandshake, serverName: string): BuiltContext | string | null {
   const { config, contexts } = handshake;
-  const wish = {
-    certificateName: config.certificateNames[0] ?? null,
-    validationName: config.validationName,
-    minVersion: config.minVersion,
-    maxVersion: config.maxVersion,
-    ciphers: config.ciphers,
-    isServer: true,
+  const { names, inline } = contexts.choose(config.certificateNames, config.inlineCertificates, serverName);
+  const wish: ContextWish = {
+    certificateNames: names,
+    inlineCertificates: inline,
+    peer: config,
+    parameters: config,
+    server: config,
+    allowsRenegotiation: false,
   };
-  const names = config.uriSanMatchers.map((matcher) => matcher.description).join();
   try {
-    return contexts.get(wish, `${config.requireClientCertificate} ${names}`);
+    return contexts.get(wish);
   } catch {
     return null; // the caller says it, for each connection, without a byte of the secret
   }

@@ -1,9 +1,11 @@
 // Reads and verifies what a TLS peer presented. OpenSSL has verified the chain against the trusted roots; here the
 // result is looked at, the validity is looked at again (a resumed session skips it), and the names are matched by type.
-// Names with control bytes or quoting tricks are refused, not repaired.
-import type { X509Certificate } from "node:crypto";
+// Names are read from the certificate's own bytes: those with control bytes are refused, not repaired.
+import { createHash, type X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import type { StringMatcher } from "../config/matcher.ts";
+import { addressText } from "#base/net/address-bytes.ts";
+import { parseCertificate, type SubjectAltNames } from "#wire/x509/certificate.ts";
+import { asksForCertificate, type PeerRequirements, type SanMatcher, verifiesChain } from "../config/tls.ts";
 import type { PeerCertificate } from "./connection-info.ts";
 import { type SocketFailure, tlsFailure } from "./socket-error.ts";
 
@@ -12,51 +14,102 @@ export interface Verification {
   readonly failure: SocketFailure | null;
 }
 
-export interface VerificationRule {
-  /** False accepts any certificate, or none. */
-  readonly verifyChain: boolean;
-  readonly requireCertificate: boolean;
-  /** One of them must match one name; an empty list accepts every name. */
-  readonly matchers: readonly StringMatcher[];
-  /** Match URI names only (clients), or every name (servers). */
-  readonly uriOnly: boolean;
-  readonly now: number;
-}
-
-/** Judges the peer after the handshake. */
-export function verifyPeer(socket: TLSSocket, rule: VerificationRule): Verification {
+/** Judges the peer after the handshake. `mustPresent`: no certificate is a failure. */
+export function verifyPeer(
+  socket: TLSSocket,
+  requirements: PeerRequirements,
+  mustPresent: boolean,
+  now: number,
+): Verification {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) {
-    return {
-      peer: null,
-      failure: rule.requireCertificate
-        ? tlsFailure("NO_PEER_CERTIFICATE", "PEER_DID_NOT_RETURN_A_CERTIFICATE", "the peer presented no certificate")
-        : null,
-    };
+    const failure = tlsFailure(
+      "NO_PEER_CERTIFICATE",
+      "PEER_DID_NOT_RETURN_A_CERTIFICATE",
+      "the peer presented no certificate",
+    );
+    return { peer: null, failure: mustPresent ? failure : null };
   }
-  const names = parseSubjectAltName(certificate.subjectAltName);
+  const names = readNames(certificate);
   if (names === null) return refused("BAD_SAN", "the peer's certificate has a malformed subject alternative name");
-  const peer = describePeer(certificate, names, rule.verifyChain);
-  if (!rule.verifyChain) return { peer, failure: null };
-  const distrust = chainError(socket);
-  if (distrust !== null) {
-    return refused("UNTRUSTED_PEER", `the peer's certificate is not trusted: ${distrust} (${describeNames(peer)})`);
+  const asked = asksForCertificate(requirements);
+  const distrust = asked ? whyDistrusted(socket, certificate, names, requirements, now) : null;
+  const isVerified = asked && distrust === null;
+  if (distrust !== null && !requirements.acceptsUntrusted) return { peer: null, failure: distrust };
+  return { peer: describePeer(certificate, names, isVerified), failure: null };
+}
+
+function whyDistrusted(
+  socket: TLSSocket,
+  certificate: X509Certificate,
+  names: SubjectAltNames,
+  requirements: PeerRequirements,
+  now: number,
+): SocketFailure | null {
+  if (verifiesChain(requirements)) {
+    const error = chainError(socket);
+    if (error !== null) {
+      const who = describeNames(certificate, names);
+      return failure("UNTRUSTED_PEER", `the peer's certificate is not trusted: ${error} (${who})`);
+    }
+    if (requirements.maxDepth !== null && intermediates(certificate) > requirements.maxDepth) {
+      return failure("CHAIN_TOO_LONG", `the peer's chain is longer than ${requirements.maxDepth} certificates`);
+    }
   }
-  if (rule.now > Date.parse(certificate.validTo) || rule.now < Date.parse(certificate.validFrom)) {
-    return refused(
+  if (now > Date.parse(certificate.validTo) || now < Date.parse(certificate.validFrom)) {
+    return failure(
       "EXPIRED_PEER",
       `the peer's certificate is valid from ${certificate.validFrom} to ${certificate.validTo}`,
     );
   }
-  if (rule.matchers.length > 0) {
-    const candidates = rule.uriOnly ? names.uris : [...names.uris, ...names.dns, ...names.ips];
-    if (!candidates.some((name) => rule.matchers.some((matcher) => matcher.matches(name)))) {
-      const wanted = rule.matchers.slice(0, 4).map((matcher) => matcher.description);
-      const more = rule.matchers.length > 4 ? ` or ${rule.matchers.length - 4} more` : "";
-      return refused("SAN_MISMATCH", `the peer is ${describeNames(peer)}, wanted is ${wanted.join(" or ")}${more}`);
-    }
+  const { sanMatchers } = requirements;
+  if (sanMatchers.length > 0 && !sanMatchers.some((matcher) => matchesSome(matcher, names))) {
+    const wanted = sanMatchers.slice(0, 4).map((matcher) => matcher.description);
+    const more = sanMatchers.length > 4 ? ` or ${sanMatchers.length - 4} more` : "";
+    const who = describeNames(certificate, names);
+    return failure("SAN_MISMATCH", `the peer is ${who}, wanted is ${wanted.join(" or ")}${more}`);
   }
-  return { peer, failure: null };
+  return isPinned(certificate, requirements)
+    ? null
+    : failure("NOT_PINNED", "the peer's certificate is none of those that are pinned");
+}
+
+/** Without pins every certificate is. */
+function isPinned(certificate: X509Certificate, { certificateHashes, publicKeyHashes }: PeerRequirements): boolean {
+  if (certificateHashes.length + publicKeyHashes.length === 0) return true;
+  if (certificateHashes.includes(hashOf(certificate))) return true;
+  if (publicKeyHashes.length === 0) return false;
+  const key = certificate.publicKey.export({ type: "spki", format: "der" });
+  return publicKeyHashes.includes(createHash("sha256").update(key).digest("base64"));
+}
+
+function matchesSome(matcher: SanMatcher, names: SubjectAltNames): boolean {
+  switch (matcher.type) {
+    case "uri":
+      return names.uris.some(matcher.matches);
+    case "dns":
+      return names.dnsNames.some(matcher.matches);
+    case "email":
+      return names.emails.some(matcher.matches);
+    case "ip":
+      return names.ipAddresses.some((bytes) => matcher.matches(addressText(bytes)));
+    case "other":
+      return names.otherNames.some(({ oid, value }) => oid === matcher.oid && matcher.matches(value));
+  }
+}
+
+/** Certificates between the peer's own and the root. */
+function intermediates(certificate: X509Certificate): number {
+  let count = -1;
+  let at: X509Certificate | undefined = certificate;
+  // A chain that leads back into itself ends as well.
+  while (at !== undefined && count < 200) {
+    const issuer: X509Certificate | undefined = at.issuerCertificate;
+    if (issuer === undefined || issuer.fingerprint256 === at.fingerprint256) break;
+    count++;
+    at = issuer;
+  }
+  return Math.max(0, count);
 }
 
 /**
@@ -72,42 +125,25 @@ function chainError(socket: TLSSocket): string | null {
   return typeof error === "object" && "code" in error ? String(error.code) : String(error);
 }
 
+function failure(code: string, words: string): SocketFailure {
+  return tlsFailure(code, "CERTIFICATE_VERIFY_FAILED", words);
+}
+
 function refused(code: string, words: string): Verification {
-  return { peer: null, failure: tlsFailure(code, "CERTIFICATE_VERIFY_FAILED", words) };
+  return { peer: null, failure: failure(code, words) };
 }
 
-function describeNames(peer: PeerCertificate): string {
-  return peer.uriSan ?? peer.dnsSans[0] ?? (peer.subject === "" ? "nameless" : peer.subject);
-}
-
-interface SubjectAltNames {
-  readonly uris: readonly string[];
-  readonly dns: readonly string[];
-  readonly ips: readonly string[];
-}
-
-/**
- * Splits the text that node:crypto makes of the names. It quotes (JSON) every name that could be misread; such a name
- * has no business in a mesh, so null refuses the certificate.
- */
-function parseSubjectAltName(text: string | undefined): SubjectAltNames | null {
-  const uris: string[] = [];
-  const dns: string[] = [];
-  const ips: string[] = [];
-  if (text === undefined || text === "") return { uris, dns, ips };
-  if (text.includes('"')) return null;
-  for (const item of text.split(", ")) {
-    const colon = item.indexOf(":");
-    const value = item.slice(colon + 1);
-    for (let i = 0; i < value.length; i++) {
-      const code = value.charCodeAt(i);
-      if (code < 32 || code > 126) return null;
-    }
-    if (item.startsWith("URI:")) uris.push(value);
-    else if (item.startsWith("DNS:")) dns.push(value.toLowerCase());
-    else if (item.startsWith("IP Address:")) ips.push(value);
+/** Null for names that cannot be read in one way only. */
+function readNames(certificate: X509Certificate): SubjectAltNames | null {
+  try {
+    return parseCertificate(certificate.raw).subjectAltNames;
+  } catch {
+    return null;
   }
-  return { uris, dns, ips };
+}
+
+function describeNames(certificate: X509Certificate, names: SubjectAltNames): string {
+  return names.uris[0] ?? names.dnsNames[0] ?? (rfc2253(certificate.subject) || "nameless");
 }
 
 function describePeer(certificate: X509Certificate, names: SubjectAltNames, isVerified: boolean): PeerCertificate {
@@ -115,12 +151,16 @@ function describePeer(certificate: X509Certificate, names: SubjectAltNames, isVe
     isVerified,
     uriSan: names.uris[0],
     uriSans: names.uris,
-    dnsSans: names.dns,
+    dnsSans: names.dnsNames.map((name) => name.toLowerCase()),
     notAfterMs: Date.parse(certificate.validTo),
     subject: rfc2253(certificate.subject),
-    hash: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+    hash: hashOf(certificate),
     pem: () => encodeURIComponent(certificate.toString()),
   };
+}
+
+function hashOf(certificate: X509Certificate): string {
+  return certificate.fingerprint256.replaceAll(":", "").toLowerCase();
 }
 
 /** node:crypto prints one attribute per line in certificate order; RFC 2253 is the reverse, with commas. */

@@ -2,6 +2,7 @@
 // what the specification does not allow is MALFORMED, so that no two receivers read one header in two ways. Bounded by
 // the format: 107 bytes in version 1, 65551 in version 2.
 import { isIPv6 } from "node:net";
+import { addressText } from "#base/net/address-bytes.ts";
 import { crc32c } from "./crc32c.ts";
 import {
   type ProxyAddresses,
@@ -125,8 +126,8 @@ function readAddresses(header: Buffer, family: number, isDatagram: boolean): Pro
     return {
       family: "ipv4",
       isDatagram,
-      source: header.subarray(at, at + 4).join("."),
-      destination: header.subarray(at + 4, at + 8).join("."),
+      source: addressText(header.subarray(at, at + 4)),
+      destination: addressText(header.subarray(at + 4, at + 8)),
       sourcePort: header.readUInt16BE(at + 8),
       destinationPort: header.readUInt16BE(at + 10),
     };
@@ -135,8 +136,8 @@ function readAddresses(header: Buffer, family: number, isDatagram: boolean): Pro
     return {
       family: "ipv6",
       isDatagram,
-      source: ipv6Text(header.subarray(at, at + 16)),
-      destination: ipv6Text(header.subarray(at + 16, at + 32)),
+      source: addressText(header.subarray(at, at + 16)),
+      destination: addressText(header.subarray(at + 16, at + 32)),
       sourcePort: header.readUInt16BE(at + 32),
       destinationPort: header.readUInt16BE(at + 34),
     };
@@ -180,26 +181,4 @@ function parseTlvs(header: Buffer, start: number): readonly ProxyTlv[] | string 
     tlvs.push({ type, value: Buffer.from(header.subarray(from, at)) });
   }
   return tlvs.length === 0 ? noTlvs : tlvs;
-}
-
-/** RFC 5952: lower case, no leading zeros, the longest run of zero groups (of two or more, the first) is `::`. */
-function ipv6Text(bytes: Buffer): string {
-  let bestAt = -1;
-  let bestLength = 1;
-  for (let i = 0; i < 8; i++) {
-    let run = 0;
-    while (i + run < 8 && bytes.readUInt16BE((i + run) * 2) === 0) run++;
-    if (run > bestLength) {
-      bestAt = i;
-      bestLength = run;
-    }
-    i += Math.max(0, run - 1);
-  }
-  const groups = (from: number, to: number): string => {
-    const parts: string[] = [];
-    for (let i = from; i < to; i++) parts.push(bytes.readUInt16BE(i * 2).toString(16));
-    return parts.join(":");
-  };
-  if (bestAt === -1) return groups(0, 8);
-  return `${groups(0, bestAt)}::${groups(bestAt + bestLength, 8)}`;
 }

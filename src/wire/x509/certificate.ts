@@ -25,6 +25,15 @@ export interface SubjectAltNames {
   readonly dnsNames: readonly string[];
   /** Raw addresses of 4 or 16 bytes. */
   readonly ipAddresses: readonly Buffer[];
+  readonly emails: readonly string[];
+  /** Names of other types whose value is a string. */
+  readonly otherNames: readonly OtherName[];
+}
+
+interface OtherName {
+  /** The type, dotted. */
+  readonly oid: string;
+  readonly value: string;
 }
 
 export interface Certificate {
@@ -102,6 +111,8 @@ export function readSubjectAltNames(value: Buffer | undefined): SubjectAltNames 
   const uris: string[] = [];
   const dnsNames: string[] = [];
   const ipAddresses: Buffer[] = [];
+  const emails: string[] = [];
+  const otherNames: OtherName[] = [];
   if (value !== undefined) {
     const outer = new DerReader(value);
     const names = outer.enter(tag.sequence);
@@ -111,9 +122,21 @@ export function readSubjectAltNames(value: Buffer | undefined): SubjectAltNames 
       if (name.tag === contextTag(6, false)) uris.push(readAscii(name));
       else if (name.tag === contextTag(2, false)) dnsNames.push(readAscii(name));
       else if (name.tag === contextTag(7, false)) ipAddresses.push(name.content);
+      else if (name.tag === contextTag(1, false)) emails.push(readAscii(name));
+      else if (name.tag === contextTag(0, true)) otherNames.push(...readOtherName(name));
     }
   }
-  return { uris, dnsNames, ipAddresses };
+  return { uris, dnsNames, ipAddresses, emails, otherNames };
+}
+
+/** Nothing where the value is no string. */
+function readOtherName(name: DerElement): OtherName[] {
+  const parts = new DerReader(name.content);
+  const oid = readObjectIdentifier(parts.next(tag.oid).content);
+  const value = new DerReader(parts.next(contextTag(0, true)).content).next();
+  parts.end();
+  const isString = value.tag === tag.utf8String || value.tag === tag.ia5String || value.tag === tag.printableString;
+  return isString ? [{ oid, value: value.content.toString("utf8") }] : [];
 }
 
 function readAscii(name: DerElement): string {

@@ -1,9 +1,15 @@
 // Two sidecars with mutual TLS between them, configured as Istio configures a client's outbound and a server's inbound.
 import { type Logger, silentLogger } from "#base/log/log.ts";
-import type { ClusterConfig, UpstreamTlsConfig } from "../../config/cluster.ts";
+import type { ClusterConfig } from "../../config/cluster.ts";
 import type { ForwardAction, HttpConnectionManagerConfig } from "../../config/http.ts";
-import type { DownstreamTlsConfig, FilterChainConfig } from "../../config/listener.ts";
-import type { StringMatcher } from "../../config/matcher.ts";
+import type { FilterChainConfig } from "../../config/listener.ts";
+import {
+  type DownstreamTlsConfig,
+  plainDownstreamTls,
+  plainUpstreamTls,
+  type SanMatcher,
+  type UpstreamTlsConfig,
+} from "../../config/tls.ts";
 import type { TestAuthority } from "./certificates.ts";
 import {
   chain,
@@ -22,26 +28,28 @@ export function idOf(name: string): string {
   return `spiffe://cluster.local/ns/default/sa/${name}`;
 }
 
-function prefix(value: string): StringMatcher {
-  return { matches: (text) => text.startsWith(value), description: `prefix "${value}"` };
+function prefix(value: string): SanMatcher {
+  return { type: "uri", oid: "", matches: (text) => text.startsWith(value), description: `prefix "${value}"` };
 }
 
-function exact(value: string): StringMatcher {
-  return { matches: (text) => text === value, description: `exact "${value}"` };
+function exact(value: string): SanMatcher {
+  return { type: "uri", oid: "", matches: (text) => text === value, description: `exact "${value}"` };
 }
 
 export const serverTls: DownstreamTlsConfig = {
+  ...plainDownstreamTls,
   alpnProtocols: ["h2", "http/1.1"],
   certificateNames: ["default"],
   validationName: "ROOTCA",
   requireClientCertificate: true,
-  uriSanMatchers: [prefix("spiffe://cluster.local/")],
+  sanMatchers: [prefix("spiffe://cluster.local/")],
   minVersion: "TLSv1.2",
   maxVersion: "TLSv1.3",
   ciphers: ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
 };
 
 export const clientTls: UpstreamTlsConfig = {
+  ...plainUpstreamTls,
   sni: "outbound_.80_._.server.default.svc.cluster.local",
   alpnProtocols: ["istio-peer-exchange", "istio"],
   certificateName: "default",
