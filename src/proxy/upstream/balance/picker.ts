@@ -10,7 +10,7 @@ import { MaglevPicker } from "./maglev.ts";
 import { RandomPicker } from "./random.ts";
 import { RingHashPicker } from "./ring-hash.ts";
 import { RoundRobinPicker } from "./round-robin.ts";
-import { slowStartEnd, weightOf } from "./slow-start.ts";
+import { slowStartEnd } from "./slow-start.ts";
 import { WeightedPicker } from "./weighted.ts";
 
 export interface Picker<H> {
@@ -52,19 +52,13 @@ export function makePicker<H extends BalancedHost>(
       const { slowStart } = policy;
       const end = slowStartEnd(slowStart, hosts, chance.now);
       if (end === 0 && haveEqualWeights(hosts)) return forever(new RoundRobinPicker(hosts, chance));
-      const weight = (host: H, now: number): number => weightOf(host, slowStart, now);
-      return { picker: new WeightedPicker(hosts, weight, chance), expiresAt: end || Number.POSITIVE_INFINITY };
+      return { picker: new WeightedPicker(hosts, slowStart, 0, chance), expiresAt: end || Number.POSITIVE_INFINITY };
     }
     case "least_request": {
       const { slowStart, activeRequestBias: bias } = policy;
       const end = slowStartEnd(slowStart, hosts, chance.now);
       if (end === 0 && haveEqualWeights(hosts)) return forever(new LeastRequestPicker(hosts, policy.choiceCount));
-      const weight = (host: H, now: number): number => {
-        const own = weightOf(host, slowStart, now);
-        if (bias === 0) return own;
-        return bias === 1 ? own / (host.activeRequests + 1) : own / (host.activeRequests + 1) ** bias;
-      };
-      return { picker: new WeightedPicker(hosts, weight, chance), expiresAt: end || Number.POSITIVE_INFINITY };
+      return { picker: new WeightedPicker(hosts, slowStart, bias, chance), expiresAt: end || Number.POSITIVE_INFINITY };
     }
   }
 }

@@ -3,15 +3,14 @@
 import type { SlowStart } from "../../config/load-balancing.ts";
 import type { BalancedHost } from "./host.ts";
 
-export function weightOf(host: BalancedHost, slowStart: SlowStart | null, now: number): number {
-  const { weight } = host.config;
-  if (slowStart === null) return weight;
+/** The part of its weight that a host has by now. */
+export function slowStartFactor(host: BalancedHost, slowStart: SlowStart, now: number): number {
   const age = now - host.usableSince;
-  if (age >= slowStart.windowMs) return weight;
+  if (age >= slowStart.windowMs) return 1;
   // The first second counts as one, so that no weight is 0.
   const part = Math.max(age, 1) / slowStart.windowMs;
   const factor = slowStart.aggression === 1 ? part : part ** (1 / slowStart.aggression);
-  return weight * Math.max(factor, slowStart.minimumFactor, smallest);
+  return Math.max(factor, slowStart.minimumFactor, smallest);
 }
 
 /** No weight may be 0: its turn would never come. */
