@@ -92,3 +92,22 @@ test("an endpoint that stays keeps its load and counters through updates", () =>
   assert.equal(after?.[0]?.config.weight, 5);
   clusters.stop();
 });
+
+test("endpoints that nobody confirms in time are not used any more", () => {
+  const { clusters, clock } = manager(() => {});
+  clusters.update(clusterConfig({ name: "app", type: "eds" }));
+  const set = plainEndpointSet("app", [endpointConfig(80)]);
+  const fresh = { ...set, policy: { ...set.policy, staleAfterMs: 10_000 } };
+  clusters.setEndpoints(fresh);
+  clock.advance(9000);
+  clusters.setEndpoints(fresh);
+  clock.advance(9000);
+  assert.equal(clusters.get("app")?.endpoints.length, 1);
+  clock.advance(1000);
+  assert.equal(clusters.get("app")?.endpoints.length, 0);
+  assert.equal(clusters.get("app")?.counters.staleAssignments, 1);
+  clusters.setEndpoints(set);
+  clock.advance(60_000);
+  assert.equal(clusters.get("app")?.endpoints.length, 1);
+  clusters.stop();
+});
