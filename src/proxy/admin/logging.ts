@@ -1,5 +1,7 @@
 // `/logging`: shows and changes log levels. Envoy's level names are understood.
+
 import { type LogLevel, type LogRegistry, levels } from "#base/log/log.ts";
+import { ownEntry } from "#base/own-entry.ts";
 import { type Reply, text } from "./reply.ts";
 
 const envoyLevels: Readonly<Record<string, LogLevel>> = {
@@ -25,9 +27,10 @@ export function logging(log: LogRegistry, query: URLSearchParams): Reply {
   const known = new Set(log.scopes());
   for (const [scope, level] of changes) {
     if (scope !== undefined && !known.has(scope)) return text(`unknown logger ${scope}\n`, 400);
-    if (envoyLevels[level] === undefined) return text(`unknown level ${level}; one of ${levels.join(", ")}\n`, 400);
+    if (ownEntry(envoyLevels, level) === undefined)
+      return text(`unknown level ${level}; one of ${levels.join(", ")}\n`, 400);
   }
-  for (const [scope, level] of changes) log.setLevel(envoyLevels[level] ?? "info", scope);
+  for (const [scope, level] of changes) log.setLevel(ownEntry(envoyLevels, level) ?? "info", scope);
   const lines = log.scopes().map((scope) => `  ${scope}: ${log.level(scope)}\n`);
   return text(`active loggers:\n${lines.join("")}`);
 }

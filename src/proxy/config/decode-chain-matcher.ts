@@ -1,6 +1,8 @@
 // A listener's `filter_chain_matcher`: a matching tree over what is known of a connection, whose actions name chains.
+
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { StringValueSchema } from "@bufbuild/protobuf/wkt";
+import { ownEntry } from "#base/own-entry.ts";
 import {
   ApplicationProtocolInputSchema,
   DestinationIPInputSchema,
@@ -26,7 +28,7 @@ export function decodeChainMatcher(
   problems: Problems,
 ): ChainMatcher {
   const kind: TreeKind<ConnectionFacts, string> = {
-    input: (any) => inputs[typeName(any)] ?? null,
+    input: (any) => ownEntry(inputs, typeName(any)) ?? null,
     action: (any, where) => chainName(any, chainNames, where, problems),
   };
   return decodeMatchingTree(matcher, kind, path, problems);

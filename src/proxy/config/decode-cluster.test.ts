@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
+import { LoadBalancingPolicySchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { defaultThresholds } from "./cluster.ts";
 import { decodeCluster } from "./decode-cluster.ts";
 import { decodeEndpoints } from "./decode-endpoints.ts";
@@ -187,4 +190,20 @@ filters: [{ name: istio.metadata_exchange }, { name: other }]
     decodeCluster(clusterOf(yaml)).issues.map((it) => it.path),
     ["preconnect_policy", "track_cluster_stats", "wait_for_warm_on_init", "filters[1]"],
   );
+});
+
+test("CVE-2026-21710 an extension that is named like a property of every object is refused like any other", () => {
+  for (const name of ["__proto__", "constructor", "hasOwnProperty"]) {
+    const cluster = clusterOf(`
+name: c
+connect_timeout: 1s
+type: STATIC
+load_assignment: { cluster_name: c }
+`);
+    const any = create(AnySchema, { typeUrl: `type.googleapis.com/${name}` });
+    cluster.loadBalancingPolicy = create(LoadBalancingPolicySchema, {
+      policies: [{ typedExtensionConfig: { name: "x", typedConfig: any } }],
+    });
+    assert.match(refusalOf(decodeCluster(cluster)), new RegExp(`none of the policies ${name}`));
+  }
 });

@@ -1,5 +1,7 @@
 // `load_balancing_policy`: a list of extensions of which the first known one is taken. Some of them wrap another list.
+
 import type { Any } from "@bufbuild/protobuf/wkt";
+import { ownEntry } from "#base/own-entry.ts";
 import type { LoadBalancingPolicy } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { LocalityLbConfig } from "#wire/gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.ts";
 import {
@@ -44,7 +46,7 @@ export function decodeExtensionPolicy(
   for (const [i, { typedExtensionConfig }] of (list?.policies ?? []).entries()) {
     const any = typedExtensionConfig?.typedConfig;
     const name = typeName(any);
-    const decode = extensions[name];
+    const decode = ownEntry(extensions, name);
     if (any !== undefined && decode !== undefined) return decode(any, `${path}.policies[${i}]`, problems);
     names.push(name || "(none)");
   }

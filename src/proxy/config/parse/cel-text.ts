@@ -1,5 +1,6 @@
 // An expression of the Common Expression Language from its syntax tree back to text, which is what the evaluator takes.
 // Every operation is in parentheses. `matches` is written as a function of ours: the evaluator's own backtracks.
+import { ownEntry } from "#base/own-entry.ts";
 import type { Constant, Expr, Expr_Call } from "#wire/gen/google/api/expr/v1alpha1/syntax_pb.ts";
 
 /** `request.headers["x-user"]` is ["request", "headers", "x-user"]. */
@@ -117,7 +118,7 @@ class CelWriter {
   }
 
   #call(whole: Expr, { target, function: name, args }: Expr_Call, depth: number): string {
-    const operator = binary[name];
+    const operator = ownEntry(binary, name);
     const [first, second, third] = args;
     if (name === "_[_]") {
       const path = constantPath(whole, 0);

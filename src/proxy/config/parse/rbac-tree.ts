@@ -1,6 +1,8 @@
 // Matching trees with RBAC actions: what the tree finds decides, and nothing found is refusal.
+
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Origin } from "#base/issue.ts";
+import { ownEntry } from "#base/own-entry.ts";
 import { ActionSchema, RBAC_Action } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import {
   DestinationIPInputSchema,
@@ -71,7 +73,7 @@ const actions: Readonly<Record<number, RbacAction>> = {
 };
 
 function headerOrInput(any: Any, path: string, problems: Problems): TreeInput<RbacSubject> | null {
-  if (typeName(any) !== HttpRequestHeaderMatchInputSchema.typeName) return inputs[typeName(any)] ?? null;
+  if (typeName(any) !== HttpRequestHeaderMatchInputSchema.typeName) return ownEntry(inputs, typeName(any)) ?? null;
   const name = unpack(any, HttpRequestHeaderMatchInputSchema, path, problems)?.headerName.toLowerCase() ?? "";
   return (subject) => subject.header?.(name);
 }
