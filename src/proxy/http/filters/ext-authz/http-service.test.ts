@@ -50,6 +50,7 @@ async function bench(t: TestContext, { http = "", filter = "", before = "", rout
       bench.answer(response, it);
     }),
   );
+  t.after(() => service.stop());
   const started = await filterBench({
     filters: `${before}
 - name: ext_authz
@@ -68,10 +69,7 @@ async function bench(t: TestContext, { http = "", filter = "", before = "", rout
     ...(routes !== undefined && { routes }),
   });
   started.path.clusters.update(clusterOn("authz", [service.port]));
-  t.after(() => {
-    started.stop();
-    service.stop();
-  });
+  t.after(() => started.stop());
   const bench: Bench = { ...started, asked, served, answer: (response) => void state.answer(response) };
   return bench;
 }
