@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { filterBench } from "../../../listener/testing/filter-bench.ts";
 import { ask, until } from "../../../listener/testing/requests.ts";
 
@@ -51,6 +52,17 @@ test("an aborted gRPC call is answered in gRPC, with the status given or the one
   assert.equal((await ask(path, "/faulty")).status, 200, "a call that is not gRPC gets 200, as with Envoy");
   const http = await bench(t, { routes: routeFault(`abort: { http_status: 429, ${always} }`) });
   assert.equal((await ask(http.path, "/faulty", call)).headers["grpc-status"], "14");
+});
+
+test("a client of @grpc/grpc-js sees the status of the fault", async (t) => {
+  const { path } = await bench(t, { routes: routeFault(`abort: { grpc_status: 8, ${always} }`) });
+  const client = new Client(`127.0.0.1:${path.port()}`, credentials.createInsecure());
+  t.after(() => client.close());
+  const bytes = (data: Buffer): Buffer => data;
+  const failure = await new Promise<ServiceError | null>((resolve) => {
+    client.makeUnaryRequest("/faulty/Call", bytes, bytes, Buffer.from("x"), (error) => resolve(error));
+  });
+  assert.deepEqual([failure?.code, failure?.details], [8, "fault filter abort"]);
 });
 
 test("a delay holds the request back before the upstream sees it, with the flag DI", async (t) => {

@@ -3,8 +3,10 @@ import type { IncomingHttpHeaders, RequestListener } from "node:http";
 import { request } from "node:http";
 import { type TestContext, test } from "node:test";
 import fc from "fast-check";
+import { clusterOn } from "../../../listener/testing/data-path.ts";
 import { type FilterBench, filterBench } from "../../../listener/testing/filter-bench.ts";
-import { ask, until } from "../../../listener/testing/requests.ts";
+import { grpcServer } from "../../../listener/testing/grpc-server.ts";
+import { type Answer, ask, until } from "../../../listener/testing/requests.ts";
 import { Base64Decoder, Base64FrameEncoder } from "./base64.ts";
 
 const web = `
@@ -24,7 +26,7 @@ interface Seen {
 }
 
 /** A gRPC server, as far as HTTP/1 with trailers carries it: answers each call with two messages. */
-function grpcServer(seen: Seen): RequestListener {
+function twoMessages(seen: Seen): RequestListener {
   return (req, res) => {
     const chunks: Buffer[] = [];
     req.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -41,7 +43,7 @@ function grpcServer(seen: Seen): RequestListener {
 
 async function bench(t: TestContext, upstream?: RequestListener): Promise<FilterBench & { seen: Seen }> {
   const seen: Seen = { headers: {}, body: Buffer.alloc(0) };
-  const started = await filterBench({ filters: web, upstream: upstream ?? grpcServer(seen) });
+  const started = await filterBench({ filters: web, upstream: upstream ?? twoMessages(seen) });
   t.after(() => started.stop());
   return { ...started, seen };
 }
@@ -154,6 +156,36 @@ test("a body that is no base64 is refused, and other formats pass", async (t) =>
   assert.equal(path.logs[0]?.["responseCodeDetails"], "grpc_base_64_decode_failed");
   await ask(path, "/", post("application/json"), "{}");
   assert.equal(seen.headers["content-type"], "application/json");
+});
+
+test("a server of @grpc/grpc-js answers a call in gRPC-Web", async (t) => {
+  const bytes = (data: Buffer): Buffer => data;
+  const server = await grpcServer(
+    {
+      path: "/s/m",
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: bytes,
+      requestDeserialize: bytes,
+      responseSerialize: bytes,
+      responseDeserialize: bytes,
+    },
+    (request) => {
+      if (request.toString() === "fail") throw Object.assign(new Error("no"), { code: 5, details: "not found" });
+      return Buffer.from(`Hello ${request.toString()}`);
+    },
+  );
+  t.after(() => server.stop());
+  const { path } = await bench(t);
+  path.clusters.update(clusterOn("app", [server.port], { upstreamProtocol: "http2" }));
+  const call = (text: string): Promise<Answer> =>
+    ask(path, "/s/m", post("application/grpc-web-text"), message(text).toString("base64"));
+  const answer = await call("world");
+  assert.equal(answer.body.slice(0, 24), message("Hello world").toString("base64"));
+  assert.match(Buffer.from(answer.body.slice(24), "base64").toString("latin1"), /^\x80.{4}grpc-status:0\r\n/s);
+  const failed = await call("fail");
+  const status = `${failed.headers["grpc-status"] ?? ""}${Buffer.from(failed.body, "base64").toString("latin1")}`;
+  assert.match(status, /^5|grpc-status:5/);
 });
 
 test("base64 in pieces is what it is in one", () => {

@@ -25,7 +25,8 @@ export const grpcWeb: HttpFilterType = defineHttpFilter<Record<string, never>>({
   configure: () => {
     const filter: HttpFilter = {
       onRequestHeaders: (stream, headers, end): Verdict => {
-        const format = formatOf(headers.getId(CONTENT_TYPE));
+        const contentType = headers.getId(CONTENT_TYPE);
+        const format = contentType === undefined ? null : formatOf(contentType);
         if (format === null) return CONTINUE;
         const accepted = formatOf(headers.get("accept"));
         stream.attach(filter, new GrpcWebCall(stream, format.isText, (accepted ?? format).isText, format.suffix));
