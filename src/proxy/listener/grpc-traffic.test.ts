@@ -9,8 +9,10 @@ import { after, before, type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { type ClientDuplexStream, type ClientOptions, Metadata, status } from "@grpc/grpc-js";
 import { type ForwardAction, RetryOn } from "../config/http.ts";
+import { clusterConfig as clusterFromYaml } from "../config/testing/resources.ts";
 import { type TestAuthority, testAuthority } from "./testing/certificates.ts";
 import {
+  byTurns,
   chain,
   clusterOn,
   dataPath,
@@ -251,6 +253,25 @@ test("the route retries the statuses that it names, and hands the last one on", 
   const { error } = await client.unary(Buffer.from("never"));
   assert.deepEqual([error?.code, error?.details, calls], [status.UNAVAILABLE, "try 3", 3]);
   assert.equal(path.logs[1]?.["responseFlags"], "URX");
+});
+
+test("an endpoint that refuses calls by status alone is an outlier, though HTTP says 200", async (context) => {
+  const bad = await grpcServer({ unary: (_call, done) => done({ code: status.UNAVAILABLE, details: "bad" }) });
+  const good = await grpcServer();
+  context.after(() => {
+    bad.stop();
+    good.stop();
+  });
+  const path = await pathTo(context, good.port);
+  const yaml = "{ name: c, type: STATIC, outlier_detection: { consecutive_5xx: 3, max_ejection_percent: 50 } }";
+  const { outlierDetection } = clusterFromYaml(yaml);
+  path.clusters.update(
+    clusterOn("app", [bad.port, good.port], { upstreamProtocol: "http2", loadBalancing: byTurns, outlierDetection }),
+  );
+  const client = clientOf(context, path);
+  const codes: unknown[] = [];
+  for (let i = 0; i < 12; i++) codes.push((await client.unary(Buffer.from("x"))).error?.code ?? 0);
+  assert.equal(codes.filter((code) => code === status.UNAVAILABLE).length, 3);
 });
 
 test("keepalive PINGs are answered for as long as a call is open, and are no flood", async (context) => {

@@ -1,6 +1,8 @@
 // HOT: per attempt. One try of a request at one endpoint: it waits for a connection, carries the exchange, runs the
 // per-try timeout, and gives back what it holds exactly once. What an outcome means for the request is the router's
 // business.
+import { httpStatusOfGrpc } from "#wire/grpc/http-status.ts";
+import { GRPC_STATUS } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { EventLoop } from "../../../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../../../transport/socket-error.ts";
@@ -27,6 +29,12 @@ export interface AttemptOwner {
   /** `isIdle`: no byte came for that long. */
   onAttemptTimeout(limitMs: number, isIdle: boolean): void;
   onAttemptDrain(): void;
+}
+
+/** An endpoint is judged by what gRPC says, where it says it in the head. */
+function judgedStatus({ headers, status }: ResponseHead): number {
+  const grpcStatus = headers.getId(GRPC_STATUS);
+  return grpcStatus === undefined ? status : httpStatusOfGrpc(grpcStatus);
 }
 
 export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
@@ -87,7 +95,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   }
 
   onUpstreamHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
-    this.endpoint.outlier?.onStatus(head.status);
+    this.endpoint.outlier?.onStatus(judgedStatus(head));
     if (this.endpoint.checks !== null && head.headers.get("x-envoy-immediate-health-check-fail") !== undefined) {
       this.endpoint.checks.failAtOnce();
     }
