@@ -266,7 +266,11 @@ test("an endpoint that refuses calls by status alone is an outlier, though HTTP 
   const yaml = "{ name: c, type: STATIC, outlier_detection: { consecutive_5xx: 3, max_ejection_percent: 50 } }";
   const { outlierDetection } = clusterFromYaml(yaml);
   path.clusters.update(
-    clusterOn("app", [bad.port, good.port], { upstreamProtocol: "http2", loadBalancing: byTurns, outlierDetection }),
+    clusterOn("app", [bad.port, good.port], {
+      upstreamProtocol: "http2",
+      loadBalancing: { ...byTurns, mergeWindowMs: 0 },
+      outlierDetection,
+    }),
   );
   const client = clientOf(context, path);
   const codes: unknown[] = [];
