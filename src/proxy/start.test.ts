@@ -204,13 +204,58 @@ test("what changes the proxy needs POST", async () => {
   assert.equal((await admin("/nowhere")).status, 404);
 });
 
+test("counters are reset for who looks at them", async () => {
+  const total = async (): Promise<string> => (await admin("/stats?filter=^cluster.up.upstream_rq_total$")).text;
+  assert.notEqual(await total(), "cluster.up.upstream_rq_total: 0\n");
+  assert.equal((await admin("/reset_counters")).status, 405);
+  assert.equal((await admin("/reset_counters", "POST")).text, "OK\n");
+  assert.equal(await total(), "cluster.up.upstream_rq_total: 0\n");
+  await ask(proxy.listenerPort("in"), "/z");
+  assert.equal(await total(), "cluster.up.upstream_rq_total: 1\n");
+});
+
+test("statistics are filtered by use and type, and a wrong question is told", async () => {
+  const used = (await admin("/stats?usedonly&type=Counters")).text.trim().split("\n");
+  assert.ok(used.length > 1);
+  assert.deepEqual(
+    used.filter((line) => line.endsWith(": 0") || line.startsWith("server.uptime")),
+    [],
+  );
+  assert.equal((await admin("/stats?format=xml")).status, 400);
+  assert.equal((await admin("/stats?type=Nonsense")).status, 400);
+  assert.equal((await admin("/hot_restart_version")).text, "disabled\n");
+  assert.match((await admin("/contention")).text, /not enabled/);
+  assert.ok(Number(JSON.parse((await admin("/memory")).text).allocated) > 1e6);
+});
+
+test("a failed health check asks clients to leave until it is well again", async () => {
+  assert.equal((await admin("/healthcheck/fail")).status, 405);
+  assert.equal((await admin("/healthcheck/fail", "POST")).text, "OK\n");
+  assert.deepEqual(await ask(proxy.readinessPort, "/healthz/ready"), { status: 503, text: "DRAINING\n" });
+  const connection = async (): Promise<string | null> =>
+    (await fetch(`http://127.0.0.1:${proxy.listenerPort("in")}/y`)).headers.get("connection");
+  assert.equal(await connection(), "close");
+  assert.equal((await admin("/healthcheck/ok", "POST")).text, "OK\n");
+  assert.notEqual(await connection(), "close");
+  assert.equal(proxy.ready(), true);
+});
+
 test("a draining proxy is not ready and asks clients to leave", async () => {
-  assert.equal((await admin("/drain_listeners", "POST")).status, 200);
+  assert.deepEqual(await admin("/drain_listeners?skip_exit", "POST"), {
+    status: 400,
+    text: "skip_exit requires graceful\n",
+  });
+  assert.equal((await admin("/drain_listeners?graceful&skip_exit", "POST")).status, 200);
   assert.equal(proxy.ready(), false);
   assert.deepEqual(await ask(proxy.readinessPort, "/healthz/ready"), { status: 503, text: "DRAINING\n" });
   const response = await fetch(`http://127.0.0.1:${proxy.listenerPort("in")}/y`);
   assert.equal(response.headers.get("connection"), "close");
   await response.text();
+  const port = proxy.listenerPort("in");
+  assert.equal((await admin("/drain_listeners?inboundonly", "POST")).status, 200);
+  assert.equal((await ask(port, "/still")).status, 200, "the listener is not an inbound one");
+  assert.equal((await admin("/drain_listeners", "POST")).status, 200);
+  await assert.rejects(ask(port, "/late"), "the socket is closed");
   assert.equal(await proxy.drain(2000), 0);
 });
 

@@ -9,11 +9,12 @@ import { type Clock, systemClock } from "#base/time/clock.ts";
 import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import { type Address, type AdminServer, startAdmin, startPrometheus, startReadiness } from "./admin/admin-server.ts";
-import type { ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
+import { CounterReset } from "./admin/counter-reset.ts";
+import type { ListenerDrain, ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
 import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
 import type { ProxyView } from "./decide/view.ts";
-import { ListenerManager } from "./listener/listener-manager.ts";
+import { type DrainScope, ListenerManager } from "./listener/listener-manager.ts";
 import { AccessLogSink } from "./observe/access-log/sink.ts";
 import { encodePeerMetadata, localMetadata } from "./observe/peer-metadata.ts";
 import { StandardObserver } from "./observe/standard-observer.ts";
@@ -67,6 +68,8 @@ export interface ProxyOptions {
   /** `/quitquitquit`: ends the process. */
   readonly quit?: () => void;
   readonly clock?: Clock;
+  /** From a graceful `/drain_listeners` to the end of accepting; 600 s unless given. */
+  readonly drainTimeMs?: number;
   /** How long first endpoints and routes are waited for; 15 s unless given. */
   readonly initialFetchTimeoutMs?: number;
   /** From which Wasm plugins may be given variables. */
@@ -90,7 +93,11 @@ export interface RunningProxy extends Running {
   report(): WorkerReport;
   connectionCount(): number;
   /** Asks clients to leave; goes on accepting. Readiness ends. */
-  startDraining(): void;
+  startDraining(scope?: DrainScope): void;
+  /** Closes the sockets that accept; open connections go on. */
+  stopAccepting(scope: DrainScope): void;
+  /** While it fails, clients are asked to leave and the proxy is not ready. */
+  failHealthChecks(isFailed: boolean): void;
   /** Stops accepting, waits for connections to end, and cuts what is left at the deadline: their number. */
   drain(deadlineMs: number): Promise<number>;
   /** The port that a listener is bound to. */
@@ -100,6 +107,8 @@ export interface RunningProxy extends Running {
   readonly readinessPort: number | undefined;
 }
 
+/** Envoy's. */
+const defaultDrainMs = 600_000;
 /** How long a removed cluster may still be used by routes that name it. */
 const removalGraceMs = 5000;
 
@@ -194,10 +203,28 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   listeners.limits.set(...shareOf(connectionLimits, loops));
 
   let isDraining = false;
-  const startDraining = (): void => {
+  const startDraining = (scope: DrainScope = { inboundOnly: false }): void => {
+    if (!isDraining) log.info(`draining begins: ${listeners.limits.open} connections are open here`);
     isDraining = true;
-    listeners.startDraining();
-    workers?.startDraining();
+    listeners.startDraining(scope);
+    workers?.tell({ type: "startDraining", scope });
+  };
+  const stopAccepting = (scope: DrainScope): void => {
+    listeners.stopAccepting(scope);
+    workers?.tell({ type: "stopAccepting", scope });
+  };
+  const failHealthChecks = (isFailed: boolean): void => {
+    listeners.isHealthFailed = isFailed;
+    workers?.tell({ type: "failHealthChecks", isFailed });
+  };
+  let cancelDrainEnd: (() => void) | null = null;
+  lifecycle.onStop(() => cancelDrainEnd?.());
+  const drainListeners = ({ inboundOnly, isGraceful, skipsExit }: ListenerDrain): void => {
+    startDraining({ inboundOnly });
+    if (!isGraceful) stopAccepting({ inboundOnly });
+    else if (!skipsExit) {
+      cancelDrainEnd ??= clock.after(options.drainTimeMs ?? defaultDrainMs, () => stopAccepting({ inboundOnly }));
+    }
   };
   const workers =
     concurrency > 1 ? await startWorkers({ ...options, overload, connectionLimits }, concurrency - 1, clock) : null;
@@ -208,7 +235,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const reports = (): readonly WorkerReport[] => workers?.reports ?? [];
   const readiness = new Readiness(configuration, secrets);
   const isReached = (): boolean => readiness.isReached() && (workers === null || workers.isReady);
-  const serverState = (): ServerState => (isDraining ? "DRAINING" : isReached() ? "LIVE" : "INITIALIZING");
+  const serverState = (): ServerState =>
+    isDraining || listeners.isHealthFailed ? "DRAINING" : isReached() ? "LIVE" : "INITIALIZING";
 
   const fail = async (error: unknown): Promise<never> => {
     await lifecycle.stop();
@@ -251,7 +279,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ads: () => ads?.status ?? null,
     stats: () => sumStats(stats.values(), reports()),
     trafficMetrics: () => sumMetrics([observer.expose(), ...reports().map(({ metrics }) => metrics)]),
-    startDraining,
+    drainListeners,
+    failHealthChecks,
+    counterReset: new CounterReset(),
     quit: options.quit ?? (() => {}),
   };
   let servers: Servers;
@@ -280,10 +310,18 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       }),
     connectionCount: () => listeners.connectionCount + (workers?.connectionCount ?? 0),
     startDraining,
+    stopAccepting,
+    failHealthChecks,
     drain: async (deadlineMs) => {
+      await workers?.refresh();
+      const open = listeners.connectionCount + (workers?.connectionCount ?? 0);
+      const beganMs = clock.now();
+      log.info(`draining: accepts no more; ${open} connections are open and have ${deadlineMs} ms`);
       isDraining = true;
       const [own, others] = await Promise.all([listeners.drain(deadlineMs), workers?.drain(deadlineMs) ?? 0]);
-      return own + others;
+      const cut = own + others;
+      log.info(`drained after ${clock.now() - beganMs} ms: ${open - cut} connections ended, ${cut} were cut`);
+      return cut;
     },
     listenerPort: (name) => listeners.port(name),
     adminPort: servers.admin?.port,

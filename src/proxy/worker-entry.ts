@@ -54,7 +54,13 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
         tell({ type: "report", id: message.id, report: running.report() });
         break;
       case "startDraining":
-        running.startDraining();
+        running.startDraining(message.scope);
+        break;
+      case "stopAccepting":
+        running.stopAccepting(message.scope);
+        break;
+      case "failHealthChecks":
+        running.failHealthChecks(message.isFailed);
         break;
       case "drain": {
         const { id } = message;

@@ -21,6 +21,8 @@ const podInfo = "/etc/istio/pod";
 const lastDrainMs = 1000;
 /** How long a proxy without an agent lets connections end. */
 const standaloneDrainMs = 5000;
+/** A timer holds no more than 24 days. */
+const maxDrainMs = 2_000_000_000;
 /** More threads than any machine of today has cores for. */
 const maxConcurrency = 256;
 
@@ -122,11 +124,17 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
     options: {
       "config-path": { type: "string", short: "c", default: "" },
       concurrency: { type: "string", default: "1" },
+      "drain-time-s": { type: "string", default: String(standaloneDrainMs / 1000) },
     },
   });
   const concurrency = Number(values.concurrency);
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > maxConcurrency) {
     printError(context, `--concurrency ${values.concurrency} is not a number from 1 to ${maxConcurrency}`);
+    return 64;
+  }
+  const drainMs = Number(values["drain-time-s"]) * 1000;
+  if (!(drainMs >= 0 && drainMs <= maxDrainMs)) {
+    printError(context, `--drain-time-s ${values["drain-time-s"]} is not a number from 0 to ${maxDrainMs / 1000}`);
     return 64;
   }
   const path = values["config-path"];
@@ -147,6 +155,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
     bootstrap: { path },
     concurrency,
     quit: () => quit(),
+    drainTimeMs: drainMs,
     secrets: new SecretStore(),
     log: new LogRegistry({ level: "info" }),
     hostEnvironment: context.env,
@@ -155,7 +164,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
   });
   printError(context, "proxy is serving");
   await ended;
-  await proxy.drain(standaloneDrainMs);
+  await proxy.drain(drainMs);
   await proxy.stop();
   return 0;
 }

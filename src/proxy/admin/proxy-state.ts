@@ -7,6 +7,16 @@ import type { StatValue } from "../stats/stats.ts";
 import type { ClusterDescription } from "../upstream/cluster-description.ts";
 import type { AdsStatus } from "../xds/ads-client.ts";
 import type { Configuration } from "../xds/configuration.ts";
+import type { CounterReset } from "./counter-reset.ts";
+
+/** `/drain_listeners`. */
+export interface ListenerDrain {
+  readonly inboundOnly: boolean;
+  /** Clients are asked to leave during the drain time, and only then the sockets close. */
+  readonly isGraceful: boolean;
+  /** They do not close then either. */
+  readonly skipsExit: boolean;
+}
 
 /** Envoy's server states. */
 export type ServerState = "LIVE" | "DRAINING" | "INITIALIZING";
@@ -39,8 +49,11 @@ export interface ProxyState {
   readonly ads: () => AdsStatus | null;
   /** The istio_* families, in Prometheus' text format. */
   readonly trafficMetrics: () => string;
-  /** Begins to drain: clients are asked to leave. */
-  readonly startDraining: () => void;
+  /** Begins to drain. */
+  readonly drainListeners: (how: ListenerDrain) => void;
+  /** While it fails, clients are asked to leave and the proxy is not ready. */
+  readonly failHealthChecks: (isFailed: boolean) => void;
+  readonly counterReset: CounterReset;
   /** Stops the process that the proxy runs in. */
   readonly quit: () => void;
 }

@@ -1,5 +1,7 @@
 // The admin API's paths, as Envoy has them. Heavy answers are loaded when they are asked for.
+import { getHeapStatistics } from "node:v8";
 import { RE2JS } from "re2js";
+import type { StatValue } from "../stats/stats.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 import { addressJson } from "./address.ts";
 import { clustersJson, clustersText } from "./clusters.ts";
@@ -7,7 +9,7 @@ import { logging } from "./logging.ts";
 import { nodeJson } from "./node.ts";
 import type { ProxyState } from "./proxy-state.ts";
 import { json, prometheus, type Reply, text } from "./reply.ts";
-import { allStats, prometheusText, statsJson, statsText } from "./stats.ts";
+import { allStats, countedStats, prometheusText, statsJson, statsText } from "./stats.ts";
 
 interface AdminPath {
   readonly help: string;
@@ -29,15 +31,28 @@ const paths: Readonly<Record<string, AdminPath>> = {
     help: "dump current configs (?include_eds, ?resource=, ?name_regex=)",
     answer: async (state, query) => (await import("./config-dump.ts")).configDump(state, query),
   },
+  "/contention": {
+    help: "dump current mutex contention stats (none are traced)",
+    answer: () => text("Mutex contention tracing is not enabled.\n"),
+  },
   "/drain_listeners": {
-    help: "drain listeners",
+    help: "drain listeners (?inboundonly, ?graceful, ?skip_exit)",
     mutates: true,
-    answer: (state) => {
-      state.startDraining();
+    answer: (state, query) => {
+      const isGraceful = query.has("graceful");
+      const skipsExit = query.has("skip_exit");
+      if (skipsExit && !isGraceful) return text("skip_exit requires graceful\n", 400);
+      state.drainListeners({ isGraceful, skipsExit, inboundOnly: query.has("inboundonly") });
       return text("OK\n");
     },
   },
+  "/healthcheck/fail": { help: "cause the server to fail health checks", mutates: true, answer: healthCheck(true) },
+  "/healthcheck/ok": { help: "cause the server to pass health checks", mutates: true, answer: healthCheck(false) },
   "/help": { help: "print out list of admin commands", answer: () => help() },
+  "/hot_restart_version": {
+    help: "print the hot restart compatibility version",
+    answer: () => text("disabled\n"),
+  },
   "/init_dump": {
     help: "print what the proxy still waits for",
     answer: (state) => json(initDump(state)),
@@ -48,6 +63,7 @@ const paths: Readonly<Record<string, AdminPath>> = {
     mutates: true,
     answer: (state, query) => logging(state.log, query),
   },
+  "/memory": { help: "print current allocation/heap usage", answer: () => json(memory()) },
   "/quitquitquit": {
     help: "exit the server",
     mutates: true,
@@ -57,9 +73,17 @@ const paths: Readonly<Record<string, AdminPath>> = {
     },
   },
   "/ready": { help: "print server state, 200 if LIVE, otherwise 503", answer: readiness },
+  "/reset_counters": {
+    help: "reset all counters to zero",
+    mutates: true,
+    answer: (state) => {
+      state.counterReset.reset(countedStats(state));
+      return text("OK\n");
+    },
+  },
   "/runtime": { help: "print runtime values", answer: () => json({ layers: [], entries: {} }) },
   "/server_info": { help: "print server version/status information", answer: (state) => json(serverInfo(state)) },
-  "/stats": { help: "print server stats (?filter=, ?format=json|prometheus)", answer: stats },
+  "/stats": { help: "print server stats (?filter=, ?usedonly, ?type=, ?format=json|prometheus)", answer: stats },
   "/stats/prometheus": {
     help: "print server stats in prometheus format",
     answer: (state) => prometheus(prometheusText(state)),
@@ -111,8 +135,34 @@ function listeners(state: ProxyState, query: URLSearchParams): Reply {
   return text(lines.join(""));
 }
 
+function healthCheck(isFailed: boolean): AdminPath["answer"] {
+  return (state) => {
+    state.failHealthChecks(isFailed);
+    return text("OK\n");
+  };
+}
+
+/** Envoy's admin.v3.Memory: 64-bit numbers are strings in JSON. */
+function memory(): unknown {
+  const heap = getHeapStatistics();
+  return {
+    allocated: String(heap.used_heap_size),
+    heap_size: String(heap.total_heap_size),
+    pageheap_unmapped: "0",
+    pageheap_free: String(heap.total_heap_size - heap.used_heap_size),
+    total_thread_cache: "0",
+    total_physical_bytes: String(process.memoryUsage.rss()),
+  };
+}
+
+const formats: readonly (string | null)[] = [null, "text", "json", "prometheus"];
+const statTypes: Readonly<Record<string, string>> = { All: "", Counters: "counter", Gauges: "gauge" };
+
 function stats(state: ProxyState, query: URLSearchParams): Reply {
   const format = query.get("format");
+  if (!formats.includes(format)) return text("usage: /stats?format=json  or /stats?format=prometheus \n\n", 400);
+  const kind = statTypes[query.get("type") ?? "All"];
+  if (kind === undefined) return text(`invalid &type="${query.get("type")}": All, Counters or Gauges\n`, 400);
   if (format === "prometheus") return prometheus(prometheusText(state));
   const filter = query.get("filter");
   let accepts: (name: string) => boolean = () => true;
@@ -124,7 +174,9 @@ function stats(state: ProxyState, query: URLSearchParams): Reply {
       return text(`Invalid regex: "${filter}"\n`, 400);
     }
   }
-  const found = allStats(state, accepts);
+  const isShown = (stat: StatValue): boolean =>
+    (kind === "" || stat.kind === kind) && (!query.has("usedonly") || stat.value !== 0);
+  const found = allStats(state, accepts).filter(isShown);
   return format === "json" ? json(statsJson(found)) : text(statsText(found));
 }
 

@@ -16,9 +16,9 @@ export function statsJson(stats: readonly StatValue[]): unknown {
 }
 
 export function prometheusText(state: ProxyState): string {
-  const own = serverStats(state).map(
-    ({ name, kind, value }) => `# TYPE ${prometheusName(name)} ${kind}\n${prometheusName(name)}{} ${value}\n`,
-  );
+  const own = state.counterReset
+    .shown(serverStats(state))
+    .map(({ name, kind, value }) => `# TYPE ${prometheusName(name)} ${kind}\n${prometheusName(name)}{} ${value}\n`);
   return state.trafficMetrics() + own.join("");
 }
 
@@ -28,14 +28,20 @@ function prometheusName(name: string): string {
 
 /** All statistics, filtered by a test on the name. */
 export function allStats(state: ProxyState, accepts: (name: string) => boolean): StatValue[] {
+  return state.counterReset
+    .shown(countedStats(state))
+    .filter((stat) => accepts(stat.name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What was counted since the start. */
+export function countedStats(state: ProxyState): StatValue[] {
   return [
     ...serverStats(state),
     ...clusterStats(state.clusters()),
     ...listenerStats(state.listeners()),
     ...state.stats(),
-  ]
-    .filter((stat) => accepts(stat.name))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  ];
 }
 
 function serverStats(state: ProxyState): StatValue[] {

@@ -79,6 +79,15 @@ interface BoundAddress {
   readonly port: number;
 }
 
+export interface DrainScope {
+  /** Only what comes to this workload from others. */
+  readonly inboundOnly: boolean;
+}
+
+const everything: DrainScope = { inboundOnly: false };
+/** Envoy's TrafficDirection. */
+const INBOUND = 1;
+
 export class ListenerManager {
   /** How many connections there may be; what the configuration says of them is set here. */
   readonly limits: ConnectionLimits = new ConnectionLimits();
@@ -88,7 +97,10 @@ export class ListenerManager {
   readonly #byAddress = new Map<string, ActiveListener>();
   /** Removed listeners whose connections have not ended. */
   readonly #retired = new Set<ActiveListener>();
+  /** An operator wants clients to go elsewhere: every response asks them to. */
+  isHealthFailed = false;
   #isDraining = false;
+  #drainsInboundOnly = false;
   #onIdle: (() => void)[] = [];
 
   constructor(options: ListenerManagerOptions) {
@@ -212,8 +224,9 @@ export class ListenerManager {
     }));
   }
 
-  #drains({ isDrainExempt }: ConnectionInfo): boolean {
-    return this.#isDraining && !isDrainExempt;
+  #drains({ isDrainExempt, direction }: ConnectionInfo): boolean {
+    if (this.isHealthFailed) return true;
+    return this.#isDraining && !isDrainExempt && (!this.#drainsInboundOnly || direction === INBOUND);
   }
 
   #route(acceptedBy: ActiveListener, info: ConnectionInfo): ActiveListener {
@@ -242,9 +255,20 @@ export class ListenerManager {
   }
 
   /** Begins the end: responses ask for `connection: close`, idle connections go. Sockets still accept. */
-  startDraining(): void {
+  startDraining({ inboundOnly }: DrainScope = everything): void {
+    this.#drainsInboundOnly = inboundOnly && (!this.#isDraining || this.#drainsInboundOnly);
     this.#isDraining = true;
-    for (const listener of this.#byName.values()) if (!listener.config.drainsOnlyWhenModified) listener.drain();
+    for (const listener of this.#inScope({ inboundOnly }))
+      if (!listener.config.drainsOnlyWhenModified) listener.drain();
+  }
+
+  /** Closes the sockets that accept; open connections go on. */
+  stopAccepting(scope: DrainScope): void {
+    for (const listener of this.#inScope(scope)) listener.stopAccepting();
+  }
+
+  #inScope({ inboundOnly }: DrainScope): ActiveListener[] {
+    return [...this.#byName.values()].filter(({ config }) => !inboundOnly || config.direction === INBOUND);
   }
 
   /**

@@ -3,6 +3,7 @@ import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
 import type { ProxyNode } from "../admin/proxy-state.ts";
 import type { OverloadConfig } from "../config/overload.ts";
+import type { DrainScope } from "../listener/listener-manager.ts";
 import type { ConnectionLimits } from "../xds/connection-limits.ts";
 import type { WorkerReport } from "./report.ts";
 
@@ -27,7 +28,9 @@ export type ToWorker =
   | { readonly type: "certificate"; readonly name: string; readonly certificate: TlsCertificate }
   | { readonly type: "roots"; readonly name: string; readonly pem: string }
   | { readonly type: "report"; readonly id: number }
-  | { readonly type: "startDraining" }
+  | { readonly type: "startDraining"; readonly scope: DrainScope }
+  | { readonly type: "stopAccepting"; readonly scope: DrainScope }
+  | { readonly type: "failHealthChecks"; readonly isFailed: boolean }
   | { readonly type: "drain"; readonly id: number; readonly deadlineMs: number }
   | { readonly type: "stop" };
 

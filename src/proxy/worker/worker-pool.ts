@@ -110,8 +110,8 @@ export class WorkerPool implements Running {
     this.#reports = answers.flatMap((report) => report ?? []);
   }
 
-  startDraining(): void {
-    for (const member of this.#members) member.send({ type: "startDraining" });
+  tell(message: ToWorker): void {
+    for (const member of this.#members) member.send(message);
   }
 
   /** Drains all workers; the number of connections that had to be cut. */
