@@ -13,6 +13,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   "http2-codec": async () => (await import("./http2-codec.ts")).http2Codec,
   rbac: async () => (await import("./rbac.ts")).rbac,
   "load-balancer": async () => (await import("./load-balancer.ts")).loadBalancer,
+  grpc: async () => (await import("./grpc.ts")).grpc,
   hop: async () => (await import("./hop.ts")).hop,
   tcp: async () => (await import("./tcp.ts")).tcp,
   connections: async () => (await import("./connections.ts")).connections,

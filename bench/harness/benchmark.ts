@@ -30,7 +30,13 @@ export interface FigureOf {
 export function figure(of: FigureOf, runs: readonly (readonly [number, number])[]): Figure {
   const ours = median(runs.map((run) => run[0]));
   const peer = median(runs.map((run) => run[1]));
-  return { ...of, ours: rounded(ours), peer: rounded(peer), ratio: rounded(ours / peer), runs };
+  return {
+    ...of,
+    ours: rounded(ours),
+    peer: rounded(peer),
+    ratio: rounded(ours / peer),
+    runs: runs.map(([own, other]) => [rounded(own), rounded(other)]),
+  };
 }
 
 /** Runs both in turn, A B A B, so that a change of the machine's mood hits both. */

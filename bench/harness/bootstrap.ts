@@ -39,7 +39,7 @@ export function clientSidecar(hop: SecureHop): object {
 }
 
 /** The sidecar of the callee: mutual TLS in, plain out, only the caller's identity may in. */
-export function serverSidecar(hop: SecureHop): object {
+export function serverSidecar(hop: SecureHop, appSpeaksHttp2 = false): object {
   const filters = [rbac(clientId), istioStats("server"), router()];
   return bootstrap("server", {
     listener: listener(
@@ -48,7 +48,7 @@ export function serverSidecar(hop: SecureHop): object {
       [connectionManager("INBOUND", filters, "app")],
       downstreamTls(["h2", "http/1.1"]),
     ),
-    clusters: [staticCluster("app", hop.upstreamPort)],
+    clusters: [{ ...staticCluster("app", hop.upstreamPort), ...(appSpeaksHttp2 ? http2Options : {}) }],
     files: hop.files,
   });
 }
@@ -194,6 +194,15 @@ function staticCluster(name: string, port: number, transportSocket?: object): ob
     ...(transportSocket !== undefined && { transport_socket: transportSocket }),
   };
 }
+
+const http2Options = {
+  typed_extension_protocol_options: {
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+      "@type": type("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
 
 function downstreamTls(alpn: readonly string[]): object {
   return {

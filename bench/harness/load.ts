@@ -38,6 +38,31 @@ export async function bulk(hops: readonly BenchProcess[], load: Load): Promise<B
   return { megabytesPerSecond, cpuSecondsPerGigabyte: used / ((megabytesPerSecond * load.seconds) / 1024) };
 }
 
+export interface GrpcLoad extends Load {
+  /** Calls at a time on each connection. */
+  readonly streams: number;
+  /** A file with the request's message. */
+  readonly message: string;
+  /** Share of calls that may fail. */
+  readonly mayFail: number;
+}
+
+/** CPU microseconds per unary gRPC call and hop. */
+export async function cpuPerCall(hops: readonly BenchProcess[], load: GrpcLoad): Promise<number> {
+  const before = cpuSecondsOf(hops);
+  const { connections, streams, seconds, message, port } = load;
+  const flags = `-c ${connections} -m ${streams} -D ${seconds} -d ${message} -H te:trailers -H content-type:application/grpc`;
+  const { stdout } = await promisify(execFile)("h2load", [
+    ...flags.split(" "),
+    `http://127.0.0.1:${port}/bench.Echo/Call`,
+  ]);
+  const used = cpuSecondsOf(hops) - before;
+  const done = Number(/(\d+) done/.exec(stdout)?.[1] ?? 0);
+  const calls = Number(/status codes: (\d+) 2xx/.exec(stdout)?.[1] ?? 0);
+  if (calls === 0 || done - calls > done * load.mayFail) throw new Error(`calls failed: ${stdout}`);
+  return (used * 1e6) / calls / hops.length;
+}
+
 async function wrk({ port, connections, seconds }: Load): Promise<LoadResult> {
   const url = `http://127.0.0.1:${port}/`;
   const { stdout } = await promisify(execFile)("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, url]);

@@ -73,3 +73,33 @@ export function serverHop({ listenPort, upstreamPort, files }: SecureHop): strin
     location / { proxy_pass http://app; ${forward} }
   }`);
 }
+
+/** Answers every gRPC call over HTTP/2 without TLS with one message of 1 KiB and the status OK. */
+export function grpcBackend(scene: Scene, port: number): string {
+  const message = Buffer.alloc(5 + 1024, 0x78);
+  message.writeUInt8(0, 0);
+  message.writeUInt32BE(1024, 1);
+  writeFileSync(join(scene.folder, "message"), message);
+  // A POST for a file is answered with 405 by itself.
+  return http(`  server { listen 127.0.0.1:${port} http2; default_type application/grpc;
+    location / { add_trailer grpc-status 0; root ${scene.folder}; error_page 405 =200 /message; try_files /message =404; } }`);
+}
+
+/** HTTP/2 without TLS in, HTTP/2 with mutual TLS out. */
+export function grpcClientHop({ listenPort, upstreamPort, files }: SecureHop): string {
+  return http(`  upstream next { server 127.0.0.1:${upstreamPort}; ${kept} }
+  server { listen 127.0.0.1:${listenPort} http2; location / {
+    grpc_pass grpcs://next; grpc_ssl_certificate ${files.certificate}; grpc_ssl_certificate_key ${files.key};
+    grpc_ssl_trusted_certificate ${files.root}; grpc_ssl_verify off; grpc_ssl_protocols TLSv1.3;
+  } }`);
+}
+
+/** HTTP/2 with mutual TLS in, HTTP/2 without TLS out. */
+export function grpcServerHop({ listenPort, upstreamPort, files }: SecureHop): string {
+  return http(`  upstream app { server 127.0.0.1:${upstreamPort}; ${kept} }
+  server { listen 127.0.0.1:${listenPort} ssl http2;
+    ssl_certificate ${files.certificate}; ssl_certificate_key ${files.key};
+    ssl_client_certificate ${files.root}; ssl_verify_client on; ssl_protocols TLSv1.3;
+    location / { grpc_pass grpc://app; }
+  }`);
+}
