@@ -15,6 +15,7 @@ import {
   HELLO_TOO_LARGE,
   parseClientHello,
 } from "./client-hello.ts";
+import { hello, serverName } from "./testing/hellos.ts";
 
 /** What was read of a whole hello. */
 function names(bytes: Buffer): Pick<ClientHello, "serverName" | "alpn"> {
@@ -110,33 +111,6 @@ test("no change of any byte makes it throw, or give a name with control bytes", 
     ),
   );
 });
-
-/** A hello with these extensions, in one record. */
-function hello(extensions: readonly (readonly [type: number, data: Buffer])[]): Buffer {
-  const sized = (bytes: Buffer, width: 1 | 2 | 3): Buffer => {
-    const size = Buffer.alloc(width);
-    size.writeUIntBE(bytes.length, 0, width);
-    return Buffer.concat([size, bytes]);
-  };
-  const list = extensions.map(([type, data]) => Buffer.concat([Buffer.from([type >> 8, type & 255]), sized(data, 2)]));
-  const body = Buffer.concat([
-    Buffer.from([3, 3]),
-    Buffer.alloc(32, 7),
-    sized(Buffer.alloc(32, 1), 1),
-    sized(Buffer.from([0x0a, 0x0a, 0x13, 0x01]), 2),
-    sized(Buffer.from([0]), 1),
-    sized(Buffer.concat(list), 2),
-  ]);
-  const message = Buffer.concat([Buffer.from([1]), sized(body, 3)]);
-  return Buffer.concat([Buffer.from([22, 3, 1]), sized(message, 2)]);
-}
-
-function serverName(name: string): readonly [number, Buffer] {
-  const head = Buffer.alloc(5);
-  head.writeUInt16BE(name.length + 3, 0);
-  head.writeUInt16BE(name.length, 3);
-  return [0, Buffer.concat([head, Buffer.from(name, "latin1")])];
-}
 
 test("GREASE values (RFC 8701) among extensions, ciphers and protocols are passed over", () => {
   const alpn = Buffer.from("\x00\x06\x02\x8a\x8a\x02h2", "latin1");
