@@ -1,6 +1,7 @@
 // Every fuzz target. What reads bytes or configuration from somebody else belongs here.
 import type { FuzzTarget } from "./fuzz-target.ts";
 import { clientHello, proxyHeader } from "./targets/first-bytes.ts";
+import { httpFilterSettings } from "./targets/http-filters.ts";
 import { http1Requests, http1Responses } from "./targets/http1.ts";
 import { hpack, http2Client, http2Server } from "./targets/http2.ts";
 import { paths } from "./targets/paths.ts";
@@ -19,4 +20,5 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   xdsRoute,
   xdsCluster,
   xdsEndpoint,
+  httpFilterSettings,
 ];

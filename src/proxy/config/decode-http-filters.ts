@@ -32,7 +32,7 @@ const routeReaders: ReadonlyMap<string, Reader> = readers((filter) => filter.rou
 export function httpFilterMessages(): DescMessage[] {
   const parsers = httpFilterTypes.flatMap(({ messages, routeMessages }) => [...messages, ...routeMessages]);
   const extensions = httpFilterTypes.flatMap((filter) => filter.extensions);
-  return [...new Set([...parsers.flatMap(({ schema }) => schema ?? []), ...extensions])];
+  return [FilterConfigSchema, ...new Set([...parsers.flatMap(({ schema }) => schema ?? []), ...extensions])];
 }
 
 export function decodeHttpFilters(
@@ -102,7 +102,7 @@ function unwrap(name: string, wrapper: FilterConfig, path: string, problems: Pro
   const { config, disabled, isOptional } = wrapper;
   if (disabled) return { type: "", settings: null, disabled };
   // An entry without settings switches on a filter that is off in its chain.
-  if (config === undefined || typeName(config) === FilterConfigSchema.typeName) {
+  if (config === undefined || config.typeUrl === "" || typeName(config) === FilterConfigSchema.typeName) {
     return { type: "", settings: null, disabled: false };
   }
   return routeSettings(name, config, isOptional, path, problems);

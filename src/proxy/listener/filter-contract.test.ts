@@ -2,12 +2,14 @@
 // does, in both directions. The filters here are scripts; everything around them is the data path, with node:http on
 // both sides.
 import assert from "node:assert/strict";
+import { constants } from "node:http2";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import { Headers } from "#wire/http/headers.ts";
 import { CONTINUE, DONE, HOLD, type HttpFilter, PAUSE } from "../http/filter.ts";
 import type { LocalReply } from "../http/local-replies.ts";
 import type { Stream } from "../http/stream.ts";
+import { clusterOn } from "./testing/data-path.ts";
 import {
   type FilterBench,
   type FilterBenchOptions,
@@ -15,6 +17,7 @@ import {
   filteredRoute,
   script,
 } from "./testing/filter-bench.ts";
+import { askHttp2, http2Server, http2Session } from "./testing/http2-peers.ts";
 import { ask, sendRaw, until } from "./testing/requests.ts";
 
 async function bench(t: TestContext, options: FilterBenchOptions): Promise<FilterBench> {
@@ -648,6 +651,74 @@ test("a filter without state gets an object with state for the streams that need
     await callsOf("/response"),
     `${requests}, ${responses}, c response data yes, own response data yes, a response data yes`,
   );
+});
+
+test("routes speak to filters through the wrapper FilterConfig too: off, on, and with settings", async (t) => {
+  const fault = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
+  const wrapper = (yaml: string): string =>
+    `typed_per_filter_config: { fault: { "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, ${yaml} } }`;
+  const abort = (status: number): string => `abort: { http_status: ${status}, percentage: { numerator: 100 } }`;
+  const chain = (more: string): string =>
+    `[{ name: fault, ${more} typed_config: { "@type": ${fault}, ${abort(500)} } }]`;
+  const routes = `
+routes:
+- { match: { prefix: /off }, route: { cluster: app }, ${wrapper("disabled: true")} }
+- { match: { prefix: /on }, route: { cluster: app }, ${wrapper("config: {}")} }
+- { match: { prefix: /own }, route: { cluster: app }, ${wrapper(`config: { "@type": ${fault}, ${abort(418)} }`)} }
+- { match: { prefix: / }, route: { cluster: app } }`;
+  const upstream: FilterBenchOptions["upstream"] = (_req, res) => void res.end();
+  const statuses = async (filters: string): Promise<number[]> => {
+    const { path } = await bench(t, { filters, routes, upstream });
+    const answers = ["/off", "/on", "/own", "/"].map(async (target) => (await ask(path, target)).status);
+    return Promise.all(answers);
+  };
+  assert.deepEqual(await statuses(chain("")), [200, 500, 418, 500]);
+  assert.deepEqual(await statuses(chain("disabled: true,")), [200, 500, 418, 200]);
+});
+
+test("over HTTP/2 a response that ends with its head ends there, whatever filters are called at its end", async (t) => {
+  const calls: string[] = [];
+  const server = await http2Server((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "5" }, { endStream: true });
+  });
+  t.after(() => server.stop());
+  const { path } = await bench(t, { filters: [script(() => recorder("a", calls))], upstream: echo });
+  path.clusters.update(clusterOn("app", [server.port], { upstreamProtocol: "http2" }));
+  const session = http2Session(path.port());
+  t.after(() => session.destroy());
+  const stream = session.request({ ":path": "/", ":method": "POST", "content-type": "application/grpc" });
+  const head = new Promise<{ flags: number; status: unknown }>((resolve) => {
+    stream.on("response", (headers, flags) => resolve({ flags, status: headers["grpc-status"] }));
+  });
+  stream.end("hi");
+  const { flags, status } = await head;
+  assert.deepEqual([status, flags & constants.NGHTTP2_FLAG_END_STREAM], ["5", constants.NGHTTP2_FLAG_END_STREAM]);
+  await until(() => calls.includes("a complete"));
+  assert.deepEqual(
+    calls.filter((call) => call.includes("response")),
+    ["a response 200 true", "a response end"],
+  );
+});
+
+test("over HTTP/2 one paused stream does not hold up another one of the same connection", async (t) => {
+  let paused: Stream | null = null;
+  const pausing = script((stream) => ({
+    onRequestHeaders: () => {
+      if (stream.path !== "/paused") return CONTINUE;
+      paused = stream;
+      return PAUSE;
+    },
+  }));
+  const { path } = await bench(t, { filters: [pausing], upstream: echo });
+  const session = http2Session(path.port());
+  t.after(() => session.destroy());
+  const body = Buffer.alloc(256 * 1024, "x");
+  const slow = askHttp2(session, { ":path": "/paused", ":method": "POST" }, body);
+  await until(() => paused !== null);
+  const fast = await askHttp2(session, { ":path": "/", ":method": "POST" }, body);
+  assert.equal(fast.status, 200);
+  (paused as unknown as Stream).resumeRequest();
+  assert.equal((await slow).body, fast.body);
 });
 
 test("a filter that breaks when a stream ends does not keep the others from being told", async (t) => {
