@@ -26,11 +26,17 @@ function proxyHeader(transport: TransportSocketMatch | null, client: ConnectionI
   return transport?.proxyProtocol == null ? null : proxyHeaderFor(transport.proxyProtocol, client);
 }
 
+interface Secured {
+  readonly tls: UpstreamTls;
+  /** Made once: it is looked up for each request. */
+  readonly poolKey: string;
+}
+
 export class ClusterTransports {
   readonly #config: ClusterConfig;
   readonly #loop: EventLoop;
   readonly #contexts: TlsContexts;
-  readonly #tls = new Map<TransportSocketMatch, Map<ProtocolWish, UpstreamTls>>();
+  readonly #secured = new Map<TransportSocketMatch, Map<ProtocolWish, Secured>>();
 
   /** Puts the cluster's options on a socket that connects; null: there are none. */
   readonly #prepare: ((socket: Socket) => void) | null;
@@ -42,10 +48,10 @@ export class ClusterTransports {
     this.#prepare = socketPreparation(config, calls, log);
   }
 
-  /** Connections under equal keys are interchangeable. Where endpoints are told the client, each has its own. */
+  /** HOT: per request. Connections under equal keys are interchangeable. Where endpoints are told the client, each has its own. */
   poolKey(endpoint: EndpointConfig, wish: ProtocolWish, client: ConnectionInfo | null): string {
     const transport = chooseTransport(this.#config, endpoint, null);
-    const key = transport?.tls == null ? wish.key : `${wish.key} ${this.#tlsFor(transport, wish).key}`;
+    const key = transport?.tls == null ? wish.key : this.#secure(transport, wish).poolKey;
     const header = proxyHeader(transport, client);
     return header === null ? key : `${key} ${header.toString("latin1")}`;
   }
@@ -63,7 +69,7 @@ export class ClusterTransports {
       proxyHeader: proxyHeader(transport, client),
       timeoutMs: this.#config.connectTimeoutMs,
       bufferLimitBytes: this.#config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
+      tls: transport?.tls == null ? null : this.#secure(transport, wish).tls,
     };
   }
 
@@ -82,7 +88,7 @@ export class ClusterTransports {
       proxyHeader: proxyHeader(transport, null),
       timeoutMs: 0,
       bufferLimitBytes: this.#config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#tlsFor(transport, wish),
+      tls: transport?.tls == null ? null : this.#secure(transport, wish).tls,
     };
   }
 
@@ -93,18 +99,20 @@ export class ClusterTransports {
     return address;
   }
 
-  #tlsFor(transport: TransportSocketMatch, wish: ProtocolWish): UpstreamTls {
-    let byWish = this.#tls.get(transport);
+  #secure(transport: TransportSocketMatch, wish: ProtocolWish): Secured {
+    let byWish = this.#secured.get(transport);
     if (byWish === undefined) {
       byWish = new Map();
-      this.#tls.set(transport, byWish);
+      this.#secured.set(transport, byWish);
     }
-    let tls = byWish.get(wish);
-    if (tls === undefined) {
+    let secured = byWish.get(wish);
+    if (secured === undefined) {
       const config = transport.tls!;
-      tls = new UpstreamTls(config, offeredAlpn(wish, config), this.#contexts, () => this.#loop.clock.now());
-      byWish.set(wish, tls);
+      const now = (): number => this.#loop.clock.now();
+      const tls = new UpstreamTls(config, offeredAlpn(wish, config), this.#contexts, now);
+      secured = { tls, poolKey: `${wish.key} ${tls.key}` };
+      byWish.set(wish, secured);
     }
-    return tls;
+    return secured;
   }
 }

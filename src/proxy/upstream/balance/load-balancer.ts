@@ -79,14 +79,14 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
   }
 
   candidates(_context: ChoiceContext): readonly H[] {
+    const { healthy, degraded, isPanicking } = this.#loads;
     return this.#levels.flatMap((level, i) => {
-      if (this.#loads.isPanicking[i] === true) {
-        return this.#failsInPanic || this.#loads.healthy[i] === 0 ? [] : level.all.hosts;
+      const takesHealthy = (healthy[i] ?? 0) > 0;
+      const takesDegraded = (degraded[i] ?? 0) > 0;
+      if (isPanicking[i] === true) {
+        return this.#failsInPanic || !(takesHealthy || takesDegraded) ? [] : level.all.hosts;
       }
-      return [
-        ...((this.#loads.healthy[i] ?? 0) > 0 ? level.healthy.hosts : []),
-        ...((this.#loads.degraded[i] ?? 0) > 0 ? level.degraded.hosts : []),
-      ];
+      return [...(takesHealthy ? level.healthy.hosts : []), ...(takesDegraded ? level.degraded.hosts : [])];
     });
   }
 }
