@@ -10,6 +10,20 @@ export interface AccessLogger {
   readonly accepts: ((entry: AccessLogEntry) => boolean) | null;
 }
 
+export type LogDetail =
+  | "attempts"
+  | "connectionId"
+  | "filterChain"
+  | "grpcStatus"
+  | "peerDnsSan"
+  | "peerFingerprint"
+  | "peerNotAfterMs"
+  | "peerPem"
+  | "peerSubject"
+  | "tlsVersion"
+  | "upstreamLocalUriSan"
+  | "upstreamPeerUriSan";
+
 /** All that a format operator can ask for, for one stream or one connection. Absent values render as `-`. */
 export interface AccessLogEntry {
   startTimeMs: number;
@@ -42,6 +56,9 @@ export interface AccessLogEntry {
   localReplyBody?: string;
   /** Dynamic metadata by namespace, as JSON; undefined on connections. */
   metadata?: (namespace: string) => unknown;
+  /** What few formats ask for, looked up only then. */
+  detail?: (what: LogDetail) => string | number | undefined;
+  responseTrailer?: (name: string) => string | undefined;
   /** The cause in words with resource and file:line, for every locally generated response. */
   cause: string | undefined;
 }

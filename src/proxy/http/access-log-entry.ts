@@ -1,5 +1,6 @@
 // Fills an access log entry from a finished stream.
-import type { AccessLogEntry } from "../config/access-log.ts";
+import type { AccessLogEntry, LogDetail } from "../config/access-log.ts";
+import { connectionDetail } from "../transport/connection-details.ts";
 import type { Stream } from "./stream.ts";
 
 export function accessLogEntry(stream: Stream): AccessLogEntry {
@@ -31,6 +32,23 @@ export function accessLogEntry(stream: Stream): AccessLogEntry {
     requestHeader: (name) => stream.header(name.toLowerCase()),
     responseHeader: (name) => stream.responseHeaders?.get(name.toLowerCase()),
     metadata: (namespace) => stream.metadata(namespace),
+    responseTrailer: (name) => stream.responseTrailers?.get(name.toLowerCase()),
+    detail: (what) => streamDetail(stream, what),
     cause: stream.cause || undefined,
   };
+}
+
+function streamDetail(stream: Stream, what: LogDetail): string | number | undefined {
+  switch (what) {
+    case "attempts":
+      return stream.attemptCount;
+    case "grpcStatus":
+      return stream.grpcStatus;
+    case "upstreamPeerUriSan":
+      return stream.upstreamPeerUriSan;
+    case "upstreamLocalUriSan":
+      return stream.upstreamLocalUriSan;
+    default:
+      return connectionDetail(stream.connection, what);
+  }
 }

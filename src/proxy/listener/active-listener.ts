@@ -183,6 +183,7 @@ export class ActiveListener {
 
   #describe(socket: Socket, address: ListenAddress): ConnectionInfo {
     const info = new ConnectionInfo();
+    info.id = this.#environment.nextConnectionId();
     info.startTimeMs = this.#environment.loop.now;
     info.sourceIp = plainIp(socket.remoteAddress);
     info.sourcePort = socket.remotePort ?? 0;

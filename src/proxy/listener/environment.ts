@@ -26,6 +26,8 @@ export interface ListenerEnvironment {
   readonly calls: SocketCalls;
   readonly limits: ConnectionLimits;
   readonly refusals: RefusalLog;
+  /** Unique in this event loop. */
+  readonly nextConnectionId: () => number;
   readonly handshakes: HandshakeGate;
   readonly inspectors: InspectorCounters;
   /** Bytes that are held of connections whose filter chain is not known. */

@@ -99,6 +99,7 @@ export class ListenerManager {
   readonly #retired = new Set<ActiveListener>();
   /** An operator wants clients to go elsewhere: every response asks them to. */
   isHealthFailed = false;
+  #lastConnectionId = 0;
   #isDraining = false;
   #drainsInboundOnly = false;
   #onIdle: (() => void)[] = [];
@@ -149,6 +150,7 @@ export class ListenerManager {
       calls,
       limits: this.limits,
       refusals: new RefusalLog(log, loop),
+      nextConnectionId: () => ++this.#lastConnectionId,
       handshakes: new HandshakeGate(),
       inspectors: inspectorCounters(stats),
       undecided: new Allowance(maxUndecidedBytes),

@@ -1,6 +1,7 @@
 // Access log entries of connections: what a listener and a TCP proxy know of one, and the lines written of them.
 import type { AccessLogEntry, AccessLogger } from "../config/access-log.ts";
 import type { HttpEnvironment } from "../http/environment.ts";
+import { connectionDetail } from "../transport/connection-details.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 
 /** What an entry says beside the connection itself. */
@@ -61,6 +62,7 @@ function connectionLogEntry(info: ConnectionInfo, now: number, facts: Connection
     localUriSan: info.localUriSan,
     requestHeader: () => undefined,
     responseHeader: () => undefined,
+    detail: (what) => connectionDetail(info, what),
     cause: info.cause || undefined,
   };
 }

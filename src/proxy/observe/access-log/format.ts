@@ -112,7 +112,15 @@ function compileString(format: string, options: FormatOptions, onProblem: (messa
 const operatorPattern = /%(%|([A-Z_]+)(?:\(([^)]*)\))?(?::(\d+))?%)/g;
 
 /** Operators whose values a peer chooses. */
-const foreign: ReadonlySet<string> = new Set(["REQ", "REQ_WITHOUT_QUERY", "RESP", "TRAILER"]);
+const foreign: ReadonlySet<string> = new Set([
+  "REQ",
+  "REQ_WITHOUT_QUERY",
+  "RESP",
+  "TRAILER",
+  "QUERY_PARAM",
+  "DOWNSTREAM_PEER_SUBJECT",
+  "DOWNSTREAM_PEER_DNS_SAN",
+]);
 
 /** What would end a line or a quoted field, or be obeyed by a terminal, is written as JSON writes it. */
 function escaped(operator: Operator): Operator {

@@ -1,6 +1,7 @@
 // Envoy's command operators over an access log entry: `%REQ(X-A?:PATH):10%` is name, argument, length limit.
 // An operator is resolved once to a function; undefined renders as `-`.
-import type { AccessLogEntry } from "../../config/access-log.ts";
+import { hostname as readHostname } from "node:os";
+import type { AccessLogEntry, LogDetail } from "../../config/access-log.ts";
 import { formatStartTime } from "./start-time.ts";
 
 export type Operator = (entry: AccessLogEntry) => string | number | undefined;
@@ -20,6 +21,59 @@ export function limited(operator: Operator, maxLength: number): Operator {
     const value = operator(entry);
     return value === undefined ? undefined : String(value).slice(0, maxLength);
   };
+}
+
+function detail(what: LogDetail): Operator {
+  return (entry) => entry.detail?.(what);
+}
+
+/** Of the status codes, by number. */
+const camelNames: readonly string[] = [
+  "OK",
+  "Canceled",
+  "Unknown",
+  "InvalidArgument",
+  "DeadlineExceeded",
+  "NotFound",
+  "AlreadyExists",
+  "PermissionDenied",
+  "ResourceExhausted",
+  "FailedPrecondition",
+  "Aborted",
+  "OutOfRange",
+  "Unimplemented",
+  "Internal",
+  "Unavailable",
+  "DataLoss",
+  "Unauthenticated",
+];
+const snakeNames: readonly string[] = camelNames.map((name) =>
+  name === "OK" ? name : name === "Canceled" ? "CANCELLED" : name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(),
+);
+/** Null writes numbers. */
+const grpcNames: Readonly<Record<string, readonly string[] | null>> = {
+  "": camelNames,
+  CAMEL_STRING: camelNames,
+  SNAKE_STRING: snakeNames,
+  NUMBER: null,
+};
+
+function grpcStatus(entry: AccessLogEntry): number | undefined {
+  const status =
+    entry.detail?.("grpcStatus") ?? entry.responseTrailer?.("grpc-status") ?? entry.responseHeader("grpc-status");
+  return status === undefined || !/^\d{1,9}$/.test(String(status)) ? undefined : Number(status);
+}
+
+function queryOf(path: string | undefined): URLSearchParams | undefined {
+  const mark = path?.indexOf("?") ?? -1;
+  return mark === -1 ? undefined : new URLSearchParams(path?.slice(mark + 1).split("#")[0]);
+}
+
+let ownName: string | undefined;
+
+function hostname(): string {
+  ownName ??= readHostname();
+  return ownName;
 }
 
 const absent: Operator = () => undefined;
@@ -53,6 +107,21 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_URI_SAN: (entry) => entry.localUriSan,
   REQUESTED_SERVER_NAME: (entry) => entry.requestedServerName || undefined,
   ROUTE_NAME: (entry) => entry.routeName || undefined,
+  DOWNSTREAM_TLS_VERSION: detail("tlsVersion"),
+  DOWNSTREAM_PEER_SUBJECT: detail("peerSubject"),
+  DOWNSTREAM_PEER_DNS_SAN: detail("peerDnsSan"),
+  DOWNSTREAM_PEER_FINGERPRINT_256: detail("peerFingerprint"),
+  DOWNSTREAM_PEER_CERT: detail("peerPem"),
+  UPSTREAM_PEER_URI_SAN: detail("upstreamPeerUriSan"),
+  UPSTREAM_LOCAL_URI_SAN: detail("upstreamLocalUriSan"),
+  UPSTREAM_REQUEST_ATTEMPT_COUNT: detail("attempts"),
+  CONNECTION_ID: detail("connectionId"),
+  FILTER_CHAIN_NAME: detail("filterChain"),
+  HOSTNAME: hostname,
+  UPSTREAM_REMOTE_PORT: (entry) => portOf(entry.upstreamHost),
+  UPSTREAM_LOCAL_PORT: (entry) => portOf(entry.upstreamLocalAddress),
+  DOWNSTREAM_REMOTE_PORT: (entry) => portOf(entry.downstreamRemoteAddress),
+  GRPC_STATUS_NUMBER: (entry) => grpcStatus(entry),
   LOCAL_REPLY_BODY: (entry) => entry.localReplyBody,
   // Ours: why the proxy answered itself, with resource and file:line.
   OUTRIGGER_CAUSE: (entry) => entry.cause,
@@ -60,14 +129,8 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   REQUEST_DURATION: absent,
   RESPONSE_DURATION: absent,
   RESPONSE_TX_DURATION: absent,
-  DOWNSTREAM_TLS_VERSION: absent,
   DOWNSTREAM_TLS_CIPHER: absent,
-  DOWNSTREAM_PEER_SUBJECT: absent,
-  UPSTREAM_REQUEST_ATTEMPT_COUNT: absent,
-  CONNECTION_ID: absent,
-  HOSTNAME: absent,
   VIRTUAL_CLUSTER_NAME: absent,
-  GRPC_STATUS: (entry) => entry.responseHeader("grpc-status"),
 };
 
 const argumentOperators: Readonly<Record<string, (argument: string) => Operator | string>> = {
@@ -85,7 +148,29 @@ const argumentOperators: Readonly<Record<string, (argument: string) => Operator 
     if (typeof names === "string") return names;
     return (entry) => entry.responseHeader(names[0]) ?? (names[1] ? entry.responseHeader(names[1]) : undefined);
   },
-  TRAILER: () => absent,
+  TRAILER: (argument) => {
+    const names = headerNames(argument);
+    if (typeof names === "string") return names;
+    return (entry) => entry.responseTrailer?.(names[0]) ?? (names[1] ? entry.responseTrailer?.(names[1]) : undefined);
+  },
+  GRPC_STATUS: (argument) => {
+    const names = grpcNames[argument];
+    if (names === undefined) return `"${argument}" is not CAMEL_STRING, SNAKE_STRING or NUMBER`;
+    return (entry) => {
+      const status = grpcStatus(entry);
+      return status === undefined ? undefined : (names?.[status] ?? String(status));
+    };
+  },
+  QUERY_PARAM: (name) =>
+    name === "" ? "%QUERY_PARAM% names no parameter" : (entry) => queryOf(entry.path)?.get(name) ?? undefined,
+  DOWNSTREAM_PEER_CERT_V_END: (format) => {
+    const render = formatStartTime(format);
+    if (typeof render === "string") return render;
+    return (entry) => {
+      const at = entry.detail?.("peerNotAfterMs");
+      return typeof at === "number" ? render(at) : undefined;
+    };
+  },
   DYNAMIC_METADATA: dynamicMetadata,
   CLUSTER_METADATA: () => absent,
   UPSTREAM_METADATA: () => absent,
