@@ -1,11 +1,10 @@
 // The condition of an RBAC policy, in the Common Expression Language. What it may read is known from its text, so only
 // that is gathered for a request. As in Envoy, a condition that reads what is not there does not hold.
-import { createRequire } from "node:module";
-import type * as Cel from "@marcbachmann/cel-js";
 import type { Policy } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import type { Expr } from "#wire/gen/google/api/expr/v1alpha1/syntax_pb.ts";
 import type { Problems } from "../problems.ts";
 import type { RbacPredicate, RbacSubject } from "../rbac.ts";
+import { celLibrary } from "./cel-library.ts";
 import { type AttributePath, celText, matchesFunction } from "./cel-text.ts";
 import { regexMatcher } from "./matcher.ts";
 
@@ -64,9 +63,6 @@ interface CelContext extends CelValues {
   metadata?: { readonly filter_metadata: CelValues };
 }
 
-/** Loaded by the first condition: most proxies have none, and it would cost each of them 10 ms and 1 MB at the start. */
-const cel = (): typeof Cel => createRequire(import.meta.url)("@marcbachmann/cel-js") as typeof Cel;
-
 type TextTest = (text: string) => boolean;
 
 function compile(
@@ -76,7 +72,7 @@ function compile(
   problems: Problems,
 ): ((context: CelContext) => boolean) | null {
   try {
-    const { Environment } = cel();
+    const { Environment } = celLibrary();
     const environment = new Environment({ limits: { maxAstNodes: 2000, maxDepth: 250 } })
       .registerVariable("request", "dyn")
       .registerVariable("source", "dyn")

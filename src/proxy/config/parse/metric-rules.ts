@@ -1,6 +1,5 @@
 // stats.PluginConfig of the istio.stats filters. Values of labels are CEL expressions over Envoy's attributes; what an
 // expression cannot find is `unknown`, as in Istio.
-import { Environment } from "@marcbachmann/cel-js";
 import { type MetricConfig, type PluginConfig, Reporter } from "#wire/gen/istio/stats-filter_pb.ts";
 import {
   type LabelChange,
@@ -11,6 +10,7 @@ import {
   standardRules,
 } from "../metric-rules.ts";
 import type { Problems } from "../problems.ts";
+import { celLibrary } from "./cel-library.ts";
 import { milliseconds } from "./values.ts";
 
 export function decodeMetricRules(message: PluginConfig, path: string, problems: Problems): MetricRules {
@@ -81,6 +81,7 @@ function compile(text: string, path: string, problems: Problems): ((values: Metr
     problems.unsupported(path, "matches in an expression of a metric");
     return null;
   }
+  const { Environment } = celLibrary();
   let environment = new Environment({ limits: { maxAstNodes: 2000, maxDepth: 250 } });
   for (const root of roots) environment = environment.registerVariable(root, "dyn");
   try {
