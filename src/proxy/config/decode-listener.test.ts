@@ -190,3 +190,15 @@ filter_chains:
   );
   assert.equal(filter.http.paths.escapedSlashes, "forward");
 });
+
+test("a queue for fast open that is longer than an int is as long as an int", () => {
+  const listener = listenerConfig(`
+name: l
+address: { socket_address: { address: 0.0.0.0, port_value: 1 } }
+tcp_fast_open_queue_length: 4294967295
+filter_chains:
+- filters: ${tcpTo("c").replaceAll("\n", "\n  ")}
+`);
+  const option = listener.socketOptions.find((it) => it.description === "TCP_FASTOPEN");
+  assert.equal(option?.value.readInt32LE(), 0x7fffffff);
+});

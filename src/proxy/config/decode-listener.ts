@@ -109,7 +109,8 @@ function implied(isTransparent: boolean, isFreebind: boolean, fastOpenQueue: num
     // An address that is not of this machine can be bound with it, so it comes first.
     ...(isTransparent ? [{ ...option(0, 19, 1, "IP_TRANSPARENT"), isPrebind: true }] : []),
     ...(isFreebind ? [{ ...option(0, 15, 1, "IP_FREEBIND"), isPrebind: true }] : []),
-    ...(fastOpenQueue > 0 ? [option(6, 23, fastOpenQueue, "TCP_FASTOPEN")] : []),
+    // An int for the system, which cuts it down to its own limit anyway.
+    ...(fastOpenQueue > 0 ? [option(6, 23, Math.min(fastOpenQueue, 0x7fffffff), "TCP_FASTOPEN")] : []),
   ];
 }
 
