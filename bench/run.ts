@@ -20,6 +20,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   latency: async () => (await import("./latency.ts")).latency,
   idle: async () => (await import("./idle.ts")).idle,
   memory: async () => (await import("./memory.ts")).memory,
+  workers: async () => (await import("./workers.ts")).workers,
   decide: async () => (await import("./decide.ts")).decide,
   "cold-start": async () => (await import("./cold-start.ts")).coldStart,
 };

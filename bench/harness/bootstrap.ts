@@ -27,6 +27,16 @@ export function plainHop(hop: Hop): object {
   });
 }
 
+/** Answers by itself, with 1 KiB. */
+export function answering(listenPort: number): object {
+  const answer = { status: 200, body: { inline_string: "x".repeat(1024) } };
+  const host = { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, direct_response: answer }] };
+  return bootstrap("answering", {
+    listener: listener(listenPort, "OUTBOUND", [connectionManager("OUTBOUND", [router()], [host])]),
+    clusters: [],
+  });
+}
+
 /** The sidecar of the caller: plain in, mutual TLS out. */
 export function clientSidecar(hop: SecureHop): object {
   return bootstrap("client", {

@@ -15,13 +15,25 @@ interface LoadResult {
   readonly megabytesPerSecond: number;
 }
 
-/** CPU microseconds per request and hop. Throws when a request failed: the figure would be one of something else. */
-export async function cpuPerRequest(hops: readonly BenchProcess[], load: Load): Promise<number> {
+export interface Rate {
+  readonly perSecond: number;
+  readonly cpuMicroseconds: number;
+}
+
+/** Requests a second, and CPU of each in one hop. Throws when one failed: the figure would be one of something else. */
+export async function rate(hops: readonly BenchProcess[], load: Load): Promise<Rate> {
   const before = cpuSecondsOf(hops);
   const { requests, errors } = await wrk(load);
-  const used = cpuSecondsOf(hops) - before;
   if (errors > 0) throw new Error(`${errors} of ${requests} requests failed at c=${load.connections}`);
-  return (used * 1e6) / requests / hops.length;
+  return {
+    perSecond: requests / load.seconds,
+    cpuMicroseconds: ((cpuSecondsOf(hops) - before) * 1e6) / requests / hops.length,
+  };
+}
+
+/** CPU microseconds per request and hop. */
+export async function cpuPerRequest(hops: readonly BenchProcess[], load: Load): Promise<number> {
+  return (await rate(hops, load)).cpuMicroseconds;
 }
 
 export interface Bulk {

@@ -12,12 +12,15 @@ export async function startOutrigger(
   name: string,
   bootstrap: object,
   port: number,
+  concurrency = 1,
 ): Promise<BenchProcess> {
   if (!existsSync(bundle)) throw new Error(`${bundle} is missing: npm run build`);
   const path = join(scene.folder, `${name}.json`);
   writeFileSync(path, JSON.stringify(bootstrap));
   const flags = (process.env["OUTRIGGER_BENCH_NODE_OPTIONS"] ?? "").split(" ").filter((flag) => flag !== "");
-  const proxy = scene.add(startProcess(process.execPath, [...flags, bundle, "proxy", "--config-path", path]));
+  const proxy = scene.add(
+    startProcess(process.execPath, [...flags, bundle, "proxy", `--concurrency=${concurrency}`, "--config-path", path]),
+  );
   await waitForPort(port);
   return proxy;
 }
