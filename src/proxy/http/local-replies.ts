@@ -112,9 +112,6 @@ export function localRateLimited(status: number, asResourceExhausted: boolean): 
   return asResourceExhausted ? { ...limited, grpcStatus: 8 } : limited;
 }
 
-/** A body is longer than a filter may hold. */
-export const payloadTooLarge: LocalReply = reply(413, "", "request_payload_too_large", "Payload Too Large");
-
 export const requestNotDecompressed: LocalReply = reply(
   400,
   "",
@@ -126,14 +123,6 @@ export const responseNotDecompressed: LocalReply = reply(
   "UPE",
   "decompression_failed",
   "the upstream's body cannot be decompressed",
-);
-
-/** A response is longer than a filter may hold. */
-export const responseTooLarge: LocalReply = reply(
-  500,
-  "",
-  "response_payload_too_large",
-  "the response is too large to be buffered",
 );
 
 export const badGrpcWebRequest: LocalReply = reply(

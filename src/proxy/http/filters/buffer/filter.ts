@@ -20,7 +20,7 @@ import {
   sharedFilter,
   type Verdict,
 } from "../../filter.ts";
-import { payloadTooLarge } from "../../local-replies.ts";
+import { requestBodyTooLarge } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 
 interface BufferSettings {
@@ -48,7 +48,7 @@ export const buffer: HttpFilterType = defineHttpFilter<BufferSettings, BufferRou
       tooLarge.add();
       const origins = stream.decision?.route.provenance.origins ?? [];
       stream.sendLocalReply(
-        payloadTooLarge,
+        requestBodyTooLarge,
         `the body is longer than the ${maxBytes} bytes that are buffered`,
         origins,
       );

@@ -30,7 +30,7 @@ import {
   authorizationDenied,
   authorizationFailed,
   authorizationInvalid,
-  payloadTooLarge,
+  requestBodyTooLarge,
 } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 import { applyToHeaders, applyToRequest } from "./apply.ts";
@@ -120,7 +120,7 @@ function extensionsFor(ofRoute: readonly ExtAuthzRouteSettings[]): Readonly<Reco
 
 function refuseTooLarge(stream: Stream, { maxBytes }: BodySettings): void {
   const words = `the body is longer than the ${maxBytes} bytes that the authorization service may be sent`;
-  stream.sendLocalReply(payloadTooLarge, words, []);
+  stream.sendLocalReply(requestBodyTooLarge, words, []);
 }
 
 /** One request while it is asked about, and its response when that gets headers. */

@@ -12,7 +12,7 @@ import {
   sharedFilter,
   type Verdict,
 } from "../../filter.ts";
-import { reasonPhrase, responseTooLarge } from "../../local-replies.ts";
+import { reasonPhrase, responseBodyTooLarge } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 
 interface BridgeSettings {
@@ -57,7 +57,7 @@ class BridgedCall implements HttpFilter {
     this.#bytes += data.length;
     if (this.#bytes > maxBytes) {
       stream.sendLocalReply(
-        responseTooLarge,
+        responseBodyTooLarge,
         `the response is longer than the ${maxBytes} bytes that are buffered`,
         [],
       );
