@@ -61,6 +61,15 @@ function decoder<Desc extends DescMessage, T>(
       problems.invalid("name", `"${nameOf(message)}" differs from the name of the resource`);
       return problems.done<T>(null);
     }
-    return decode(message);
+    try {
+      return decode(message);
+    } catch (error) {
+      // A mistake of ours must not end the stream, over which the same resource would come again and again.
+      problems.invalid("resource", `${brokenDecoder}: ${error instanceof Error ? error.message : String(error)}`);
+      return problems.done<T>(null);
+    }
   };
 }
+
+/** What a refusal says that is the proxy's fault. Random input must never lead to it (test/fuzz). */
+export const brokenDecoder = "this proxy fails to read it";
