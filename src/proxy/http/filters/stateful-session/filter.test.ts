@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { plainEndpointSet } from "../../../config/cluster.ts";
-import { clusterConfig, endpointConfig, httpServer } from "../../../listener/testing/data-path.ts";
+import { byTurns, clusterConfig, endpointConfig, httpServer } from "../../../listener/testing/data-path.ts";
 import { type FilterBench, type FilterBenchOptions, filterBench } from "../../../listener/testing/filter-bench.ts";
 import { type Answer, ask, until } from "../../../listener/testing/requests.ts";
 
@@ -34,6 +34,8 @@ async function bench(t: TestContext, yaml: string, options: Partial<FilterBenchO
     started.path.clusters.update(
       clusterConfig({
         name: "app",
+        // Health counts at once.
+        loadBalancing: { ...byTurns, mergeWindowMs: 0 },
         endpoints: plainEndpointSet(
           "app",
           serving.map((port) => endpointConfig(port, { health: port === unhealthy ? "unhealthy" : "healthy" })),

@@ -1,7 +1,7 @@
 // The Wasm network filter in front of a TCP proxy, with a module that AssemblyScript has compiled: it passes whole lines
 // of the client in capitals, and puts brackets around what the server says.
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { before, type TestContext, test } from "node:test";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import {
   chain,
@@ -27,7 +27,6 @@ interface Setting {
   readonly logs: string[];
   /** What the server has received over all connections. */
   received(): string;
-  stop(): void;
 }
 
 let scripted: Uint8Array;
@@ -36,6 +35,7 @@ before(async () => {
 });
 
 async function withPlugins(
+  t: TestContext,
   plugins: readonly Parameters<typeof pluginConfig>[1][],
   answer: (status: number) => number = () => 200,
 ): Promise<Setting> {
@@ -67,23 +67,19 @@ async function withPlugins(
     settings: pluginConfig(scripted, overrides),
   }));
   await path.listeners.update(listenerConfig([chain([...filters, tcpFilter("app")])]));
-  return {
-    path,
-    logs,
-    received: () => received,
-    stop: () => {
-      path.stop();
-      server.stop();
-      authority.stop();
-      loop.stop();
-    },
-  };
+  t.after(() => {
+    path.stop();
+    server.stop();
+    authority.stop();
+    loop.stop();
+  });
+  return { path, logs, received: () => received };
 }
 
 const configuration = (script: string): { readonly configuration: Buffer } => ({ configuration: Buffer.from(script) });
 
-test("bytes are shown, kept until they are whole, and changed in both directions", async () => {
-  const { path, logs, received, stop } = await withPlugins([configuration("network lines")]);
+test("bytes are shown, kept until they are whole, and changed in both directions", async (t) => {
+  const { path, logs, received } = await withPlugins(t, [configuration("network lines")]);
   const client = new RawClient(path.port());
   client.socket.write("one");
   client.socket.write(" source");
@@ -96,16 +92,15 @@ test("bytes are shown, kept until they are whole, and changed in both directions
   await client.sees("<got 26>");
   assert.equal(received(), "ONE SOURCE LINE\nNEXT LINE\n");
   client.socket.end("rest");
-  await client.sees("<bye>");
+  await client.sees(/bye>/); // one piece with the answer before it, or one of its own
   await client.isEnded();
   assert.equal(received(), "ONE SOURCE LINE\nNEXT LINE\nRESTEND");
   await until(() => logs.some((line) => line.endsWith("client closed 2")));
   assert.ok(logs.some((line) => line.endsWith("server closed 0")));
-  stop();
 });
 
-test("two plugins see the client's bytes in order and the server's in reverse", async () => {
-  const { path, received, stop } = await withPlugins([
+test("two plugins see the client's bytes in order and the server's in reverse", async (t) => {
+  const { path, received } = await withPlugins(t, [
     { name: "a", ...configuration("network lines") },
     { name: "b", ...configuration("network lines") },
   ]);
@@ -114,12 +109,11 @@ test("two plugins see the client's bytes in order and the server's in reverse", 
   await client.sees("<<got 5>>");
   assert.equal(received(), "BOTH\n");
   client.socket.resetAndDestroy();
-  stop();
 });
 
-test("a new connection waits for an answer, and goes on or not", async () => {
+test("a new connection waits for an answer, and goes on or not", async (t) => {
   let status = 200;
-  const { path, received, stop } = await withPlugins([configuration("network ask")], () => status);
+  const { path, received } = await withPlugins(t, [configuration("network ask")], () => status);
   const client = new RawClient(path.port());
   client.socket.write("early\n");
   await client.sees("<got 6>");
@@ -130,23 +124,20 @@ test("a new connection waits for an answer, and goes on or not", async () => {
   assert.equal(refused.text, "");
   await until(() => path.logs.some((entry) => entry["connectionTerminationDetails"] === "wasm_downstream_close"));
   client.socket.resetAndDestroy();
-  stop();
 });
 
-test("a plugin closes a connection at once, or later when it has seen its bytes", async () => {
-  const { path, stop } = await withPlugins([configuration("network lines")]);
+test("a plugin closes a connection at once, or later when it has seen its bytes", async (t) => {
+  const { path } = await withPlugins(t, [configuration("network lines")]);
   const client = new RawClient(path.port());
   client.socket.write("please close\n");
   await client.isEnded();
-  stop();
-  const refusing = await withPlugins([configuration("network refuse")]);
+  const refusing = await withPlugins(t, [configuration("network refuse")]);
   const refused = new RawClient(refusing.path.port());
   await refused.isEnded();
-  refusing.stop();
 });
 
-test("a failed plugin closes its connections, or lets them pass with fail_open", async () => {
-  const closed = await withPlugins([configuration("network lines")]);
+test("a failed plugin closes its connections, or lets them pass with fail_open", async (t) => {
+  const closed = await withPlugins(t, [configuration("network lines")]);
   const one = new RawClient(closed.path.port());
   one.socket.write("half of a");
   const two = new RawClient(closed.path.port());
@@ -156,8 +147,7 @@ test("a failed plugin closes its connections, or lets them pass with fail_open",
   const three = new RawClient(closed.path.port());
   await three.isEnded();
   assert.equal(closed.received(), "");
-  closed.stop();
-  const open = await withPlugins([{ failurePolicy: "fail_open", ...configuration("network lines") }]);
+  const open = await withPlugins(t, [{ failurePolicy: "fail_open", ...configuration("network lines") }]);
   const held = new RawClient(open.path.port());
   held.socket.write("half");
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -171,14 +161,12 @@ test("a failed plugin closes its connections, or lets them pass with fail_open",
   assert.equal(open.received().length, "trap\nhalfplain".length);
   assert.ok(["trap\n", "half", "plain"].every((part) => open.received().includes(part)));
   for (const client of [held, other, later]) client.socket.resetAndDestroy();
-  open.stop();
 });
 
-test("more than a plugin may keep ends the connection", async () => {
-  const { path, stop } = await withPlugins([configuration("network lines")]);
+test("more than a plugin may keep ends the connection", async (t) => {
+  const { path } = await withPlugins(t, [configuration("network lines")]);
   const client = new RawClient(path.port());
   client.socket.write("x".repeat(1_200_000));
   await client.isEnded();
   await until(() => path.logs.some((entry) => entry["connectionTerminationDetails"] === "wasm_too_much_data"));
-  stop();
 });
