@@ -54,7 +54,7 @@ export interface AccessLogEntry {
   responseHeader: (name: string) => string | undefined;
   /** Body of a reply that the proxy makes itself, while it is being made. */
   localReplyBody?: string;
-  /** Dynamic metadata by namespace, as JSON; undefined on connections. */
+  /** Dynamic metadata by namespace, as JSON. */
   metadata?: (namespace: string) => unknown;
   /** What few formats ask for, looked up only then. */
   detail?: (what: LogDetail) => string | number | undefined;

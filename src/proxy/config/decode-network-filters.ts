@@ -4,6 +4,7 @@ import type { Origin } from "#base/issue.ts";
 import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import type { FilterPlace, NetworkFilterType, SettingsParser } from "../network/filter.ts";
 import { networkFilterTypes } from "../network/filters/all.ts";
+import { compileTextFormat } from "../observe/access-log/format.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeConnectionManager } from "./decode-connection-manager.ts";
 import type { NetworkFilterConfig } from "./listener.ts";
@@ -35,6 +36,8 @@ export function decodeNetworkFilters(
       problems,
       policyOrigins,
       accessLogs: (logs, at) => decodeAccessLogs(logs, at, problems),
+      textFormat: (format, at) =>
+        compileTextFormat(format, { omitEmptyValues: true }, (message) => problems.invalid(at, message)),
       connectionManager: (manager) => decodeConnectionManager(manager, policyOrigins, where, problems),
     };
     return decodeNetworkFilter(filter, place) ?? [];

@@ -35,7 +35,8 @@ export function writeConnectionLog(
   }
 }
 
-function connectionLogEntry(info: ConnectionInfo, now: number, facts: ConnectionLogFacts): AccessLogEntry {
+/** For formats other than those of logs, too. */
+export function connectionLogEntry(info: ConnectionInfo, now: number, facts: ConnectionLogFacts): AccessLogEntry {
   return {
     startTimeMs: info.startTimeMs,
     durationMs: Math.round(now - info.startTimeMs),
@@ -63,6 +64,7 @@ function connectionLogEntry(info: ConnectionInfo, now: number, facts: Connection
     requestHeader: () => undefined,
     responseHeader: () => undefined,
     detail: (what) => connectionDetail(info, what),
+    metadata: (namespace) => info.metadata?.get(namespace),
     cause: info.cause || undefined,
   };
 }

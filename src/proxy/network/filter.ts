@@ -7,7 +7,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Origin } from "#base/issue.ts";
 import type { AccessLog } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
 import type { HttpConnectionManager } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
-import type { AccessLogger } from "../config/access-log.ts";
+import type { AccessLogEntry, AccessLogger } from "../config/access-log.ts";
 import type { HttpConnectionManagerConfig } from "../config/http.ts";
 import type { ConnectionDecide } from "../config/listener.ts";
 import { unpack } from "../config/parse/values.ts";
@@ -62,6 +62,8 @@ export interface FilterPlace {
   readonly problems: Problems;
   readonly policyOrigins: ReadonlyMap<string, Origin>;
   readonly accessLogs: (logs: readonly AccessLog[], path: string) => AccessLogger[];
+  /** A text with the operators of access logs, of which absent ones are nothing. */
+  readonly textFormat: (format: string, path: string) => (entry: AccessLogEntry) => string;
   readonly connectionManager: (manager: HttpConnectionManager) => HttpConnectionManagerConfig;
 }
 

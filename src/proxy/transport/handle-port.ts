@@ -74,6 +74,8 @@ class HandlePort implements Port {
   readonly #keys: ReadKeys;
   #endsWhenSent = false;
   #isPaused = false;
+  /** `resume` was called after the last `pause`. */
+  #isResumed = false;
   /** The stream has read before us, as when TLS data came with the end of the handshake. */
   #hasReadAhead = false;
   #lendsReads = false;
@@ -110,10 +112,19 @@ class HandlePort implements Port {
   pause(): void {
     this.#isPaused = true;
     this.#socket.pause();
+    if (!this.#isResumed) return;
+    this.#isResumed = false;
+    process.nextTick(pauseAgain, this);
+  }
+
+  /** A stream that was resumed starts its handle in the next tick, whatever was said since. */
+  pauseAgain(): void {
+    if (this.#isPaused) this.#socket.pause();
   }
 
   resume(): void {
     this.#isPaused = false;
+    this.#isResumed = true;
     // Nobody who resumes expects data before the call returns.
     if (this.#hasReadAhead) process.nextTick(deliverReadAhead, this);
     else this.#socket.resume();
@@ -317,6 +328,10 @@ function readAll(socket: Socket): Buffer {
   const parts: Buffer[] = [];
   for (let part: unknown = socket.read(); part instanceof Buffer; part = socket.read()) parts.push(part);
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+}
+
+function pauseAgain(self: HandlePort): void {
+  self.pauseAgain();
 }
 
 function deliverReadAhead(self: HandlePort): void {

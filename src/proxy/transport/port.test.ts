@@ -159,6 +159,30 @@ for (const [kind, open] of Object.entries(kinds)) {
       peer.destroy();
     });
 
+    test("a port that is paused in the turn in which it was resumed delivers nothing, and not the end", async (t) => {
+      const { accepted, peer } = await pair();
+      t.after(() => accepted.destroy());
+      const listener = new Listener();
+      const port = open(accepted, listener);
+      let isEnded = false;
+      accepted.once("end", () => {
+        isEnded = true;
+      });
+      await once(peer.end("early"), "finish");
+      port.startReading();
+      port.pause();
+      for (let turn = 0; turn < 5; turn++) await new Promise((done) => setImmediate(done));
+      port.resume();
+      port.pause();
+      for (let turn = 0; turn < 5; turn++) await new Promise((done) => setImmediate(done));
+      assert.equal(listener.text, "");
+      assert.equal(isEnded, false);
+      port.resume();
+      await once(accepted, "end");
+      assert.equal(listener.text, "early");
+      peer.destroy();
+    });
+
     test("what the stream had read before comes first, and not before a pause ends", async (t) => {
       const { accepted, peer } = await pair();
       t.after(() => accepted.destroy());

@@ -312,6 +312,7 @@ export function tcpFilter(cluster: string, overrides: Partial<TcpProxySettings> 
     maxDurationMs: 0,
     maxConnectAttempts: 1,
     hashesSourceIp: false,
+    tunnel: null,
     accessLog: [{ path: "test", render: (entry: AccessLogEntry) => JSON.stringify(entry), accepts: null }],
     accessLogIntervalMs: 0,
     logsOnConnect: false,

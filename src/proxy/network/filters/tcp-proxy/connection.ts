@@ -1,7 +1,7 @@
 // HOT: per chunk. tcp_proxy: bytes between one client connection and one endpoint, each direction with its own end and
 // its own back pressure, so that memory stays bounded and half-closed protocols work.
 //
-// States: choosing and connecting (nothing is read from the client), forwarding, over.
+// States: choosing and connecting (little is read from the client, so that its end is seen), forwarding, over.
 import { MutableHash64 } from "#base/hash/hash64.ts";
 import { xxHash64 } from "#base/hash/xx-hash64.ts";
 import type { ClusterConfig, EndpointConfig } from "../../../config/cluster.ts";
@@ -9,16 +9,21 @@ import { type MetricRules, standardRules } from "../../../config/metric-rules.ts
 import { drawWeighted } from "../../../decide/route.ts";
 import type { HttpEnvironment } from "../../../http/environment.ts";
 import type { TcpFacts } from "../../../http/observer.ts";
-import { type ConnectionInfo, formatAddress, plainIp } from "../../../transport/connection-info.ts";
+import type { ConnectionInfo } from "../../../transport/connection-info.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
-import type { Transport, TransportUser } from "../../../transport/transport.ts";
+import { Transport, type TransportUser } from "../../../transport/transport.ts";
 import type { SecuredBy } from "../../../transport/upstream-tls.ts";
 import type { NetworkConnection } from "../../connection.ts";
-import { writeConnectionLog } from "../../connection-log.ts";
+import { connectionLogEntry, writeConnectionLog } from "../../connection-log.ts";
 import type { ServedConnection } from "../../filter.ts";
 import { Connector, type ConnectorUser } from "./connector.ts";
 import type { TcpProxySettings } from "./settings.ts";
 import type { TcpProxyStats } from "./stats.ts";
+import { tunnelRequest } from "./tunnel-settings.ts";
+import type { UpstreamBytes } from "./upstream-bytes.ts";
+
+/** Above this, what a client sends has to wait in the kernel until its connection stands. */
+const maxHeldBytes = 16 * 1024;
 
 export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFacts, ServedConnection {
   readonly connection: ConnectionInfo;
@@ -31,9 +36,11 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
   readonly #settings: TcpProxySettings;
   readonly #stats: TcpProxyStats;
   readonly #downstream: Transport;
-  #upstream: Transport | null = null;
+  #upstream: UpstreamBytes | null = null;
   #connector: Connector | null = null;
+  /** What came before there was somewhere to write it. */
   #held: Buffer[] = [];
+  #heldBytes = 0;
   #lastActivity: number;
   #lastProgress: number;
   #lastLogged: number;
@@ -42,6 +49,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
   #countedSent = 0;
   #upstreamLocalAddress: string | undefined = undefined;
   #isReported = false;
+  #isClientEnded = false;
   #isOver = false;
 
   constructor(owner: NetworkConnection, settings: TcpProxySettings, stats: TcpProxyStats) {
@@ -72,13 +80,12 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
     return this.#downstream.bytesWritten;
   }
 
-  /** Chooses cluster and endpoint and connects. The client is read once there is somewhere to write. */
+  /** Chooses cluster and endpoint and connects. */
   start(): void {
     const { loop, clusters } = this.#environment;
     const settings = this.#settings;
     this.#stats.connections.add();
     this.#downstream.attach(this);
-    this.#downstream.pause();
     loop.sweepAlways(this);
     const chosen = this.#owner.cluster;
     const weighted = chosen === null ? drawWeighted(settings.clusters, settings.totalWeight, loop.random()) : null;
@@ -97,23 +104,32 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
       xxHash64(this.connection.sourceIp, 0, hash);
       connector.hash = hash;
     }
+    const { tunnel } = settings;
+    if (tunnel !== null) {
+      const entry = connectionLogEntry(this.connection, loop.now, this);
+      connector.tunnelRequest = (isSecured) => tunnelRequest(tunnel, entry, isSecured);
+    }
     this.#connector = connector;
     connector.connect();
   }
 
-  onUpstreamConnected(transport: Transport, securedBy: SecuredBy): void {
-    this.#upstream = transport;
+  onUpstreamConnected(upstream: UpstreamBytes, securedBy: SecuredBy, localAddress: string): void {
+    this.#upstream = upstream;
     this.upstreamPeerUriSan = securedBy.peerUriSan;
     this.upstreamLocalUriSan = securedBy.localUriSan;
-    this.#upstreamLocalAddress = formatAddress(plainIp(transport.socket.localAddress), transport.socket.localPort ?? 0);
+    this.#upstreamLocalAddress = localAddress;
     this.#lastActivity = this.#downstream.loop.now;
     this.#reportOpened();
     if (this.#settings.logsOnConnect) this.#writeAccessLog();
-    for (const data of this.#held) transport.writeBytes(data);
+    for (const data of this.#held) upstream.writeBytes(data);
     this.#held = [];
-    transport.attach(new UpstreamSide(this));
-    transport.lendReadsTo(this.#downstream);
-    this.#downstream.lendReadsTo(transport);
+    upstream.attach(new UpstreamSide(this));
+    if (upstream instanceof Transport) {
+      upstream.lendReadsTo(this.#downstream);
+      this.#downstream.lendReadsTo(upstream);
+    }
+    // It may end before there was anywhere to say so.
+    if (this.#isClientEnded) upstream.end();
     this.#downstream.resume();
   }
 
@@ -127,6 +143,8 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
     this.#lastActivity = this.#downstream.loop.now;
     if (this.#upstream === null) {
       this.#held.push(data);
+      this.#heldBytes += data.length;
+      if (this.#heldBytes >= maxHeldBytes) this.#downstream.pause();
       return;
     }
     if (!this.#upstream.writeBytes(data)) {
@@ -136,6 +154,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
   }
 
   onTransportEnd(): void {
+    this.#isClientEnded = true;
     this.#upstream?.end();
     this.#endIfBothEnded();
   }
@@ -154,7 +173,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
   }
 
   /** The client is gone in peace: what it sent still reaches the endpoint. */
-  #flushUpstream(upstream: Transport): void {
+  #flushUpstream(upstream: UpstreamBytes): void {
     if (upstream.unsentBytes > 0) {
       const { upstreamFlushes, upstreamFlushesActive } = this.#stats;
       upstreamFlushes.add();

@@ -14,10 +14,15 @@ export const tcpProxy: NetworkFilterType = defineNetworkFilter<TcpProxySettings>
   messages: [settingsFrom(TcpProxySchema, parseTcpProxy)],
   clusters: (settings) => settings.clusters.map(({ name }) => name),
   decide:
-    ({ clusters, totalWeight }) =>
+    ({ clusters, totalWeight, tunnel }) =>
     ({ cluster, draw }, trace) => {
       const name = cluster ?? drawWeighted(clusters, totalWeight, draw)?.name ?? "";
-      if (trace !== null) addStep(trace, "tcp proxy", `forwards bytes to ${name || "no cluster"}`);
+      if (trace !== null)
+        addStep(
+          trace,
+          "tcp proxy",
+          `forwards bytes to ${name || "no cluster"}${tunnel === null ? "" : `, inside ${tunnel.method}`}`,
+        );
       return { ...noOutcome, cluster: name };
     },
   terminal: (settings, { environment }) => {

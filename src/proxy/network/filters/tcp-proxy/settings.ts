@@ -6,6 +6,7 @@ import type { AccessLogger } from "../../../config/access-log.ts";
 import { milliseconds } from "../../../config/parse/values.ts";
 import type { Problems } from "../../../config/problems.ts";
 import type { FilterPlace } from "../../filter.ts";
+import { parseTunnel, type TunnelSettings } from "./tunnel-settings.ts";
 
 export interface TcpProxySettings {
   /** `tcp.<stat_prefix>.` */
@@ -20,6 +21,8 @@ export interface TcpProxySettings {
   readonly maxConnectAttempts: number;
   /** A consistent balancer hashes the client's address; else it chooses at random. */
   readonly hashesSourceIp: boolean;
+  /** Null: bytes go to the endpoint as they are. */
+  readonly tunnel: TunnelSettings | null;
   readonly accessLog: readonly AccessLogger[];
   /** Writes the access log each time this has passed too; 0: at the end only. */
   readonly accessLogIntervalMs: number;
@@ -33,8 +36,8 @@ interface TcpDestination {
   readonly metadataMatch: JsonObject | null;
 }
 
-export function parseTcpProxy(proxy: TcpProxy, { path, problems, accessLogs }: FilterPlace): TcpProxySettings {
-  if (proxy.tunnelingConfig !== undefined) problems.unsupported(`${path}.tunneling_config`, "tunneling over HTTP");
+export function parseTcpProxy(proxy: TcpProxy, place: FilterPlace): TcpProxySettings {
+  const { path, problems, accessLogs } = place;
   if (proxy.onDemand !== undefined) problems.leftOut(`${path}.on_demand`, "discovery of clusters on demand");
   for (const [field, value] of [
     ["downstream_idle_timeout", proxy.downstreamIdleTimeout],
@@ -54,6 +57,7 @@ export function parseTcpProxy(proxy: TcpProxy, { path, problems, accessLogs }: F
     maxDurationMs: milliseconds(proxy.maxDownstreamConnectionDuration, 0),
     maxConnectAttempts: Math.max(1, proxy.maxConnectAttempts ?? 1),
     hashesSourceIp: hashesSourceIp(proxy, path, problems),
+    tunnel: proxy.tunnelingConfig === undefined ? null : parseTunnel(proxy.tunnelingConfig, path, place),
     accessLog: accessLogs(proxy.accessLog, `${path}.access_log`),
     accessLogIntervalMs: milliseconds(interval, 0),
     logsOnConnect: options?.flushAccessLogOnConnected ?? proxy.flushAccessLogOnConnected,

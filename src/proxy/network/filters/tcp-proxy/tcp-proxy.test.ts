@@ -1,9 +1,12 @@
 // The TCP proxy on real sockets: ends, back pressure, attempts, deadlines and what is logged and counted of them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
 import { ManualClock } from "#base/time/clock.ts";
 import { plainEndpointSet } from "../../../config/cluster.ts";
 import * as resources from "../../../config/testing/resources.ts";
+import { plainUpstreamTls } from "../../../config/tls.ts";
+import { testAuthority } from "../../../listener/testing/certificates.ts";
 import {
   balancedBy,
   chain,
@@ -78,6 +81,49 @@ test("a client that ends its half still gets everything, however long the server
   assert.equal(path.logs[0]?.["responseFlags"], "-");
   path.stop();
   server.stop();
+});
+
+test("while the endpoint's handshake is awaited little is read, a client's end is kept, and its leaving is seen", async () => {
+  const authority = testAuthority();
+  const { certificateChain: cert, privateKey: key } = authority.issueFor("DNS:a.example");
+  let text = "";
+  const secured = createTlsServer({ cert, key }, (socket) => {
+    socket.on("error", () => {});
+    socket.on("data", (data) => (text += data.toString()));
+    socket.on("end", () => socket.end("bye"));
+  });
+  const server = await rawServer(() => {});
+  const path = dataPath();
+  const tls = { name: "tls", match: {}, tls: plainUpstreamTls, proxyProtocol: null };
+  path.clusters.update(clusterOn("app", [server.port], { transports: [tls], connectTimeoutMs: 60_000 }));
+  await path.listeners.update(listenerConfig([chain([tcpFilter("app")])]));
+  const leaving = new RawClient(path.port());
+  leaving.send("some bytes");
+  await until(() => server.sockets.size === 1);
+  leaving.socket.resetAndDestroy();
+  await until(() => path.listeners.connectionCount === 0);
+  for (const socket of server.sockets) socket.destroy();
+  await until(() => server.sockets.size === 0);
+  const flooding = new RawClient(path.port());
+  flooding.send(Buffer.alloc(64 * 1024 * 1024));
+  await until(() => server.sockets.size === 1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.ok(flooding.socket.writableLength > 32 * 1024 * 1024, `${flooding.socket.writableLength}`);
+  flooding.socket.resetAndDestroy();
+  // Nobody reads it, so that it leaves is seen when the endpoint is there.
+  for (const socket of server.sockets) socket.destroy();
+  await until(() => path.listeners.connectionCount === 0 && server.sockets.size === 0);
+  const short = new RawClient(path.port());
+  short.send("short");
+  short.socket.end();
+  await until(() => server.sockets.size === 1);
+  for (const socket of server.sockets) secured.emit("connection", socket);
+  await short.isEnded();
+  assert.equal(short.text, "bye");
+  assert.equal(text, "short");
+  path.stop();
+  server.stop();
+  authority.stop();
 });
 
 test("a server that ends its half still hears the client", async () => {
