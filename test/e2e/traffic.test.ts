@@ -270,7 +270,7 @@ describe("traffic", { timeout: 600_000 }, () => {
     test("a mirror gets every request, and only the first destination answers", async () => {
       for (let i = 0; i < 3; i++) assert.equal((await get(`/mirrored/${i}`)).headers["x-version"], "v1");
       for (let i = 0; i < 3; i++) {
-        await logLine("echo-v2", new RegExp(`^.*"GET /mirrored/${i} HTTP/1\\.1" 200 .*"echo:8000".*$`, "m"));
+        await logLine("echo-v2", new RegExp(`^.*"GET /mirrored/${i} HTTP/2" 200 .*"echo:8000".*$`, "m"));
       }
     });
 
