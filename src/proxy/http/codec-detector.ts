@@ -7,6 +7,7 @@ import type { Transport, TransportUser } from "../transport/transport.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import { Http1ServerConnection } from "./http1-server-connection.ts";
 import { Http2ServerConnection } from "./http2-server-connection.ts";
+import { headTimeoutMs } from "./stream-deadlines.ts";
 
 /** A connection in service. */
 interface HttpConnection {
@@ -43,7 +44,8 @@ class CodecDetector implements TransportUser {
   readonly #onClosed: () => void;
   #bytes: Buffer | null = null;
   #connection: HttpConnection | null = null;
-  readonly #since: number;
+  /** Since when nothing was said, or the preface began. */
+  #since: number;
 
   constructor(manager: HttpConnectionManager, transport: Transport, info: ConnectionInfo, onClosed: () => void) {
     this.#manager = manager;
@@ -59,6 +61,7 @@ class CodecDetector implements TransportUser {
     const length = Math.min(bytes.length, CLIENT_PREFACE.length);
     const isPreface = bytes.compare(CLIENT_PREFACE, 0, length, 0, length) === 0;
     if (isPreface && length < CLIENT_PREFACE.length) {
+      if (this.#bytes === null) this.#since = this.#transport.loop.now;
       this.#bytes = bytes;
       return;
     }
@@ -82,8 +85,10 @@ class CodecDetector implements TransportUser {
   }
 
   sweep(now: number): void {
-    const { idleTimeoutMs } = this.#manager.config;
-    if (idleTimeoutMs > 0 && now - this.#since >= idleTimeoutMs) this.#transport.destroy();
+    const { config, environment } = this.#manager;
+    const idleTimeoutMs = environment.shedding.connectionIdleMs(config.idleTimeoutMs);
+    const limitMs = this.#bytes === null ? idleTimeoutMs : headTimeoutMs(config);
+    if (limitMs > 0 && now - this.#since >= limitMs) this.#transport.destroy();
   }
 
   drain(): void {

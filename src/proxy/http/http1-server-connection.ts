@@ -32,7 +32,7 @@ import {
 import { prepareRequest, removeHopByHop } from "./request-head.ts";
 import type { ResponseSink } from "./response-sink.ts";
 import { type CodecConnection, Stream } from "./stream.ts";
-import { enforceDeadlines } from "./stream-deadlines.ts";
+import { enforceDeadlines, headTimeoutMs } from "./stream-deadlines.ts";
 
 const HEAD = 0;
 const BODY = 1;
@@ -494,7 +494,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   }
 
   sweep(now: number): void {
-    const { requestHeadersTimeoutMs, maxConnectionDurationMs } = this.#manager.config;
+    const { maxConnectionDurationMs } = this.#manager.config;
     const idleTimeoutMs = this.#manager.environment.shedding.connectionIdleMs(this.#manager.config.idleTimeoutMs);
     const stream = this.#stream;
     if (maxConnectionDurationMs > 0 && now - this.#startTime >= maxConnectionDurationMs) this.drain();
@@ -504,7 +504,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     }
     if (stream === null) {
       if (this.#headSince > 0) {
-        const limit = requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : defaultHeadTimeoutMs;
+        const limit = headTimeoutMs(this.#manager.config);
         if (now - this.#headSince >= limit) {
           this.#headSince = 0;
           this.#refuseWith(requestHeaderTimeout, `no complete head within ${limit} ms`);
@@ -539,5 +539,3 @@ const drainIdleMs = 500;
  * long nothing has to be sent before it counts as gone.
  */
 const halfClosedIdleMs = 60_000;
-/** A half-sent head holds a socket: this bound stands even where the configuration sets none. */
-const defaultHeadTimeoutMs = 15_000;

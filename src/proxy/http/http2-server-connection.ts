@@ -14,10 +14,7 @@ import { Http2ServerStream } from "./http2-server-stream.ts";
 import { streamIdleTimeout } from "./local-replies.ts";
 import { noSink } from "./response-sink.ts";
 import { type CodecConnection, Stream } from "./stream.ts";
-import { enforceDeadlines } from "./stream-deadlines.ts";
-
-/** How long a client may take for its preface where the configuration sets no bound. */
-const defaultPrefaceMs = 15_000;
+import { enforceDeadlines, headTimeoutMs } from "./stream-deadlines.ts";
 
 export class Http2ServerConnection implements TransportUser, CodecConnection, Http2Sink, Http2Events, Flushable {
   readonly transport: Transport;
@@ -201,12 +198,11 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
   }
 
   #sweepConnection(now: number): void {
-    const { http2, requestHeadersTimeoutMs } = this.manager.config;
+    const { http2 } = this.manager.config;
     const idleTimeoutMs = this.manager.environment.shedding.connectionIdleMs(this.manager.config.idleTimeoutMs);
     const connection = this.#connection;
     if (!connection.isReady) {
-      const prefaceMs = requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : defaultPrefaceMs;
-      if (now - this.#startTime >= prefaceMs) this.transport.destroy();
+      if (now - this.#startTime >= headTimeoutMs(this.manager.config)) this.transport.destroy();
     } else if (idleTimeoutMs > 0 && connection.activeStreams === 0 && now - this.#idleSince >= idleTimeoutMs) {
       connection.close(NO_ERROR);
       this.#close();

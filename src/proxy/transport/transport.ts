@@ -87,9 +87,9 @@ export class Transport implements Flushable, PortUser {
   #lingerMs = 0;
   /** When a closing connection is destroyed, moved on while bytes are still being sent; 0 when it is not closing. */
   #lingerUntil = 0;
-  /** The queue as it was last looked at, and since when it has not changed. */
-  #queueSeen = 0;
-  #queueSince = 0;
+  /** The sign of progress as it was last looked at, and since when it has not changed. */
+  #progressSeen = 0;
+  #progressSince = 0;
 
   /** `raw`: the TCP connection that a TLS socket was made from. */
   constructor(socket: Socket, loop: EventLoop, raw: Socket = socket) {
@@ -133,12 +133,14 @@ export class Transport implements Flushable, PortUser {
    * word. The answer is as fine as the calls are frequent.
    */
   isStalled(now: number): boolean {
-    const queue = this.#pendingBytes + this.#port.queueBytes;
-    if (queue === 0 || queue !== this.#queueSeen) {
-      this.#queueSeen = queue;
-      this.#queueSince = now;
+    const { queueBytes } = this.#port;
+    // What is added to the queue says nothing about the peer: a reset of its streams must not set the clock back.
+    const progress = this.bytesWritten - queueBytes;
+    if (this.#pendingBytes + queueBytes === 0 || progress !== this.#progressSeen) {
+      this.#progressSeen = progress;
+      this.#progressSince = now;
     }
-    return now - this.#queueSince >= this.#stallMs;
+    return now - this.#progressSince >= this.#stallMs;
   }
 
   /** Gives the connection to a user and starts reading. */

@@ -130,6 +130,15 @@ export async function rawHttp2Server(
   return { ...server, connections };
 }
 
+/** Sends that many pieces of a flood, some at a time, and no more once the connection is over. */
+export async function press(attacker: RawHttp2, count: number, flood: (i: number) => Buffer): Promise<void> {
+  for (let i = 0; i < count && !attacker.ended && !attacker.closed; i += 8) {
+    const pieces = Array.from({ length: Math.min(8, count - i) }, (_, n) => flood(i + n));
+    await new Promise((resolve) => attacker.socket.write(Buffer.concat(pieces), resolve));
+    await new Promise(setImmediate);
+  }
+}
+
 export interface Http2TestServer {
   readonly port: number;
   sessions: number;
