@@ -2,6 +2,7 @@
 import { fromJson } from "@bufbuild/protobuf";
 import { decodeRoute } from "../src/proxy/config/decode-route.ts";
 import type { RouteConfig } from "../src/proxy/config/http.ts";
+import type { RuntimeShare } from "../src/proxy/config/runtime.ts";
 import { type RouteRequest, selectRoute } from "../src/proxy/decide/route.ts";
 import { RouteConfigurationSchema } from "../src/wire/gen/envoy/config/route/v3/route_pb.ts";
 import { type Benchmark, type Figure, figure } from "./harness/benchmark.ts";
@@ -68,6 +69,10 @@ class Request implements RouteRequest {
 
   metadata(): undefined {
     return undefined;
+  }
+
+  share(share: RuntimeShare): number {
+    return share.fraction;
   }
 }
 

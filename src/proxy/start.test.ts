@@ -18,6 +18,10 @@ let quits = 0;
 
 const bootstrap = (upstreamPort: number, listenerPort = 0): string => `
 node: { id: bench, cluster: bench }
+layered_runtime:
+  layers:
+  - { name: base, static_layer: { route: { share: 0 } } }
+  - { name: admin, admin_layer: {} }
 static_resources:
   listeners:
   - name: in
@@ -40,6 +44,7 @@ static_resources:
             - name: all
               domains: ["*"]
               routes:
+              - { match: { prefix: /shared, runtime_fraction: { default_value: {}, runtime_key: route.share } }, direct_response: { status: 202 } }
               - { match: { prefix: /teapot }, direct_response: { status: 418 } }
               - { match: { prefix: / }, route: { cluster: up } }
           http_filters:
@@ -185,6 +190,28 @@ test("clusters show their endpoints as text and JSON", async () => {
   assert.match((await admin("/clusters")).text, /^up::127\.0\.0\.1:\d+::health_flags::healthy$/m);
   const { cluster_statuses } = JSON.parse((await admin("/clusters?format=json")).text);
   assert.equal(cluster_statuses[0].host_statuses[0].health_status.eds_health_status, "HEALTHY");
+});
+
+test("runtime values of the bootstrap are shown, changed and taken back", async () => {
+  assert.equal((await admin("/runtime_modify?a=1")).status, 405);
+  assert.equal((await admin("/runtime_modify", "POST")).status, 400);
+  const serve = async (path: string): Promise<number> => (await ask(proxy.listenerPort("in"), path)).status;
+  assert.equal(await serve("/shared"), 200);
+  assert.deepEqual(await admin("/runtime_modify?route.share=100&other=x", "POST"), { status: 200, text: "OK\n" });
+  assert.equal(await serve("/shared"), 202);
+  assert.deepEqual(JSON.parse((await admin("/runtime")).text), {
+    layers: ["base", "admin"],
+    entries: {
+      other: { final_value: "x", layer_values: ["", "x"] },
+      "route.share": { final_value: "100", layer_values: ["0", "100"] },
+    },
+  });
+  const form = await fetch(`http://127.0.0.1:${proxy.adminPort}/runtime_modify`, {
+    method: "POST",
+    body: new URLSearchParams({ "route.share": "", other: "" }),
+  });
+  assert.equal(await form.text(), "OK\n");
+  assert.equal(await serve("/shared"), 200);
 });
 
 test("log levels are shown and changed", async () => {

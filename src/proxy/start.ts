@@ -13,6 +13,7 @@ import { CounterReset } from "./admin/counter-reset.ts";
 import type { ListenerDrain, ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
 import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
+import { Runtime, type RuntimeChanges } from "./config/runtime.ts";
 import type { ProxyView } from "./decide/view.ts";
 import { type DrainScope, ListenerManager } from "./listener/listener-manager.ts";
 import { AccessLogSink } from "./observe/access-log/sink.ts";
@@ -33,6 +34,7 @@ import type { WorkerPool } from "./worker/worker-pool.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 import type { ConnectionLimits } from "./xds/connection-limits.ts";
+import type { RuntimeLayers } from "./xds/runtime-layers.ts";
 
 export interface ProxyOptions {
   /** As the xDS node: id, cluster, locality and Istio's metadata keys. */
@@ -48,6 +50,7 @@ export interface ProxyOptions {
   /** Where they come from no bootstrap; our defaults unless given. */
   readonly overload?: OverloadConfig;
   readonly connectionLimits?: ConnectionLimits;
+  readonly runtime?: RuntimeLayers;
   /** Event loops that serve traffic; each one above the first is a worker thread. */
   readonly concurrency?: number;
   /** Other threads listen on the same ports. */
@@ -98,6 +101,8 @@ export interface RunningProxy extends Running {
   stopAccepting(scope: DrainScope): void;
   /** While it fails, clients are asked to leave and the proxy is not ready. */
   failHealthChecks(isFailed: boolean): void;
+  /** As `/runtime_modify`. */
+  modifyRuntime(changes: RuntimeChanges): void;
   /** Stops accepting, waits for connections to end, and cuts what is left at the deadline: their number. */
   drain(deadlineMs: number): Promise<number>;
   /** The port that a listener is bound to. */
@@ -109,6 +114,7 @@ export interface RunningProxy extends Running {
 
 /** Envoy's. */
 const defaultDrainMs = 600_000;
+const noLayers: RuntimeLayers = { layers: [], hasAdmin: true };
 /** How long a removed cluster may still be used by routes that name it. */
 const removalGraceMs = 5000;
 
@@ -121,6 +127,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const concurrency = options.concurrency ?? 1;
   const fromFile = options.bootstrap === undefined ? null : await loadBootstrap(options.bootstrap.path, registry);
   const overload = fromFile?.overload ?? options.overload ?? defaultOverload;
+  const layers = fromFile?.runtime ?? options.runtime ?? noLayers;
+  const runtime = new Runtime(layers.layers, layers.hasAdmin);
   const loops = options.loops ?? concurrency;
   const lifecycle = new Lifecycle();
   const log = registry.scope("proxy");
@@ -154,6 +162,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const shedding = new LoadShedding();
   const listeners = new ListenerManager({
     loop,
+    runtime,
     wasm,
     shedding,
     clusters,
@@ -213,6 +222,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     listeners.stopAccepting(scope);
     workers?.tell({ type: "stopAccepting", scope });
   };
+  const modifyRuntime = (changes: RuntimeChanges): void => {
+    runtime.modify(changes);
+    workers?.tell({ type: "runtime", changes });
+  };
   const failHealthChecks = (isFailed: boolean): void => {
     listeners.isHealthFailed = isFailed;
     workers?.tell({ type: "failHealthChecks", isFailed });
@@ -227,7 +240,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     }
   };
   const workers =
-    concurrency > 1 ? await startWorkers({ ...options, overload, connectionLimits }, concurrency - 1, clock) : null;
+    concurrency > 1
+      ? await startWorkers({ ...options, overload, connectionLimits, runtime: layers }, concurrency - 1, runtime, clock)
+      : null;
   if (workers !== null) {
     lifecycle.add(workers);
     configuration.onUpdate((update) => workers.update(update));
@@ -281,6 +296,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     trafficMetrics: () => sumMetrics([observer.expose(), ...reports().map(({ metrics }) => metrics)]),
     drainListeners,
     failHealthChecks,
+    runtime,
+    modifyRuntime,
     counterReset: new CounterReset(),
     quit: options.quit ?? (() => {}),
   };
@@ -312,6 +329,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     startDraining,
     stopAccepting,
     failHealthChecks,
+    modifyRuntime,
     drain: async (deadlineMs) => {
       await workers?.refresh();
       const open = listeners.connectionCount + (workers?.connectionCount ?? 0);
@@ -347,6 +365,7 @@ function shareOf(
 interface LoadedBootstrap {
   readonly json: ProxyState["bootstrap"];
   readonly overload: OverloadConfig;
+  readonly runtime: RuntimeLayers;
   readonly connectionLimits: ConnectionLimits;
   apply(secrets: SecretStore, configuration: Configuration): void;
 }
@@ -355,9 +374,12 @@ interface LoadedBootstrap {
 async function loadBootstrap(path: string, registry: LogRegistry): Promise<LoadedBootstrap> {
   const { applyBootstrap, bootstrapJson, overloadOf, readBootstrap } = await import("./xds/bootstrap.ts");
   const { connectionLimits } = await import("./xds/connection-limits.ts");
+  const { runtimeLayers } = await import("./xds/runtime-layers.ts");
   const parsed = await readBootstrap(path);
+  const runtime = runtimeLayers(parsed, registry.scope("runtime"));
   return {
-    connectionLimits: connectionLimits(parsed),
+    runtime,
+    connectionLimits: connectionLimits(parsed, runtime.layers),
     json: bootstrapJson(parsed),
     overload: overloadOf(parsed, path, registry.scope("xds")),
     apply: (secrets, configuration) => applyBootstrap(parsed, path, secrets, configuration),
@@ -366,15 +388,17 @@ async function loadBootstrap(path: string, registry: LogRegistry): Promise<Loade
 
 /** Imported where there are workers only. */
 async function startWorkers(
-  options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits">>,
+  options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits" | "runtime">>,
   count: number,
+  live: Runtime,
   clock: Clock,
 ): Promise<WorkerPool> {
   const { WorkerPool } = await import("./worker/worker-pool.ts");
-  const { node, role, version, secrets, log, overload, connectionLimits } = options;
+  const { node, role, version, secrets, log, overload, connectionLimits, runtime } = options;
   const settings = {
     overload,
     connectionLimits,
+    runtime,
     loops: count + 1,
     node,
     role,
@@ -384,7 +408,7 @@ async function startWorkers(
     logLevel: log.level("proxy"),
     logAsJson: log.json,
   };
-  return new WorkerPool({ count, settings, secrets, log: log.scope("worker"), clock });
+  return new WorkerPool({ count, settings, secrets, runtime: live, log: log.scope("worker"), clock });
 }
 
 /** Istio's `ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS`. */

@@ -26,6 +26,7 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
     version: settings.version,
     overload: settings.overload,
     connectionLimits: settings.connectionLimits,
+    runtime: settings.runtime,
     loops: settings.loops,
     feed: (target) => {
       configuration = target;
@@ -61,6 +62,9 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
         break;
       case "failHealthChecks":
         running.failHealthChecks(message.isFailed);
+        break;
+      case "runtime":
+        running.modifyRuntime(message.changes);
         break;
       case "drain": {
         const { id } = message;

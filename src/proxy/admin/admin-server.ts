@@ -74,15 +74,29 @@ async function serve(address: Address, answer: Answer, log: Logger): Promise<Adm
 }
 
 async function handle(request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> {
-  request.resume();
   const method = request.method ?? "GET";
   if (method !== "GET" && method !== "HEAD" && method !== "POST") {
     await send(response, text("method not allowed\n", 405), false);
     return;
   }
   const url = URL.parse(request.url ?? "/", "http://localhost");
+  if (url !== null && request.headers["content-type"]?.startsWith("application/x-www-form-urlencoded")) {
+    await addForm(request, url.searchParams);
+  } else request.resume();
   const reply = url === null ? text("bad request\n", 400) : await answer(method, url);
   await send(response, reply, method === "HEAD");
+}
+
+/** Of a form. */
+const maxBodyBytes = 64 * 1024;
+
+/** Values that are sent as a form count as if they stood in the query. */
+async function addForm(request: IncomingMessage, query: URLSearchParams): Promise<void> {
+  let body = "";
+  for await (const chunk of request) {
+    if (body.length < maxBodyBytes) body += String(chunk);
+  }
+  for (const [name, value] of new URLSearchParams(body.slice(0, maxBodyBytes))) query.append(name, value);
 }
 
 function listen(server: Server, address: Address): Promise<void> {

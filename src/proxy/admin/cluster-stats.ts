@@ -33,6 +33,7 @@ function rowsOf(cluster: ClusterDescription): Row[] {
     ["counter", "upstream_rq_pending_overflow", counters.overflows],
     ["counter", "upstream_rq_timeout", counters.timeouts],
     ["counter", "upstream_rq_per_try_timeout", counters.perTryTimeouts],
+    ["counter", "upstream_rq_max_duration_reached", counters.maxDurations],
     ["counter", "upstream_rq_retry", counters.retriesTotal],
     ["counter", "upstream_rq_retry_overflow", counters.retryOverflows],
     ["counter", "upstream_rq_retry_limit_exceeded", counters.retryLimitExceeded],

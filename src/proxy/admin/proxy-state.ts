@@ -2,6 +2,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { LogRegistry } from "#base/log/log.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
+import type { Runtime, RuntimeChanges } from "../config/runtime.ts";
 import type { ListenerDescription } from "../listener/listener-manager.ts";
 import type { StatValue } from "../stats/stats.ts";
 import type { ClusterDescription } from "../upstream/cluster-description.ts";
@@ -53,6 +54,9 @@ export interface ProxyState {
   readonly drainListeners: (how: ListenerDrain) => void;
   /** While it fails, clients are asked to leave and the proxy is not ready. */
   readonly failHealthChecks: (isFailed: boolean) => void;
+  readonly runtime: Runtime;
+  /** Sets values of the admin layer; empty text takes one away. */
+  readonly modifyRuntime: (changes: RuntimeChanges) => void;
   readonly counterReset: CounterReset;
   /** Stops the process that the proxy runs in. */
   readonly quit: () => void;

@@ -9,6 +9,7 @@ import { logging } from "./logging.ts";
 import { nodeJson } from "./node.ts";
 import type { ProxyState } from "./proxy-state.ts";
 import { json, prometheus, type Reply, text } from "./reply.ts";
+import { modifyRuntime, runtimeValues } from "./runtime.ts";
 import { allStats, countedStats, prometheusText, statsJson, statsText } from "./stats.ts";
 
 interface AdminPath {
@@ -81,7 +82,12 @@ const paths: Readonly<Record<string, AdminPath>> = {
       return text("OK\n");
     },
   },
-  "/runtime": { help: "print runtime values", answer: () => json({ layers: [], entries: {} }) },
+  "/runtime": { help: "print runtime values", answer: runtimeValues },
+  "/runtime_modify": {
+    help: "adds or modifies runtime values as passed in query parameters; to delete a previously added key, use an empty value",
+    mutates: true,
+    answer: modifyRuntime,
+  },
   "/server_info": { help: "print server version/status information", answer: (state) => json(serverInfo(state)) },
   "/stats": { help: "print server stats (?filter=, ?usedonly, ?type=, ?format=json|prometheus)", answer: stats },
   "/stats/prometheus": {

@@ -39,6 +39,10 @@ export interface ClusterConfig {
   /** Unsent bytes of a connection at which its sender has to wait; 0: the proxy's own measure. */
   readonly bufferLimitBytes: number;
   readonly idleTimeoutMs: number;
+  /** How long a response may take, from when its request has a connection to its end; 0: as long as it likes. */
+  readonly maxStreamDurationMs: number;
+  /** Of a response's head. */
+  readonly responseLimits: { readonly maxBytes: number; readonly maxHeaders: number };
   /** A connection that is older takes no new requests; 0: none is too old. */
   readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;

@@ -44,7 +44,7 @@ typed_extension_protocol_options:
   envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
     "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
     explicit_http_config: { http2_protocol_options: {} }
-    common_http_protocol_options: { idle_timeout: 5s, max_requests_per_connection: 9 }
+    common_http_protocol_options: { idle_timeout: 5s, max_requests_per_connection: 9, max_stream_duration: 7s, max_headers_count: 20 }
 `);
   assert.equal(cluster.type, "eds");
   assert.equal(cluster.connectTimeoutMs, 10_000);
@@ -52,6 +52,9 @@ typed_extension_protocol_options:
   assert.equal(cluster.upstreamProtocol, "http2");
   assert.equal(cluster.idleTimeoutMs, 5000);
   assert.equal(cluster.maxRequestsPerConnection, 9);
+  assert.equal(cluster.maxStreamDurationMs, 7000);
+  assert.equal(cluster.responseLimits.maxHeaders, 20);
+  assert.equal(cluster.http2.settings.limits.maxHeaderCount, 20);
   assert.deepEqual(cluster.circuitBreakers, {
     default: { ...defaultThresholds, maxConnections: 4294967295, maxRequests: 7 },
     high: defaultThresholds,

@@ -1,7 +1,10 @@
 // envoy.config.cluster.v3.Cluster to a cluster's runtime shape.
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Cluster, Cluster_DiscoveryType as DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
-import type { Http2ProtocolOptions } from "#wire/gen/envoy/config/core/v3/protocol_pb.ts";
+import type {
+  HttpProtocolOptions as CommonHttpOptions,
+  Http2ProtocolOptions,
+} from "#wire/gen/envoy/config/core/v3/protocol_pb.ts";
 import {
   type HttpProtocolOptions,
   HttpProtocolOptionsSchema,
@@ -15,7 +18,7 @@ import { decodeHealthChecks } from "./decode-health-check.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
 import { decodeOutlierDetection } from "./decode-outlier-detection.ts";
 import { decodeUpstreamTransport } from "./decode-tls.ts";
-import { meshHttp2 } from "./http2.ts";
+import { type Http2Config, meshHttp2 } from "./http2.ts";
 import { decodeHttp2Options } from "./parse/http2-options.ts";
 import { decodeKeepalive, decodeSocketOptions } from "./parse/socket-options.ts";
 import { milliseconds, provenanceOf, typeName, unpack } from "./parse/values.ts";
@@ -31,7 +34,8 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
   reportLeftOut(cluster, problems);
   const options = decodeHttpOptions(cluster, problems);
   const istio = cluster.metadata?.filterMetadata["istio"];
-  const idle = options?.commonHttpProtocolOptions ?? cluster.commonHttpProtocolOptions;
+  const common = options?.commonHttpProtocolOptions ?? cluster.commonHttpProtocolOptions;
+  const responseLimits = decodeResponseLimits(common, problems);
   return problems.done<ClusterConfig>({
     name: cluster.name,
     observabilityName: cluster.altStatName || cluster.name,
@@ -49,11 +53,18 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
     transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
-    http2: decodeHttp2Options(http2OptionsOf(cluster, options), meshHttp2, "http2_protocol_options", problems),
+    http2: decodeHttp2Options(
+      http2OptionsOf(cluster, options),
+      withHeadLimits(meshHttp2, responseLimits),
+      "http2_protocol_options",
+      problems,
+    ),
+    responseLimits,
     bufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? 0,
-    idleTimeoutMs: milliseconds(idle?.idleTimeout, 3_600_000),
-    maxConnectionDurationMs: milliseconds(idle?.maxConnectionDuration, 0),
-    maxRequestsPerConnection: idle?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
+    idleTimeoutMs: milliseconds(common?.idleTimeout, 3_600_000),
+    maxStreamDurationMs: milliseconds(common?.maxStreamDuration, 0),
+    maxConnectionDurationMs: milliseconds(common?.maxConnectionDuration, 0),
+    maxRequestsPerConnection: common?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
     bindAddress: decodeBindAddress(cluster, problems),
     socketOptions: decodeUpstreamOptions(cluster, problems),
     keepalive: decodeKeepalive(cluster.upstreamConnectionOptions?.tcpKeepalive),
@@ -175,6 +186,27 @@ function decodeProtocol(
     default:
       return cluster.http2ProtocolOptions === undefined ? "http1" : "http2";
   }
+}
+
+/** What we bear where nothing is said; Envoy takes a few headers less. */
+const defaultResponseLimits: ClusterConfig["responseLimits"] = { maxBytes: 64 * 1024, maxHeaders: 200 };
+function decodeResponseLimits(
+  common: CommonHttpOptions | undefined,
+  problems: Problems,
+): ClusterConfig["responseLimits"] {
+  const path = "common_http_protocol_options";
+  // Newer than this proxy, as `max_response_headers_kb`.
+  for (const { no } of common?.$unknown ?? []) problems.leftOut(path, `field ${no} of HttpProtocolOptions`);
+  const maxHeaders = common?.maxHeadersCount;
+  if (maxHeaders === 0) problems.invalid(`${path}.max_headers_count`, "is below 1");
+  return maxHeaders === undefined ? defaultResponseLimits : { ...defaultResponseLimits, maxHeaders };
+}
+
+function withHeadLimits(http2: Http2Config, { maxHeaders }: ClusterConfig["responseLimits"]): Http2Config {
+  if (maxHeaders === defaultResponseLimits.maxHeaders) return http2;
+  const { settings } = http2;
+  const limits = { ...settings.limits, maxHeaderCount: maxHeaders };
+  return { ...http2, settings: { ...settings, limits } };
 }
 
 function http2OptionsOf(cluster: Cluster, options: HttpProtocolOptions | null): Http2ProtocolOptions | undefined {

@@ -26,8 +26,9 @@ import {
 import { decodeHeaderMutations } from "./parse/header-mutations.ts";
 import { decodeRegexRewrite } from "./parse/matcher.ts";
 import { mergeMetadataMatch, metadataMatch } from "./parse/metadata-match.ts";
-import { milliseconds, runtimeFraction } from "./parse/values.ts";
+import { milliseconds, runtimeShare } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
+import { always } from "./runtime.ts";
 
 /** What a route's action needs of the rest of the route. */
 export interface RouteContext {
@@ -211,7 +212,7 @@ function decodeMirror(policy: RouteAction_RequestMirrorPolicy, path: string, pro
   return {
     cluster: policy.cluster,
     clusterHeader: policy.clusterHeader === "" ? null : policy.clusterHeader.toLowerCase(),
-    fraction: policy.runtimeFraction === undefined ? 1 : runtimeFraction(policy.runtimeFraction),
+    fraction: runtimeShare(policy.runtimeFraction, always),
     appendShadowSuffix: !policy.disableShadowHostSuffixAppend,
   };
 }

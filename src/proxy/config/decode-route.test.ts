@@ -40,6 +40,7 @@ virtual_hosts:
     path: "/",
     header: (name) => (name === ":path" ? "/" : undefined),
     metadata: () => undefined,
+    share: ({ fraction }) => fraction,
     clientCertificate: "none",
   };
   assert.equal(selectRoute(config, request, 0, null)?.route.name, "rest");

@@ -6,6 +6,7 @@ import type { Http2Config } from "./http2.ts";
 import type { CidrSet, HeaderMatcher, StringMatcher } from "./matcher.ts";
 import type { RateLimitRule, RouteRateLimits } from "./rate-limit.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
+import type { RuntimeShare } from "./runtime.ts";
 import type { Trace } from "./trace.ts";
 
 export interface HttpConnectionManagerConfig {
@@ -251,8 +252,8 @@ export interface RouteMatch {
   }[];
   /** Whether the client must have presented, or proven, a certificate; null: it does not matter. */
   readonly clientCertificate: { readonly presented: boolean | null; readonly validated: boolean | null } | null;
-  /** Share of the requests that the route takes, from 0 to 1; null: all. */
-  readonly fraction: number | null;
+  /** Share of the requests that the route takes; null: all. */
+  readonly fraction: RuntimeShare | null;
   /** For explain: `prefix "/api" and header end-user exact "jason"`. */
   readonly description: string;
 }
@@ -324,8 +325,7 @@ export interface MirrorPolicy {
   readonly cluster: string;
   /** A header that names the cluster instead; null: `cluster`. */
   readonly clusterHeader: string | null;
-  /** Share of the requests, from 0 to 1. */
-  readonly fraction: number;
+  readonly fraction: RuntimeShare;
   /** Adds `-shadow` to the host. */
   readonly appendShadowSuffix: boolean;
 }

@@ -289,6 +289,7 @@ function contextOf({ route }: Draft, question: Question, trace: Trace | null): C
 function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {
   return {
     metadata: () => undefined,
+    share: ({ fraction }) => fraction,
     clientCertificate: peerId === undefined ? "none" : "validated",
     authority: http.authority,
     path: http.path,

@@ -8,6 +8,7 @@ const request = (authority: string, path = "/", headers: Record<string, string> 
   authority,
   path,
   metadata: () => undefined,
+  share: ({ fraction }) => fraction,
   clientCertificate: "none",
   header: (name) => ({ ":path": path, ":method": "GET", ":authority": authority, ...headers })[name],
 });

@@ -7,6 +7,7 @@ import type {
   VirtualHost,
   WeightedCluster,
 } from "../config/http.ts";
+import type { RuntimeShare } from "../config/runtime.ts";
 import { addStep, type Trace } from "../config/trace.ts";
 
 export interface RouteRequest {
@@ -18,6 +19,8 @@ export interface RouteRequest {
   header(name: string): string | undefined;
   /** What filters said of the request, by filter. */
   metadata(filter: string): unknown;
+  /** How many requests are meant, as the runtime says it. */
+  share(share: RuntimeShare): number;
   /** The client's certificate: absent, presented, or verified too. */
   readonly clientCertificate: ClientCertificate;
 }
@@ -130,7 +133,7 @@ export function matchesRoute(match: RouteMatch, request: RouteRequest, path: str
     if (!matcher.matches(request.header(matcher.name))) return false;
   }
   if (match.queryParameters.length > 0 && !matchesQuery(match, request.path)) return false;
-  if (match.fraction !== null && otherDraw(random) >= match.fraction) return false;
+  if (match.fraction !== null && otherDraw(random) >= request.share(match.fraction)) return false;
   if (match.clientCertificate !== null && !matchesCertificate(match.clientCertificate, request)) return false;
   const metadata = match.metadata;
   for (let i = 0; i < metadata.length; i++) {

@@ -1,6 +1,7 @@
 // What the HTTP part needs from the rest of the proxy, given once at start.
 import type { Logger } from "#base/log/log.ts";
 import type { RouteConfig } from "../config/http.ts";
+import type { Runtime } from "../config/runtime.ts";
 import type { LoadShedding } from "../overload/load-shedding.ts";
 import type { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
@@ -24,6 +25,7 @@ export interface OwnPeerMetadata {
 
 export interface HttpEnvironment {
   readonly loop: EventLoop;
+  readonly runtime: Runtime;
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
   readonly log: Logger;

@@ -41,6 +41,12 @@ export const maxStreamDuration: LocalReply = {
   ...reply(408, "DT", "max_duration_timeout", "downstream duration timeout"),
   grpcStatus: 4,
 };
+export const upstreamMaxStreamDuration: LocalReply = reply(
+  504,
+  "UMSDR",
+  "upstream_max_stream_duration_reached",
+  "upstream max stream duration reached",
+);
 export const streamIdleTimeout: LocalReply = reply(408, "SI", "stream_idle_timeout", "stream timeout");
 export const requestTimeout: LocalReply = reply(408, "DT", "request_overall_timeout", "request timeout");
 export const requestHeaderTimeout: LocalReply = reply(408, "DT", "request_header_timeout", "request header timeout");

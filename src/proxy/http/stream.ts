@@ -8,6 +8,7 @@ import { CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS, TRANSFER_ENCODING } from "#w
 import { Headers } from "#wire/http/headers.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { FilterMetadata, RouteConfig } from "../config/http.ts";
+import type { RuntimeShare } from "../config/runtime.ts";
 import {
   type ClientCertificate,
   filterConfigsOf,
@@ -242,6 +243,11 @@ export class Stream implements RouteRequest, RequestFacts {
     this.#metadata ??= new Map();
     const before = this.#metadata.get(namespace);
     this.#metadata.set(namespace, before === undefined ? values : { ...before, ...values });
+  }
+
+  /** How many requests are meant, as the runtime says it. */
+  share(share: RuntimeShare): number {
+    return this.manager.environment.runtime.fraction(share);
   }
 
   /** Begins: chooses the route and runs the request through the filters. */

@@ -5,6 +5,7 @@ import { OutriggerError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ListenerConfig } from "../config/listener.ts";
+import { Runtime } from "../config/runtime.ts";
 import { listenerKey, selectListener } from "../decide/listener.ts";
 import type { HttpEnvironment, OwnPeerMetadata, RouteSource } from "../http/environment.ts";
 import type { HttpFilterType } from "../http/filter.ts";
@@ -37,6 +38,8 @@ const maxUndecidedBytes = 64 * 1024 * 1024;
 
 export interface ListenerManagerOptions {
   readonly loop: EventLoop;
+  /** Unless given, nothing is configured there. */
+  readonly runtime?: Runtime;
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
   readonly secrets: SecretReader;
@@ -125,6 +128,7 @@ export class ListenerManager {
     this.#contexts = new TlsContexts(options.secrets);
     const http: HttpEnvironment = {
       loop,
+      runtime: options.runtime ?? new Runtime(),
       clusters,
       routes,
       log,

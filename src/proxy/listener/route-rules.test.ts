@@ -5,7 +5,8 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { after, before, beforeEach, test } from "node:test";
-import { plainEndpointSet } from "../config/cluster.ts";
+import { type ClusterConfig, plainEndpointSet } from "../config/cluster.ts";
+import { Runtime } from "../config/runtime.ts";
 import { routeConfig } from "../config/testing/resources.ts";
 import {
   balancedBy,
@@ -81,13 +82,14 @@ interface Setting {
   readonly manager?: Parameters<typeof managerConfig>[1];
   readonly direction?: 1 | 2;
   readonly random?: () => number;
+  readonly runtime?: Runtime;
 }
 
 /** A data path with these routes (YAML, one flow mapping each) to the clusters `app`, `other` and `shadow`. */
 async function routed(routes: readonly string[], setting: Setting = {}): Promise<TestDataPath> {
-  const { table = "", host = "", manager = {}, direction = 2, random } = setting;
+  const { table = "", host = "", manager = {}, direction = 2, random, runtime } = setting;
   const yaml = `{ name: r, ${table} virtual_hosts: [{ name: v, domains: ["*"], ${host} routes: [${routes.join()}] }] }`;
-  const path = dataPath(random === undefined ? {} : { random });
+  const path = dataPath({ ...(random !== undefined && { random }), ...(runtime !== undefined && { runtime }) });
   path.clusters.update(clusterOn("app", [app.port]));
   path.clusters.update(clusterOn("other", [app.port]));
   path.clusters.update(clusterOn("shadow", [shadow.port]));
@@ -200,6 +202,51 @@ test("max_stream_duration ends a stream whose response has begun", async () => {
   await until(() => path.logs.length === 1);
   assert.equal(path.logs[0]?.["responseCodeDetails"], "max_duration_timeout");
   path.stop();
+});
+
+/** The cluster `app` with these settings of its upstream connections. */
+function appWith(overrides: Partial<ClusterConfig>): ClusterConfig {
+  return clusterOn("app", [app.port], overrides);
+}
+
+test("a cluster's max_stream_duration bounds every attempt, and ends a response that has begun", async (t) => {
+  answer = (_req, res, attempt) => void (attempt === 1 ? null : res.end("second"));
+  const retrying = '{ match: { prefix: / }, route: { cluster: app, retry_policy: { retry_on: "5xx" } } }';
+  const path = await routed([retrying]);
+  t.after(() => path.stop());
+  path.clusters.update(appWith({ maxStreamDurationMs: 40 }));
+  assert.equal((await ask(path, "/")).body, "second");
+  answer = () => {};
+  const result = await ask(path, "/", { headers: { "x-envoy-max-retries": "0" } });
+  assert.deepEqual([result.status, result.body], [504, "upstream max stream duration reached"]);
+  assert.deepEqual(
+    [path.logs[1]?.["responseFlags"], path.logs[1]?.["responseCodeDetails"]],
+    ["UMSDR", "upstream_max_stream_duration_reached"],
+  );
+  assert.match(String(path.logs[1]?.["cause"]), /longest duration of a stream to it, 40 ms/);
+  answer = (_req, res) => void res.write("begun");
+  await assert.rejects(ask(path, "/"));
+  assert.equal(path.clusters.get("app")?.counters.maxDurations, 3);
+  path.clusters.update(appWith({ maxStreamDurationMs: 60_000 }));
+  answer = () => {};
+  const shorter = { headers: { "x-envoy-upstream-stream-duration-ms": "30", "x-envoy-max-retries": "0" } };
+  assert.equal((await ask(path, "/", shorter)).status, 504, "a trusted client may ask for less");
+  assert.equal(seen.at(-1)?.headers["x-envoy-upstream-stream-duration-ms"], undefined);
+});
+
+test("a response with more headers than max_headers_count of the cluster is refused", async (t) => {
+  answer = (_req, res) => {
+    for (let i = 0; i < 20; i++) res.setHeader(`x-${i}`, "v");
+    res.end("app");
+  };
+  const path = await routed(["{ match: { prefix: / }, route: { cluster: app } }"]);
+  t.after(() => path.stop());
+  assert.equal((await ask(path, "/")).status, 200);
+  path.clusters.update(appWith({ responseLimits: { maxBytes: 65_536, maxHeaders: 10 } }));
+  const result = await ask(path, "/");
+  assert.equal(result.status, 502);
+  assert.equal(path.logs[1]?.["responseFlags"], "UPE");
+  assert.match(String(path.logs[1]?.["cause"]), /more header lines than the limit/);
 });
 
 test("the per-try idle timeout retries a server that went silent", async () => {
@@ -357,6 +404,26 @@ test("a route takes its share, the next one the rest", async () => {
   }
   assert.ok(some >= 8 && some <= 24, `${some} of 64`);
   path.stop();
+});
+
+test("the runtime says how many requests a route takes, and how many are mirrored", async (t) => {
+  const runtime = new Runtime();
+  const share = (key: string): string => `{ default_value: { numerator: 0 }, runtime_key: ${key} }`;
+  const path = await routed(
+    [
+      `{ match: { prefix: /, runtime_fraction: ${share("route.new")} }, direct_response: { status: 202 } }`,
+      `{ match: { prefix: / }, route: { cluster: app, request_mirror_policies: [{ cluster: shadow, runtime_fraction: ${share("mirror")} }] } }`,
+    ],
+    { runtime },
+  );
+  t.after(() => path.stop());
+  assert.equal((await ask(path, "/a")).status, 200);
+  runtime.modify([["mirror", "100"]]);
+  assert.equal((await ask(path, "/b")).status, 200);
+  await until(() => mirrored.length === 1);
+  assert.equal(mirrored[0]?.url, "/b");
+  runtime.modify([["route.new", "100"]]);
+  assert.equal((await ask(path, "/c")).status, 202);
 });
 
 test("the table's headers come last, or first where the most specific wins", async () => {

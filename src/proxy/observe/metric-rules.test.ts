@@ -215,5 +215,7 @@ test("expressions that are not valid are refused, and what is not there is told"
   assert.match(refusal(`metrics: [{ dimensions: { a: "request.path.matches('a')" } }]`), /matches in an expression/);
   assert.match(refusal("metrics: [{ dimensions: { 'a b': request.path } }]"), /is no name for a label/);
   assert.match(refusal("metrics: [{ name: my_metric }]"), /^accepted: .*which is none of Istio's/);
+  assert.match(refusal("rotation_interval: 60s"), /^accepted: dropping series that nobody adds to/);
+  assert.match(refusal("graceful_deletion_interval: 60s"), /^accepted: dropping series/);
   assert.match(refusal("definitions: [{ name: a, value: '1' }]"), /^accepted: a metric of one's own/);
 });

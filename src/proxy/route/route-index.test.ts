@@ -9,6 +9,7 @@ const request = (path: string): RouteRequest => ({
   authority: "a",
   path,
   metadata: () => undefined,
+  share: ({ fraction }) => fraction,
   clientCertificate: "none",
   header: (name) => (name === "x-odd" ? "yes" : undefined),
 });

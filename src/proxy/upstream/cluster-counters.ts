@@ -18,6 +18,8 @@ export interface ClusterCounters {
   retryLimitExceeded: number;
   timeouts: number;
   perTryTimeouts: number;
+  /** Exchanges that took longer than the cluster allows. */
+  maxDurations: number;
   /** Requests that the endpoints' policy dropped. */
   droppedForOverload: number;
   /** Lookups of names. */
@@ -48,6 +50,7 @@ export function clusterCounters(): ClusterCounters {
     retryLimitExceeded: 0,
     timeouts: 0,
     perTryTimeouts: 0,
+    maxDurations: 0,
     droppedForOverload: 0,
     updateAttempts: 0,
     updateSuccesses: 0,

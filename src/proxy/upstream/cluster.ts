@@ -382,12 +382,12 @@ function dropUnusedPools(endpoint: UpstreamEndpoint): void {
 /** Two configurations with equal shapes make interchangeable connections. */
 function connectionShape(config: ClusterConfig): string {
   const { type, transports, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, http2 } = config;
-  const { keepalive } = config;
+  const { keepalive, responseLimits } = config;
   const options = config.socketOptions.map(({ description, value }) => `${description} ${value.toString("hex")}`);
   const tls = transports.map(({ name, match, tls }) =>
     tls === null ? { name, match } : { name, match, ...tls, sanMatchers: tls.sanMatchers.map((m) => m.description) },
   );
   const headers = transports.map(({ proxyProtocol }) => proxyProtocol?.version ?? 0);
-  const rest = { connectTimeoutMs, http2, tls, keepalive, options, headers };
+  const rest = { connectTimeoutMs, http2, responseLimits, tls, keepalive, options, headers };
   return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, ...rest });
 }

@@ -166,7 +166,7 @@ export class HttpPool implements ExchangeSource {
       this.#connectedHttp2(transport, securedBy);
       return;
     }
-    const connection = new UpstreamHttp1Connection(this, transport, securedBy);
+    const connection = new UpstreamHttp1Connection(this, transport, securedBy, this.#cluster.config.responseLimits);
     this.#all.add(connection);
     transport.attach(connection);
     this.#offer(connection);

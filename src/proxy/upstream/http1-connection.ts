@@ -41,13 +41,11 @@ const chunkedLine = "transfer-encoding: chunked\r\n";
 /** Informational responses before one final response: more is a flood. */
 const maxInformational = 64;
 
-const responseLimits: HeadLimits = { maxBytes: 64 * 1024, maxHeaders: 200 };
-
 export class UpstreamHttp1Connection implements TransportUser, BodySink, UpstreamExchange {
   readonly transport: Transport;
   readonly #pool: HttpPool;
-  readonly #head: HeadParser = new HeadParser(RESPONSE, responseLimits);
-  readonly #body: BodyDecoder = new BodyDecoder(responseLimits);
+  readonly #head: HeadParser;
+  readonly #body: BodyDecoder;
   #handler: ResponseHandler | null = null;
   #state = IDLE;
   #framing = 0;
@@ -70,8 +68,10 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
 
   readonly securedBy: SecuredBy;
 
-  constructor(pool: HttpPool, transport: Transport, securedBy: SecuredBy) {
+  constructor(pool: HttpPool, transport: Transport, securedBy: SecuredBy, limits: HeadLimits) {
     this.#pool = pool;
+    this.#head = new HeadParser(RESPONSE, limits);
+    this.#body = new BodyDecoder(limits);
     this.securedBy = securedBy;
     this.transport = transport;
     this.#startTime = transport.loop.now;

@@ -3,8 +3,10 @@ import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
 import type { ProxyNode } from "../admin/proxy-state.ts";
 import type { OverloadConfig } from "../config/overload.ts";
+import type { RuntimeChanges } from "../config/runtime.ts";
 import type { DrainScope } from "../listener/listener-manager.ts";
 import type { ConnectionLimits } from "../xds/connection-limits.ts";
+import type { RuntimeLayers } from "../xds/runtime-layers.ts";
 import type { WorkerReport } from "./report.ts";
 
 /** What a worker is started with. */
@@ -15,6 +17,7 @@ export interface WorkerSettings {
   readonly version: string;
   readonly overload: OverloadConfig;
   readonly connectionLimits: ConnectionLimits;
+  readonly runtime: RuntimeLayers;
   /** Event loops of the whole proxy. */
   readonly loops: number;
   readonly explainToClients: boolean;
@@ -31,6 +34,7 @@ export type ToWorker =
   | { readonly type: "startDraining"; readonly scope: DrainScope }
   | { readonly type: "stopAccepting"; readonly scope: DrainScope }
   | { readonly type: "failHealthChecks"; readonly isFailed: boolean }
+  | { readonly type: "runtime"; readonly changes: RuntimeChanges }
   | { readonly type: "drain"; readonly id: number; readonly deadlineMs: number }
   | { readonly type: "stop" };
 

@@ -10,6 +10,7 @@ import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
+import type { Runtime } from "../config/runtime.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./messages.ts";
 import type { WorkerReport } from "./report.ts";
 
@@ -18,6 +19,8 @@ export interface WorkerPoolOptions {
   readonly count: number;
   readonly settings: Omit<WorkerSettings, "index">;
   readonly secrets: SecretStore;
+  /** Of this thread; a new worker is told what it was changed to. */
+  readonly runtime: Runtime;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -72,7 +75,8 @@ export class WorkerPool implements Running {
     for (const [typeUrl, byName] of this.#resources) {
       member.send({ type: "update", update: { typeUrl, version: "", added: [...byName.values()], removed: [] } });
     }
-    const { secrets } = this.#options;
+    const { runtime, secrets } = this.#options;
+    if (runtime.changes.length > 0) member.send({ type: "runtime", changes: runtime.changes });
     for (const name of [...secrets.certificateNames(), ...secrets.rootNames()]) member.sendSecret(secrets, name);
   }
 

@@ -15,6 +15,12 @@ import { milliseconds } from "./values.ts";
 
 export function decodeMetricRules(message: PluginConfig, path: string, problems: Problems): MetricRules {
   if (message.definitions.length > 0) problems.leftOut(`${path}.definitions`, "a metric of one's own");
+  if (milliseconds(message.rotationInterval, 0) > 0) {
+    problems.leftOut(`${path}.rotation_interval`, "dropping series that nobody adds to: their number is bounded");
+  }
+  if (milliseconds(message.gracefulDeletionInterval, 0) > 0) {
+    problems.leftOut(`${path}.graceful_deletion_interval`, "dropping series that nobody adds to");
+  }
   const { tcpReportMs } = standardRules;
   return {
     usesHostHeader: !message.disableHostHeaderFallback,

@@ -5,9 +5,10 @@ import type {
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { RouteMatch } from "../http.ts";
 import type { Problems } from "../problems.ts";
+import { always } from "../runtime.ts";
 import { decodeHeaderMatcher, decodeMetadataMatcher, decodeQueryMatcher, regexMatcher } from "./matcher.ts";
 import { decodeUriTemplate } from "./uri-template.ts";
-import { runtimeFraction } from "./values.ts";
+import { runtimeShare } from "./values.ts";
 
 export function decodeMatch(match: EnvoyRouteMatch | undefined, path: string, problems: Problems): RouteMatch {
   const caseSensitive = match?.caseSensitive ?? true;
@@ -21,12 +22,12 @@ export function decodeMatch(match: EnvoyRouteMatch | undefined, path: string, pr
     decodeMetadataMatcher(it, `${path}.dynamic_metadata[${i}]`, problems),
   );
   const clientCertificate = decodeClientCertificate(match?.tlsContext);
-  const fraction = match?.runtimeFraction === undefined ? null : runtimeFraction(match.runtimeFraction);
+  const fraction = match?.runtimeFraction === undefined ? null : runtimeShare(match.runtimeFraction, always);
   const words = [
     describePath(pathRule),
     ...[...headers, ...queryParameters, ...metadata].map((it) => it.description),
     ...describeCertificate(clientCertificate),
-    ...(fraction === null ? [] : [`${fraction * 100} % of the requests`]),
+    ...(fraction === null ? [] : [`${fraction.fraction * 100} % of the requests`]),
   ];
   return {
     path: pathRule,

@@ -12,6 +12,7 @@ import { decodeProvenance, type Provenance } from "#wire/xds/provenance.ts";
 import { cidrSet } from "../cidr-set.ts";
 import type { CidrSet } from "../matcher.ts";
 import type { Problems } from "../problems.ts";
+import type { RuntimeShare } from "../runtime.ts";
 import type { ListenAddress } from "../socket.ts";
 
 export function milliseconds(duration: Duration | undefined, otherwise: number): number {
@@ -106,9 +107,9 @@ const denominators: Readonly<Record<number, number>> = {
   [Denominator.MILLION]: 1_000_000,
 };
 
-/** As `fractionOf`. There is no runtime layer here, so the key has no say and the default stands. */
-export function runtimeFraction(percent: RuntimeFractionalPercent): number {
-  return fractionOf(percent.defaultValue);
+/** A share that the runtime may move; `otherwise` where nothing is said. */
+export function runtimeShare(percent: RuntimeFractionalPercent | undefined, otherwise: RuntimeShare): RuntimeShare {
+  return percent === undefined ? otherwise : { fraction: fractionOf(percent.defaultValue), key: percent.runtimeKey };
 }
 
 /** Tells a value outside of its range, and gives one that is inside. */

@@ -87,6 +87,8 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     http2: meshHttp2,
     bufferLimitBytes: 0,
     idleTimeoutMs: 3_600_000,
+    maxStreamDurationMs: 0,
+    responseLimits: { maxBytes: 64 * 1024, maxHeaders: 200 },
     maxConnectionDurationMs: 0,
     maxRequestsPerConnection: 0,
     bindAddress: null,

@@ -9,7 +9,7 @@ import type { BalancingPolicy } from "../../config/load-balancing.ts";
 import { balancerCounters } from "./balancer.ts";
 import { anyHost } from "./choice.ts";
 import { LoadBalancer } from "./load-balancer.ts";
-import { largestRing, RingHashPicker } from "./ring-hash.ts";
+import { largestUnaskedRing, RingHashPicker } from "./ring-hash.ts";
 import { chance, host, hosts, maglev, ringHash, stateOf, type TestHost } from "./testing/hosts.ts";
 
 function balancer(policy: BalancingPolicy, members: TestHost[], settings: Parameters<typeof stateOf>[2] = {}) {
@@ -168,7 +168,9 @@ test("a ring grows until the smallest host has an entry, and not beyond its larg
   assert.equal(new RingHashPicker({ ...ringHash, minimumSize: 1024 }, pair, weights).size, 1024);
   assert.equal(new RingHashPicker({ ...ringHash, minimumSize: 1, maximumSize: 2 }, pair, weights).size, 2);
   const uneven = Float64Array.of(1 - 1e-7, 1e-7);
-  assert.equal(new RingHashPicker(ringHash, pair, uneven).size, largestRing);
+  assert.equal(new RingHashPicker(ringHash, pair, uneven).size, largestUnaskedRing, "weights alone ask for no more");
+  const asked = { ...ringHash, minimumSize: largestUnaskedRing + 2 };
+  assert.equal(new RingHashPicker(asked, pair, Float64Array.of(0.5, 0.5)).size, largestUnaskedRing + 2);
 });
 
 test("a request without a hash goes to any host", () => {

@@ -10,8 +10,8 @@ import { hashKey } from "./hash-key.ts";
 import type { BalancedHost } from "./host.ts";
 import type { Picker } from "./picker.ts";
 
-/** A ring never gets larger, whatever the configuration allows: building it holds up the event loop. */
-export const largestRing: number = 1 << 20;
+/** Uneven weights alone make no larger ring, because building one holds up the event loop: a million in 0.3 s. */
+export const largestUnaskedRing: number = 1 << 20;
 
 export class RingHashPicker<H extends BalancedHost> implements Picker<H> {
   readonly #hosts: readonly H[];
@@ -71,7 +71,7 @@ interface Ring {
 function ringScale(policy: RingHashPolicy, weights: Float64Array): number {
   let smallest = 1;
   for (const weight of weights) if (weight < smallest) smallest = weight;
-  const maximum = Math.min(policy.maximumSize, largestRing);
+  const maximum = Math.min(policy.maximumSize, Math.max(policy.minimumSize, largestUnaskedRing));
   return Math.min(Math.ceil(smallest * policy.minimumSize) / smallest, maximum);
 }
 

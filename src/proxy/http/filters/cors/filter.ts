@@ -52,9 +52,9 @@ class CorsFilter implements HttpFilter {
     if (origin === undefined || origin === "") return CONTINUE;
     const policy = joinPolicies(this.#context.allRouteSettings(stream));
     if (policy === null) return CONTINUE;
-    const { random } = this.#context.environment.loop;
-    const isEnabled = random() < policy.enabled;
-    if (!isEnabled && random() >= policy.shadowEnabled) return CONTINUE;
+    const { loop, runtime } = this.#context.environment;
+    const isEnabled = loop.random() < runtime.fraction(policy.enabled);
+    if (!isEnabled && loop.random() >= runtime.fraction(policy.shadowEnabled)) return CONTINUE;
     const isAllowed = allowsOrigin(policy, origin);
     (isAllowed ? this.#valid : this.#invalid).add();
     if (!isEnabled) return CONTINUE;

@@ -2,7 +2,8 @@
 import type { CorsPolicy as EnvoyCorsPolicy } from "#wire/gen/envoy/extensions/filters/http/cors/v3/cors_pb.ts";
 import type { StringMatcher } from "../../../config/matcher.ts";
 import { decodeStringMatcher } from "../../../config/parse/matcher.ts";
-import { runtimeFraction } from "../../../config/parse/values.ts";
+import { runtimeShare } from "../../../config/parse/values.ts";
+import { always, never, type RuntimeShare } from "../../../config/runtime.ts";
 import type { FilterPlace } from "../../filter.ts";
 
 /** Null and empty mean that the policy says nothing, so that a less specific one may. */
@@ -15,9 +16,8 @@ export interface CorsPolicy {
   readonly credentials: boolean | null;
   readonly privateNetwork: boolean | null;
   readonly forwardsOtherPreflights: boolean | null;
-  /** Shares from 0 to 1. */
-  readonly enabled: number;
-  readonly shadowEnabled: number;
+  readonly enabled: RuntimeShare;
+  readonly shadowEnabled: RuntimeShare;
 }
 
 export function parseCorsPolicy(message: EnvoyCorsPolicy, { path, problems }: FilterPlace): CorsPolicy {
@@ -32,8 +32,8 @@ export function parseCorsPolicy(message: EnvoyCorsPolicy, { path, problems }: Fi
     credentials: message.allowCredentials ?? null,
     privateNetwork: message.allowPrivateNetworkAccess ?? null,
     forwardsOtherPreflights: message.forwardNotMatchingPreflights ?? null,
-    enabled: message.filterEnabled === undefined ? 1 : runtimeFraction(message.filterEnabled),
-    shadowEnabled: message.shadowEnabled === undefined ? 0 : runtimeFraction(message.shadowEnabled),
+    enabled: runtimeShare(message.filterEnabled, always),
+    shadowEnabled: runtimeShare(message.shadowEnabled, never),
   };
 }
 

@@ -1,15 +1,17 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { Runtime } from "../../../config/runtime.ts";
 import { type FilterBench, filterBench } from "../../../listener/testing/filter-bench.ts";
 import { ask, until } from "../../../listener/testing/requests.ts";
 
 const type = "type.googleapis.com/envoy.extensions.filters.http.csrf.v3.CsrfPolicy";
 const on = "filter_enabled: { default_value: { numerator: 100 } }";
 
-async function bench(t: TestContext, yaml: string, routes?: string): Promise<FilterBench> {
+async function bench(t: TestContext, yaml: string, routes?: string, runtime = new Runtime()): Promise<FilterBench> {
   const started = await filterBench({
     filters: `[{ name: csrf, typed_config: { "@type": ${type}, ${yaml} } }]`,
     upstream: (_req, res) => void res.end("app"),
+    path: { runtime },
     ...(routes !== undefined && { routes }),
   });
   t.after(() => started.stop());
@@ -39,6 +41,16 @@ test("a request that changes something must come from the same origin, or from o
   assert.deepEqual([answer.status, answer.body], [403, "Invalid origin"]);
   await until(() => path.logs.length === 8);
   assert.equal(path.logs[7]?.["responseCodeDetails"], "csrf_origin_mismatch");
+});
+
+test("the runtime says for how many requests the policy is enabled", async (t) => {
+  const evil = post({ origin: "https://evil.example" });
+  const runtime = new Runtime();
+  const keyed = "filter_enabled: { default_value: { numerator: 100 }, runtime_key: csrf.share }";
+  const { path } = await bench(t, keyed, undefined, runtime);
+  assert.equal((await ask(path, "/", evil)).status, 403);
+  runtime.modify([["csrf.share", "0"]]);
+  assert.equal((await ask(path, "/", evil)).status, 200);
 });
 
 test("a policy may only count, apply to a share, or differ by route", async (t) => {

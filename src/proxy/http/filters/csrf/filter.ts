@@ -7,7 +7,8 @@ import {
 import type { Headers } from "#wire/http/headers.ts";
 import type { StringMatcher } from "../../../config/matcher.ts";
 import { decodeStringMatcher } from "../../../config/parse/matcher.ts";
-import { runtimeFraction } from "../../../config/parse/values.ts";
+import { runtimeShare } from "../../../config/parse/values.ts";
+import { never, type RuntimeShare } from "../../../config/runtime.ts";
 import {
   CONTINUE,
   DONE,
@@ -20,9 +21,8 @@ import {
 import { csrfRefused } from "../../local-replies.ts";
 
 interface CsrfPolicy {
-  /** Shares from 0 to 1. */
-  readonly enabled: number;
-  readonly shadowEnabled: number;
+  readonly enabled: RuntimeShare;
+  readonly shadowEnabled: RuntimeShare;
   readonly additionalOrigins: readonly StringMatcher[];
 }
 
@@ -30,7 +30,7 @@ export const csrf: HttpFilterType = defineHttpFilter<CsrfPolicy, CsrfPolicy>({
   type: "csrf",
   messages: [settingsFrom(CsrfPolicySchema, parse)],
   routeMessages: [settingsFrom(CsrfPolicySchema, parse)],
-  configure: (settings, { environment: { loop, stats }, statPrefix, routeSettings }) => {
+  configure: (settings, { environment: { loop, runtime, stats }, statPrefix, routeSettings }) => {
     const missing = stats.counter(`${statPrefix}csrf.missing_source_origin`);
     const invalid = stats.counter(`${statPrefix}csrf.request_invalid`);
     const valid = stats.counter(`${statPrefix}csrf.request_valid`);
@@ -38,8 +38,8 @@ export const csrf: HttpFilterType = defineHttpFilter<CsrfPolicy, CsrfPolicy>({
       onRequestHeaders: (stream, headers) => {
         if (!changing.has(stream.method)) return CONTINUE;
         const policy = routeSettings(stream) ?? settings;
-        const isEnabled = loop.random() < policy.enabled;
-        if (!isEnabled && loop.random() >= policy.shadowEnabled) return CONTINUE;
+        const isEnabled = loop.random() < runtime.fraction(policy.enabled);
+        if (!isEnabled && loop.random() >= runtime.fraction(policy.shadowEnabled)) return CONTINUE;
         const source = sourceOrigin(headers);
         if (source === "") missing.add();
         const isValid =
@@ -61,8 +61,8 @@ const changing: ReadonlySet<string> = new Set(["POST", "PUT", "DELETE", "PATCH"]
 function parse(message: EnvoyCsrfPolicy, { path, problems }: FilterPlace): CsrfPolicy {
   if (message.filterEnabled === undefined) problems.invalid(`${path}.filter_enabled`, "is missing");
   return {
-    enabled: message.filterEnabled === undefined ? 0 : runtimeFraction(message.filterEnabled),
-    shadowEnabled: message.shadowEnabled === undefined ? 0 : runtimeFraction(message.shadowEnabled),
+    enabled: runtimeShare(message.filterEnabled, never),
+    shadowEnabled: runtimeShare(message.shadowEnabled, never),
     additionalOrigins: message.additionalOrigins.map((it, i) =>
       decodeStringMatcher(it, `${path}.additional_origins[${i}]`, problems),
     ),

@@ -9,7 +9,8 @@ export function explainExtAuthz(settings: ExtAuthzSettings): FilterDecide {
   return (subject, routeSettings, trace) => {
     if ((routeSettings[0] as ExtAuthzRouteSettings | undefined)?.disabled === true) return null;
     const { allowsOnFailure, deniesUnasked, enabledBy, enabledShare, statusOnError } = settings;
-    const isAsked = enabledShare > 0 && (enabledBy === null || enabledBy.matches(subject.metadata?.(enabledBy.filter)));
+    const isAsked =
+      enabledShare.fraction > 0 && (enabledBy === null || enabledBy.matches(subject.metadata?.(enabledBy.filter)));
     if (!isAsked) {
       if (!deniesUnasked) return null;
       return {
@@ -18,7 +19,8 @@ export function explainExtAuthz(settings: ExtAuthzSettings): FilterDecide {
       };
     }
     if (trace !== null) {
-      const share = enabledShare < 1 ? ` about ${enabledShare * 100} % of such requests` : " about it";
+      const share =
+        enabledShare.fraction < 1 ? ` about ${enabledShare.fraction * 100} % of such requests` : " about it";
       const failing = allowsOnFailure ? "the request passes" : `the request gets ${statusOnError}`;
       const policy = askedPolicy(enabledBy, subject.metadata?.(enabledBy?.filter ?? ""), settings.policyOrigins);
       addStep(

@@ -99,7 +99,9 @@ class ExtAuthzFilter implements HttpFilter {
 
   #isAsked(stream: Stream): boolean {
     const { enabledBy, enabledShare } = this.settings;
-    if (enabledShare < 1 && this.context.environment.loop.random() >= enabledShare) return false;
+    const { loop, runtime } = this.context.environment;
+    const share = runtime.fraction(enabledShare);
+    if (share < 1 && loop.random() >= share) return false;
     return enabledBy === null || enabledBy.matches(stream.metadata(enabledBy.filter));
   }
 }

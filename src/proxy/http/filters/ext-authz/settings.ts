@@ -10,8 +10,9 @@ import type {
 import type { ListStringMatcher } from "#wire/gen/envoy/type/matcher/v3/string_pb.ts";
 import { decodeGrpcService, type GrpcServiceSettings } from "../../../config/parse/grpc-service.ts";
 import { decodeByteMatcher, decodeMetadataMatcher, type MetadataTest } from "../../../config/parse/matcher.ts";
-import { milliseconds, refuseUnknown, runtimeFraction } from "../../../config/parse/values.ts";
+import { milliseconds, refuseUnknown, runtimeShare } from "../../../config/parse/values.ts";
 import type { Problems } from "../../../config/problems.ts";
+import { always, type RuntimeShare } from "../../../config/runtime.ts";
 import type { FilterPlace } from "../../filter.ts";
 import { decodeMutationRules, type MutationRules } from "./mutation-rules.ts";
 
@@ -54,7 +55,7 @@ export interface ExtAuthzSettings {
   readonly validatesMutations: boolean;
   readonly mutationRules: MutationRules | null;
   /** Share of the requests that are asked about. */
-  readonly enabledShare: number;
+  readonly enabledShare: RuntimeShare;
   /** Only requests with this in dynamic metadata are asked about; null: all. */
   readonly enabledBy: MetadataTest | null;
   readonly policyOrigins: ReadonlyMap<string, Origin>;
@@ -116,7 +117,7 @@ export function parseExtAuthz(
       decoderHeaderMutationRules === undefined
         ? null
         : decodeMutationRules(decoderHeaderMutationRules, `${path}.decoder_header_mutation_rules`, problems),
-    enabledShare: message.filterEnabled === undefined ? 1 : runtimeFraction(message.filterEnabled),
+    enabledShare: runtimeShare(message.filterEnabled, always),
     enabledBy:
       filterEnabledMetadata === undefined
         ? null

@@ -55,6 +55,7 @@ function requestOf(subject: RbacSubject): RouteRequest {
     path: subject.header?.(":path") ?? "",
     header: (name) => subject.header?.(name),
     metadata: (filter) => subject.metadata?.(filter),
+    share: ({ fraction }) => fraction,
     clientCertificate: subject.peer === null ? "none" : "validated",
   };
 }

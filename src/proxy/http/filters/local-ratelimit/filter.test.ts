@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
 import { type TestContext, test } from "node:test";
+import { Runtime } from "../../../config/runtime.ts";
 import { type FilterBench, type FilterBenchOptions, filterBench } from "../../../listener/testing/filter-bench.ts";
 import { type Answer, ask, until } from "../../../listener/testing/requests.ts";
 
@@ -114,6 +115,22 @@ test("a limit that is not enforced only marks the request, one that is not enabl
     path: { random: () => 0.3 },
   });
   assert.deepEqual(await share.statuses(3), [200, 200, 200]);
+});
+
+test("the runtime says how many requests are limited, and how many of those are refused", async (t) => {
+  const runtime = new Runtime();
+  const keyed = (key: string): string => `{ default_value: { numerator: 100 }, runtime_key: ${key} }`;
+  const { statuses, stat } = await bench(t, {
+    filters: limit(`filter_enabled: ${keyed("limit.on")}, filter_enforced: ${keyed("limit.hard")}, ${bucket(1)}`),
+    path: { runtime },
+  });
+  assert.deepEqual(await statuses(2), [200, 429]);
+  runtime.modify([["limit.hard", "0"]]);
+  assert.deepEqual(await statuses(1), [200]);
+  assert.equal(stat("rl.http_local_rate_limit.rate_limited"), 2, "it is counted");
+  runtime.modify([["limit.on", "0"]]);
+  assert.deepEqual(await statuses(1), [200]);
+  assert.equal(stat("rl.http_local_rate_limit.enabled"), 3);
 });
 
 test("a route has a bucket of its own in place of the chain's", async (t) => {

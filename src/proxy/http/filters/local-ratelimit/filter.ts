@@ -28,10 +28,10 @@ export const localRatelimit: HttpFilterType = defineHttpFilter<LocalRateLimitSet
   routeMessages: [settingsFrom(LocalRateLimitSchema, parseRouteLimit)],
   decide: (settings) => (_subject, routeSettings, trace) => {
     const { bucket, enabled, enforced } = (routeSettings[0] as LocalRateLimitSettings | undefined) ?? settings;
-    if (trace !== null && bucket !== null && enabled > 0) {
+    if (trace !== null && bucket !== null && enabled.fraction > 0) {
       const { maxTokens, tokensPerSecond } = bucket;
       const words = `${maxTokens} requests at once and ${Number(tokensPerSecond.toFixed(3))} a second`;
-      addStep(trace, "local rate limit", `${words}${enforced > 0 ? "" : " (not enforced)"}`);
+      addStep(trace, "local rate limit", `${words}${enforced.fraction > 0 ? "" : " (not enforced)"}`);
     }
     return null;
   },
@@ -52,8 +52,10 @@ class LocalRateLimitFilter implements HttpFilter {
 
   onRequestHeaders(stream: Stream, headers: Headers): Verdict {
     const settings = this.#context.routeSettings(stream) ?? this.#settings;
-    const { random, now } = this.#context.environment.loop;
-    if (settings.enabled === 0 || (settings.enabled < 1 && random() >= settings.enabled)) return CONTINUE;
+    const { loop, runtime } = this.#context.environment;
+    const { random, now } = loop;
+    const enabled = runtime.fraction(settings.enabled);
+    if (enabled === 0 || (enabled < 1 && random() >= enabled)) return CONTINUE;
     const buckets = this.#bucketsOf(settings);
     const { stats } = buckets;
     stats.enabled.add();
@@ -73,7 +75,8 @@ class LocalRateLimitFilter implements HttpFilter {
       return CONTINUE;
     }
     stats.rateLimited.add();
-    if (settings.enforced === 0 || (settings.enforced < 1 && random() >= settings.enforced)) {
+    const enforced = runtime.fraction(settings.enforced);
+    if (enforced === 0 || (enforced < 1 && random() >= enforced)) {
       applyHeaderMutations(stream, headers, settings.unenforcedRequestHeaders, true);
       return CONTINUE;
     }

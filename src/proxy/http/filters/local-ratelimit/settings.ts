@@ -7,9 +7,10 @@ import type { LocalRateLimit } from "#wire/gen/envoy/extensions/filters/http/loc
 import type { TokenBucket } from "#wire/gen/envoy/type/v3/token_bucket_pb.ts";
 import type { HeaderMutation } from "../../../config/http.ts";
 import { decodeHeaderOptions } from "../../../config/parse/header-mutations.ts";
-import { milliseconds, runtimeFraction } from "../../../config/parse/values.ts";
+import { milliseconds, runtimeShare } from "../../../config/parse/values.ts";
 import type { Problems } from "../../../config/problems.ts";
 import type { DescriptorEntry, VirtualHostRules } from "../../../config/rate-limit.ts";
+import { never, type RuntimeShare } from "../../../config/runtime.ts";
 import type { FilterPlace } from "../../filter.ts";
 import type { TokenBucketSettings } from "./token-bucket.ts";
 
@@ -28,9 +29,9 @@ export interface LocalRateLimitSettings {
   readonly perConnection: boolean;
   readonly stage: number;
   readonly virtualHostRules: VirtualHostRules;
-  /** Shares from 0 to 1. Requests that are not enforced are only counted. */
-  readonly enabled: number;
-  readonly enforced: number;
+  readonly enabled: RuntimeShare;
+  /** Other requests are only counted. */
+  readonly enforced: RuntimeShare;
   readonly responseHeaders: readonly HeaderMutation[];
   readonly unenforcedRequestHeaders: readonly HeaderMutation[];
   /** `x-ratelimit-limit`, `-remaining` and `-reset` in responses. */
@@ -57,8 +58,8 @@ export function parseLocalRateLimit(message: LocalRateLimit, { path, problems }:
     perConnection: message.localRateLimitPerDownstreamConnection,
     stage: message.stage,
     virtualHostRules: virtualHostRules[message.vhRateLimits] ?? "override",
-    enabled: message.filterEnabled === undefined ? 0 : runtimeFraction(message.filterEnabled),
-    enforced: message.filterEnforced === undefined ? 0 : runtimeFraction(message.filterEnforced),
+    enabled: runtimeShare(message.filterEnabled, never),
+    enforced: runtimeShare(message.filterEnforced, never),
     responseHeaders: decodeHeaderOptions(message.responseHeadersToAdd, `${path}.response_headers_to_add`, problems),
     unenforcedRequestHeaders: decodeHeaderOptions(message.requestHeadersToAddWhenNotEnforced, requestHeaders, problems),
     addsLimitHeaders: message.enableXRatelimitHeaders === XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,

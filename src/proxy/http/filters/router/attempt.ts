@@ -28,6 +28,8 @@ export interface AttemptOwner {
   onAttemptReset(reason: number, failure: SocketFailure | null, requestStarted: boolean): void;
   /** `isIdle`: no byte came for that long. */
   onAttemptTimeout(limitMs: number, isIdle: boolean): void;
+  /** Request and response took longer than the cluster allows. */
+  onAttemptTooLong(limitMs: number): void;
   onAttemptDrain(): void;
 }
 
@@ -46,6 +48,7 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
   #source: ExchangeSource | null = null;
   #cancelTimer: (() => void) | null = null;
   #cancelIdleTimer: (() => void) | null = null;
+  #cancelLifeTimer: (() => void) | null = null;
   #lastActivity = 0;
   #isResponsePaused = false;
 
@@ -69,6 +72,11 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
       else this.#cancelIdleTimer = loop.after(leftMs, check);
     };
     this.#cancelIdleTimer = loop.after(idleMs, check);
+  }
+
+  /** Starts the timeout of the whole exchange. */
+  limitLife(limitMs: number): void {
+    this.#cancelLifeTimer = this.#loop.after(limitMs, () => this.#owner.onAttemptTooLong(limitMs));
   }
 
   connect(source: ExchangeSource): void {
@@ -161,6 +169,8 @@ export class UpstreamAttempt implements PoolWaiter, ResponseHandler {
     this.#stopTimer();
     this.#cancelIdleTimer?.();
     this.#cancelIdleTimer = null;
+    this.#cancelLifeTimer?.();
+    this.#cancelLifeTimer = null;
     const source = this.#source;
     this.#source = null;
     source?.cancel(this);

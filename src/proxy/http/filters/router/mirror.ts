@@ -24,9 +24,10 @@ const defaultTimeoutMs = 15_000;
 /** Starts the copies that the draw asks for; null when there are none. */
 export function startMirrors(stream: Stream, policies: readonly MirrorPolicy[], timeoutMs: number): Mirrors | null {
   if (stream.requestFraming === BODY_TUNNEL) return null;
-  const { clusters, loop } = stream.manager.environment;
+  const { clusters, loop, runtime } = stream.manager.environment;
   const copies = policies.flatMap((policy) => {
-    if (policy.fraction < 1 && loop.random() >= policy.fraction) return [];
+    const fraction = runtime.fraction(policy.fraction);
+    if (fraction < 1 && loop.random() >= fraction) return [];
     const name = policy.clusterHeader === null ? policy.cluster : stream.header(policy.clusterHeader);
     const cluster = name === undefined ? undefined : clusters.get(name);
     if (cluster === undefined) return [];

@@ -36,6 +36,7 @@ import {
   perTryTimeout,
   reasonPhrase,
   responseTimeout,
+  upstreamMaxStreamDuration,
   upstreamReset,
 } from "../../local-replies.ts";
 import { removeHopByHop } from "../../request-head.ts";
@@ -213,6 +214,8 @@ export class Router implements AttemptOwner {
     }
     const hasBody = stream.requestFraming !== BODY_NONE;
     exchange.start(stream, !hasBody);
+    const lifeMs = this.#timeouts.attemptMs ?? this.#cluster!.config.maxStreamDurationMs;
+    if (lifeMs > 0) this.#attempt?.limitLife(lifeMs);
     if (hasBody && this.#replay !== null) for (const data of this.#replay) exchange.writeData(data);
     if (!this.#canStillRetry()) this.#replay = null;
     if (this.#isRequestComplete && hasBody) exchange.endRequest(stream.requestTrailers);
@@ -424,6 +427,19 @@ export class Router implements AttemptOwner {
     this.#fail(isIdle ? perTryIdleTimeout : perTryTimeout, cause, this.#origins());
   }
 
+  onAttemptTooLong(limitMs: number): void {
+    const attempt = this.#attempt;
+    if (this.#isOver || attempt === null) return;
+    this.#cluster!.counters.maxDurations++;
+    const retry = this.#retryPolicy;
+    if (!attempt.responseBegan && retry !== null && retriesTimeout(retry) && this.#retry(retry, null)) {
+      return;
+    }
+    const status = this.#isRequestComplete ? upstreamMaxStreamDuration.status : 408;
+    const cause = `${this.#place()} was not done within the longest duration of a stream to it, ${limitMs} ms`;
+    this.#fail({ ...upstreamMaxStreamDuration, status }, cause, this.#origins());
+  }
+
   #streamTimedOut(): void {
     this.#cancelStreamTimer = null;
     if (this.#isOver) return;
@@ -480,7 +496,14 @@ export class Router implements AttemptOwner {
   }
 }
 
-const noTimeouts: RequestTimeouts = { routeMs: 0, perTryMs: 0, perTryIdleMs: 0, streamMs: 0, isGrpcDeadline: false };
+const noTimeouts: RequestTimeouts = {
+  routeMs: 0,
+  perTryMs: 0,
+  perTryIdleMs: 0,
+  streamMs: 0,
+  attemptMs: null,
+  isGrpcDeadline: false,
+};
 
 const smallNumbers: readonly string[] = Array.from({ length: 16 }, (_, i) => String(i));
 

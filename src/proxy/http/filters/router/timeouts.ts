@@ -1,6 +1,7 @@
 // HOT: per request. The time limits of a request: the route's, over them what the request's own headers say. Only
 // trusted clients may say it: from others the connection manager has taken these headers off. Envoy's
-// `x-envoy-upstream-rq-timeout-ms`, `x-envoy-upstream-rq-per-try-timeout-ms` and gRPC's `grpc-timeout`.
+// `x-envoy-upstream-rq-timeout-ms`, `x-envoy-upstream-rq-per-try-timeout-ms`, `x-envoy-upstream-stream-duration-ms` and
+// gRPC's `grpc-timeout`.
 import { FIRST_ENVOY_CONTROL, X_ENVOY_EXPECTED_RQ_TIMEOUT_MS } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction } from "../../../config/http.ts";
@@ -13,6 +14,8 @@ export interface RequestTimeouts {
   readonly perTryIdleMs: number;
   /** Whole life of the stream, where the route or a gRPC client says it. */
   readonly streamMs: number;
+  /** Of one attempt, from its connection to its end; null: what the cluster says. */
+  readonly attemptMs: number | null;
   /** True when `streamMs` is what a gRPC client asked for. */
   readonly isGrpcDeadline: boolean;
 }
@@ -20,10 +23,12 @@ export interface RequestTimeouts {
 export function requestTimeouts(stream: Stream, action: ForwardAction): RequestTimeouts {
   const { headers } = stream;
   let routeMs = action.timeoutMs;
+  let attemptMs: number | null = null;
   let perTryMs = action.retry?.perTryTimeoutMs ?? 0;
   if (headers.hasFromId(FIRST_ENVOY_CONTROL)) {
     routeMs = takeNumber(headers, "x-envoy-upstream-rq-timeout-ms") ?? routeMs;
     perTryMs = takeNumber(headers, "x-envoy-upstream-rq-per-try-timeout-ms") ?? perTryMs;
+    attemptMs = takeNumber(headers, "x-envoy-upstream-stream-duration-ms") ?? null;
   }
   // A try can't take longer than the request.
   if (routeMs > 0 && perTryMs >= routeMs) perTryMs = 0;
@@ -32,6 +37,7 @@ export function requestTimeouts(stream: Stream, action: ForwardAction): RequestT
     routeMs,
     perTryMs,
     perTryIdleMs: action.retry?.perTryIdleTimeoutMs ?? 0,
+    attemptMs,
     streamMs: grpcMs ?? action.maxStreamDurationMs ?? 0,
     isGrpcDeadline: grpcMs !== null,
   };
