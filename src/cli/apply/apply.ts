@@ -7,6 +7,7 @@ import { type CatalogEntry, catalog, findKind } from "#mesh/catalog.ts";
 import { type KubernetesObject, sourceAnnotation } from "#mesh/objects/kubernetes-object.ts";
 import { decodeSourceAnnotation, encodeSourceAnnotation } from "#mesh/objects/source-annotation.ts";
 import type { ParsedObject } from "#mesh/objects/yaml.ts";
+import { withNamespace } from "./default-namespace.ts";
 
 /** Who wrote the object; only objects with this annotation are ever removed again. */
 const ownerAnnotation = "outrigger.dev/applied-by";
@@ -125,14 +126,13 @@ function wantedBy({
 
 /** The object as the API gets it: with a namespace, and with the place it was written. */
 export function toApiObject(parsed: ParsedObject): KubernetesObject {
-  const { object } = parsed;
+  const object = withNamespace(parsed.object);
   const kind = findKind(object.apiVersion, object.kind);
-  const namespace = kind?.namespaced === false ? {} : { namespace: object.metadata.namespace ?? "default" };
   const annotations = {
     ...object.metadata.annotations,
     [sourceAnnotation]: encodeSourceAnnotation(parsed, kind?.mesh ?? false),
   };
-  return { ...object, metadata: { ...object.metadata, ...namespace, annotations } };
+  return { ...object, metadata: { ...object.metadata, annotations } };
 }
 
 /** Kinds that a user's files can hold; the others are made by the cluster itself. */

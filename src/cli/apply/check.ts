@@ -3,6 +3,7 @@
 import type { Issue } from "#base/issue.ts";
 import type { ParsedObject } from "#mesh/objects/yaml.ts";
 import { readObject } from "#mesh/snapshot/read-object.ts";
+import { withNamespace } from "./default-namespace.ts";
 
 export interface CheckedConfiguration {
   readonly accepted: readonly ParsedObject[];
@@ -16,7 +17,7 @@ export function checkObjects(objects: readonly ParsedObject[]): CheckedConfigura
   const issues: Issue[] = [];
   for (const parsed of objects) {
     const entry = readObject(
-      { object: withNamespace(parsed), position: (path) => parsed.position(path) },
+      { object: withNamespace(parsed.object), position: (path) => parsed.position(path) },
       "cluster.local",
       undefined,
     );
@@ -24,11 +25,4 @@ export function checkObjects(objects: readonly ParsedObject[]): CheckedConfigura
     (entry?.invalid === true ? refused : accepted).push(parsed);
   }
   return { accepted, refused, issues };
-}
-
-function withNamespace(parsed: ParsedObject): ParsedObject["object"] {
-  const { object } = parsed;
-  return object.metadata.namespace === undefined
-    ? { ...object, metadata: { ...object.metadata, namespace: "default" } }
-    : object;
 }

@@ -18,22 +18,35 @@ export function loadConfiguration(paths: readonly string[], cwd: string, stdin?:
   const objects: ParsedObject[] = [];
   const issues: Issue[] = [];
   const imageFiles: string[] = [];
-  const read = (name: string, text: string): void => {
+  const read = (name: string, text: string, isFound = false): void => {
     const parsed = parseYamlDocuments(name, text);
     objects.push(...parsed.objects);
-    issues.push(...parsed.issues);
+    issues.push(...(isFound ? foreignAsNotes(parsed.issues, name, text) : parsed.issues));
   };
   for (const path of paths) {
     if (path === "-") {
       read("stdin", stdin ?? "");
       continue;
     }
-    for (const file of configurationFiles(resolve(cwd, path), path)) {
+    const absolute = resolve(cwd, path);
+    for (const file of configurationFiles(absolute, path)) {
       if (isImagesFile(file)) imageFiles.push(file);
-      else read(displayName(file, cwd), readFileSync(file, "utf8"));
+      else read(displayName(file, cwd), readFileSync(file, "utf8"), file !== absolute);
     }
   }
   return { objects, issues, imageFiles };
+}
+
+/** What belongs to other tools is passed over in a directory; a file that is named is to hold objects. */
+function foreignAsNotes(issues: readonly Issue[], file: string, text: string): Issue[] {
+  const [first] = issues;
+  if (file.endsWith(".json") && first?.code === "OUT0001" && !text.includes('"apiVersion"')) {
+    return [{ ...first, code: "OUT0008", severity: Severity.Info, message: "passed over: no object of Kubernetes" }];
+  }
+  return issues.map((issue) => {
+    if (issue.code !== "OUT0008") return issue;
+    return { ...issue, severity: Severity.Info, message: `passed over: ${issue.message}` };
+  });
 }
 
 /** The files of which something could not be read. */

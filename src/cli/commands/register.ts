@@ -1,6 +1,7 @@
 // All commands that a person types, in the order of the help text.
 import type { Command } from "commander";
 import type { CliContext } from "../context.ts";
+import { registerCompile } from "./compile/register.ts";
 import { registerDown } from "./down.ts";
 import { registerExec } from "./exec.ts";
 import { registerExplain } from "./explain/register.ts";
@@ -24,6 +25,7 @@ export function registerCommands(program: Command, context: CliContext, finish: 
   registerProxyConfig(program, context);
   registerExplain(program, context, finish);
   registerValidate(program, context, finish);
+  registerCompile(program, context, finish);
   registerKubeInject(program, context, finish);
   registerVersion(program, context);
 }

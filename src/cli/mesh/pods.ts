@@ -23,15 +23,17 @@ export interface ContainerStatus {
   };
 }
 
-interface Container {
+export interface Container {
   readonly name: string;
   readonly args?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly restartPolicy?: string;
 }
 
 export interface Pod extends KubernetesObject {
   readonly spec: {
     readonly serviceAccountName?: string;
+    readonly nodeName?: string;
     readonly containers: readonly Container[];
     readonly initContainers?: readonly Container[];
   };
@@ -48,10 +50,14 @@ export function hasProxy(pod: Pod): boolean {
   return containerNames(pod).includes("istio-proxy");
 }
 
-/** Names of all containers that stay: ordinary ones, then native sidecars. */
-export function containerNames(pod: Pod): string[] {
+/** All containers that stay: ordinary ones, then native sidecars. */
+export function containersOf(pod: Pod): Container[] {
   const sidecars = (pod.spec.initContainers ?? []).filter((container) => container.restartPolicy === "Always");
-  return [...pod.spec.containers, ...sidecars].map((container) => container.name);
+  return [...pod.spec.containers, ...sidecars];
+}
+
+export function containerNames(pod: Pod): string[] {
+  return containersOf(pod).map((container) => container.name);
 }
 
 export async function listPods(client: KubernetesClient, namespace?: string): Promise<Pod[]> {
@@ -90,7 +96,7 @@ export function parsePodArgument(
 // A pod counts by its own name, by its workload's (`reviews-v1`) and by its app label (`productpage`).
 export function podMatches(pod: Pod, type: string, name: string): boolean {
   const podName = pod.metadata.name;
-  if (podName === name) return true;
+  if (podName === name || pod.metadata.ownerReferences?.some((owner) => owner.name === name) === true) return true;
   const workload = podName.replace(/-[a-z0-9]+-[a-z0-9]{5}$/, "");
   if (type === "service" || type === "svc") return pod.metadata.labels?.["app"] === name;
   return workload === name || (type === "pod" && pod.metadata.labels?.["app"] === name);

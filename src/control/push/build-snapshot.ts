@@ -50,7 +50,8 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
   };
 }
 
-function meshConfigText(objects: readonly SourceObject[], settings: SnapshotSettings): string | undefined {
+/** Mesh configuration among the objects of a cluster. */
+export function meshConfigText(objects: readonly SourceObject[], settings: SnapshotSettings): string | undefined {
   const isDefault = settings.revision === "" || settings.revision === "default";
   const name = isDefault ? "istio" : `istio-${settings.revision}`;
   const found = objects.find(({ object }) => isConfigMap(object, settings.namespace, name))?.object;

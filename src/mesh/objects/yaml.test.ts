@@ -115,8 +115,8 @@ test("documents without kind, name or metadata are reported, empty ones are not"
   assert.deepEqual(
     issues.map((issue) => [issue.position?.line, issue.message]),
     [
-      [4, "the object has no apiVersion"],
-      [6, "the document is not an object with apiVersion, kind and metadata"],
+      [4, "the document is no object of Kubernetes: it has no apiVersion and kind"],
+      [6, "the document is no object of Kubernetes: it has no apiVersion and kind"],
       [8, "the object has no metadata"],
     ],
   );

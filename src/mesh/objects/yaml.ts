@@ -164,8 +164,13 @@ interface Source {
 /** Adds the object, or the items of a List. */
 function collect(value: unknown, node: Node, source: Source, objects: ParsedObject[], complain: Complain): void {
   const start = source.place(node.range?.[0] ?? 0);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    complain("OUT0001", start.line, start.column, "the document is not an object with apiVersion, kind and metadata");
+  if (isForeign(value)) {
+    complain(
+      "OUT0008",
+      start.line,
+      start.column,
+      "the document is no object of Kubernetes: it has no apiVersion and kind",
+    );
     return;
   }
   const object = value as Record<string, unknown>;
@@ -186,6 +191,14 @@ function collect(value: unknown, node: Node, source: Source, objects: ParsedObje
     return;
   }
   objects.push(new YamlObject(value as KubernetesObject, node, source, start));
+}
+
+/** Files of other tools lie beside Kubernetes' own. */
+function isForeign(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return true;
+  const { apiVersion, kind } = value as Record<string, unknown>;
+  if (typeof apiVersion === "string" && apiVersion.startsWith("kustomize.config.k8s.io/")) return true;
+  return apiVersion === undefined && kind === undefined;
 }
 
 interface WrongIdentity {

@@ -26,7 +26,7 @@ export function workloadOfPod(pod: MeshObject<PodSpec>, context: WorkloadContext
     clusterId: context.clusterId,
     canonicalName: canonicalName(labels, name),
     canonicalRevision: canonicalRevision(labels),
-    locality: labeledLocality(labels) ?? nodeLocality(pod.spec.nodeName, context.objects),
+    locality: podLocality(labels, pod.spec.nodeName, context.objects),
     tlsMode: tlsModeOf(labels),
     nodeName: pod.spec.nodeName,
     hostname: pod.spec.hostname,
@@ -85,6 +85,11 @@ function spiffeId(trustDomain: string, namespace: string, serviceAccount: string
 
 function tlsModeOf(labels: Labels): "istio" | "disabled" {
   return labels[tlsModeLabel] === "istio" ? "istio" : "disabled";
+}
+
+/** Its label says where a pod runs, else its node's labels do. */
+export function podLocality(labels: Labels, nodeName: string, objects: ObjectTable): Locality {
+  return labeledLocality(labels) ?? nodeLocality(nodeName, objects);
 }
 
 function labeledLocality(labels: Labels): Locality | undefined {

@@ -1,0 +1,31 @@
+// What one proxy would get, as JSON values in Envoy's shape.
+import type { JsonValue } from "@bufbuild/protobuf";
+import { compileProxy } from "#mesh/compile/compile.ts";
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { envoyJson } from "../../render/envoy-json.ts";
+
+export const sections = ["listeners", "routes", "clusters", "endpoints"] as const;
+export type Section = (typeof sections)[number];
+
+export type CompiledJson = Partial<Record<Section, JsonValue[]>>;
+
+/** Equal snapshots and proxies give equal values in the same order. */
+export function compileToJson(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  only: readonly Section[] = sections,
+): CompiledJson {
+  const { listeners, routes, clusters, endpoints } = compileProxy(snapshot, proxy);
+  const render: Record<Section, () => JsonValue[]> = {
+    listeners: () => [...listeners.values()].map((listener) => envoyJson(ListenerSchema, listener)),
+    routes: () => [...routes.values()].map((route) => envoyJson(RouteConfigurationSchema, route)),
+    clusters: () => [...clusters.values()].map((cluster) => envoyJson(ClusterSchema, cluster)),
+    endpoints: () => [...endpoints.values()].map((assignment) => envoyJson(ClusterLoadAssignmentSchema, assignment)),
+  };
+  return Object.fromEntries(only.map((section) => [section, render[section]()]));
+}

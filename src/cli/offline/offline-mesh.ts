@@ -1,0 +1,114 @@
+// A mesh from files alone: what they hold, completed by what a cluster would add, read by the same code as in the
+// control plane. `compile` and `explain -f` ask it.
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parse } from "yaml";
+import { describeError } from "#base/error.ts";
+import { type Issue, Severity } from "#base/issue.ts";
+import { meshConfigText } from "#control/push/build-snapshot.ts";
+import type { JsonRecord } from "#mesh/inject/pod.ts";
+import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import type { ParsedObject } from "#mesh/objects/yaml.ts";
+import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
+import { sortIssues } from "#mesh/snapshot/content.ts";
+import { withNamespace } from "../apply/default-namespace.ts";
+import { loadConfiguration } from "../apply/load.ts";
+import { type CliContext, UsageError } from "../context.ts";
+import type { Pod } from "../mesh/pods.ts";
+import { readStdin } from "../read-stdin.ts";
+import { completeObjects } from "./complete-objects.ts";
+
+export interface OfflineMesh {
+  readonly snapshot: BuiltSnapshot;
+  readonly pods: readonly Pod[];
+  /** By file and line. */
+  readonly issues: readonly Issue[];
+  /** How many objects the files hold. */
+  readonly objectCount: number;
+}
+
+export interface OfflineSources {
+  /** Files, directories, `-` for standard input. */
+  readonly paths: readonly string[];
+  /** Mesh configuration, in place of a ConfigMap `istio` among the files. */
+  readonly meshConfigFile?: string | undefined;
+}
+
+export async function readOfflineMesh(context: CliContext, sources: OfflineSources): Promise<OfflineMesh> {
+  if (sources.paths.length === 0) throw new UsageError("name a file or directory with -f");
+  const stdin = sources.paths.includes("-") ? await readStdin(context) : undefined;
+  const loaded = loadConfiguration(sources.paths, context.cwd, stdin);
+  const settings =
+    sources.meshConfigFile === undefined
+      ? undefined
+      : readMeshConfigFile(resolve(context.cwd, sources.meshConfigFile), sources.meshConfigFile);
+  const mesh = offlineMesh(loaded.objects, settings);
+  return { ...mesh, issues: sortIssues([...loaded.issues, ...mesh.issues]) };
+}
+
+/** `settings` is mesh configuration as YAML. */
+function offlineMesh(parsed: readonly ParsedObject[], settings?: string): OfflineMesh {
+  const objects = parsed.map(({ object }) => withNamespace(withName(object)));
+  const text =
+    settings ??
+    meshConfigText(
+      objects.map((object) => ({ object })),
+      { namespace: "istio-system", revision: "default" },
+    );
+  const { meshConfig, issues } =
+    text === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(text);
+  const completion = completeObjects(objects, {
+    rootNamespace: meshConfig.rootNamespace,
+    injection: { meshConfig: readMapping(text) },
+  });
+  const sources = objects.map((object, index) => ({
+    object: completion.completed.get(object) ?? object,
+    position: (path: string) => parsed[index]?.position(path) ?? { file: "", line: 0, column: 0 },
+  }));
+  const snapshot = buildSnapshot([...sources, ...completion.added.map((object) => ({ object }))], { meshConfig });
+  return {
+    snapshot,
+    pods: completion.pods,
+    issues: sortIssues([...issues, ...completion.issues, ...snapshot.issues.map(ofFilesAlone)]),
+    objectCount: objects.length,
+  };
+}
+
+/** Gateways come with the installation, so that files seldom hold their pods. */
+function ofFilesAlone(issue: Issue): Issue {
+  const isGatewaySelector = issue.object?.kind === "Gateway" && issue.path === "spec.selector";
+  return isGatewaySelector && issue.code === "IST0101" ? { ...issue, severity: Severity.Warning } : issue;
+}
+
+/** An API server would make a name of `generateName`. */
+function withName(object: KubernetesObject): KubernetesObject {
+  const { name, generateName = "" } = object.metadata as Partial<KubernetesObject["metadata"]>;
+  return name === undefined ? { ...object, metadata: { ...object.metadata, name: `${generateName}0` } } : object;
+}
+
+/** The text of mesh configuration: alone, as ConfigMap `istio`, or within an IstioOperator. */
+function readMeshConfigFile(path: string, shown: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`${shown}: ${describeError(error)}`);
+  }
+  const value = readMapping(text);
+  const data = value["data"] as JsonRecord | undefined;
+  const spec = value["spec"] as JsonRecord | undefined;
+  if (value["kind"] === "ConfigMap") return typeof data?.["mesh"] === "string" ? data["mesh"] : "";
+  if (value["kind"] === "IstioOperator") return JSON.stringify(spec?.["meshConfig"] ?? {});
+  return text;
+}
+
+/** What is no mapping, or not YAML, is reported where mesh configuration is decoded. */
+function readMapping(text: string | undefined): JsonRecord {
+  try {
+    const value: unknown = parse(text ?? "", { version: "1.1", maxAliasCount: 100 });
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonRecord) : {};
+  } catch {
+    return {};
+  }
+}
