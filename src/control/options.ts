@@ -39,6 +39,8 @@ export interface ControlPlaneOptions {
   readonly namespace?: string;
   /** Default `default`. */
   readonly revision?: string;
+  /** This replica among several: the pod's name. Default a name that no other process has. */
+  readonly replica?: string;
   /** Default `Kubernetes`. */
   readonly clusterId?: string;
   /** Default: as MeshConfig says, else `cluster.local`. */

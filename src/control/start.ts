@@ -1,12 +1,14 @@
 // Starts the control plane: sources → snapshot → push → ADS, the certificate authority, the webhooks and what operators
 // look at. Everything it touches comes in as an option, so that tests and the CLI run the same code.
 
+import { randomUUID } from "node:crypto";
 import { describeError, hasCode } from "#base/error.ts";
 import { Lifecycle } from "#base/lifecycle.ts";
 import { LogRegistry } from "#base/log/log.ts";
 import { MetricRegistry } from "#base/metrics/registry.ts";
 import { Backoff } from "#base/time/backoff.ts";
 import { systemClock } from "#base/time/clock.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
 import { CertificateAuthority } from "./ca/authority.ts";
 import { type ClusterMaterialOptions, loadClusterMaterial } from "./ca/cluster-material.ts";
@@ -23,6 +25,10 @@ import { createPushMetrics } from "./push/push-metrics.ts";
 import { Pusher } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
+import { desiredStatuses } from "./status/desired-statuses.ts";
+import { LeaderElection } from "./status/leader-election.ts";
+import { StatusReporter } from "./status/status-reporter.ts";
+import { StatusWriter } from "./status/status-writer.ts";
 import { ConnectionTable } from "./xds/connection-table.ts";
 
 /** Resolves when every port is open and the first snapshot is there. */
@@ -54,11 +60,15 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   const builder = building.createSnapshotBuilder(context);
   const pusher = new Pusher(compiling.meshCompiler, log.scope("ads"), pushMetrics);
   lifecycle.onStop(() => pusher.stop());
+  let statesChanged = (): void => {};
   const keeper = lifecycle.add(
     new SnapshotKeeper({
       sources: options.sources,
       build: builder.build,
-      onSnapshot: (snapshot, impact) => pusher.push(snapshot, impact),
+      onSnapshot: (snapshot, impact) => {
+        if (impact.kind !== "none") pusher.push(snapshot, impact);
+        statesChanged();
+      },
       debounce: options.debounce ?? defaultDebounce,
       clock,
       log: log.scope("push"),
@@ -68,13 +78,18 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   let isReady = false;
   await startMonitoring(context, {
     pusher,
+    snapshot: () => keeper.current,
     connections: context.connections,
     sourceIssues: () => [...keeper.issues(), ...builder.issues()],
     isReady: () => isReady,
   });
   const [authority] = await Promise.all([authorityReady, keeper.start()]);
   await serving.startServers(context, { pusher, authority, mesh: () => keeper.current?.meshConfig });
-  if (options.client !== undefined) startRootDistribution(context, options.client, authority);
+  if (options.client !== undefined) {
+    startRootDistribution(context, options.client, authority);
+    const reporter = startStatus(context, options.client, { pusher, snapshot: () => keeper.current });
+    statesChanged = () => reporter.changed();
+  }
   isReady = true;
   log.scope("control").info("control plane is ready", { proxies: 0, services: keeper.current?.services.length });
   return {
@@ -194,7 +209,7 @@ function startRootDistribution(
   authority: CertificateAuthority,
 ): void {
   const { revision, namespace } = context;
-  const suffix = revision === "default" || revision === "" ? "" : `-${revision}`;
+  const suffix = revisionSuffix(revision);
   const distribution = context.lifecycle.add(
     new RootDistribution({
       client,
@@ -208,4 +223,60 @@ function startRootDistribution(
   distribution.start().catch((error: unknown) => {
     context.log.scope("ca").error("the root certificate is not distributed", { error: describeError(error) });
   });
+}
+
+/** Every replica serves; only the writer of statuses is elected. */
+function startStatus(
+  context: ControlPlaneContext,
+  client: KubernetesClient,
+  { pusher, snapshot }: { pusher: Pusher; snapshot: () => MeshSnapshot | undefined },
+): StatusReporter {
+  const { options, lifecycle, clock, connections, metrics, namespace } = context;
+  const log = context.log.scope("status");
+  const writer = new StatusWriter({
+    client,
+    stored: (object) => firstOf(options.sources, (source) => source.stored?.(object)),
+    clock,
+    log,
+    writes: metrics.counter("pilot_status_writes", "Writes of objects' statuses, by outcome.", ["outcome"]),
+  });
+  const reporter = lifecycle.add(
+    new StatusReporter({
+      snapshot,
+      quiet: () => pusher.idle(),
+      compute: (current) => desiredStatuses(current, connections.values()),
+      writer,
+      clock,
+      log,
+    }),
+  );
+  connections.watchProgress(() => reporter.changed());
+  const suffix = revisionSuffix(context.revision);
+  lifecycle
+    .add(
+      new LeaderElection({
+        client,
+        name: `istio-status-leader${suffix}`,
+        namespace,
+        identity: options.replica ?? `istiod-${randomUUID()}`,
+        clock,
+        log,
+        onElected: () => reporter.lead(),
+        onDeposed: () => reporter.follow(),
+      }),
+    )
+    .start();
+  return reporter;
+}
+
+function firstOf<A, B>(items: readonly A[], find: (item: A) => B | undefined): B | undefined {
+  for (const item of items) {
+    const found = find(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function revisionSuffix(revision: string): string {
+  return revision === "default" || revision === "" ? "" : `-${revision}`;
 }

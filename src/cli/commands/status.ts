@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { formatIssue, type Issue, type Origin } from "#base/issue.ts";
 import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
-import { ForceState, type ResourceState } from "#mesh/snapshot/snapshot.ts";
+import type { ObjectStatus } from "#control/status/object-status.ts";
+import { ForceState } from "#mesh/snapshot/snapshot.ts";
 import { type CliContext, print } from "../context.ts";
 import { withMesh } from "../mesh/connection.ts";
 import { askIstiods } from "../mesh/istiod.ts";
@@ -21,7 +22,7 @@ interface WorkloadRow {
 
 interface Status {
   readonly workloads: readonly WorkloadRow[];
-  readonly resources: readonly ResourceState[];
+  readonly resources: readonly ObjectStatus[];
   readonly issues: readonly Issue[];
 }
 
@@ -42,10 +43,45 @@ export function registerStatus(program: Command, context: CliContext, finish: (e
 
 async function readStatus(client: KubernetesClient): Promise<Status> {
   const pods = await listPods(client);
-  const answer = (await askIstiods(client, "/debug/configz"))[0]?.value as
-    | { issues: Issue[]; resources: ResourceState[] }
-    | undefined;
-  return { workloads: pods.map(workloadRow), resources: answer?.resources ?? [], issues: answer?.issues ?? [] };
+  const replicas = (await askIstiods(client, "/debug/configz")).map(({ value }) => value as ConfigAnswer);
+  return {
+    workloads: pods.map(workloadRow),
+    resources: joinReplicas(replicas.map(({ resources }) => resources)),
+    issues: replicas[0]?.issues ?? [],
+  };
+}
+
+interface ConfigAnswer {
+  readonly issues: readonly Issue[];
+  readonly resources: readonly ObjectStatus[];
+}
+
+/** Every replica reads the same configuration, and each knows the proxies that are connected to it. */
+export function joinReplicas(replicas: readonly (readonly ObjectStatus[])[]): ObjectStatus[] {
+  const [first = [], ...others] = replicas;
+  const byKey = new Map(first.map((status) => [keyOf(status), status]));
+  for (const status of others.flat()) {
+    const known = byKey.get(keyOf(status));
+    byKey.set(keyOf(status), known === undefined ? status : join(known, status));
+  }
+  return [...byKey.values()];
+}
+
+function join(one: ObjectStatus, other: ObjectStatus): ObjectStatus {
+  return {
+    ...one,
+    state: one.state === ForceState.InForce ? other.state : one.state,
+    reasons: [...new Set([...one.reasons, ...other.reasons])],
+    progress: {
+      proxies: one.progress.proxies + other.progress.proxies,
+      current: one.progress.current + other.progress.current,
+      rejections: [...one.progress.rejections, ...other.progress.rejections],
+    },
+  };
+}
+
+function keyOf({ apiVersion, origin }: ObjectStatus): string {
+  return `${apiVersion}/${origin.kind}/${origin.namespace}/${origin.name}`;
 }
 
 function workloadRow(pod: Pod): WorkloadRow {
@@ -80,12 +116,13 @@ function tables(status: Status): string {
     ]),
   );
   const resources = renderTable(
-    ["KIND", "NAMESPACE", "NAME", "STATE", "SOURCE", "REASON"],
-    status.resources.map(({ origin, state, reasons }) => [
+    ["KIND", "NAMESPACE", "NAME", "STATE", "PROXIES", "SOURCE", "REASON"],
+    status.resources.map(({ origin, state, progress, reasons }) => [
       origin.kind,
       origin.namespace,
       origin.name,
       state,
+      progress.proxies === 0 ? "-" : `${progress.current} of ${progress.proxies}`,
       place(origin),
       reasons.join("; "),
     ]),

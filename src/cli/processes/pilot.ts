@@ -38,12 +38,18 @@ function sourcesOf(
   context: CliContext,
   files: readonly string[] | undefined,
   log: LogRegistry,
-): Pick<ControlPlaneOptions, "sources" | "client" | "namespace" | "revision"> {
+): Pick<ControlPlaneOptions, "sources" | "client" | "namespace" | "revision" | "replica"> {
   const sources: ConfigSource[] = [];
   if (files !== undefined)
     sources.push(new FileSource({ paths: files, log: log.scope("files"), relativeTo: context.cwd }));
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port, POD_NAMESPACE, REVISION } = context.env;
-  const where = { namespace: POD_NAMESPACE ?? "istio-system", ...(REVISION !== undefined && { revision: REVISION }) };
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = context.env;
+  const { POD_NAMESPACE, POD_NAME, HOSTNAME, REVISION } = context.env;
+  const replica = POD_NAME ?? HOSTNAME;
+  const where = {
+    namespace: POD_NAMESPACE ?? "istio-system",
+    ...(REVISION !== undefined && { revision: REVISION }),
+    ...(replica !== undefined && { replica }),
+  };
   if (host === undefined || port === undefined) {
     if (sources.length === 0) throw new UsageError("no configuration: run in a cluster, or name files with --files");
     return { sources, ...where };

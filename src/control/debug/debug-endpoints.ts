@@ -5,6 +5,7 @@ import type { Issue } from "#base/issue.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { Pusher } from "../push/pusher.ts";
+import { objectStatuses } from "../status/object-status.ts";
 import { proxyStatus } from "../status/sync-status.ts";
 import type { ProxyConnection } from "../xds/connection.ts";
 import type { ConnectionTable } from "../xds/connection-table.ts";
@@ -13,6 +14,8 @@ import { loadResourceRenderer } from "./resource-json.ts";
 export interface DebugState {
   readonly connections: ConnectionTable;
   readonly pusher: Pusher;
+  /** The newest; what was pushed may be older. */
+  readonly snapshot: () => MeshSnapshot | undefined;
   /** Of sources: what could not even be read. */
   readonly sourceIssues: () => readonly Issue[];
   readonly now: () => number;
@@ -51,13 +54,25 @@ const endpoints: Readonly<Record<string, Endpoint>> = {
     help: "Endpoints that a proxy was given; ?proxyID=<pod>.<namespace>",
     answer: (state, query) => forProxy(state, query, (connection) => renderType(connection, typeUrl.endpoint)),
   },
+  statusz: {
+    help: "The one state of every object of Istio's kinds, and at how many proxies of this instance it is in force",
+    answer: (state) =>
+      withSnapshot(state, (snapshot) =>
+        objectStatuses(snapshot, state.connections.values()).map(({ origin, state: force, progress, reasons }) => ({
+          ...origin,
+          state: force,
+          ...progress,
+          reasons,
+        })),
+      ),
+  },
   configz: {
     help: "Every object of Istio's kinds: its state, why, and its issues",
     answer: (state) =>
       withSnapshot(state, (snapshot) => ({
         version: snapshot.version,
         issues: [...state.sourceIssues(), ...snapshot.issues],
-        resources: snapshot.resourceStates(),
+        resources: objectStatuses(snapshot, state.connections.values()),
       })),
   },
   registryz: {
@@ -91,7 +106,7 @@ export async function answerDebug(name: string, query: URLSearchParams, state: D
 }
 
 function withSnapshot(state: DebugState, answer: (snapshot: MeshSnapshot) => unknown): DebugAnswer {
-  const { snapshot } = state.pusher;
+  const snapshot = state.snapshot();
   return snapshot === undefined ? { code: 503, message: "no snapshot yet" } : { json: answer(snapshot) };
 }
 
@@ -166,7 +181,7 @@ function pushStatus({ connections, pusher }: DebugState): unknown {
   return {
     snapshotVersion: version,
     proxies: all.length,
-    withErrors: all.filter((entry) => [...entry.types.values()].some((type) => type.rejection !== undefined)).length,
+    withErrors: all.filter((entry) => [...entry.types.values()].some((type) => type.rejected.size > 0)).length,
     waiting: all.filter((entry) => [...entry.types.values()].some((type) => type.outstanding !== undefined)).length,
     changes: pusher.snapshot?.changes ?? [],
   };

@@ -2,6 +2,7 @@
 // stream that receives the same content.
 import { createHash } from "node:crypto";
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { originsOf } from "./resource-origins.ts";
 
 export interface EncodedResource {
   readonly name: string;
@@ -9,6 +10,8 @@ export interface EncodedResource {
   readonly version: string;
   /** A whole `google.protobuf.Any`, without the tag and length that stand before it in a response. */
   readonly any: Buffer;
+  /** Keys of the user's objects that it was made from. */
+  readonly origins: readonly string[];
 }
 
 export type ResourcesByName = ReadonlyMap<string, EncodedResource>;
@@ -41,7 +44,7 @@ export class ResourceEncoder {
     const key = `${version} ${name}`;
     let resource = this.#byContent.get(key)?.deref();
     if (resource === undefined) {
-      resource = { name, version, any };
+      resource = { name, version, any, origins: originsOf(message) };
       this.#byContent.set(key, new WeakRef(resource));
       this.#forget.register(resource, key);
     }

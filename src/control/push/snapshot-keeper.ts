@@ -18,6 +18,7 @@ type SnapshotBuilder = (objects: Iterable<SourceObject>) => MeshSnapshot;
 export interface SnapshotKeeperOptions {
   readonly sources: readonly ConfigSource[];
   readonly build: SnapshotBuilder;
+  /** Impact `none`: nothing that proxies see differs; states and issues may. */
   readonly onSnapshot: (snapshot: MeshSnapshot, impact: Impact) => void;
   readonly debounce: DebounceSettings;
   readonly clock: Clock;
@@ -83,7 +84,7 @@ export class SnapshotKeeper implements Running {
     this.#current = next;
     metrics.services.labels().set(next.services.length);
     metrics.virtualServices.labels().set(next.objects("VirtualService").length);
-    if (impact.kind === "none") return;
+    if (impact.kind === "none") return onSnapshot(next, impact);
     metrics.pushTriggers.labels(impact.kind === "endpoints" ? "endpoint" : "config").increment();
     log.info("push", {
       snapshot: next.version,

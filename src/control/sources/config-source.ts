@@ -12,20 +12,35 @@ export interface SourceChange {
   readonly previous?: KubernetesObject;
 }
 
+/** Enough to find an object. */
+export interface ObjectIdentity {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
 export interface ConfigSource extends Running {
   readonly name: string;
   /** Resolves when the first complete state is there. `onChange` is called from then on, and may be before. */
   start(onChange: (changes: readonly SourceChange[]) => void): Promise<void>;
   objects(): Iterable<SourceObject>;
+  /** The object as an API server stores it; absent where nothing can be written back. */
+  stored?(object: ObjectIdentity): KubernetesObject | undefined;
   /** What could not be read at all: invalid YAML and the like. */
   issues(): readonly Issue[];
 }
 
 /** Names an object within a source: its group decides too, a Gateway is not always Istio's. */
 export function sourceKey(object: KubernetesObject): string {
+  const { namespace = "", name } = object.metadata;
+  return identityKey({ apiVersion: object.apiVersion, kind: object.kind, namespace, name });
+}
+
+function identityKey(object: ObjectIdentity): string {
   const slash = object.apiVersion.indexOf("/");
   const group = slash === -1 ? "" : object.apiVersion.slice(0, slash);
-  return `${group}/${object.kind}/${object.metadata.namespace ?? ""}/${object.metadata.name}`;
+  return `${group}/${object.kind}/${object.namespace}/${object.name}`;
 }
 
 /** The objects of a source by key; replacing a part of them says what that changed. */
@@ -38,6 +53,10 @@ export class SourceObjects {
 
   get(key: string): SourceObject | undefined {
     return this.#objects.get(key);
+  }
+
+  find(object: ObjectIdentity): SourceObject | undefined {
+    return this.#objects.get(identityKey(object));
   }
 
   put(entry: SourceObject): SourceChange | undefined {

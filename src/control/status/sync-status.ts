@@ -71,13 +71,17 @@ function typeStatus(state: TypeState, nowMs: number): TypeStatus {
     resources: state.sent.size,
     lastAckMs: state.ackedAtMs === 0 ? undefined : state.ackedAtMs,
     waitingMs: state.outstanding === undefined ? undefined : nowMs - state.outstanding.sentAtMs,
-    error: state.rejection?.message,
-    rejectedResources: state.rejection?.resources ?? [],
+    error: state.rejected.size === 0 ? undefined : messagesOf(state).join("; "),
+    rejectedResources: [...state.rejected.keys()],
   };
 }
 
+function messagesOf(state: TypeState): string[] {
+  return [...new Set([...state.rejected.values()].map(({ message }) => message))];
+}
+
 function syncState(state: TypeState): SyncState {
-  if (state.rejection !== undefined) return SyncState.Error;
+  if (state.rejected.size > 0) return SyncState.Error;
   if (!state.responded) return SyncState.NotSent;
   if (state.outstanding !== undefined || state.waiting) return SyncState.Stale;
   return state.sent.size === 0 ? SyncState.NotSent : SyncState.Synced;

@@ -83,6 +83,7 @@ function serveStream<Request extends NodeRequest>(
       write: (bytes) => {
         if (!ended) call.write(bytes);
       },
+      onProgress: () => table.progressed(),
     });
     table.add(connection as ProxyConnection);
     log.info("proxy connected", { proxy: node.id, connection: connection.info.id, protocol: variant.name });

@@ -5,6 +5,7 @@ import type { ProxyConnection } from "./connection.ts";
 /** All streams of one control plane, over all of its ports. */
 export class ConnectionTable {
   readonly #connections = new Map<string, ProxyConnection>();
+  #onProgress: () => void = () => {};
   #count = 0;
 
   nextId(node: ProxyNode): string {
@@ -21,9 +22,21 @@ export class ConnectionTable {
 
   add(connection: ProxyConnection): void {
     this.#connections.set(connection.info.id, connection);
+    this.#onProgress();
   }
 
   remove(connection: ProxyConnection): void {
     this.#connections.delete(connection.info.id);
+    this.#onProgress();
+  }
+
+  /** Calls back when a proxy comes, goes, accepts or rejects something. */
+  watchProgress(onProgress: () => void): void {
+    this.#onProgress = onProgress;
+  }
+
+  /** A proxy accepted or rejected something. */
+  progressed(): void {
+    this.#onProgress();
   }
 }

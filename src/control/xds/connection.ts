@@ -39,6 +39,8 @@ export interface ConnectionOptions {
   readonly log: Logger;
   readonly metrics: PushMetrics;
   readonly write: (bytes: Buffer) => void;
+  /** The proxy accepted or rejected something. */
+  readonly onProgress: () => void;
 }
 
 export class ProxyConnection<Request = unknown> implements PushTarget {
@@ -92,6 +94,7 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
   }
 
   #acked(): void {
+    this.#options.onProgress();
     if (this.#updatedAtMs === 0) return;
     for (const state of this.types.values()) if (state.outstanding !== undefined || state.waiting) return;
     this.#options.metrics.convergence.observe((this.#options.clock.now() - this.#updatedAtMs) / 1000);
@@ -101,6 +104,7 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
   #rejected(url: string, rejection: Rejection): void {
     const { metrics, log } = this.#options;
     const type = shortName(url);
+    this.#options.onProgress();
     metrics.totalRejects.increment();
     metrics.rejects[type]?.increment();
     log.warn("a proxy rejected its configuration and keeps what it had", {

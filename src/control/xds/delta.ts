@@ -7,7 +7,7 @@ import {
 import type { ProxyResources, ResourcesByName } from "../push/encoded-resource.ts";
 import { encodeDeltaResponse } from "./response-bytes.ts";
 import type { ProtocolVariant } from "./stream-session.ts";
-import type { Difference, TypeState } from "./type-state.ts";
+import { type Difference, forget, type TypeState } from "./type-state.ts";
 
 const wildcardName = "*";
 
@@ -53,8 +53,7 @@ function subscribe(state: TypeState, request: DeltaDiscoveryRequest, isFirst: bo
       continue;
     }
     state.subscribed.delete(name);
-    state.absent.delete(name);
-    state.sent.delete(name);
+    forget(state, name);
   }
   return isFirst;
 }

@@ -6,7 +6,7 @@ import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
 import { encodeFullResponse } from "./response-bytes.ts";
 import type { ProtocolVariant } from "./stream-session.ts";
-import type { Difference, TypeState } from "./type-state.ts";
+import { type Difference, forget, type TypeState } from "./type-state.ts";
 
 const fullStateTypes: ReadonlySet<string> = new Set([typeUrl.cluster, typeUrl.listener]);
 
@@ -39,7 +39,7 @@ function subscribe(state: TypeState, request: DiscoveryRequest, isFirst: boolean
     state.subscribed.delete(name);
     state.absent.delete(name);
     // The client drops what it no longer names, without being told.
-    if (!state.wildcard) state.sent.delete(name);
+    if (!state.wildcard) forget(state, name);
   }
   for (const name of names) state.subscribed.add(name);
   return isFirst;
@@ -54,7 +54,7 @@ function select(
   if (!fullStateTypes.has(state.typeUrl)) {
     // There is no way to say "removed": the names are only written off.
     for (const name of found.removed) {
-      state.sent.delete(name);
+      forget(state, name);
       if (state.subscribed.has(name)) state.absent.add(name);
     }
     return found.changed.length === 0 ? undefined : { changed: found.changed, removed: [] };

@@ -15,8 +15,8 @@ import {
   createTypeState,
   type Difference,
   difference,
+  markAnswered,
   markSent,
-  namesIn,
   type Rejection,
   type TypeState,
 } from "./type-state.ts";
@@ -173,17 +173,9 @@ export class StreamSession<Request> {
       return false;
     }
     const now = this.#options.clock.now();
-    state.outstanding = undefined;
-    const error = this.variant.errorOf(request);
-    if (error === undefined) {
-      state.rejection = undefined;
-      state.ackedAtMs = now;
-      this.#options.events.onAck?.(state.typeUrl, now - outstanding.sentAtMs);
-    } else {
-      const message = error.slice(0, 4096);
-      state.rejection = { message, resources: namesIn(error, outstanding.names), atMs: now };
-      this.#options.events.onNack?.(state.typeUrl, state.rejection);
-    }
+    const rejection = markAnswered(state, this.variant.errorOf(request), now);
+    if (rejection === undefined) this.#options.events.onAck?.(state.typeUrl, now - outstanding.sentAtMs);
+    else this.#options.events.onNack?.(state.typeUrl, rejection);
     return true;
   }
 

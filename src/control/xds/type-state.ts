@@ -10,6 +10,11 @@ export interface Rejection {
   readonly atMs: number;
 }
 
+interface RejectedResource {
+  readonly message: string;
+  readonly atMs: number;
+}
+
 interface OutstandingResponse {
   readonly nonce: string;
   readonly names: readonly string[];
@@ -31,7 +36,8 @@ export interface TypeState {
   responded: boolean;
   /** Something changed that could not be sent while a response was outstanding. */
   waiting: boolean;
-  rejection: Rejection | undefined;
+  /** Resources that the client rejected and was sent nothing acceptable for since, each with its words. */
+  readonly rejected: Map<string, RejectedResource>;
   lastNonce: string;
   lastVersion: string;
   ackedAtMs: number;
@@ -47,7 +53,7 @@ export function createTypeState(typeUrl: string): TypeState {
     outstanding: undefined,
     responded: false,
     waiting: false,
-    rejection: undefined,
+    rejected: new Map(),
     lastNonce: "",
     lastVersion: "",
     ackedAtMs: 0,
@@ -103,8 +109,36 @@ export function markSent(state: TypeState, nonce: string, content: Difference, n
   state.waiting = false;
 }
 
+/** Writes down what the client said of the outstanding response. */
+export function markAnswered(state: TypeState, error: string | undefined, nowMs: number): Rejection | undefined {
+  const names = state.outstanding?.names ?? [];
+  state.outstanding = undefined;
+  for (const name of names) state.rejected.delete(name);
+  if (error === undefined) {
+    state.ackedAtMs = nowMs;
+    return undefined;
+  }
+  const rejection = { message: error.slice(0, 4096), resources: namesIn(error, names), atMs: nowMs };
+  for (const name of rejection.resources) state.rejected.set(name, rejection);
+  return rejection;
+}
+
+/** The client has no use for the resource any more. */
+export function forget(state: TypeState, name: string): void {
+  state.sent.delete(name);
+  state.absent.delete(name);
+  state.rejected.delete(name);
+}
+
 /** The names of a rejected response that the client's message speaks of. */
-export function namesIn(message: string, names: readonly string[]): readonly string[] {
+function namesIn(message: string, names: readonly string[]): readonly string[] {
   const mentioned = names.filter((name) => message.includes(name));
   return mentioned.length > 0 ? mentioned : names;
+}
+
+/** Resources that the client asked for and has not accepted as they are now. */
+export function unsettledNames(state: TypeState, resources: ResourcesByName): readonly string[] {
+  const names = new Set([...(state.outstanding?.names ?? []), ...state.rejected.keys()]);
+  if (state.waiting || !state.responded) for (const { name } of difference(state, resources).changed) names.add(name);
+  return [...names];
 }

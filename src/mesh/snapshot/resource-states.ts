@@ -12,18 +12,18 @@ export function resourceStates(entries: Iterable<Entry>, findings: readonly Find
 
 function stateOf(entry: Entry, findings: readonly Finding[]): ResourceState {
   const issues: Issue[] = [...entry.issues, ...findings.map((item) => item.issue)];
-  if (entry.accepted) {
-    return { origin: entry.origin, state: ForceState.NotInForce, reasons: messages(entry.issues), issues };
-  }
+  const { apiVersion, metadata } = entry.source;
+  const of = { origin: entry.origin, apiVersion, generation: metadata.generation ?? 0, issues };
+  if (entry.accepted) return { ...of, state: ForceState.NotInForce, reasons: messages(entry.issues) };
   if (entry.invalid) {
     const kept = entry.object === undefined ? [] : ["its last good version stays in force"];
     const errors = hasErrors(entry.issues)
       ? entry.issues.filter((issue) => issue.severity === Severity.Error)
       : entry.issues;
-    return { origin: entry.origin, state: ForceState.Invalid, reasons: [...messages(errors), ...kept], issues };
+    return { ...of, state: ForceState.Invalid, reasons: [...messages(errors), ...kept] };
   }
   const effects = findings.filter((item) => item.effect !== undefined);
-  return { origin: entry.origin, state: worst(effects), reasons: messages(effects.map((item) => item.issue)), issues };
+  return { ...of, state: worst(effects), reasons: messages(effects.map((item) => item.issue)) };
 }
 
 function worst(findings: readonly Finding[]): ForceState {

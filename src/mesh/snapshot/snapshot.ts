@@ -159,6 +159,9 @@ export type ForceState = (typeof ForceState)[keyof typeof ForceState];
 
 export interface ResourceState {
   readonly origin: Origin;
+  readonly apiVersion: string;
+  /** Of the newest version, also when that one is refused; 0 when there is none. */
+  readonly generation: number;
   readonly state: ForceState;
   /** Why, in words; empty when in force. */
   readonly reasons: readonly string[];

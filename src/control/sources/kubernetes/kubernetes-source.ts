@@ -5,7 +5,7 @@ import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { type CatalogEntry, catalog } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
-import { type ConfigSource, type SourceChange, SourceObjects } from "../config-source.ts";
+import { type ConfigSource, type ObjectIdentity, type SourceChange, SourceObjects } from "../config-source.ts";
 import type { KubernetesClient, Selection } from "./client.ts";
 import { Reflector } from "./reflector.ts";
 
@@ -45,6 +45,10 @@ export class KubernetesSource implements ConfigSource {
 
   objects(): ReturnType<SourceObjects["values"]> {
     return this.#objects.values();
+  }
+
+  stored(object: ObjectIdentity): KubernetesObject | undefined {
+    return this.#objects.find(object)?.object;
   }
 
   issues(): readonly Issue[] {

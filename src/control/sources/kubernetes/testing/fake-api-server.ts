@@ -97,12 +97,20 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
       fake.put(parent, object);
       return send(response, 201, object);
     }
-    const [collection, key] = split(url.pathname, objects);
+    const isStatus = url.pathname.endsWith("/status");
+    const [collection, key] = split(isStatus ? url.pathname.slice(0, -"/status".length) : url.pathname, objects);
     const found = objects.get(collection)?.get(key);
     if (found === undefined) return send(response, 404, { message: `${url.pathname} not found`, reason: "NotFound" });
     if (request.method === "DELETE") fake.put(collection, found, true);
     if (request.method === "PATCH") fake.put(collection, { ...found, ...(JSON.parse(body) as object) });
-    if (request.method === "PUT") fake.put(collection, JSON.parse(body) as KubernetesObject);
+    if (request.method === "PUT") {
+      const next = JSON.parse(body) as KubernetesObject;
+      const wanted = next.metadata.resourceVersion ?? "";
+      if (wanted !== "" && wanted !== found.metadata.resourceVersion) {
+        return send(response, 409, { message: "the object has been modified", reason: "Conflict" });
+      }
+      fake.put(collection, isStatus ? { ...found, status: next["status"] } : next);
+    }
     send(response, 200, objects.get(collection)?.get(key) ?? found);
   }
 

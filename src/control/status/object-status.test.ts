@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { LogRegistry } from "#base/log/log.ts";
+import { systemClock } from "#base/time/clock.ts";
+import { parseYamlDocuments } from "#mesh/objects/yaml.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import { createSelfSignedMaterial } from "../ca/material.ts";
+import { KubernetesClient } from "../sources/kubernetes/client.ts";
+import { KubernetesSource } from "../sources/kubernetes/kubernetes-source.ts";
+import { type FakeApiServer, startFakeApiServer } from "../sources/kubernetes/testing/fake-api-server.ts";
+import { startControlPlane } from "../start.ts";
+import { DeltaXdsClient, endpointSlice, meshYaml, sidecarId, simpleTokens } from "../testing/test-control-plane.ts";
+
+const plurals: Readonly<Record<string, string>> = {
+  Namespace: "/api/v1/namespaces",
+  Service: "/api/v1/services",
+  Pod: "/api/v1/pods",
+  EndpointSlice: "/apis/discovery.k8s.io/v1/endpointslices",
+  VirtualService: "/apis/networking.istio.io/v1/virtualservices",
+  Lease: "/apis/coordination.k8s.io/v1/leases",
+};
+
+function apply(api: FakeApiServer, yaml: string): void {
+  for (const { object } of parseYamlDocuments("test.yaml", yaml).objects) {
+    const collection = plurals[object.kind];
+    assert.ok(collection !== undefined, object.kind);
+    api.put(collection, object);
+  }
+}
+
+function route(name: string, host: string, generation: number, timeout: string): string {
+  return `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ${name}, namespace: default, generation: ${generation}}
+spec:
+  hosts: [${host}]
+  http: [{timeout: ${timeout}, route: [{destination: {host: ${host}}}]}]
+`;
+}
+
+interface Status {
+  readonly observedGeneration?: number;
+  readonly conditions?: { type: string; status: string; reason: string; message: string; lastTransitionTime: string }[];
+  readonly validationMessages?: { type: { code: string }; level: string; message: string }[];
+}
+
+interface Mesh {
+  readonly api: FakeApiServer;
+  connect(name: string): DeltaXdsClient;
+  status(name: string): Status;
+  condition(name: string, type: string): string;
+  until(condition: () => boolean): Promise<void>;
+}
+
+async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
+  const api = await startFakeApiServer(Object.values(plurals));
+  t.after(() => api.stop());
+  apply(api, `${meshYaml}---${endpointSlice("reviews", ["10.244.0.20"])}---${yaml}`);
+  const client = new KubernetesClient({ socketPath: api.socketPath });
+  const log = new LogRegistry({ level: "error", write: () => {} });
+  const control = await startControlPlane({
+    sources: [new KubernetesSource({ client, log: log.scope("k"), clock: systemClock, rootNamespace: "istio-system" })],
+    client,
+    ports: { plaintext: 0 },
+    host: "127.0.0.1",
+    authorityMaterial: createSelfSignedMaterial("cluster.local", Date.now()),
+    tokens: simpleTokens,
+    debounce: { quietMs: 5, urgentQuietMs: 1, maxMs: 100 },
+    log,
+  });
+  t.after(async () => {
+    await control.stop();
+    client.close();
+  });
+  const status = (name: string): Status =>
+    (api.object(`/apis/networking.istio.io/v1/namespaces/default/virtualservices/${name}`)?.["status"] ?? {}) as Status;
+  return {
+    api,
+    status,
+    connect: (name) => {
+      const id = sidecarId.replace("productpage-v1", name);
+      const proxy = new DeltaXdsClient({ port: control.addresses.plaintext?.port ?? 0, node: { id } });
+      t.after(() => proxy.close());
+      return proxy;
+    },
+    condition: (name, type) => {
+      const found = status(name).conditions?.find((condition) => condition.type === type);
+      return found === undefined ? "" : `${found.status} ${found.reason}: ${found.message}`;
+    },
+    until: async (condition) => {
+      const deadline = Date.now() + 20_000;
+      while (!condition()) {
+        assert.ok(Date.now() < deadline, `never: ${condition}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+  };
+}
+
+test("a rejection is in the status of the object that made the resource, and so is its end", async (t) => {
+  const mesh = await startMesh(t, `${route("reviews", "reviews", 3, "1s")}---${route("ratings", "ratings", 1, "1s")}`);
+  const [one, two] = [mesh.connect("one"), mesh.connect("two")];
+  for (const proxy of [one, two]) {
+    proxy.request(typeUrl.route, { resourceNamesSubscribe: ["9080"] });
+    await proxy.accept();
+  }
+  await mesh.until(() => mesh.condition("reviews", "Reconciled") === "True UpToDate: 2/2 proxies up to date.");
+  assert.equal(mesh.condition("reviews", "outrigger.dev/InForce"), "True InForce: in force.");
+  assert.equal(mesh.status("reviews").observedGeneration, 3);
+  assert.deepEqual(mesh.status("reviews").validationMessages, []);
+  apply(mesh.api, route("reviews", "reviews", 4, "2s"));
+  await one.accept();
+  two.nack(await two.next(), "9080: no such thing");
+  await mesh.until(() => mesh.condition("reviews", "Reconciled") === "False Distributing: 1/2 proxies up to date.");
+  assert.match(
+    mesh.condition("reviews", "outrigger.dev/InForce"),
+    /^False Rejected: partly in force: two.default rejected rds 9080 and keeps what it had: 9080: no such thing/,
+  );
+  assert.equal(mesh.status("reviews").observedGeneration, 4);
+  apply(mesh.api, route("reviews", "reviews", 5, "3s"));
+  for (const proxy of [one, two]) await proxy.accept();
+  await mesh.until(() => mesh.condition("reviews", "Reconciled") === "True UpToDate: 2/2 proxies up to date.");
+  assert.equal(mesh.condition("reviews", "outrigger.dev/InForce"), "True InForce: in force.");
+});
+
+test("an invalid version and a shadowed object say so in their status", async (t) => {
+  const mesh = await startMesh(t, `${route("a", "reviews", 1, "1s")}---${route("b", "reviews", 1, "1s")}`);
+  await mesh.until(() => mesh.condition("b", "outrigger.dev/InForce").startsWith("False Shadowed: shadowed: "));
+  assert.match(mesh.status("b").validationMessages?.[0]?.type.code ?? "", /^IST0109$/);
+  apply(mesh.api, route("a", "reviews", 2, "soon"));
+  await mesh.until(() => mesh.condition("a", "Reconciled") === "False Invalid: This version is refused.");
+  assert.match(mesh.condition("a", "outrigger.dev/InForce"), /its last good version stays in force/);
+  assert.equal(mesh.status("a").validationMessages?.[0]?.level, "ERROR");
+  assert.equal(mesh.status("a").observedGeneration, 2);
+});

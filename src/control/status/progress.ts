@@ -1,0 +1,132 @@
+// How far the proxies of this control plane are with each object of the user: how many of them were given something that
+// was made from it, how many of those accepted what it is now, and who rejected it with which words. The provenance in
+// the resources says which object a resource was made from.
+import { objectKey } from "#mesh/objects/mesh-object.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
+import { type ProxyConnection, shortTypeNames } from "../xds/connection.ts";
+import { type TypeState, unsettledNames } from "../xds/type-state.ts";
+
+interface ProxyRejection {
+  /** `<pod>.<namespace>` */
+  readonly proxy: string;
+  /** `cds`, `lds`, ... */
+  readonly type: string;
+  readonly resource: string;
+  /** The proxy's words. */
+  readonly message: string;
+}
+
+export interface Progress {
+  /** Proxies that were given something made from the object. */
+  readonly proxies: number;
+  /** Those of them that accepted it as it is now. */
+  readonly current: number;
+  /** A few of those that rejected it; they keep what they had. */
+  readonly rejections: readonly ProxyRejection[];
+}
+
+export const noProgress: Progress = { proxies: 0, current: 0, rejections: [] };
+
+const maxRejections = 10;
+const shownTypes = [typeUrl.cluster, typeUrl.endpoint, typeUrl.listener, typeUrl.route];
+
+interface Tally {
+  proxies: number;
+  current: number;
+  rejections: ProxyRejection[];
+}
+
+/** By object key. */
+export function progressOf(
+  connections: Iterable<ProxyConnection>,
+  snapshot: MeshSnapshot,
+): ReadonlyMap<string, Progress> {
+  const tallies = new Map<string, Tally>();
+  for (const connection of connections) {
+    const concerned = new Set<string>();
+    const behind = new Set<string>();
+    const sidecar = sidecarKey(connection, snapshot);
+    if (sidecar !== undefined) concerned.add(sidecar);
+    for (const url of shownTypes) {
+      const resources = connection.session.resources.byType.get(url);
+      const state = connection.types.get(url);
+      if (resources === undefined || state === undefined) continue;
+      const index = resourcesByOrigin(resources);
+      for (const key of index.keys()) concerned.add(key);
+      collectBehind(state, resources, index, behind);
+      if (sidecar !== undefined && unsettledNames(state, resources).length > 0) behind.add(sidecar);
+      for (const [key, rejection] of rejectionsIn(connection, state, resources)) {
+        const tally = tallyOf(tallies, key);
+        if (tally.rejections.length < maxRejections) tally.rejections.push(rejection);
+      }
+    }
+    for (const key of concerned) {
+      const tally = tallyOf(tallies, key);
+      tally.proxies++;
+      if (!behind.has(key)) tally.current++;
+    }
+  }
+  return tallies;
+}
+
+/** A Sidecar decides what is made, and leaves no trace in most of it. */
+function sidecarKey({ node }: ProxyConnection, snapshot: MeshSnapshot): string | undefined {
+  if (node.type === "router") return undefined;
+  const { sidecar } = snapshot.scope(node);
+  return sidecar === undefined ? undefined : objectKey(sidecar);
+}
+
+function tallyOf(tallies: Map<string, Tally>, key: string): Tally {
+  let tally = tallies.get(key);
+  if (tally === undefined) {
+    tally = { proxies: 0, current: 0, rejections: [] };
+    tallies.set(key, tally);
+  }
+  return tally;
+}
+
+function collectBehind(
+  state: TypeState,
+  resources: ResourcesByName,
+  index: ReadonlyMap<string, readonly EncodedResource[]>,
+  behind: Set<string>,
+): void {
+  const names = new Set(unsettledNames(state, resources));
+  if (names.size === 0) return;
+  for (const [key, made] of index) if (made.some((resource) => names.has(resource.name))) behind.add(key);
+}
+
+function* rejectionsIn(
+  connection: ProxyConnection,
+  state: TypeState,
+  resources: ResourcesByName,
+): Generator<[string, ProxyRejection]> {
+  const { node } = connection;
+  const type = shortTypeNames[state.typeUrl] ?? state.typeUrl;
+  for (const [name, { message }] of state.rejected) {
+    for (const key of resources.get(name)?.origins ?? []) {
+      yield [key, { proxy: `${node.name}.${node.namespace}`, type, resource: name, message }];
+    }
+  }
+}
+
+const indexes = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly EncodedResource[]>>();
+
+function resourcesByOrigin(resources: ResourcesByName): ReadonlyMap<string, readonly EncodedResource[]> {
+  let index = indexes.get(resources);
+  if (index === undefined) {
+    const made = new Map<string, EncodedResource[]>();
+    for (const resource of resources.values()) {
+      for (const key of resource.origins) {
+        const list = made.get(key);
+        if (list === undefined) made.set(key, [resource]);
+        else list.push(resource);
+      }
+    }
+    index = made;
+    indexes.set(resources, index);
+  }
+  return index;
+}
