@@ -13,7 +13,7 @@ import { outboundClusters } from "./clusters/outbound.ts";
 import { blackHoleCluster, inboundPassthrough, outboundPassthroughCluster } from "./clusters/special.ts";
 import { clusterEndpoints } from "./endpoints/endpoints.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
-import { virtualInbound } from "./listeners/inbound.ts";
+import { inboundListeners } from "./listeners/inbound.ts";
 import { inboundPorts } from "./listeners/inbound-ports.ts";
 import { outboundListeners, outboundRouteNames } from "./listeners/outbound.ts";
 import { virtualOutbound } from "./listeners/virtual-outbound.ts";
@@ -55,10 +55,10 @@ export function compileClusters(snapshot: MeshSnapshot, proxy: ProxyNode): Reado
 
 export function compileListeners(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Listener> {
   if (proxy.type === "router") return byName(gatewayListeners(snapshot, proxy));
-  const isCaptured = proxy.interceptionMode !== "NONE";
   return byName([
     ...outboundListeners(snapshot, proxy),
-    ...(isCaptured ? [virtualOutbound(snapshot, proxy), virtualInbound(snapshot, proxy)] : []),
+    ...(proxy.interceptionMode === "NONE" ? [] : [virtualOutbound(snapshot, proxy)]),
+    ...inboundListeners(snapshot, proxy),
   ]);
 }
 

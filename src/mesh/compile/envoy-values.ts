@@ -27,9 +27,20 @@ export function socketAddress(address: string, port: number): Address {
   });
 }
 
-export function pipe(path: string): Address {
+function pipe(path: string): Address {
   return create(AddressSchema, { address: { case: "pipe", value: { path } } });
 }
+
+/** Of a socket: an IP address and port, or `unix://` and a path, which has no port. */
+export function endpointAddress(address: string, port: number): Address {
+  return isUnixSocket(address) ? pipe(address.slice(unixScheme.length)) : socketAddress(address, port);
+}
+
+export function isUnixSocket(address: string): boolean {
+  return address.startsWith(unixScheme);
+}
+
+const unixScheme = "unix://";
 
 /** The configuration comes over the stream that this resource came over. */
 export const fromAds: ConfigSource = create(ConfigSourceSchema, {

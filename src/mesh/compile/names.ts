@@ -59,14 +59,12 @@ export function parseOutboundClusterName(name: string): OutboundClusterKey | und
   return { port: number, subset, host };
 }
 
-/** `0.0.0.0_9080`, `10.96.0.7_9080` */
+/** Route configuration of the mesh's HTTP proxy. */
+export const httpProxyRoutes = "http_proxy";
+
+/** `0.0.0.0_9080`, `10.96.0.7_9080`: a listener, and the filter chains of an inbound port. */
 export function listenerName(bind: string, port: number): string {
   return `${bind}_${port}`;
-}
-
-/** Name of an inbound filter chain: `0.0.0.0_9080`. Several chains of a port share it. */
-export function inboundChainName(port: number): string {
-  return `0.0.0.0_${port}`;
 }
 
 /** Route configuration of a listener whose HTTP serves one service only: `reviews.default.svc.cluster.local:9080`. */

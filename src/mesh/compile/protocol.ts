@@ -1,5 +1,6 @@
 // Protocol families of Istio's port protocols, and what a proxy does with each. How a Service port gets its protocol
 // is decided where Services are read (snapshot).
+import type { Protocol } from "../objects/fields/port.ts";
 
 const http: ReadonlySet<string> = new Set(["HTTP", "HTTP2", "HTTP_PROXY", "GRPC", "GRPC-Web"]);
 const http2: ReadonlySet<string> = new Set(["HTTP2", "GRPC", "GRPC-Web"]);
@@ -24,6 +25,12 @@ export function isTls(protocol: string): boolean {
 
 export function isUdp(protocol: string): boolean {
   return protocol === "UDP";
+}
+
+/** What a port speaks once its TLS has ended. */
+export function insideTls(protocol: Protocol): Protocol {
+  if (protocol === "HTTPS") return "HTTP";
+  return protocol === "TLS" ? "TCP" : protocol;
 }
 
 /** How a listener treats a port: parse HTTP, pass bytes, or look at the first bytes and choose. */

@@ -85,7 +85,17 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     (proxy) => JSON.stringify([proxy.namespace, proxy.name, proxy.ipAddresses, proxy.labels]),
     (proxy) => gatewayScope(proxy, { objects: table, services, destinationRules, meshConfig, instances }),
   );
-  const findings = once(() => checkAll({ objects: table, services, destinationRules, endpoints, meshConfig, domain }));
+  const findings = once(() =>
+    checkAll({
+      objects: table,
+      services,
+      destinationRules,
+      endpoints,
+      meshConfig,
+      domain,
+      inboundMtls: policies.inboundMtls,
+    }),
+  );
   const issues = once(() =>
     sortIssues([
       ...content.duplicates,

@@ -65,7 +65,8 @@ function buildScope(
       : declared.map((listener) =>
           importListener(listener, importsOf(listener, namespace), visibleServices, meshVirtualServices),
         );
-  const services = unionOf(egressListeners, namespace);
+  const egressProxy = sidecar?.spec.outboundTrafficPolicy?.egressProxy;
+  const services = withHost(egressProxy?.host, unionOf(egressListeners, namespace), visibleServices);
   const byHostname = new Map(services.map((service) => [service.hostname, service]));
   const rules = new Map<Service, MergedDestinationRule | undefined>();
   return {
@@ -80,7 +81,19 @@ function buildScope(
     egressListeners,
     ingress: sidecar?.spec.ingress ?? [],
     outboundTrafficPolicy: sidecar?.spec.outboundTrafficPolicy?.mode ?? sources.meshConfig.outboundTrafficPolicy.mode,
+    egressProxy,
   };
+}
+
+/** An egress proxy can be reached whether a listener imports it or not. */
+function withHost(
+  host: string | undefined,
+  imported: readonly Service[],
+  visible: readonly Service[],
+): readonly Service[] {
+  const hostname = host?.toLowerCase();
+  if (hostname === undefined || imported.some((service) => service.hostname === hostname)) return imported;
+  return [...imported, ...visible.filter((service) => service.hostname === hostname)];
 }
 
 function everything(services: readonly Service[], virtualServices: readonly VirtualService[]): EgressListener {

@@ -9,7 +9,7 @@ import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
 import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { MtlsDecision } from "../kinds/peer-authentication/resolve.ts";
 import type { EffectiveMtlsMode } from "../kinds/peer-authentication/spec.ts";
-import type { CaptureMode, SidecarSpec } from "../kinds/sidecar/spec.ts";
+import type { CaptureMode, EgressProxy, SidecarSpec } from "../kinds/sidecar/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { OutboundMode } from "../objects/fields/outbound-traffic-policy.ts";
 import type { Port, Protocol } from "../objects/fields/port.ts";
@@ -85,6 +85,8 @@ export interface SidecarScope {
   /** Empty when inbound listeners follow the services of the workload. */
   readonly ingress: SidecarSpec["ingress"];
   readonly outboundTrafficPolicy: OutboundMode;
+  /** Where unknown destinations are sent instead, with ALLOW_ANY. */
+  readonly egressProxy: EgressProxy | undefined;
 }
 
 export interface EgressListener {

@@ -82,13 +82,18 @@ export function decideOutbound(view: ProxyView, question: Question, trace: Trace
   return decideAt(view, listener, question, trace);
 }
 
-/** Traffic that arrives at a workload and was redirected to the inbound listener. */
+/** Traffic that arrives at a workload: at a listener on its port, or redirected to the inbound listener. */
 export function decideInbound(view: ProxyView, question: Question, trace: Trace | null): Decision {
+  const bound = new Map<string, ListenerConfig>();
   let capture: ListenerConfig | null = null;
   for (const listener of view.listeners.values()) {
-    if (listener.direction === TrafficDirection.Inbound && listener.originalDst) capture = listener;
+    if (listener.direction !== TrafficDirection.Inbound) continue;
+    if (listener.originalDst) capture = listener;
+    else bound.set(listenerKey(listener), listener);
   }
-  return decideAt(view, capture, question, trace);
+  const { destinationIp, destinationPort } = question;
+  const listener = bound.size === 0 ? null : selectListener(bound, destinationIp, destinationPort, trace);
+  return decideAt(view, listener ?? capture, question, trace);
 }
 
 /** Traffic to a port that the proxy itself listens on: a gateway. */
@@ -237,7 +242,7 @@ function decideHttpFilters(
 }
 
 /** Explained requests are HTTP/1 without an Upgrade. */
-const plainRequest = { isHttp2: false, isTunnelRequest: false };
+const plainRequest = { isHttp2Request: false, isTunnelRequest: false };
 
 function routesOf(view: ProxyView, manager: HttpConnectionManagerConfig): RouteConfig | null {
   if (manager.routeConfig !== null) return manager.routeConfig;

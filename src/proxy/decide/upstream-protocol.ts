@@ -27,7 +27,8 @@ const meshMultiplexed: ProtocolWish = {
 
 /** What of a request decides its protocol. */
 export interface ProtocolSubject {
-  readonly isHttp2: boolean;
+  /** Its client chose HTTP/2 itself: no HTTP/1 request that another sidecar multiplexes. */
+  readonly isHttp2Request: boolean;
   /** An Upgrade or CONNECT: it needs a connection of its own where the upstream speaks HTTP/1. */
   readonly isTunnelRequest: boolean;
 }
@@ -35,7 +36,7 @@ export interface ProtocolSubject {
 /** `overridesAlpn`: istio.alpn is in the filter chain. */
 export function protocolFor(cluster: ClusterConfig, subject: ProtocolSubject, overridesAlpn: boolean): ProtocolWish {
   const { upstreamProtocol } = cluster;
-  if (upstreamProtocol === "http2" || (upstreamProtocol === "downstream" && subject.isHttp2)) {
+  if (upstreamProtocol === "http2" || (upstreamProtocol === "downstream" && subject.isHttp2Request)) {
     return overridesAlpn && cluster.alpnOverride ? meshHttp2 : http2;
   }
   if (upstreamProtocol === "alpn") return negotiated;

@@ -41,6 +41,7 @@ export class Http2ServerStream implements ResponseSink, Http2StreamHandler {
     http2.handler = this;
     const stream = new Stream(connection.manager, this, connection.info, connection, headers);
     stream.isHttp2 = true;
+    stream.isHttp2Request = connection.info.negotiatedAlpn !== "istio-h2";
     this.stream = stream;
   }
 

@@ -76,6 +76,8 @@ export class Stream implements RouteRequest, RequestFacts {
   /** Of HTTP/1. */
   minorVersion = 1;
   isHttp2 = false;
+  /** HTTP/2, and no HTTP/1 request of another Outrigger sidecar (decide/upstream-protocol.ts). */
+  isHttp2Request = false;
   /** BODY_* of exchange.ts. */
   requestFraming = 0;
   /** Lower-case protocol of an accepted Upgrade, or empty. */

@@ -141,6 +141,25 @@ test("a client that offers istio-h2 and is no Outrigger proxy gets plain HTTP/2,
   app.stop();
 });
 
+test("HTTP/1 requests that travelled multiplexed reach an application whose port follows its client as HTTP/1", async (t) => {
+  const app = await rawServer((socket) => {
+    socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+  });
+  t.after(() => app.stop());
+  const server = await startServerSidecar(authority, {
+    mode: "strict",
+    port: app.port,
+    cluster: { upstreamProtocol: "downstream" },
+  });
+  t.after(() => server.stop());
+  const client = await startClient(server.port());
+  t.after(() => client.stop());
+  const answer = await ask(client, "/");
+  assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+  await until(() => server.requests.length === 1);
+  assert.equal(server.requests[0]?.connection.negotiatedAlpn, "istio-h2");
+});
+
 test("x-outrigger-reason of an application is a header that ends at its sidecar, and never a reason", async () => {
   const app = await rawServer((socket) => {
     socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nx-outrigger-reason: Forged\r\nContent-Length: 0\r\n\r\n"));

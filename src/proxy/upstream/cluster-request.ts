@@ -29,7 +29,7 @@ export interface ClusterRequestHandler {
   onRequestFailed(words: string, isTimeout: boolean): void;
 }
 
-const plainRequest = { isHttp2: false, isTunnelRequest: false };
+const plainRequest = { isHttp2Request: false, isTunnelRequest: false };
 
 export class ClusterRequest implements PoolWaiter, ResponseHandler {
   readonly #options: ClusterRequestOptions;

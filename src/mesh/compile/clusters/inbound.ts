@@ -10,13 +10,13 @@ import {
 import type { Address } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
-import { milliseconds, pipe, socketAddress } from "../envoy-values.ts";
+import { endpointAddress, isUnixSocket, milliseconds, socketAddress } from "../envoy-values.ts";
 import type { InboundPort } from "../listeners/inbound-ports.ts";
 import { resourceMetadata, servicesOf } from "../metadata.ts";
 import { inboundClusterName, statDelimiter } from "../names.ts";
 import { isHttp2, listenerProtocol } from "../protocol.ts";
+import { addressFamily, localhost } from "../proxy-addresses.ts";
 import { type ClusterInit, circuitBreakers, httpProtocolOptions, keepalive } from "./cluster-blocks.ts";
-import { addressFamily } from "./outbound.ts";
 
 export function inboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, port: InboundPort): Cluster {
   const { meshConfig } = snapshot;
@@ -62,7 +62,7 @@ function destination(snapshot: MeshSnapshot, proxy: ProxyNode, port: InboundPort
 /** Undefined keeps the address that the client dialled. */
 function applicationAddress(snapshot: MeshSnapshot, proxy: ProxyNode, port: InboundPort): Address | undefined {
   const endpoint = port.defaultEndpoint;
-  if (endpoint.startsWith("unix://")) return pipe(endpoint.slice("unix://".length));
+  if (isUnixSocket(endpoint)) return endpointAddress(endpoint, 0);
   if (endpoint !== "") {
     const colon = endpoint.lastIndexOf(":");
     const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, "");
@@ -70,7 +70,7 @@ function applicationAddress(snapshot: MeshSnapshot, proxy: ProxyNode, port: Inbo
     return socketAddress(isAnyAddress ? (proxy.ipAddresses[0] ?? host) : host, Number(endpoint.slice(colon + 1)));
   }
   if (snapshot.meshConfig.inboundTrafficPolicy.mode === "PASSTHROUGH") return undefined;
-  return socketAddress(addressFamily(proxy) === "ipv6" ? "::1" : "127.0.0.1", port.targetPort);
+  return socketAddress(localhost(proxy), port.targetPort);
 }
 
 /** The source address of connections to the application. */

@@ -18,6 +18,7 @@ import { mutualTlsSni, outboundClusterName, statDelimiter } from "../names.ts";
 import { type EffectivePolicy, effectivePolicy } from "../policy/traffic-policy.ts";
 import { type UpstreamTls, upstreamTls } from "../policy/upstream-tls.ts";
 import { isHttp, isHttp2, isUdp, listenerProtocol } from "../protocol.ts";
+import { addressFamily } from "../proxy-addresses.ts";
 import { once } from "../shared-work.ts";
 import { autoMutualTls, istioMutualTls, originatedTls } from "../tls/upstream.ts";
 import {
@@ -222,8 +223,4 @@ function ruleObjects({ rule, subset }: Target): MergedDestinationRule["rules"] {
 /** Names a merged rule within a snapshot. */
 export function ruleKey(rule: MergedDestinationRule | undefined): string {
   return rule === undefined ? "-" : rule.rules.map(({ namespace, name }) => `${namespace}/${name}`).join();
-}
-
-export function addressFamily(proxy: ProxyNode): "ipv4" | "ipv6" {
-  return proxy.ipAddresses[0]?.includes(":") ? "ipv6" : "ipv4";
 }

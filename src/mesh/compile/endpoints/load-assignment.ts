@@ -14,7 +14,7 @@ import {
 import type { Endpoint } from "../../snapshot/endpoint.ts";
 import type { Service, ServicePort } from "../../snapshot/service.ts";
 import type { MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
-import { pipe, socketAddress } from "../envoy-values.ts";
+import { endpointAddress } from "../envoy-values.ts";
 import { outboundClusterName } from "../names.ts";
 
 export interface AssignmentTarget {
@@ -53,15 +53,11 @@ function byLocality(endpoints: readonly Endpoint[]): LocalityLbEndpoints[] {
 
 function lbEndpoint(endpoint: Endpoint): LbEndpoint {
   return create(LbEndpointSchema, {
-    hostIdentifier: { case: "endpoint", value: { address: endpointAddress(endpoint) } },
+    hostIdentifier: { case: "endpoint", value: { address: endpointAddress(endpoint.address, endpoint.port) } },
     healthStatus: healthStatus[endpoint.health],
     loadBalancingWeight: endpoint.weight,
     metadata: { filterMetadata: endpointMetadata(endpoint) },
   });
-}
-
-function endpointAddress({ address, port }: Endpoint): ReturnType<typeof socketAddress> {
-  return address.startsWith("unix://") ? pipe(address.slice("unix://".length)) : socketAddress(address, port);
 }
 
 const healthStatus = {

@@ -16,9 +16,9 @@ import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts
 import { originAt, resourceMetadata } from "../metadata.ts";
 import { listenerName } from "../names.ts";
 import { isHttp } from "../protocol.ts";
+import { wildcard } from "../proxy-addresses.ts";
 import { gatewayTls } from "../tls/downstream.ts";
 import { type ChainMatch, filterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
-import { wildcard } from "./outbound.ts";
 import { pathNormalization } from "./outbound-http.ts";
 import { tcpChoices, tcpRouteFilter, tlsChoices } from "./tcp-destinations.ts";
 

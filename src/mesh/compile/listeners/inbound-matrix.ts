@@ -22,11 +22,12 @@ export interface InboundChainChoice {
 const meshHttpAlpn = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 const meshTcpAlpn = ["istio-peer-exchange", "istio"];
 const meshAlpn = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
+const tlsHttpAlpn = ["http/1.0", "http/1.1", "h2"];
 const plaintextHttpAlpn = ["http/1.0", "http/1.1", "h2c"];
 
 type Protocol = InboundChainChoice["protocol"];
 
-const mutualTls = (protocol: Protocol, applicationProtocols: string[] = []): InboundChainChoice => ({
+const endsTls = (protocol: Protocol, applicationProtocols: string[] = []): InboundChainChoice => ({
   match: { transportProtocol: "tls", applicationProtocols },
   protocol,
   terminatesTls: true,
@@ -40,26 +41,32 @@ const plaintext = (protocol: Protocol, applicationProtocols: string[] = []): Inb
 
 const otherTls: InboundChainChoice = { match: { transportProtocol: "tls" }, protocol: "tcp", terminatesTls: false };
 
+/** Chains that end TLS of the user's own; plaintext is refused. */
+export function userTlsChainChoices(declared: ListenerProtocol): readonly InboundChainChoice[] {
+  if (declared === "auto") return [endsTls("http", tlsHttpAlpn), endsTls("tcp")];
+  return [endsTls(declared)];
+}
+
 export function inboundChainChoices(
   declared: ListenerProtocol,
   mode: EffectiveMtlsMode,
 ): readonly InboundChainChoice[] {
   switch (declared) {
     case "http":
-      if (mode === "STRICT") return [mutualTls("http")];
+      if (mode === "STRICT") return [endsTls("http")];
       if (mode === "DISABLE") return [plaintext("http")];
-      return [mutualTls("http", meshAlpn), plaintext("http")];
+      return [endsTls("http", meshAlpn), plaintext("http")];
     case "tcp":
-      if (mode === "STRICT") return [mutualTls("tcp")];
+      if (mode === "STRICT") return [endsTls("tcp")];
       if (mode === "DISABLE") return [plaintext("tcp")];
-      return [mutualTls("tcp", meshAlpn), plaintext("tcp"), otherTls];
+      return [endsTls("tcp", meshAlpn), plaintext("tcp"), otherTls];
     case "auto":
-      if (mode === "STRICT") return [mutualTls("http", meshHttpAlpn), mutualTls("tcp")];
+      if (mode === "STRICT") return [endsTls("http", meshHttpAlpn), endsTls("tcp")];
       if (mode === "DISABLE") return [plaintext("http", plaintextHttpAlpn), plaintext("tcp")];
       return [
-        mutualTls("http", meshHttpAlpn),
+        endsTls("http", meshHttpAlpn),
         plaintext("http", plaintextHttpAlpn),
-        mutualTls("tcp", meshTcpAlpn),
+        endsTls("tcp", meshTcpAlpn),
         plaintext("tcp"),
         otherTls,
       ];

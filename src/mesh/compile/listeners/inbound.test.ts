@@ -220,3 +220,95 @@ test("the sidecar connects to the application from 127.0.0.6", () => {
   const cluster = compileClusters(mesh(objects), sidecarOf("app", ip)).get("inbound|8080||");
   assert.equal(cluster?.upstreamBindConfig?.sourceAddress?.address, "127.0.0.6");
 });
+
+const sidecarWith = (ingress: string): string => `
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: app}
+spec:
+  workloadSelector: {labels: {app: app}}
+  ingress: [${ingress}]
+`;
+
+function applicationAddress(yaml: string, port: number): string {
+  const cluster = compileClusters(mesh(objects, yaml), sidecarOf("app", ip)).get(`inbound|${port}||`);
+  const endpoint = cluster?.loadAssignment?.endpoints[0]?.lbEndpoints[0]?.hostIdentifier;
+  const address = endpoint?.case === "endpoint" ? endpoint.value.address?.address : undefined;
+  if (address?.case === "pipe") return address.value.path;
+  if (address?.case !== "socketAddress") return "the original destination";
+  return `${address.value.address}:${address.value.portSpecifier.value}`;
+}
+
+const defaultEndpoints: readonly [endpoint: string, captureMode: string, expected: string][] = [
+  ["127.0.0.1:3000", "DEFAULT", "127.0.0.1:3000"],
+  ["0.0.0.0:3000", "IPTABLES", `${ip}:3000`],
+  ["unix:///run/app.sock", "DEFAULT", "/run/app.sock"],
+  ["", "DEFAULT", "the original destination"],
+  ["", "NONE", "127.0.0.1:8443"],
+];
+for (const [endpoint, captureMode, expected] of defaultEndpoints) {
+  test(`an ingress listener with defaultEndpoint "${endpoint}" and captureMode ${captureMode} leads to ${expected}`, () => {
+    const listener = `{port: {number: 8443, protocol: HTTP, name: api}, defaultEndpoint: "${endpoint}", captureMode: ${captureMode}}`;
+    assert.equal(applicationAddress(sidecarWith(listener), 8443), expected);
+  });
+}
+
+test("an ingress listener that is not captured binds its port on the pod's address or the one it names", () => {
+  const yaml = sidecarWith(`
+    {port: {number: 8443, protocol: HTTP, name: api}, captureMode: NONE, defaultEndpoint: "127.0.0.1:3000"},
+    {port: {number: 8444, protocol: TCP, name: raw}, captureMode: NONE, bind: 0.0.0.0, defaultEndpoint: "127.0.0.1:3001"},
+    {port: {number: 8445, protocol: TCP, name: taken}}`);
+  const snapshot = mesh(objects, `${yaml}---${peerAuthentication("STRICT")}`);
+  const compiled = compileProxy(snapshot, sidecarOf("app", ip));
+  const inboundNames = [...compiled.listeners.values()].filter(({ trafficDirection }) => trafficDirection === 1);
+  assert.deepEqual(
+    inboundNames.map(({ name, bindToPort }) => `${name} ${bindToPort ?? true}`),
+    ["virtualInbound true", `${ip}_8443 true`, "0.0.0.0_8444 true"],
+  );
+  const bound = compiled.listeners.get(`${ip}_8443`) ?? assert.fail("not bound");
+  assert.deepEqual(chainsOf(bound, 8443), [`[tls] ends TLS -> ${http(8443)}`]);
+  assert.deepEqual(
+    bound.listenerFilters.map(({ name }) => name),
+    ["envoy.filters.listener.tls_inspector"],
+  );
+  assert.deepEqual(refusals(compiled), []);
+});
+
+test("without capture only a Sidecar says where to listen", () => {
+  const proxy = sidecarOf("app", ip, { interceptionMode: "NONE" });
+  const names = (yaml: string): string[] =>
+    [...compileListeners(mesh(objects, yaml), proxy).values()]
+      .filter(({ trafficDirection }) => trafficDirection === 1)
+      .map(({ name }) => name);
+  assert.deepEqual(names(""), []);
+  assert.deepEqual(names(sidecarWith("{port: {number: 8443, protocol: HTTP, name: api}}")), [`${ip}_8443`]);
+});
+
+const tlsMatrix: readonly [protocol: string, mode: string, chains: string[]][] = [
+  ["HTTPS", "DISABLE", [`[tls] ends TLS -> ${http(8443)}`]],
+  ["TLS", "DISABLE", ["[tls] ends TLS -> inbound|8443||"]],
+  ["HTTPS", "STRICT", [`[tls] ends TLS -> ${http(8443)}`]],
+];
+for (const [protocol, mode, chains] of tlsMatrix) {
+  test(`an ingress listener ${protocol} with tls of its own and mutual TLS ${mode}`, () => {
+    const files = "serverCertificate: /certs/tls.crt, privateKey: /certs/tls.key, caCertificates: /certs/ca.crt";
+    const yaml = sidecarWith(
+      `{port: {number: 8443, protocol: ${protocol}, name: api}, tls: {mode: MUTUAL, ${files}}, defaultEndpoint: "127.0.0.1:3000"}`,
+    );
+    const snapshot = mesh(objects, `${yaml}---${peerAuthentication(mode)}`);
+    const listener = compileListeners(snapshot, sidecarOf("app", ip)).get("virtualInbound") ?? assert.fail("missing");
+    assert.deepEqual(chainsOf(listener, 8443), chains);
+    const socket = listener.filterChains.at(-1)?.transportSocket?.configType;
+    const context = socket?.case === "typedConfig" ? anyUnpack(socket.value, DownstreamTlsContextSchema) : undefined;
+    assert.deepEqual(
+      context?.commonTlsContext?.tlsCertificateSdsSecretConfigs.map(({ name }) => name),
+      // Where mutual TLS is in force it stays, and the Sidecar is said to have no effect there.
+      mode === "DISABLE" ? ["file-cert:/certs/tls.crt~/certs/tls.key"] : ["default"],
+    );
+    assert.equal(
+      snapshot.issues.some(({ message }) => message.startsWith("tls has no effect while mutual TLS is")),
+      mode !== "DISABLE",
+    );
+    assert.deepEqual(refusals(compileProxy(snapshot, sidecarOf("app", ip))), []);
+  });
+}

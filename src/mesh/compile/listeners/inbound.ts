@@ -1,10 +1,11 @@
 // `virtualInbound`: where captured connections to the workload arrive. Filter chains per port and mutual TLS mode,
-// and passthrough chains for ports that no service names.
+// and passthrough chains for ports that no service names. Beside it the listeners of ports that are not captured.
 import { create } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
-import { TrafficDirection } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { TrafficDirection, type TransportSocket } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { Filter, FilterChain } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import type { ServerTlsSettings } from "../../objects/fields/server-tls.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot, MtlsDecision } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
@@ -14,31 +15,55 @@ import { inspectorsFor, originalDestination } from "../filters/listener-filters.
 import { metadataExchange, tcpProxy, tcpStats } from "../filters/network-filters.ts";
 import type { Authorization } from "../filters/rbac/authorization.ts";
 import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
+import { resourceMetadata } from "../metadata.ts";
 import {
   blackHoleCluster,
   chainNames,
-  inboundChainName,
   inboundClusterName,
   inboundPassthroughCluster,
+  listenerName,
   virtualInboundListener,
 } from "../names.ts";
 import { isGrpc, type ListenerProtocol, listenerProtocol } from "../protocol.ts";
+import { wildcard } from "../proxy-addresses.ts";
 import { inboundRoutes } from "../routes/inbound.ts";
 import { inboundMutualTls } from "../tls/downstream.ts";
+import { sidecarIngressTls } from "../tls/sidecar-ingress.ts";
 import { clusterChain, filterChain, listenerDefaults, meshAccessLogs, trustDomains } from "./chain.ts";
-import { inboundChainChoices } from "./inbound-matrix.ts";
+import { inboundChainChoices, userTlsChainChoices } from "./inbound-matrix.ts";
 import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
-import { wildcard } from "./outbound.ts";
 import { pathNormalization } from "./outbound-http.ts";
 
-export function virtualInbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listener {
-  const listenPort = snapshot.meshConfig.proxyInboundListenPort;
-  const logs = meshAccessLogs(snapshot);
+export function inboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Listener[] {
   const context: InboundContext = {
     snapshot,
+    proxy,
     authorization: workloadAuthorization(snapshot, proxy, snapshot.scope(proxy)),
   };
   const ports = inboundPorts(snapshot, proxy);
+  const bound = ports.filter(({ bindsPort }) => bindsPort).map((port) => boundInbound(context, port));
+  const captured = ports.filter(({ bindsPort }) => !bindsPort);
+  return proxy.interceptionMode === "NONE" ? bound : [virtualInbound(context, captured), ...bound];
+}
+
+/** A listener of its own, for a port that a Sidecar resource does not want captured. */
+function boundInbound(context: InboundContext, port: InboundPort): Listener {
+  const chains = portChains(context, serviceChains(context, port));
+  return create(ListenerSchema, {
+    ...listenerDefaults(context.snapshot),
+    name: listenerName(port.bind, port.targetPort),
+    address: socketAddress(port.bind, port.targetPort),
+    trafficDirection: TrafficDirection.INBOUND,
+    listenerFilters: inspectorsFor(chains),
+    filterChains: chains,
+    metadata: resourceMetadata({ origins: port.origins }),
+  });
+}
+
+function virtualInbound(context: InboundContext, ports: readonly InboundPort[]): Listener {
+  const { snapshot, proxy } = context;
+  const listenPort = snapshot.meshConfig.proxyInboundListenPort;
+  const logs = meshAccessLogs(snapshot);
   const served = new Set(ports.map(({ targetPort }) => targetPort));
   // A policy may name a port that no service does; it holds there as well.
   const unserved = [...snapshot.inboundMtlsPorts(proxy)]
@@ -48,9 +73,7 @@ export function virtualInbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listen
     clusterChain(chainNames.inboundBlackhole, blackHoleCluster, logs, { destinationPort: listenPort }),
     ...portChains(context, passthroughChains(snapshot.inboundMtlsMode(proxy), undefined)),
     ...unserved.flatMap(([port, decision]) => portChains(context, passthroughChains(decision, port))),
-    ...ports.flatMap((port) =>
-      portChains(context, serviceChains(port, snapshot.inboundMtlsMode(proxy, port.targetPort))),
-    ),
+    ...ports.flatMap((port) => portChains(context, serviceChains(context, port))),
   ];
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot),
@@ -65,6 +88,7 @@ export function virtualInbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listen
 
 interface InboundContext {
   readonly snapshot: MeshSnapshot;
+  readonly proxy: ProxyNode;
   readonly authorization: Authorization;
 }
 
@@ -72,6 +96,8 @@ interface ChainGroup {
   readonly port: number | undefined;
   readonly declared: ListenerProtocol;
   readonly decision: MtlsDecision;
+  /** TLS of the user's own, which the chains end in place of mutual TLS. */
+  readonly userTls: ServerTlsSettings | undefined;
   readonly cluster: string;
   readonly names: { readonly http: string; readonly tcp: string };
   readonly statPrefix: string;
@@ -82,12 +108,15 @@ interface ChainGroup {
   readonly origins: readonly Origin[];
 }
 
-function serviceChains(port: InboundPort, decision: MtlsDecision): ChainGroup {
-  const name = inboundChainName(port.targetPort);
+function serviceChains({ snapshot, proxy }: InboundContext, port: InboundPort): ChainGroup {
+  const name = listenerName(port.bind, port.targetPort);
+  const decision = snapshot.inboundMtlsMode(proxy, port.targetPort);
   return {
     port: port.targetPort,
     declared: listenerProtocol(port.protocol),
     decision,
+    // Beside mutual TLS nobody could tell the two apart.
+    userTls: decision.mode === "DISABLE" ? port.tls : undefined,
     cluster: inboundClusterName(port.targetPort),
     names: { http: name, tcp: name },
     statPrefix: `inbound_${name}`,
@@ -105,6 +134,7 @@ function passthroughChains(decision: MtlsDecision, port: number | undefined): Ch
     port,
     declared: "auto",
     decision,
+    userTls: undefined,
     cluster: inboundPassthroughCluster,
     names: { http: chainNames.inboundPassthroughHttp, tcp: chainNames.inboundPassthroughTcp },
     statPrefix: inboundPassthroughCluster,
@@ -118,24 +148,36 @@ function passthroughChains(decision: MtlsDecision, port: number | undefined): Ch
 
 function portChains(context: InboundContext, group: ChainGroup): FilterChain[] {
   const { snapshot, authorization } = context;
-  const { meshMTLS } = snapshot.meshConfig;
-  const tls = {
-    trustDomains: trustDomains(snapshot),
-    minVersion: meshMTLS.minProtocolVersion === "TLSV1_3" ? ("TLSV1_3" as const) : ("TLSV1_2" as const),
-    cipherSuites: meshMTLS.cipherSuites,
-  };
   const filters = { http: [httpFilters(context, group)], tcp: tcpFilters(context, group) };
   const origins = group.decision.policy === undefined ? [] : [group.decision.policy.origin];
-  return inboundChainChoices(group.declared, group.decision.mode).map((choice) =>
+  const choices =
+    group.userTls === undefined
+      ? inboundChainChoices(group.declared, group.decision.mode)
+      : userTlsChainChoices(group.declared);
+  return choices.map((choice) =>
     filterChain({
       name: group.names[choice.protocol],
       match: { ...choice.match, ...(group.port !== undefined && { destinationPort: group.port }) },
       filters: filters[choice.protocol],
-      tls: choice.terminatesTls ? inboundMutualTls(choice.protocol, tls) : undefined,
+      tls: choice.terminatesTls ? endedTls(snapshot, group.userTls, choice.protocol) : undefined,
       origins: [...origins, ...group.origins],
       policies: authorization.origins,
     }),
   );
+}
+
+function endedTls(
+  snapshot: MeshSnapshot,
+  userTls: ServerTlsSettings | undefined,
+  protocol: "http" | "tcp",
+): TransportSocket {
+  if (userTls !== undefined) return sidecarIngressTls(userTls, protocol);
+  const { minProtocolVersion, cipherSuites } = snapshot.meshConfig.meshMTLS;
+  return inboundMutualTls(protocol, {
+    trustDomains: trustDomains(snapshot),
+    minVersion: minProtocolVersion === "TLSV1_3" ? "TLSV1_3" : "TLSV1_2",
+    cipherSuites,
+  });
 }
 
 function httpFilters({ snapshot, authorization }: InboundContext, group: ChainGroup): Filter {

@@ -216,3 +216,106 @@ test("outbound HTTP filters stand in Istio's order", () => {
     ["envoy.filters.listener.tls_inspector", "envoy.filters.listener.http_inspector"],
   );
 });
+
+const egress = (listeners: string, more = ""): string => `
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default}
+spec:
+  egress: [${listeners}]
+${more}`;
+
+test("what the mesh does not know goes to the egress proxy of the Sidecar, whether a listener imports it or not", () => {
+  const yaml = egress(
+    '{hosts: ["./details.default.svc.cluster.local"]}',
+    `  outboundTrafficPolicy:
+    mode: ALLOW_ANY
+    egressProxy: {host: ratings.default.svc.cluster.local, port: {number: 9080}}`,
+  );
+  const { listeners, routes, clusters } = compileProxy(mesh(bookinfo, yaml), client);
+  const cluster = "outbound|9080||ratings.default.svc.cluster.local";
+  assert.ok(clusters.has(cluster));
+  assert.equal(
+    describeListener(listeners.get("virtualOutbound")).at(-1),
+    `virtualOutbound-catchall-tcp [any] -> ${cluster}`,
+  );
+  assert.equal(
+    describeListener(listeners.get("0.0.0.0_9080")).at(-1),
+    `else PassthroughFilterChain [any] -> ${cluster}`,
+  );
+  assert.equal(whereGoes(routes.get("9080"), { host: "elsewhere.example" }), cluster);
+  assert.equal(whereGoes(routes.get("9080"), { host: "ratings" }), cluster);
+});
+
+test("an egress proxy that is no service is said to be missing", () => {
+  const yaml = egress(
+    '{hosts: ["*/*"]}',
+    "  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: nobody.example}}",
+  );
+  const issue = mesh(bookinfo, yaml).issues.find(({ code }) => code === "IST0101");
+  assert.match(issue?.message ?? "", /there is no service nobody\.example/);
+});
+
+test("an egress listener on a Unix socket chooses by Host, and takes port 80 where none is written", () => {
+  const web = service("web", "10.96.0.70", [
+    { name: "http", number: 80 },
+    { name: "http-alt", number: 8080 },
+  ]);
+  const yaml = egress(`
+    {bind: "unix:///run/mesh.sock", port: {number: 0, protocol: HTTP, name: socket}, hosts: ["./web.default.svc.cluster.local"]},
+    {hosts: ["istio-system/*"]}`);
+  const compiled = compileProxy(mesh([...bookinfo, web], yaml), client);
+  const listener = compiled.listeners.get("unix:///run/mesh.sock_0");
+  assert.deepEqual(listener?.address?.address.case === "pipe" && listener.address.address.value.path, "/run/mesh.sock");
+  assert.equal(listener?.bindToPort, true);
+  const routes = compiled.routes.get("unix:///run/mesh.sock");
+  assert.equal(whereGoes(routes, { host: "web" }), "outbound|80||web.default.svc.cluster.local");
+  assert.equal(whereGoes(routes, { host: "web.default:80" }), "outbound|80||web.default.svc.cluster.local");
+  assert.equal(whereGoes(routes, { host: "web:8080" }), "outbound|8080||web.default.svc.cluster.local");
+  assert.equal(whereGoes(routes, { host: "reviews" }), "PassthroughCluster");
+  assert.deepEqual(refusals(compiled), []);
+});
+
+test("TCP on a Unix socket goes to the service that the listener names", () => {
+  const yaml = egress(
+    '{bind: "unix:///run/db.sock", port: {number: 0, protocol: TCP, name: db}, hosts: ["./ratings.default.svc.cluster.local"]}',
+  );
+  const { listeners } = compileProxy(mesh(bookinfo, yaml), client);
+  assert.deepEqual(describeListener(listeners.get("unix:///run/db.sock_0")), [
+    "[any] -> outbound|9080||ratings.default.svc.cluster.local",
+  ]);
+});
+
+const binds: readonly [listener: string, expected: string][] = [
+  ["captureMode: NONE", "127.0.0.1_9080 true"],
+  ["captureMode: NONE, bind: 127.0.0.2", "127.0.0.2_9080 true"],
+  ["captureMode: IPTABLES, bind: 240.1.1.1", "240.1.1.1_9080 false"],
+  ["captureMode: DEFAULT", "0.0.0.0_9080 false"],
+];
+for (const [settings, expected] of binds) {
+  test(`an egress listener with ${settings} is ${expected.split(" ").join(", bound: ")}`, () => {
+    const yaml = egress(`{port: {number: 9080, protocol: HTTP, name: http}, ${settings}, hosts: ["./*"]}`);
+    const [listener] = compileListeners(mesh(bookinfo, yaml), client).values();
+    assert.equal(`${listener?.name} ${listener?.bindToPort}`, expected);
+  });
+}
+
+test("the protocol of an egress listener counts, not the service's", () => {
+  const yaml = egress(
+    '{port: {number: 9080, protocol: TCP, name: raw}, hosts: ["./reviews.default.svc.cluster.local"]}',
+  );
+  const listeners = listenersOf(mesh(bookinfo, yaml));
+  assert.deepEqual(listeners, { "10.96.0.13_9080": ["[any] -> outbound|9080||reviews.default.svc.cluster.local"] });
+});
+
+test("proxyHttpPort is an HTTP proxy on localhost for every port", () => {
+  const compiled = compileProxy(mesh(bookinfo, "", { proxyHttpPort: 15_002 }), client);
+  assert.deepEqual(describeListener(compiled.listeners.get("127.0.0.1_15002")), ["[any] -> route http_proxy"]);
+  const routes = compiled.routes.get("http_proxy");
+  assert.equal(whereGoes(routes, { host: "reviews:9080" }), "outbound|9080||reviews.default.svc.cluster.local");
+  assert.equal(
+    whereGoes(routes, { host: "istio-ingressgateway.istio-system" }),
+    "outbound|80||istio-ingressgateway.istio-system.svc.cluster.local",
+  );
+  assert.deepEqual(refusals(compiled), []);
+});

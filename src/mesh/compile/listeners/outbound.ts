@@ -9,13 +9,15 @@ import { parseProtocol } from "../../objects/fields/port.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service, ServicePort } from "../../snapshot/service.ts";
 import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/snapshot.ts";
-import { addressFamily } from "../clusters/outbound.ts";
-import { cidrRange, socketAddress } from "../envoy-values.ts";
+import { cidrRange, endpointAddress, isUnixSocket } from "../envoy-values.ts";
 import { tcpStats } from "../filters/network-filters.ts";
 import { resourceMetadata } from "../metadata.ts";
-import { blackHoleCluster, chainNames, listenerName, passthroughCluster, serviceRouteName } from "../names.ts";
+import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../names.ts";
+import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { isTls, isUdp, listenerProtocol } from "../protocol.ts";
+import { addressFamily, localhost, wildcard } from "../proxy-addresses.ts";
 import { indexByHost, type VirtualService, virtualServicesFor } from "../routes/virtual-service-hosts.ts";
+import { bindsToPort } from "./bind-to-port.ts";
 import {
   type ChainMatch,
   clusterChain,
@@ -25,6 +27,7 @@ import {
   meshAccessLogs,
   plaintextHttp,
 } from "./chain.ts";
+import { httpProxyListeners, httpProxyPort } from "./http-proxy.ts";
 import { outboundHttp } from "./outbound-http.ts";
 import {
   type ListenerPlace,
@@ -37,15 +40,19 @@ import { type TcpRouteChoice, tcpChoices, tcpRouteFilter, tlsChoices } from "./t
 
 export function outboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Listener[] {
   const scope = snapshot.scope(proxy);
-  return planOutbound(snapshot, proxy, scope)
-    .listeners()
-    .map((plan) => buildListener(snapshot, proxy, scope, plan));
+  const planned = planOutbound(snapshot, proxy, scope).listeners();
+  return [
+    ...planned.map((plan) => buildListener(snapshot, proxy, scope, plan)),
+    ...httpProxyListeners(snapshot, proxy),
+  ];
 }
 
 /** The route configurations that the listeners will ask for. */
 export function outboundRouteNames(snapshot: MeshSnapshot, proxy: ProxyNode): string[] {
   const plans = planOutbound(snapshot, proxy, snapshot.scope(proxy)).listeners();
-  return [...new Set(plans.flatMap(({ http }) => http?.routeName ?? []))].sort();
+  const names = new Set(plans.flatMap(({ http }) => http?.routeName ?? []));
+  if (httpProxyPort(snapshot, proxy) !== 0) names.add(httpProxyRoutes);
+  return [...names].sort();
 }
 
 function planOutbound(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarScope): OutboundPlan {
@@ -69,10 +76,14 @@ function planOutbound(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarSc
 function planExplicit(plan: OutboundPlan, snapshot: MeshSnapshot, proxy: ProxyNode, listener: EgressListener): void {
   const port = listener.port;
   if (port === undefined) return;
-  const bindToPort = listener.captureMode === "NONE" || proxy.interceptionMode === "NONE";
-  const bind = listener.bind || (bindToPort ? "127.0.0.1" : "");
+  const bindToPort = bindsToPort(listener.captureMode, proxy);
+  const bind = listener.bind || (bindToPort ? localhost(proxy) : "");
   const protocol = listenerProtocol(parseProtocol(port.protocol));
   const index = indexByHost(listener.virtualServices);
+  if (isUnixSocket(bind)) {
+    planSocket(plan, snapshot, proxy, listener);
+    return;
+  }
   const anyAddress = { bind: bind || wildcard(proxy), port: port.number, bindToPort, locked: true };
   for (const service of listener.services) {
     const ofService = service.ports.find(({ number }) => number === port.number);
@@ -82,7 +93,26 @@ function planExplicit(plan: OutboundPlan, snapshot: MeshSnapshot, proxy: ProxyNo
     }
     if (protocol === "http" || ofService === undefined) continue;
     const speakers = virtualServicesFor(index, service.hostname);
-    planPort(plan, { snapshot, proxy, service, port: ofService, speakers }, { ...anyAddress, bind });
+    const asDeclared = { ...ofService, protocol: parseProtocol(port.protocol) };
+    planPort(plan, { snapshot, proxy, service, port: asDeclared, speakers }, { ...anyAddress, bind });
+  }
+}
+
+/** A Unix socket carries no address that could tell services apart: HTTP chooses by host, TCP is for the first port. */
+function planSocket(plan: OutboundPlan, snapshot: MeshSnapshot, proxy: ProxyNode, listener: EgressListener): void {
+  const { bind } = listener;
+  const place = { bind, port: 0, bindToPort: true, locked: true };
+  const protocol = listenerProtocol(parseProtocol(listener.port?.protocol ?? ""));
+  const index = indexByHost(listener.virtualServices);
+  for (const service of listener.services) {
+    if (service.externalName !== "") continue;
+    if (protocol !== "tcp") plan.addHttp(place, { routeName: bind, grpcWeb: false }, service.origin);
+    if (protocol === "http") continue;
+    const speakers = virtualServicesFor(index, service.hostname);
+    for (const port of service.ports) {
+      if (isUdp(port.protocol)) continue;
+      plan.addTcp(place, tcpChains({ snapshot, proxy, service, port, speakers }, [], false), false);
+    }
   }
 }
 
@@ -204,7 +234,7 @@ function buildListener(
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot),
     name,
-    address: socketAddress(plan.bind, plan.port),
+    address: endpointAddress(plan.bind, plan.port),
     trafficDirection: TrafficDirection.OUTBOUND,
     bindToPort: plan.bindToPort,
     filterChains: chains,
@@ -219,13 +249,4 @@ function tcpMatch(chain: PlannedTcpChain): ChainMatch | undefined {
   const serverNames = chain.serverNames.filter((name) => name !== "*");
   if (prefixRanges.length === 0 && serverNames.length === 0) return undefined;
   return { prefixRanges, serverNames };
-}
-
-/** Where traffic to destinations that the mesh does not know goes. */
-export function unknownTrafficCluster(scope: SidecarScope): string {
-  return scope.outboundTrafficPolicy === "REGISTRY_ONLY" ? blackHoleCluster : passthroughCluster;
-}
-
-export function wildcard(proxy: ProxyNode): string {
-  return addressFamily(proxy) === "ipv6" ? "::" : "0.0.0.0";
 }

@@ -8,8 +8,9 @@ import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { blackHoleCluster, chainNames, virtualOutboundListener } from "../names.ts";
+import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
+import { wildcard } from "../proxy-addresses.ts";
 import { clusterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
-import { unknownTrafficCluster, wildcard } from "./outbound.ts";
 
 export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listener {
   const scope = snapshot.scope(proxy);

@@ -15,9 +15,11 @@ import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/
 import { ruleKey } from "../clusters/outbound.ts";
 import { milliseconds } from "../envoy-values.ts";
 import { resourceMetadata } from "../metadata.ts";
-import { allowAnyVirtualHost, blockAllVirtualHost, passthroughCluster, serviceRouteName } from "../names.ts";
+import { allowAnyVirtualHost, blockAllVirtualHost, serviceRouteName } from "../names.ts";
+import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { listenerProtocol } from "../protocol.ts";
 import { once } from "../shared-work.ts";
+import { anyPortHosts, anyPortListener } from "./any-port.ts";
 import { bracketed, serviceDomains } from "./domains.ts";
 import { defaultRoute, type RoutePlace, virtualServiceRoutes } from "./http-route.ts";
 import {
@@ -50,23 +52,32 @@ function asksForSource(scope: SidecarScope): boolean {
 }
 
 function compileRoutes(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): RouteConfiguration {
-  const colon = name.lastIndexOf(":");
-  const port = Number(name.slice(colon + 1));
-  const isWhole = Number.isInteger(port) && port > 0;
-  const builder = isWhole ? hostBuilder(snapshot, proxy, port) : undefined;
-  const virtualHosts =
-    builder === undefined
-      ? []
-      : colon === -1
-        ? [...allHosts(builder), catchAll(builder.scope)]
-        : serviceHost(builder, name.slice(0, colon));
+  const scope = snapshot.scope(proxy);
+  const anyPort = anyPortListener(scope, name);
   return create(RouteConfigurationSchema, {
     name,
-    virtualHosts,
+    virtualHosts:
+      anyPort === undefined
+        ? hostsOfOnePort(snapshot, proxy, name)
+        : [...anyPortHosts(anyPort, (port) => allHosts(hostBuilder(snapshot, proxy, anyPort, port))), catchAll(scope)],
     validateClusters: false,
     maxDirectResponseBodySizeBytes: maxDirectResponseBytes,
-    ignorePortInHostMatching: true,
+    ignorePortInHostMatching: anyPort === undefined,
   });
+}
+
+/** Hosts of `9080` or of `reviews.default.svc.cluster.local:9080`. */
+function hostsOfOnePort(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): VirtualHost[] {
+  const colon = name.lastIndexOf(":");
+  const port = Number(name.slice(colon + 1));
+  const { egressListeners } = snapshot.scope(proxy);
+  const listener =
+    egressListeners.find((item) => item.port?.number === port) ??
+    egressListeners.find((item) => item.port === undefined);
+  if (!Number.isInteger(port) || port <= 0 || listener === undefined) return [];
+  const builder = hostBuilder(snapshot, proxy, listener, port);
+  if (colon !== -1) return serviceHost(builder, name.slice(0, colon));
+  return [...allHosts(builder), catchAll(builder.scope)];
 }
 
 interface HostBuilder {
@@ -78,12 +89,8 @@ interface HostBuilder {
   readonly routesOf: (object: VirtualService) => Route[];
 }
 
-function hostBuilder(snapshot: MeshSnapshot, proxy: ProxyNode, port: number): HostBuilder | undefined {
+function hostBuilder(snapshot: MeshSnapshot, proxy: ProxyNode, listener: EgressListener, port: number): HostBuilder {
   const scope = snapshot.scope(proxy);
-  const listener =
-    scope.egressListeners.find((item) => item.port?.number === port) ??
-    scope.egressListeners.find((item) => item.port === undefined);
-  if (listener === undefined) return undefined;
   const place: RoutePlace = {
     proxy,
     scope,
@@ -211,7 +218,7 @@ function catchAll(scope: SidecarScope): VirtualHost {
           ? {
               case: "route",
               value: {
-                clusterSpecifier: { case: "cluster", value: passthroughCluster },
+                clusterSpecifier: { case: "cluster", value: unknownTrafficCluster(scope) },
                 timeout: noTimeout,
                 maxGrpcTimeout: noTimeout,
               },

@@ -93,7 +93,8 @@ export function whereGoes(routes: RouteConfiguration | undefined, request: Sampl
 }
 
 export function findRoute(routes: RouteConfiguration | undefined, request: SampleRequest): Route | string {
-  const host = request.host.replace(/:\d+$/, "").toLowerCase();
+  const named = request.host.toLowerCase();
+  const host = routes?.ignorePortInHostMatching === false ? named : named.replace(/:\d+$/, "");
   const hosts = routes?.virtualHosts ?? [];
   const wildcards = hosts.flatMap((item) =>
     item.domains.filter((domain) => domain.startsWith("*.")).map((domain) => ({ item, domain })),

@@ -137,7 +137,6 @@ const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
 const readOnly: ReadonlySet<string> = new Set([
   "tcpKeepalive",
   "localityLbSetting",
-  "proxyHttpPort",
   "inboundClusterStatName",
   "outboundClusterStatName",
   "enableTracing",

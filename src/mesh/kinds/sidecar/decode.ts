@@ -7,10 +7,15 @@ import { decodeServerTls } from "../../objects/fields/server-tls.ts";
 import { decodeConnectionPool } from "../../objects/fields/traffic-policy-decode.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
-import { CaptureMode, type EgressListenerSpec, type IngressListenerSpec, type SidecarSpec } from "./spec.ts";
+import {
+  CaptureMode,
+  type EgressListenerSpec,
+  type EgressProxy,
+  type IngressListenerSpec,
+  type SidecarSpec,
+} from "./spec.ts";
 
 type OutboundPolicy = NonNullable<SidecarSpec["outboundTrafficPolicy"]>;
-type EgressProxy = NonNullable<OutboundPolicy["egressProxy"]>;
 
 const captureMode = withDefault(oneOf(Object.values(CaptureMode)), CaptureMode.Default);
 

@@ -13,8 +13,16 @@ export interface SidecarSpec {
   /** Undefined means the mesh's policy. */
   readonly outboundTrafficPolicy?: {
     readonly mode: OutboundMode;
-    readonly egressProxy?: { readonly host: string; readonly subset: string; readonly port?: PortSelector };
+    readonly egressProxy?: EgressProxy;
   };
+}
+
+/** Takes what has no other destination. */
+export interface EgressProxy {
+  /** The full name of a service. */
+  readonly host: string;
+  readonly subset: string;
+  readonly port?: PortSelector;
 }
 
 export const CaptureMode = { Default: "DEFAULT", Iptables: "IPTABLES", None: "NONE" } as const;

@@ -4,10 +4,16 @@ import { checkFieldsInForce } from "./fields-not-in-force.ts";
 import type { CheckContext, Finding } from "./finding.ts";
 import { checkGateways } from "./gateways.ts";
 import { checkPolicies } from "./policies.ts";
+import { checkSidecars } from "./sidecars.ts";
 import { checkVirtualServices } from "./virtual-services.ts";
 
 export function checkAll(context: CheckContext): Finding[] {
-  return [checkVirtualServices, checkDestinationRules, checkGateways, checkPolicies, checkFieldsInForce].flatMap(
-    (check) => check(context),
-  );
+  return [
+    checkVirtualServices,
+    checkDestinationRules,
+    checkGateways,
+    checkPolicies,
+    checkSidecars,
+    checkFieldsInForce,
+  ].flatMap((check) => check(context));
 }

@@ -14,7 +14,6 @@ type Instead = string | { readonly when: RegExp; readonly instead: string };
 type Fields = Readonly<Record<string, Instead>>;
 
 const noSecret = "certificates from secrets and files are not delivered, and connections fail";
-const noSocket = { when: /^unix:/, instead: "Unix sockets are not reached, and requests fail" };
 
 const trafficPolicy: Fields = {
   "loadBalancer.localityLbSetting": "endpoints of all localities are used alike",
@@ -64,16 +63,9 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   ServiceEntry: {
     resolution: { when: /^DYNAMIC_DNS$/, instead: "connections go to the address that the client dialled" },
     "endpoints[].network": "every network is reached directly",
-    "endpoints[].address": noSocket,
   },
-  WorkloadEntry: { network: "every network is reached directly", address: noSocket },
-  Sidecar: {
-    "outboundTrafficPolicy.egressProxy": "unknown destinations are reached directly",
-    "ingress[].tls": "the listener follows PeerAuthentication",
-    "ingress[].bind": "the port of every address is captured",
-    "ingress[].captureMode": { when: /^NONE$/, instead: "the port is captured like the others" },
-    "ingress[].defaultEndpoint": noSocket,
-  },
+  Sidecar: { "ingress[].tls.serverCertificate": noSecret },
+  WorkloadEntry: { network: "every network is reached directly" },
   AuthorizationPolicy: { provider: "the external service is not asked, and requests that the rules match are denied" },
 };
 

@@ -1,6 +1,8 @@
 // What a check between objects finds: an issue, and what it costs the object.
 import type { Issue } from "#base/issue.ts";
 import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
+import type { InboundMtls } from "../../kinds/peer-authentication/resolve.ts";
+import type { Labels } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { type Problem, toIssue } from "../../objects/report.ts";
 import type { DestinationRuleIndex } from "../destination-rule-index.ts";
@@ -22,6 +24,8 @@ export interface CheckContext {
   readonly destinationRules: DestinationRuleIndex;
   readonly endpoints: EndpointIndex;
   readonly meshConfig: MeshConfig;
+  /** What the PeerAuthentications ask of a workload. */
+  inboundMtls(workload: { readonly namespace: string; readonly labels: Labels }): InboundMtls;
   readonly domain: string;
 }
 

@@ -28,7 +28,7 @@ export interface ConnectorUser {
 /** How often a balancer is asked for a host that was not tried. */
 const hostSelectionAttempts = 5;
 
-const tunnelRequest = { isHttp2: false, isTunnelRequest: true };
+const tunnelRequest = { isHttp2Request: false, isTunnelRequest: true };
 
 export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
   readonly cluster: Cluster;

@@ -1,0 +1,93 @@
+// Sidecar resources on the wire: where ingress listeners lead, where egress listeners are, and where the rest goes.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { TestMesh } from "../support/mesh.ts";
+import { curl, PodShell, seen } from "../support/pod-shell.ts";
+
+let mesh: TestMesh;
+let client: PodShell;
+let scoped: PodShell;
+
+describe("Sidecar", { timeout: 400_000 }, () => {
+  before(async () => {
+    mesh = await TestMesh.start({ copy: ["test/fixtures/workloads", "test/fixtures/sidecar-scope"] });
+    [client, scoped] = await Promise.all([
+      PodShell.open(mesh, "client", "client"),
+      PodShell.open(mesh, "scoped", "scoped"),
+    ]);
+  });
+  after(async () => {
+    await Promise.all([client?.close(), scoped?.close()]);
+    await mesh?.stop();
+  });
+
+  describe("ingress", () => {
+    const ports: readonly [what: string, port: number, expected: string][] = [
+      ["127.0.0.1 is the application's own localhost", 8001, "127.0.0.1:3000"],
+      ["a Unix socket", 8002, "/sockets/app.sock"],
+      ["0.0.0.0 is the pod's address", 8003, "0.0.0.0:3100"],
+      ["captureMode NONE listens on the port itself", 8004, "127.0.0.1:3000"],
+    ];
+    for (const [what, port, expected] of ports) {
+      test(`defaultEndpoint: ${what}`, async () => {
+        const answer = await curl(client, `http://gated:${port}/`);
+        assert.equal(answer.status, 200, answer.body + answer.error);
+        assert.equal(answer.body.trim(), expected);
+      });
+    }
+
+    test("a port that no ingress listener names passes through", async () => {
+      const answer = await curl(client, "http://gated:3100/");
+      assert.equal(answer.body.trim(), "0.0.0.0:3100");
+    });
+
+    test("the connectionPool of a listener bounds it, the one of the Sidecar the others", async () => {
+      const statuses = async (port: number): Promise<string[]> => {
+        const url = `'http://gated:${port}/delay/1500'`;
+        const all = Array.from({ length: 6 }, () => `curl -sS -m 8 -o /dev/null -w '%{http_code}\\n' ${url} &`);
+        const result = await client.run(`${all.join(" ")} wait`);
+        return result.stdout.trim().split("\n").sort();
+      };
+      const narrow = await statuses(8005);
+      // One on the connection, one that waits for it.
+      assert.deepEqual(narrow, ["200", "200", "503", "503", "503", "503"]);
+      assert.deepEqual(
+        await statuses(8001),
+        Array.from({ length: 6 }, () => "200"),
+      );
+    });
+  });
+
+  describe("egress", () => {
+    test("captureMode NONE: HTTP on a port of localhost", async () => {
+      const answer = await curl(scoped, "-H 'Host: echo' http://127.0.0.1:8000/");
+      assert.equal(seen(answer).port, 8000);
+      assert.match(seen(answer).headers["x-forwarded-client-cert"] ?? "", /URI=spiffe/);
+    });
+
+    test("captureMode NONE and bind: TCP on an address of its own", async () => {
+      const answer = await scoped.run("echo hello | node socket.ts 127.0.0.2 9000");
+      assert.match(answer.stdout, /hello\n\nv[12] got 6 bytes and the end/);
+    });
+
+    test("captureMode IPTABLES and bind: an address that only the sidecar knows", async () => {
+      const answer = await curl(scoped, "-H 'Host: echo' http://240.1.1.1:8080/");
+      assert.equal(seen(answer).port, 8080);
+    });
+
+    test("a Unix socket: the Host header names the service and its port", async () => {
+      const [http, alternative] = await Promise.all([
+        curl(scoped, "--unix-socket /sockets/mesh.sock http://echo:8000/"),
+        curl(scoped, "--unix-socket /sockets/mesh.sock http://echo:8080/"),
+      ]);
+      assert.deepEqual([seen(http).port, seen(alternative).port], [8000, 8080]);
+    });
+  });
+
+  test("egressProxy takes HTTP to hosts and connections to addresses that the mesh does not know", async () => {
+    const host = await curl(scoped, "-H 'Host: elsewhere.example' http://127.0.0.1:8000/path");
+    assert.deepEqual([seen(host).port, seen(host).headers["host"]], [8080, "elsewhere.example"]);
+    const address = await curl(scoped, "http://203.0.113.9:12345/path");
+    assert.deepEqual([seen(address).port, seen(address).headers["host"]], [8080, "203.0.113.9:12345"]);
+  });
+});
