@@ -113,6 +113,7 @@ try {
     stdio: ["ignore", "inherit", "inherit"],
     env: { ...process.env, PATH: `${join(root, "node_modules/.bin")}:${process.env["PATH"] ?? ""}` },
   });
+  writeFileSync(join(out, "all-types.ts"), registryOfAll());
   writeFileSync(
     join(out, "NOTICE"),
     "Generated from the Envoy, xDS, googleapis and protoc-gen-validate protos (Apache-2.0) distributed with\n" +
@@ -120,6 +121,19 @@ try {
   );
 } finally {
   rmSync(work, { recursive: true, force: true });
+}
+
+/** A module with every generated message: what may stand in an Any of JSON that a user wrote. Costly; loaded on demand. */
+function registryOfAll(): string {
+  const files = readdirSync(out, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith("_pb.ts"))
+    .sort();
+  const name = (file: string): string => `file_${file.slice(0, -"_pb.ts".length).replaceAll(/[^A-Za-z0-9]/g, "_")}`;
+  return `import { createRegistry, type Registry } from "@bufbuild/protobuf";
+${files.map((file) => `import { ${name(file)} } from "./${file}";\n`).join("")}
+export const allTypes: Registry = createRegistry(
+${files.map((file) => `  ${name(file)},\n`).join("")});
+`;
 }
 
 // Only v3 of Envoy's API is complete in the package; the older versions import files that it lacks.

@@ -15,6 +15,9 @@ const processes: Readonly<Record<string, (argv: readonly string[], context: CliC
   cluster: async () => (await import("./processes/cluster.ts")).runCluster(),
 };
 
+/** Commands that read no configuration; the others may meet an EnvoyFilter. */
+const withoutConfiguration: ReadonlySet<string> = new Set(["down", "logs", "exec", "version", "help"]);
+
 /** Runs one command and returns its exit code. A user's mistake prints a sentence, never a stack trace. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
   try {
@@ -47,6 +50,11 @@ async function runCommand(argv: readonly string[], context: CliContext): Promise
       writeErr: (text) => context.stderr.write(text),
     });
 
+  program.hook("preAction", async (_, command) => {
+    if (!withoutConfiguration.has(command.name())) {
+      await (await import("#mesh/objects/envoy-types.ts")).loadEnvoyTypes();
+    }
+  });
   const { registerCommands } = await import("./commands/register.ts");
   registerCommands(program, context, finish);
   program.addHelpText(

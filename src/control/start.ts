@@ -8,6 +8,7 @@ import { LogRegistry } from "#base/log/log.ts";
 import { MetricRegistry } from "#base/metrics/registry.ts";
 import { Backoff } from "#base/time/backoff.ts";
 import { systemClock } from "#base/time/clock.ts";
+import { loadEnvoyTypes } from "#mesh/objects/envoy-types.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
 import { CertificateAuthority } from "./ca/authority.ts";
@@ -56,6 +57,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     import("./xds/mesh-compiler.ts"),
     import("./push/build-snapshot.ts"),
     import("./serve.ts"),
+    loadEnvoyTypes(),
   ]);
   const builder = building.createSnapshotBuilder(context);
   const pusher = new Pusher(compiling.meshCompiler, log.scope("ads"), pushMetrics);

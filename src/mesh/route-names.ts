@@ -17,3 +17,14 @@ export function gatewayHttpsRouteName(server: {
   const name = `https.${server.port}.${server.portName}.${server.gateway}.${server.namespace}`;
   return server.bind === "" ? name : `${name}.${server.bind}`;
 }
+
+/** Takes such a name apart; the port name and the gateway (`namespace/name`) are empty for plain HTTP. */
+export function parseGatewayRouteName(name: string): {
+  readonly port: number;
+  readonly portName: string;
+  readonly gateway: string;
+} {
+  const [kind = "", port = "", portName = "", gateway = "", namespace = ""] = name.split(".");
+  const isTls = kind === "https";
+  return { port: Number(port), portName: isTls ? portName : "", gateway: isTls ? `${namespace}/${gateway}` : "" };
+}

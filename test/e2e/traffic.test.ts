@@ -620,6 +620,12 @@ spec:
       assert.match(answer.stdout, /"path":"\/delay\/50"[\s\S]*ooooo[\s\S]*chunk 1\n/);
     });
   });
+
+  test("EnvoyFilters change the filters and routes that sidecars have", async () => {
+    const answer = await get("/match/exact");
+    assert.deepEqual([answer.status, answer.headers["x-patched"]], [200, "inbound"]);
+    assert.equal((await get("/patched")).status, 418);
+  });
 });
 
 function serviceEntries(address: string): string {

@@ -17,6 +17,10 @@ import { inboundListeners } from "./listeners/inbound.ts";
 import { inboundPorts } from "./listeners/inbound-ports.ts";
 import { outboundListeners, outboundRouteNames } from "./listeners/outbound.ts";
 import { virtualOutbound } from "./listeners/virtual-outbound.ts";
+import { type PatchableCluster, patchClusters } from "./patches/clusters.ts";
+import { patchListeners } from "./patches/listeners.ts";
+import { patchSetOf } from "./patches/patch-set.ts";
+import { type GatewayPorts, patchRouteConfiguration } from "./patches/routes.ts";
 import { gatewayRoutes } from "./routes/gateway.ts";
 import { outboundRoutes } from "./routes/outbound.ts";
 import { once } from "./shared-work.ts";
@@ -41,24 +45,34 @@ export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): Compiled
 }
 
 export function compileClusters(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Cluster> {
+  const patches = patchSetOf(snapshot, proxy);
   if (proxy.type === "router") {
-    return byName([...outboundClusters(snapshot, proxy, snapshot.gateways(proxy)), blackHole(snapshot)]);
+    const clusters = [...outboundClusters(snapshot, proxy, snapshot.gateways(proxy)), blackHole(snapshot)];
+    return byName(patchClusters(patches, "GATEWAY", clusters.map(patchable)));
   }
-  return byName([
+  const outbound = [
     ...outboundClusters(snapshot, proxy, snapshot.scope(proxy)),
     blackHole(snapshot),
     once(snapshot, "PassthroughCluster", () => outboundPassthroughCluster(snapshot)),
-    ...inboundPorts(snapshot, proxy).map((port) => inboundCluster(snapshot, proxy, port)),
-    inboundPassthrough(snapshot, proxy),
+  ];
+  const inbound = inboundPorts(snapshot, proxy).map((port) => ({
+    cluster: inboundCluster(snapshot, proxy, port),
+    hosts: [port.hostname],
+  }));
+  return byName([
+    ...patchClusters(patches, "SIDECAR_OUTBOUND", outbound.map(patchable)),
+    ...patchClusters(patches, "SIDECAR_INBOUND", [...inbound, patchable(inboundPassthrough(snapshot, proxy))]),
   ]);
 }
 
 export function compileListeners(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Listener> {
-  if (proxy.type === "router") return byName(gatewayListeners(snapshot, proxy));
+  const patches = patchSetOf(snapshot, proxy);
+  if (proxy.type === "router") return byName(patchListeners(patches, "GATEWAY", gatewayListeners(snapshot, proxy)));
+  const isCaptured = proxy.interceptionMode !== "NONE";
+  const outbound = [...outboundListeners(snapshot, proxy), ...(isCaptured ? [virtualOutbound(snapshot, proxy)] : [])];
   return byName([
-    ...outboundListeners(snapshot, proxy),
-    ...(proxy.interceptionMode === "NONE" ? [] : [virtualOutbound(snapshot, proxy)]),
-    ...inboundListeners(snapshot, proxy),
+    ...patchListeners(patches, "SIDECAR_OUTBOUND", outbound),
+    ...patchListeners(patches, "SIDECAR_INBOUND", inboundListeners(snapshot, proxy)),
   ]);
 }
 
@@ -73,7 +87,19 @@ export function compileRoutes(
   const routes = [...all].flatMap(
     (name) => (isGateway ? gatewayRoutes(snapshot, proxy, name) : outboundRoutes(snapshot, proxy, name)) ?? [],
   );
-  return byName(routes);
+  const patches = patchSetOf(snapshot, proxy);
+  const context = isGateway ? "GATEWAY" : "SIDECAR_OUTBOUND";
+  const ports = isGateway && patches !== undefined ? servicePorts(snapshot, proxy) : undefined;
+  return byName(routes.map((route) => patchRouteConfiguration(patches, context, route, ports)));
+}
+
+/** Service ports by the port on which the gateway's pod listens for them. */
+function servicePorts(snapshot: MeshSnapshot, proxy: ProxyNode): GatewayPorts {
+  const ports = new Map<number, Set<number>>();
+  for (const { port, targetPort } of snapshot.serviceInstances(proxy)) {
+    ports.set(targetPort, (ports.get(targetPort) ?? new Set()).add(port.number));
+  }
+  return ports;
 }
 
 /** Compiles the endpoints of the named clusters, or of all clusters of the proxy that take endpoints over EDS. */
@@ -91,6 +117,10 @@ function edsClusterNames(clusters: ReadonlyMap<string, Cluster>): string[] {
   return [...clusters.values()]
     .filter(({ clusterDiscoveryType: { case: kind, value } }) => kind === "type" && value === Cluster_DiscoveryType.EDS)
     .map(({ name }) => name);
+}
+
+function patchable(cluster: Cluster): PatchableCluster {
+  return { cluster };
 }
 
 function blackHole(snapshot: MeshSnapshot): Cluster {

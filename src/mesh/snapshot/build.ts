@@ -11,6 +11,7 @@ import { changesBetween, contentVersion, sortIssues } from "./content.ts";
 import { indexDestinationRules } from "./destination-rule-index.ts";
 import { discovered } from "./discovery.ts";
 import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
+import { indexEnvoyFilters } from "./envoy-filter-index.ts";
 import { gatewayScope } from "./gateway-scopes.ts";
 import { ObjectTable } from "./object-table.ts";
 import { indexPolicies } from "./policy-index.ts";
@@ -151,6 +152,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       return modes.every((mode) => mode === first) ? first : MtlsMode.Permissive;
     },
     authorizationPolicies: (proxy) => policies.authorization(proxy),
+    envoyFilterPatches: indexEnvoyFilters(table, rootNamespace),
     resourceStates: states,
   };
 }

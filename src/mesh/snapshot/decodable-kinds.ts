@@ -3,6 +3,7 @@
 import { authorizationPolicy } from "../kinds/authorization-policy/kind.ts";
 import { destinationRule } from "../kinds/destination-rule/kind.ts";
 import { endpointSlice } from "../kinds/endpoint-slice/kind.ts";
+import { envoyFilter } from "../kinds/envoy-filter/kind.ts";
 import { gateway } from "../kinds/gateway/kind.ts";
 import { namespace } from "../kinds/namespace/kind.ts";
 import { node } from "../kinds/node/kind.ts";
@@ -23,6 +24,7 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["networking.istio.io/ServiceEntry", erase(serviceEntry)],
   ["networking.istio.io/WorkloadEntry", erase(workloadEntry)],
   ["networking.istio.io/Sidecar", erase(sidecar)],
+  ["networking.istio.io/EnvoyFilter", erase(envoyFilter)],
   ["security.istio.io/PeerAuthentication", erase(peerAuthentication)],
   ["security.istio.io/AuthorizationPolicy", erase(authorizationPolicy)],
   ["/Service", erase(service)],
@@ -35,7 +37,6 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
 /** What happens to an object of these kinds today, for the message that says so. */
 export const acceptedKinds: ReadonlyMap<string, string> = new Map([
   ["security.istio.io/RequestAuthentication", "tokens are not checked"],
-  ["networking.istio.io/EnvoyFilter", "the generated configuration is not patched"],
   ["networking.istio.io/ProxyConfig", "proxies keep the mesh's settings"],
   ["networking.istio.io/WorkloadGroup", "no workload is registered from it"],
   ["telemetry.istio.io/Telemetry", "metrics, logs and traces follow mesh configuration"],

@@ -2,11 +2,14 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import { Severity } from "#base/issue.ts";
+import { loadEnvoyTypes } from "../objects/envoy-types.ts";
 import { parseYamlDocuments } from "../objects/yaml.ts";
 import { buildSnapshot } from "./build.ts";
 import { decodableKinds, kindKey } from "./decodable-kinds.ts";
+
+before(loadEnvoyTypes);
 
 const folder = join(import.meta.dirname, "../../../../shared/testdata");
 const options = existsSync(folder) ? {} : { skip: `${folder} is not there` };

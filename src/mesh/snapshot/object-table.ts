@@ -2,6 +2,7 @@
 import type { AuthorizationPolicySpec } from "../kinds/authorization-policy/spec.ts";
 import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
 import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
+import type { EnvoyFilterSpec } from "../kinds/envoy-filter/spec.ts";
 import type { GatewaySpec } from "../kinds/gateway/spec.ts";
 import type { NodeSpec } from "../kinds/node/spec.ts";
 import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.ts";
@@ -21,6 +22,7 @@ export interface SpecByKind {
   readonly ServiceEntry: ServiceEntrySpec;
   readonly WorkloadEntry: WorkloadEntrySpec;
   readonly Sidecar: SidecarSpec;
+  readonly EnvoyFilter: EnvoyFilterSpec;
   readonly PeerAuthentication: PeerAuthenticationSpec;
   readonly AuthorizationPolicy: AuthorizationPolicySpec;
   readonly Service: ServiceSpec;

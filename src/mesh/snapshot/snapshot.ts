@@ -16,6 +16,7 @@ import type { Port, Protocol } from "../objects/fields/port.ts";
 import type { Labels } from "../objects/fields/selector.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { SelectedPatch } from "./envoy-filter-index.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { Service, ServicePort } from "./service.ts";
 
@@ -60,6 +61,9 @@ export interface MeshSnapshot {
 
   /** The authorization policies that apply to the proxy's workload, by action, in their order of evaluation. */
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
+
+  /** What EnvoyFilters change for the proxy, in order. The same list for proxies with the same patches. */
+  envoyFilterPatches(proxy: ProxyNode): readonly SelectedPatch[];
 
   /** State of every object of Istio's kinds. */
   resourceStates(): readonly ResourceState[];

@@ -66,6 +66,9 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   },
   Sidecar: { "ingress[].tls.serverCertificate": noSecret },
   WorkloadEntry: { network: "every network is reached directly" },
+  EnvoyFilter: {
+    "configPatches[].applyTo": { when: /^(EXTENSION_CONFIG|BOOTSTRAP)$/, instead: "nothing is patched" },
+  },
   AuthorizationPolicy: { provider: "the external service is not asked, and requests that the rules match are denied" },
 };
 

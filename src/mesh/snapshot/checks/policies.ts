@@ -34,12 +34,19 @@ export function checkPolicies(context: CheckContext): Finding[] {
       path: "spec.workloadSelector.labels",
     }),
   );
+  const envoyFilters = objects.all("EnvoyFilter").map(
+    (object): Selecting => ({
+      object,
+      labels: object.spec.workloadSelector?.labels ?? {},
+      path: "spec.workloadSelector.labels",
+    }),
+  );
   return [
     ...secondNamespaceWide(peer, "OUT0006"),
     ...secondNamespaceWide(sidecars, "IST0111"),
     ...ignoredInRoot(peer, root),
     ...[...peer, ...sidecars].flatMap((item) => unmatched(item, item.object.namespace, context)),
-    ...authorization.flatMap((item) =>
+    ...[...authorization, ...envoyFilters].flatMap((item) =>
       unmatched(item, item.object.namespace === root ? undefined : item.object.namespace, context),
     ),
     ...objects.all("AuthorizationPolicy").flatMap((policy) => {

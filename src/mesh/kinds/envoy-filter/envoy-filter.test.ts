@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { loadEnvoyTypes } from "../../objects/envoy-types.ts";
+import { problemsOf } from "../../objects/testing/objects.ts";
+import { envoyFilter } from "./kind.ts";
+
+before(loadEnvoyTypes);
+
+const filter = { name: "envoy.filters.http.buffer" };
+const inManager = (name: string, subFilter?: object): object => ({
+  filterChain: { filter: { name, ...(subFilter !== undefined && { subFilter }) } },
+});
+const manager = "envoy.filters.network.http_connection_manager";
+
+test("a patch says where, what and with which value", () => {
+  const at = "spec.configPatches[0]";
+  const cases: readonly [object, string[]][] = [
+    [{ applyTo: "HTTP_FILTER", patch: { operation: "ADD", value: filter } }, []],
+    [{ patch: { operation: "ADD", value: filter } }, [`${at}.applyTo: applyTo is missing`]],
+    [{ applyTo: "HTTP_FILTER" }, [`${at}.patch: patch is missing`]],
+    [{ applyTo: "HTTP_FILTER", patch: { value: filter } }, [`${at}.patch.operation: operation is missing`]],
+    [{ applyTo: "HTTP_FILTER", patch: { operation: "ADD" } }, [`${at}.patch.value: ADD needs a value`]],
+    [{ applyTo: "HTTP_FILTER", patch: { operation: "REMOVE" } }, []],
+    [
+      { applyTo: "HTTP_FILTER", patch: { operation: "INSERT_FIRST", filterClass: "AUTHZ", value: filter } },
+      [`${at}.patch.filterClass: filterClass goes with operation ADD`],
+    ],
+    [
+      { applyTo: "ROUTE_CONFIGURATION", patch: { operation: "ADD", value: {} } },
+      [`warning ${at}.patch.operation: only MERGE has an effect on ROUTE_CONFIGURATION, not ADD`],
+    ],
+    [
+      { applyTo: "CLUSTER", match: { listener: {} }, patch: { operation: "MERGE", value: {} } },
+      [`${at}.match.listener: a match by listener does not go with applyTo CLUSTER`],
+    ],
+    [
+      {
+        applyTo: "NETWORK_FILTER",
+        match: { listener: inManager(manager, { name: "a" }) },
+        patch: { operation: "ADD", value: filter },
+      },
+      [`${at}.match.listener.filterChain.filter.subFilter: subFilter goes with applyTo HTTP_FILTER`],
+    ],
+    [
+      {
+        applyTo: "HTTP_FILTER",
+        match: { listener: inManager("other", {}) },
+        patch: { operation: "ADD", value: filter },
+      },
+      [
+        `${at}.match.listener.filterChain.filter.name: subFilter needs the HTTP connection manager`,
+        `${at}.match.listener.filterChain.filter.subFilter: the subFilter match has no name`,
+      ],
+    ],
+    [
+      {
+        applyTo: "HTTP_FILTER",
+        match: { proxy: { proxyVersion: "[" } },
+        patch: { operation: "ADD", value: filter },
+      },
+      [
+        `${at}.match.proxy.proxyVersion: not a regular expression of RE2: error parsing regexp: missing closing ]: \`[\``,
+      ],
+    ],
+    [
+      { applyTo: "HTTP_FILTER", match: { context: "WAYPOINT" }, patch: { operation: "ADD", value: filter } },
+      [`warning ${at}.match.context: there are no waypoints in sidecar mode; the patch has no effect`],
+    ],
+  ];
+  for (const [patch, expected] of cases) {
+    assert.deepEqual(problemsOf(envoyFilter, { configPatches: [patch] }), expected, JSON.stringify(patch));
+  }
+});
+
+test("a value must be the message of its place; fields that nobody knows are warned about", () => {
+  const problems = (value: object): string[] =>
+    problemsOf(envoyFilter, { configPatches: [{ applyTo: "CLUSTER", patch: { operation: "ADD", value } }] });
+  assert.deepEqual(problems({ name: "a", connect_timeout: "1s", connectTimeout: "1s" }).length, 1);
+  assert.deepEqual(problems({ name: "a", type: "STATIC", connect_timeout: "1s" }), []);
+  assert.match(problems({ name: 1 }).join(), /^spec\.configPatches\[0\]\.patch\.value: .*name/);
+  assert.match(problems({ name: "a", colour: "red" }).join(), /^warning .*colour.*; the rest is used$/);
+  const unknown = { name: "x", typed_extension_protocol_options: { a: { "@type": "type.googleapis.com/no.Such" } } };
+  assert.match(problems(unknown).join(), /^spec.*no\.Such/);
+});
+
+test("selector and target references exclude each other", () => {
+  const both = { workloadSelector: { labels: { app: "a" } }, targetRefs: [{ kind: "Gateway", name: "g" }] };
+  assert.deepEqual(problemsOf(envoyFilter, both), [
+    "spec.targetRefs: only one of workloadSelector and targetRefs can be set",
+  ]);
+});
