@@ -31,6 +31,11 @@ export const controlErrors: ErrorTable = {
     meaning: "A certificate was asked for with a longer lifetime than is allowed.",
     action: "Ask for less, or raise the limit.",
   },
+  JWKS_UNREACHABLE: {
+    meaning:
+      "The keys of a token issuer could not be fetched; its tokens are refused, or judged by the keys from before.",
+    action: "Check the address in the RequestAuthentication, and that the control plane reaches it without a sidecar.",
+  },
   BIND_FAILED: {
     meaning: "A port of the control plane could not be opened.",
     action: "Stop the process that holds it, or choose another port.",

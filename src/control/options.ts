@@ -56,6 +56,10 @@ export interface ControlPlaneOptions {
   readonly tokens?: TokenVerifier;
   /** Audiences of tokens; default `istio-ca`. */
   readonly tokenAudiences?: readonly string[];
+  /** Addresses and blocks that are never asked for keys of token issuers, besides those that never are. */
+  readonly blockedKeyAddresses?: readonly string[];
+  /** For tests: in place of both. */
+  readonly isKeyAddressAllowed?: (address: string) => boolean;
   /** Further DNS names of the serving certificate. */
   readonly servingNames?: readonly string[];
   /** What injection uses where the cluster has no ConfigMap that says otherwise. */

@@ -7,7 +7,7 @@ import { Lifecycle } from "#base/lifecycle.ts";
 import { LogRegistry } from "#base/log/log.ts";
 import { MetricRegistry } from "#base/metrics/registry.ts";
 import { Backoff } from "#base/time/backoff.ts";
-import { systemClock } from "#base/time/clock.ts";
+import { type Clock, systemClock } from "#base/time/clock.ts";
 import { loadEnvoyTypes } from "#mesh/objects/envoy-types.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
@@ -20,6 +20,9 @@ import { TokenReviewVerifier } from "./ca/token-review.ts";
 import type { ControlPlaneContext } from "./context.ts";
 import type { DebugState } from "./debug/debug-endpoints.ts";
 import { MonitoringServer } from "./debug/monitoring-server.ts";
+import { addressFilter } from "./jwks/blocked-addresses.ts";
+import { fetchKeys } from "./jwks/fetch-keys.ts";
+import { KeySetKeeper } from "./jwks/key-set-keeper.ts";
 import type { ControlPlane, ControlPlaneOptions } from "./options.ts";
 import { defaultDebounce } from "./push/debounce.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
@@ -59,7 +62,8 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     import("./serve.ts"),
     loadEnvoyTypes(),
   ]);
-  const builder = building.createSnapshotBuilder(context);
+  const keySets = createKeySetKeeper(context, () => keeper.rebuild());
+  const builder = building.createSnapshotBuilder({ ...context, keySets: () => keySets.keySets });
   const pusher = new Pusher(compiling.meshCompiler, log.scope("ads"), pushMetrics);
   lifecycle.onStop(() => pusher.stop());
   let statesChanged = (): void => {};
@@ -71,6 +75,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
         if (impact.kind !== "none") pusher.push(snapshot, impact);
         statesChanged();
       },
+      prepare: (snapshot) => withinKeyPatience(clock, keySets.want(snapshot.keySources())),
       debounce: options.debounce ?? defaultDebounce,
       clock,
       log: log.scope("push"),
@@ -104,6 +109,34 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     snapshot: () => keeper.current,
     stop: () => lifecycle.stop(),
   };
+}
+
+function createKeySetKeeper(context: ControlPlaneContext, onChange: () => void): KeySetKeeper {
+  const { options, clock, log, metrics, lifecycle } = context;
+  const isAllowed = options.isKeyAddressAllowed ?? addressFilter(options.blockedKeyAddresses);
+  return lifecycle.add(
+    new KeySetKeeper({
+      fetch: (source) => fetchKeys(source, { isAllowed }),
+      clock,
+      log: log.scope("jwks"),
+      metrics,
+      onChange,
+    }),
+  );
+}
+
+/** How long a push waits for the keys of a policy that is new, so that no good token is refused in between. */
+const keyPatienceMs = 1000;
+
+function withinKeyPatience(clock: Clock, fetched: Promise<void> | undefined): Promise<void> | undefined {
+  if (fetched === undefined) return undefined;
+  return new Promise((resolve) => {
+    const cancel = clock.after(keyPatienceMs, resolve);
+    fetched.then(() => {
+      cancel();
+      resolve();
+    });
+  });
 }
 
 function createContext(options: ControlPlaneOptions, lifecycle: Lifecycle): ControlPlaneContext {

@@ -27,7 +27,11 @@ export async function runPilot(argv: readonly string[], context: CliContext): Pr
   const log = new LogRegistry({ level: parseLevel(values.log_output_level) });
   const ended = terminated();
   const lifecycle = new Lifecycle();
-  const plane = await startControlPlane({ ...sourcesOf(context, values.files, log), ports, log });
+  // Istio's name: networks whose addresses are never asked for keys of token issuers.
+  const blockedKeyAddresses = (context.env["BLOCKED_CIDRS_IN_JWKS_URIS"] ?? "")
+    .split(",")
+    .filter((block) => block !== "");
+  const plane = await startControlPlane({ ...sourcesOf(context, values.files, log), ports, log, blockedKeyAddresses });
   lifecycle.add(plane);
   await ended;
   await lifecycle.stop();

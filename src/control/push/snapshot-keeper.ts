@@ -18,6 +18,8 @@ type SnapshotBuilder = (objects: Iterable<SourceObject>) => MeshSnapshot;
 export interface SnapshotKeeperOptions {
   readonly sources: readonly ConfigSource[];
   readonly build: SnapshotBuilder;
+  /** What a snapshot needs from outside, if something is missing yet: it is built again when that is there. */
+  readonly prepare?: (snapshot: MeshSnapshot) => Promise<void> | undefined;
   /** Impact `none`: nothing that proxies see differs; states and issues may. */
   readonly onSnapshot: (snapshot: MeshSnapshot, impact: Impact) => void;
   readonly debounce: DebounceSettings;
@@ -31,6 +33,8 @@ export class SnapshotKeeper implements Running {
   readonly #debounce: Debounce<SourceChange>;
   #current: MeshSnapshot | undefined;
   #isComplete = false;
+  /** Changes of a snapshot that waits for what it needs. */
+  #held: SourceChange[] | undefined;
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
@@ -49,7 +53,12 @@ export class SnapshotKeeper implements Running {
     const { sources } = this.#options;
     await Promise.all(sources.map((source) => source.start((changes) => this.#collect(changes))));
     this.#isComplete = true;
-    this.#rebuild([]);
+    await this.#rebuild([]);
+  }
+
+  /** Builds a snapshot although no object changed. */
+  rebuild(): void {
+    if (this.#current !== undefined) this.#rebuild([]);
   }
 
   issues(): readonly Issue[] {
@@ -67,8 +76,13 @@ export class SnapshotKeeper implements Running {
     this.#debounce.add(changes, changes.every(isUrgent));
   }
 
-  #rebuild(changes: readonly SourceChange[]): void {
-    const { build, sources, log, metrics, onSnapshot } = this.#options;
+  /** A promise when it waits. */
+  #rebuild(changes: readonly SourceChange[]): Promise<void> | undefined {
+    if (this.#held !== undefined) {
+      this.#held.push(...changes);
+      return undefined;
+    }
+    const { build, prepare, sources, log, metrics, onSnapshot } = this.#options;
     const started = performance.now();
     let next: MeshSnapshot;
     try {
@@ -77,14 +91,29 @@ export class SnapshotKeeper implements Running {
       log.error("the configuration could not be read into a snapshot; the last one stays", {
         error: describeError(error),
       });
-      return;
+      return undefined;
+    }
+    const prepared = prepare?.(next);
+    if (prepared !== undefined) {
+      const held = [...changes];
+      this.#held = held;
+      return prepared.then(() => {
+        this.#held = undefined;
+        return this.#rebuild(held);
+      });
     }
     metrics.snapshotSeconds.observe((performance.now() - started) / 1000);
     const impact = assessImpact(this.#current, next, changes);
     this.#current = next;
     metrics.services.labels().set(next.services.length);
     metrics.virtualServices.labels().set(next.objects("VirtualService").length);
-    if (impact.kind === "none") return onSnapshot(next, impact);
+    if (impact.kind !== "none") this.#announce(next, impact);
+    onSnapshot(next, impact);
+    return undefined;
+  }
+
+  #announce(next: MeshSnapshot, impact: Exclude<Impact, { kind: "none" }>): void {
+    const { log, metrics } = this.#options;
     metrics.pushTriggers.labels(impact.kind === "endpoints" ? "endpoint" : "config").increment();
     log.info("push", {
       snapshot: next.version,
@@ -92,7 +121,6 @@ export class SnapshotKeeper implements Running {
       changes: next.changes.length,
       first: next.changes[0] && `${next.changes[0].kind} ${next.changes[0].namespace}/${next.changes[0].name}`,
     });
-    onSnapshot(next, impact);
   }
 }
 

@@ -13,6 +13,7 @@ import { discovered } from "./discovery.ts";
 import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
 import { indexEnvoyFilters } from "./envoy-filter-index.ts";
 import { gatewayScope } from "./gateway-scopes.ts";
+import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
 import { ObjectTable } from "./object-table.ts";
 import { indexPolicies } from "./policy-index.ts";
 import type { ProxyNode } from "./proxy-node.ts";
@@ -30,6 +31,8 @@ export interface SnapshotOptions {
   readonly domain?: string;
   /** `Kubernetes` by default. */
   readonly clusterId?: string;
+  /** Keys of token issuers; without them nobody fetches any. */
+  readonly keySets?: KeySets;
 }
 
 export interface BuiltSnapshot extends MeshSnapshot {
@@ -57,7 +60,8 @@ export function buildSnapshot(
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier));
   }
-  return assemble({ entries, duplicates, meshConfig, domain, clusterId: options.clusterId ?? "Kubernetes" }, previous);
+  const { clusterId = "Kubernetes", keySets } = options;
+  return assemble({ entries, duplicates, meshConfig, domain, clusterId, keySets }, previous);
 }
 
 interface Content {
@@ -66,10 +70,11 @@ interface Content {
   readonly meshConfig: MeshConfig;
   readonly domain: string;
   readonly clusterId: string;
+  readonly keySets: KeySets | undefined;
 }
 
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
-  const { entries, meshConfig, domain } = content;
+  const { entries, meshConfig, domain, keySets } = content;
   const { rootNamespace } = meshConfig;
   const table = new ObjectTable([...discovered(entries, meshConfig)].flatMap((entry) => entry.object ?? []));
   const services = indexServices(table, domain, meshConfig.defaultServiceExportTo);
@@ -94,6 +99,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       endpoints,
       meshConfig,
       domain,
+      keySets,
       inboundMtls: policies.inboundMtls,
     }),
   );
@@ -109,7 +115,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   return {
     entries,
     table,
-    version: contentVersion(entries, meshConfig, domain),
+    version: contentVersion(entries, [domain, meshConfig, keySetsVersion(keySets)]),
     meshConfig,
     domain,
     get issues() {
@@ -153,6 +159,9 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     },
     authorizationPolicies: (proxy) => policies.authorization(proxy),
     envoyFilterPatches: indexEnvoyFilters(table, rootNamespace),
+    jwtRules: (proxy) => policies.jwtRules(proxy),
+    keySources: () => keySources(table),
+    keySets,
     resourceStates: states,
   };
 }

@@ -1,16 +1,12 @@
 // What a snapshot contains, as one version, and what changed between two.
 import { createHash } from "node:crypto";
 import type { Issue } from "#base/issue.ts";
-import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { Entry } from "./read-object.ts";
 import type { ObjectChange } from "./snapshot.ts";
 
-/** Equal content gives equal versions, in whatever order the objects came. */
-export function contentVersion(entries: ReadonlyMap<string, Entry>, meshConfig: MeshConfig, domain: string): string {
-  const sum = createHash("sha256")
-    .update(JSON.stringify([domain, meshConfig]))
-    .digest()
-    .subarray(0, 8);
+/** Equal objects under equal settings give equal versions, in whatever order the objects came. */
+export function contentVersion(entries: ReadonlyMap<string, Entry>, settings: readonly unknown[]): string {
+  const sum = createHash("sha256").update(JSON.stringify(settings)).digest().subarray(0, 8);
   for (const entry of entries.values()) {
     for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] ?? 0) ^ (entry.hash[index] ?? 0);
   }

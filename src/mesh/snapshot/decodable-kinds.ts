@@ -9,6 +9,7 @@ import { namespace } from "../kinds/namespace/kind.ts";
 import { node } from "../kinds/node/kind.ts";
 import { peerAuthentication } from "../kinds/peer-authentication/kind.ts";
 import { pod } from "../kinds/pod/kind.ts";
+import { requestAuthentication } from "../kinds/request-authentication/kind.ts";
 import { service } from "../kinds/service/kind.ts";
 import { serviceEntry } from "../kinds/service-entry/kind.ts";
 import { sidecar } from "../kinds/sidecar/kind.ts";
@@ -27,6 +28,7 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["networking.istio.io/EnvoyFilter", erase(envoyFilter)],
   ["security.istio.io/PeerAuthentication", erase(peerAuthentication)],
   ["security.istio.io/AuthorizationPolicy", erase(authorizationPolicy)],
+  ["security.istio.io/RequestAuthentication", erase(requestAuthentication)],
   ["/Service", erase(service)],
   ["/Pod", erase(pod)],
   ["/Namespace", erase(namespace)],
@@ -36,7 +38,6 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
 
 /** What happens to an object of these kinds today, for the message that says so. */
 export const acceptedKinds: ReadonlyMap<string, string> = new Map([
-  ["security.istio.io/RequestAuthentication", "tokens are not checked"],
   ["networking.istio.io/ProxyConfig", "proxies keep the mesh's settings"],
   ["networking.istio.io/WorkloadGroup", "no workload is registered from it"],
   ["telemetry.istio.io/Telemetry", "metrics, logs and traces follow mesh configuration"],

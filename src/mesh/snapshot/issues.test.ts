@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatIssue, formatObjectRef } from "#base/issue.ts";
+import { defaultMeshConfig } from "../kinds/mesh-config/decode.ts";
+import type { KeySets } from "./key-sets.ts";
 import { ForceState, type ResourceState } from "./snapshot.ts";
 import { meshFromYaml } from "./testing/mesh-from-yaml.ts";
 
@@ -161,12 +163,60 @@ spec: { mtls: { mode: ${mode} } }
   ]);
 });
 
-test("a kind that is accepted without effect says so", () => {
-  const snapshot = meshFromYaml(`
+test("keys that cannot be fetched are told with their address; keys from before stay in force", () => {
+  const yaml = `
 apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: { name: jwt }
-spec: { jwtRules: [{ issuer: a }] }
+spec: { jwtRules: [{ issuer: "https://a.example", jwksUri: "https://a.example/keys" }] }
+`;
+  const said = (keySets: KeySets): [string | undefined, string | undefined] => {
+    const snapshot = meshFromYaml(yaml, { keySets });
+    return [snapshot.resourceStates()[0]?.state, snapshot.issues[0]?.message];
+  };
+  const name = "keys https://a.example/keys";
+  assert.deepEqual(said(new Map([[name, { keys: "{}" }]])), [ForceState.InForce, undefined]);
+  assert.deepEqual(said(new Map([[name, { failure: "answers 500" }]])), [
+    ForceState.Partly,
+    "no keys come from https://a.example/keys: answers 500; every token of https://a.example is refused",
+  ]);
+  assert.deepEqual(said(new Map([[name, { keys: "{}", failure: "answers 500" }]])), [
+    ForceState.InForce,
+    "no keys come from https://a.example/keys: answers 500; the keys that were there before are used",
+  ]);
+});
+
+test("a CUSTOM policy without its provider says that it denies", () => {
+  const said = (...extensionProviders: object[]): string | undefined =>
+    meshFromYaml(
+      `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: ask }
+spec: { action: CUSTOM, provider: { name: asked }, rules: [{}] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: authz }
+spec: { ports: [{ port: 9000 }] }
+`,
+      { meshConfig: { ...defaultMeshConfig, rest: { extensionProviders } } },
+    ).issues.find(({ code }) => code === "IST0101")?.message;
+  const settings = { service: "default/authz.default.svc.cluster.local", port: 9000 };
+  assert.match(said() ?? "", /no external authorization provider "asked": requests that the rules match are denied/);
+  assert.match(
+    said({ name: "asked", envoyExtAuthzHttp: { service: "gone.example", port: 1 } }) ?? "",
+    /which does not exist/,
+  );
+  assert.equal(said({ name: "asked", envoyExtAuthzGrpc: settings }), undefined);
+});
+
+test("a kind that is accepted without effect says so", () => {
+  const snapshot = meshFromYaml(`
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: { name: plugin }
+spec: { url: "https://example.com/plugin.wasm" }
 `);
   const [issue] = snapshot.issues;
   assert.equal(issue?.code, "OUT0003");

@@ -7,6 +7,7 @@ import type { GatewaySpec } from "../kinds/gateway/spec.ts";
 import type { NodeSpec } from "../kinds/node/spec.ts";
 import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.ts";
 import type { PodSpec } from "../kinds/pod/spec.ts";
+import type { RequestAuthenticationSpec } from "../kinds/request-authentication/spec.ts";
 import type { ServiceSpec } from "../kinds/service/spec.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import type { SidecarSpec } from "../kinds/sidecar/spec.ts";
@@ -25,6 +26,7 @@ export interface SpecByKind {
   readonly EnvoyFilter: EnvoyFilterSpec;
   readonly PeerAuthentication: PeerAuthenticationSpec;
   readonly AuthorizationPolicy: AuthorizationPolicySpec;
+  readonly RequestAuthentication: RequestAuthenticationSpec;
   readonly Service: ServiceSpec;
   readonly Pod: PodSpec;
   readonly Node: NodeSpec;

@@ -1,6 +1,7 @@
 // Security policies by workload.
 import { type AuthorizationPolicies, applicablePolicies } from "../kinds/authorization-policy/resolve.ts";
 import { type InboundMtls, inboundMtls } from "../kinds/peer-authentication/resolve.ts";
+import { type ApplicableJwtRule, applicableJwtRules } from "../kinds/request-authentication/resolve.ts";
 import type { Labels } from "../objects/fields/selector.ts";
 import type { ObjectTable } from "./object-table.ts";
 
@@ -13,10 +14,11 @@ interface PolicySubject {
 export interface PolicyIndex {
   inboundMtls(subject: PolicySubject): InboundMtls;
   authorization(subject: PolicySubject): AuthorizationPolicies;
+  jwtRules(subject: PolicySubject): readonly ApplicableJwtRule[];
 }
 
 export function indexPolicies(objects: ObjectTable, rootNamespace: string): PolicyIndex {
-  const own = <K extends "PeerAuthentication" | "AuthorizationPolicy">(
+  const own = <K extends "PeerAuthentication" | "AuthorizationPolicy" | "RequestAuthentication">(
     kind: K,
     namespace: string,
   ): ReturnType<typeof objects.inNamespace<K>> =>
@@ -41,6 +43,10 @@ export function indexPolicies(objects: ObjectTable, rootNamespace: string): Poli
     authorization({ namespace, labels }) {
       const root = objects.inNamespace("AuthorizationPolicy", rootNamespace);
       return applicablePolicies(root, own("AuthorizationPolicy", namespace), labels);
+    },
+    jwtRules({ namespace, labels }) {
+      const root = objects.inNamespace("RequestAuthentication", rootNamespace);
+      return applicableJwtRules([...root, ...own("RequestAuthentication", namespace)], labels);
     },
   };
 }

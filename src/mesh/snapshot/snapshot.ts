@@ -9,6 +9,7 @@ import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
 import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { MtlsDecision } from "../kinds/peer-authentication/resolve.ts";
 import type { EffectiveMtlsMode } from "../kinds/peer-authentication/spec.ts";
+import type { ApplicableJwtRule, KeySource } from "../kinds/request-authentication/resolve.ts";
 import type { CaptureMode, EgressProxy, SidecarSpec } from "../kinds/sidecar/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { OutboundMode } from "../objects/fields/outbound-traffic-policy.ts";
@@ -17,12 +18,14 @@ import type { Labels } from "../objects/fields/selector.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { SelectedPatch } from "./envoy-filter-index.ts";
+import type { KeySets } from "./key-sets.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { Service, ServicePort } from "./service.ts";
 
 export type { AuthorizationPolicies } from "../kinds/authorization-policy/resolve.ts";
 export type { MergedDestinationRule, MergedSubset } from "../kinds/destination-rule/resolve.ts";
 export type { MtlsDecision } from "../kinds/peer-authentication/resolve.ts";
+export type { ApplicableJwtRule, KeySource } from "../kinds/request-authentication/resolve.ts";
 
 export interface MeshSnapshot {
   /** Hash of the content: equal versions mean equal answers. */
@@ -61,6 +64,12 @@ export interface MeshSnapshot {
 
   /** The authorization policies that apply to the proxy's workload, by action, in their order of evaluation. */
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
+  /** Whose tokens the proxy's workload believes, by issuer. */
+  jwtRules(proxy: ProxyNode): readonly ApplicableJwtRule[];
+  /** Where keys of token issuers have to come from. */
+  keySources(): readonly KeySource[];
+  /** What came from there; undefined where nobody fetches keys, as in a command that reads files only. */
+  readonly keySets: KeySets | undefined;
 
   /** What EnvoyFilters change for the proxy, in order. The same list for proxies with the same patches. */
   envoyFilterPatches(proxy: ProxyNode): readonly SelectedPatch[];

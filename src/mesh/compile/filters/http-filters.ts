@@ -29,7 +29,7 @@ export function httpFilter<Desc extends DescMessage>(
 export interface HttpChainSettings {
   readonly class: ListenerClass;
   readonly grpcWeb: boolean;
-  /** RBAC and external authorization, in order; empty on sidecar outbound. */
+  /** External authorization, tokens and RBAC, in order; empty on sidecar outbound. */
   readonly authorization: readonly HttpFilter[];
 }
 

@@ -12,6 +12,7 @@ import { ExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_auth
 import { HTTPFaultSchema } from "#wire/gen/envoy/extensions/filters/http/fault/v3/fault_pb.ts";
 import { FilterConfigSchema as GrpcStatsSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts";
 import { GrpcWebSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
+import { JwtAuthenticationSchema } from "#wire/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts";
 import { RBACSchema as HttpRbacSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
 import { RouterSchema } from "#wire/gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
@@ -50,6 +51,7 @@ const registry: Registry = createRegistry(
   HttpInspectorSchema,
   HttpProtocolOptionsSchema,
   HttpRbacSchema,
+  JwtAuthenticationSchema,
   MetadataExchangeSchema,
   NetworkRbacSchema,
   OriginalDstSchema,

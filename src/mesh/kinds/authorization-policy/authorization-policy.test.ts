@@ -26,13 +26,20 @@ test("policies of the root namespace and of the workload's namespace add up, by 
   assert.deepEqual(names(applicable.custom), ["custom"]);
 });
 
-test("a policy with targetRefs is for gateways and waypoints, not for a sidecar", () => {
+test("a policy with targetRefs is for the pods of that gateway, or of that class of gateways", () => {
   const target = { group: "gateway.networking.k8s.io", kind: "Gateway", name: "gw" };
-  const own = [
-    policy("a", { targetRefs: [target], rules: anything }),
+  const all = [
+    policy("a", { targetRefs: [{ ...target, name: "other" }, target], rules: anything }),
     policy("b", { targetRef: target, rules: anything }),
+    policy("c", { targetRefs: [{ ...target, kind: "GatewayClass", name: "istio" }], rules: anything }),
+    policy("d", { targetRefs: [{ group: "", kind: "Service", name: "gw" }], rules: anything }),
   ];
-  assert.deepEqual(names(applicablePolicies([], own, {}).allow), []);
+  const pod = {
+    "gateway.networking.k8s.io/gateway-name": "gw",
+    "gateway.networking.k8s.io/gateway-class-name": "istio",
+  };
+  assert.deepEqual(names(applicablePolicies([], all, pod).allow), ["a", "b", "c"]);
+  assert.deepEqual(names(applicablePolicies([], all, {}).allow), []);
 });
 
 test("rules that can never work are refused", () => {

@@ -1,6 +1,6 @@
 // Reads an AuthorizationPolicy.
 import { decodeSpec, list, oneOf, optional, record, strings, text, withDefault } from "../../objects/decode.ts";
-import { decodeTargetReference, decodeWorkloadSelector } from "../../objects/fields/selector.ts";
+import { policyTarget } from "../../objects/fields/policy-target.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import {
@@ -47,9 +47,7 @@ const rule = record<AuthorizationRule>({
 });
 
 const spec = record<AuthorizationPolicySpec>({
-  selector: optional(decodeWorkloadSelector),
-  targetRef: optional(decodeTargetReference),
-  targetRefs: list(decodeTargetReference, 16),
+  ...policyTarget,
   rules: list(rule, 512),
   action: withDefault(oneOf(Object.values(AuthorizationAction)), AuthorizationAction.Allow),
   provider: optional(record<NonNullable<AuthorizationPolicySpec["provider"]>>({ name: text })),

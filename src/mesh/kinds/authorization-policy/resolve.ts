@@ -1,5 +1,6 @@
 // Which authorization policies apply to a workload, and in which group they are evaluated. Table in README.md.
-import { type Labels, selects } from "../../objects/fields/selector.ts";
+import { isFor } from "../../objects/fields/policy-target.ts";
+import type { Labels } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { AuthorizationAction, type AuthorizationPolicySpec } from "./spec.ts";
 
@@ -12,13 +13,13 @@ export interface AuthorizationPolicies {
   readonly audit: readonly Policy[];
 }
 
-/** The policies of the root namespace and of the workload's namespace (each oldest first) that select the workload. */
+/** The policies of the root namespace and of the workload's namespace (each oldest first) that are for the workload. */
 export function applicablePolicies(
   root: readonly Policy[],
   own: readonly Policy[],
   labels: Labels,
 ): AuthorizationPolicies {
-  const applicable = [...root, ...own].filter((policy) => appliesTo(policy.spec, labels));
+  const applicable = [...root, ...own].filter((policy) => isFor(policy.spec, labels));
   const withAction = (action: AuthorizationAction): Policy[] =>
     applicable.filter((policy) => policy.spec.action === action);
   return {
@@ -27,10 +28,4 @@ export function applicablePolicies(
     allow: withAction(AuthorizationAction.Allow),
     audit: withAction(AuthorizationAction.Audit),
   };
-}
-
-/** Policies with targetRefs are for Kubernetes gateways and waypoints, never for a sidecar. */
-function appliesTo(spec: AuthorizationPolicySpec, labels: Labels): boolean {
-  if (spec.targetRef !== undefined || spec.targetRefs.length > 0) return false;
-  return selects(spec.selector?.matchLabels ?? {}, labels);
 }

@@ -1,13 +1,10 @@
 // AuthorizationPolicy as decoded: who may do what to a workload.
-import type { PolicyTargetReference, WorkloadSelector } from "../../objects/fields/selector.ts";
+import type { PolicyTarget } from "../../objects/fields/policy-target.ts";
 
 export const AuthorizationAction = { Allow: "ALLOW", Deny: "DENY", Audit: "AUDIT", Custom: "CUSTOM" } as const;
 export type AuthorizationAction = (typeof AuthorizationAction)[keyof typeof AuthorizationAction];
 
-export interface AuthorizationPolicySpec {
-  readonly selector?: WorkloadSelector;
-  readonly targetRef?: PolicyTargetReference;
-  readonly targetRefs: readonly PolicyTargetReference[];
+export interface AuthorizationPolicySpec extends PolicyTarget {
   /** No rules never match; one empty rule matches everything. */
   readonly rules: readonly AuthorizationRule[];
   readonly action: AuthorizationAction;

@@ -1,5 +1,5 @@
 // Rules for AuthorizationPolicies that the types of their fields cannot say (reference 1.15).
-import { validateSelector } from "../../objects/fields/selector.ts";
+import { validateTarget } from "../../objects/fields/policy-target.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import { isIpOrCidr, warn } from "../../objects/validate-names.ts";
@@ -36,19 +36,6 @@ export function validateAuthorizationPolicy(
     report({ path: "metadata.annotations", message: `dry-run is for ALLOW and DENY, not for ${action}` });
   }
   for (const [index, rule] of rules.entries()) validateRule(rule, action, `spec.rules[${index}]`, report);
-}
-
-function validateTarget(spec: AuthorizationPolicySpec, report: Report): void {
-  const set = [spec.selector, spec.targetRef, spec.targetRefs.length > 0 ? spec.targetRefs : undefined];
-  if (set.filter((item) => item !== undefined).length > 1) {
-    report({ path: "spec.selector", message: "only one of selector and targetRefs can be set" });
-  }
-  validateSelector(spec.selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
-  for (const [index, target] of spec.targetRefs.entries()) {
-    const path = `spec.targetRefs[${index}]`;
-    if (target.kind === "" || target.name === "") report({ path, message: "kind and name are needed" });
-    if (target.namespace !== "") report({ path: `${path}.namespace`, message: "namespace must be empty" });
-  }
 }
 
 function validateRule(rule: AuthorizationRule, action: AuthorizationAction, path: string, report: Report): void {

@@ -4,6 +4,7 @@ import { checkFieldsInForce } from "./fields-not-in-force.ts";
 import type { CheckContext, Finding } from "./finding.ts";
 import { checkGateways } from "./gateways.ts";
 import { checkPolicies } from "./policies.ts";
+import { checkRequestAuthentications } from "./request-authentications.ts";
 import { checkSidecars } from "./sidecars.ts";
 import { checkVirtualServices } from "./virtual-services.ts";
 
@@ -14,6 +15,7 @@ export function checkAll(context: CheckContext): Finding[] {
     checkGateways,
     checkPolicies,
     checkSidecars,
+    checkRequestAuthentications,
     checkFieldsInForce,
   ].flatMap((check) => check(context));
 }

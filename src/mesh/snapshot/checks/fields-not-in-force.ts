@@ -69,7 +69,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^(EXTENSION_CONFIG|BOOTSTRAP)$/, instead: "nothing is patched" },
   },
-  AuthorizationPolicy: { provider: "the external service is not asked, and requests that the rules match are denied" },
 };
 
 export function checkFieldsInForce({ objects }: CheckContext): Finding[] {

@@ -1,5 +1,7 @@
 // Policies and Sidecars against the rest: selectors without workloads, and several where only the oldest counts.
 import { formatOrigin, Severity } from "#base/issue.ts";
+import type { AuthorizationPolicySpec } from "../../kinds/authorization-policy/spec.ts";
+import { isFor, type PolicyTarget, targetsOf } from "../../objects/fields/policy-target.ts";
 import { type Labels, selects } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { type CheckContext, type Finding, finding } from "./finding.ts";
@@ -20,7 +22,8 @@ export function checkPolicies(context: CheckContext): Finding[] {
       path: "spec.selector.matchLabels",
     }),
   );
-  const authorization = objects.all("AuthorizationPolicy").map(
+  const request = [...objects.all("AuthorizationPolicy"), ...objects.all("RequestAuthentication")];
+  const targeting = request.map(
     (object): Selecting => ({
       object,
       labels: object.spec.selector?.matchLabels ?? {},
@@ -46,16 +49,11 @@ export function checkPolicies(context: CheckContext): Finding[] {
     ...secondNamespaceWide(sidecars, "IST0111"),
     ...ignoredInRoot(peer, root),
     ...[...peer, ...sidecars].flatMap((item) => unmatched(item, item.object.namespace, context)),
-    ...[...authorization, ...envoyFilters].flatMap((item) =>
+    ...[...targeting, ...envoyFilters].flatMap((item) =>
       unmatched(item, item.object.namespace === root ? undefined : item.object.namespace, context),
     ),
-    ...objects.all("AuthorizationPolicy").flatMap((policy) => {
-      const { targetRef, targetRefs } = policy.spec;
-      if (targetRef === undefined && targetRefs.length === 0) return [];
-      const path = targetRef === undefined ? "spec.targetRefs" : "spec.targetRef";
-      const message = "policies with targetRefs are for Kubernetes gateways and waypoints, which are not in force yet";
-      return [finding(policy, { code: "OUT0003", severity: Severity.Warning, path, message }, "nothing")];
-    }),
+    ...request.flatMap((policy) => untargeted(policy, context)),
+    ...objects.all("AuthorizationPolicy").flatMap((policy) => unknownProvider(policy, context)),
   ];
 }
 
@@ -78,6 +76,60 @@ function ignoredInRoot(items: readonly Selecting[], root: string): Finding[] {
       const message = `a PeerAuthentication with a selector has no effect in the root namespace ${root}`;
       return finding(object, { code: "IST0167", severity: Severity.Warning, path, message }, "nothing");
     });
+}
+
+/** Targets that no pod belongs to, and kinds of targets that only waypoints have. */
+function untargeted(policy: MeshObject<PolicyTarget>, { objects, meshConfig }: CheckContext): Finding[] {
+  const { spec } = policy;
+  const references = targetsOf(spec);
+  const pathOf = (index: number): string =>
+    spec.targetRef === undefined ? `spec.targetRefs[${index}]` : "spec.targetRef";
+  const effect = references.length === 1 ? "nothing" : "partly";
+  return references.flatMap(({ kind, name }, index) => {
+    const path = pathOf(index);
+    if (kind !== "Gateway" && kind !== "GatewayClass") {
+      const message = `a target of kind ${kind} is for waypoints, which are not in force yet`;
+      return [finding(policy, { code: "OUT0003", severity: Severity.Warning, path, message }, effect)];
+    }
+    const pods =
+      policy.namespace === meshConfig.rootNamespace ? objects.all("Pod") : objects.inNamespace("Pod", policy.namespace);
+    const only: PolicyTarget = { targetRefs: [{ group: "", kind, name, namespace: "" }] };
+    if (objects.all("Pod").length === 0 || pods.some((pod) => isFor(only, pod.metadata.labels ?? {}))) return [];
+    const message = `no pod of namespace ${policy.namespace} belongs to the ${kind} ${name}`;
+    return [finding(policy, { code: "IST0127", severity: Severity.Warning, path, message }, effect)];
+  });
+}
+
+/** Without its provider a CUSTOM policy denies what its rules match. */
+function unknownProvider(
+  policy: MeshObject<AuthorizationPolicySpec>,
+  { services, meshConfig }: CheckContext,
+): Finding[] {
+  const name = policy.spec.provider?.name;
+  if (name === undefined) return [];
+  const all = meshConfig.rest["extensionProviders"];
+  const providers = (Array.isArray(all) ? all : []) as ExtensionProvider[];
+  const provider = providers.find((item) => item?.name === name);
+  const settings = provider?.envoyExtAuthzHttp ?? provider?.envoyExtAuthzGrpc;
+  const denied = "requests that the rules match are denied";
+  if (settings === undefined) {
+    const known = providers.flatMap((item) => (typeof item?.name === "string" ? [item.name] : []));
+    const message = `mesh configuration has no external authorization provider "${name}": ${denied}`;
+    const fix = `add it to extensionProviders${known.length === 0 ? "" : ` (known: ${known.join(", ")})`}`;
+    return [finding(policy, { code: "IST0101", path: "spec.provider.name", message, fix }, "partly")];
+  }
+  const host = String(settings.service ?? "")
+    .replace(/^.*\//, "")
+    .toLowerCase();
+  if (services.byHostname.has(host)) return [];
+  const message = `the provider "${name}" is the service ${host}, which does not exist: ${denied}`;
+  return [finding(policy, { code: "IST0101", path: "spec.provider.name", message }, "partly")];
+}
+
+interface ExtensionProvider {
+  readonly name?: unknown;
+  readonly envoyExtAuthzHttp?: { readonly service?: unknown };
+  readonly envoyExtAuthzGrpc?: { readonly service?: unknown };
 }
 
 /** Nothing is said while no pod is known at all: then the workloads are not in this snapshot. */

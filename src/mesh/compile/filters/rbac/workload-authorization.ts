@@ -1,8 +1,10 @@
-// All authorization filters of a workload in the order of evaluation: CUSTOM, then AUDIT, DENY and ALLOW.
+// All filters of a workload that decide who may do what, in the order of evaluation: CUSTOM authorization, the tokens of
+// end users, then AUDIT, DENY and ALLOW.
 import type { ProxyNode } from "../../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../../snapshot/snapshot.ts";
 import { trustDomains } from "../../listeners/chain.ts";
 import type { DestinationScope } from "../../routes/destination.ts";
+import { requestAuthentication } from "../jwt-authn/request-authentication.ts";
 import { type Authorization, authorizationFilters } from "./authorization.ts";
 import { externalAuthorization } from "./external-authorization.ts";
 
@@ -17,10 +19,14 @@ export function workloadAuthorization(
     providers: snapshot.meshConfig.rest["extensionProviders"],
     resolve: (host) => scope.service(host.toLowerCase())?.hostname,
   });
+  const tokens = requestAuthentication(snapshot.jwtRules(proxy), {
+    keySets: snapshot.keySets,
+    choosesRouteAgain: proxy.type === "router",
+  });
   const others = authorizationFilters(policies, trustDomains(snapshot));
   return {
-    http: [...custom.http, ...others.http],
+    http: [...custom.http, ...tokens.http, ...others.http],
     tcp: [...custom.tcp, ...others.tcp],
-    origins: new Map([...custom.origins, ...others.origins]),
+    origins: new Map([...custom.origins, ...tokens.origins, ...others.origins]),
   };
 }

@@ -55,6 +55,8 @@ export interface Authentication {
   readonly status: JwtStatus;
   /** Why it failed; empty when it did not. */
   readonly words: string;
+  /** Whose requirement was not met; null when all were. */
+  readonly provider: JwtProvider | null;
   readonly accepted: readonly AcceptedToken[];
   readonly failed: readonly FailedToken[];
   /** Providers whose keys have to come before there is a status; the status is then `waiting`. */
@@ -66,18 +68,14 @@ export const waiting: JwtStatus = { code: -1, text: "waiting for keys" };
 
 export function authenticate(requirement: Requirement, asked: Asked): Authentication {
   const evaluation = new Evaluation(asked);
-  const { status, words } = evaluation.meets(requirement);
   const { accepted, failed, pending } = evaluation;
-  return { status, words, accepted, failed, pending };
+  return { ...evaluation.meets(requirement), accepted, failed, pending };
 }
 
-interface Judgement {
-  readonly status: JwtStatus;
-  readonly words: string;
-}
+type Judgement = Pick<Authentication, "status" | "words" | "provider">;
 
-const good: Judgement = { status: jwtOk, words: "" };
-const pendingKeys: Judgement = { status: waiting, words: "" };
+const good: Judgement = { status: jwtOk, words: "", provider: null };
+const pendingKeys: Judgement = { status: waiting, words: "", provider: null };
 
 class Evaluation {
   readonly accepted: AcceptedToken[] = [];
@@ -241,13 +239,13 @@ class Evaluation {
     const which = kid === undefined ? algorithm : `${algorithm} with key "${kid}"`;
     const words =
       status === jwtVerificationFails
-        ? `is not signed by a key of provider ${provider.name} (${which})`
-        : `is signed with ${which}, and provider ${provider.name} has no such key`;
+        ? `is not signed by a key of provider ${provider.name} (${which}; its keys: ${keyNames(keys)})`
+        : `is signed with ${which}, and provider ${provider.name} has no such key (its keys: ${keyNames(keys)})`;
     return this.#failure(provider, status, `${describeToken(found)} ${words}`);
   }
 
   /** What the claims say against it. */
-  #objection(jwt: Jwt, provider: JwtProvider, audiences: readonly string[]): Judgement | null {
+  #objection(jwt: Jwt, provider: JwtProvider, audiences: readonly string[]): Objection | null {
     const now = this.#asked.nowSeconds;
     const { clockSkewSeconds: skew, issuer, maxLifetimeSeconds, requiresExpiration, subjects } = provider;
     if (issuer !== "" && jwt.issuer !== issuer) {
@@ -287,11 +285,16 @@ class Evaluation {
 
   #failure(provider: JwtProvider, status: JwtStatus, words: string): Judgement {
     this.failed.push({ provider, status });
-    return { status, words };
+    return { status, words, provider };
   }
 }
 
-function objection(status: JwtStatus, words: string): Judgement {
+interface Objection {
+  readonly status: JwtStatus;
+  readonly words: string;
+}
+
+function objection(status: JwtStatus, words: string): Objection {
   return { status, words };
 }
 
@@ -310,6 +313,11 @@ export function isRemote(keys: JwtProvider["keys"]): keys is RemoteKeysConfig {
 
 function remoteUrl({ keys }: JwtProvider): string {
   return isRemote(keys) ? `${keys.url} through cluster ${keys.cluster}` : "";
+}
+
+function keyNames({ keys }: KeySet): string {
+  const names = keys.slice(0, 8).map(({ kid }) => (kid === undefined ? "one without a name" : `"${kid}"`));
+  return [...names, ...(keys.length > 8 ? [`${keys.length - 8} more`] : [])].join(", ");
 }
 
 function timeText(seconds: number): string {

@@ -10,7 +10,7 @@ import { type Authentication, authenticate, isRemote, type KeySource, waiting } 
 import { metadataOf } from "./effects.ts";
 import { httpStatusOf } from "./refusal.ts";
 import { requirementOf } from "./rules.ts";
-import type { JwtRouteSettings, JwtSettings } from "./settings.ts";
+import { type JwtRouteSettings, type JwtSettings, originsOf } from "./settings.ts";
 
 export function explainJwt(settings: JwtSettings): FilterDecide {
   return (subject, routeSettings, trace) => {
@@ -29,7 +29,10 @@ export function explainJwt(settings: JwtSettings): FilterDecide {
       memory: null,
       assumed: subject.claims ?? null,
     });
-    if (trace !== null) addStep(trace, "authentication", describe(authentication));
+    if (trace !== null) {
+      const provider = authentication.provider ?? authentication.accepted[0]?.provider ?? null;
+      addStep(trace, "authentication", describe(authentication), originsOf(settings, provider));
+    }
     const { status, words } = authentication;
     const isRefused = status !== jwtOk && status !== waiting;
     const refusal = isRefused ? { status: httpStatusOf(status), reason: words } : null;

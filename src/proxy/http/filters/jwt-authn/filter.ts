@@ -33,6 +33,7 @@ import {
   type JwtProvider,
   type JwtRouteSettings,
   type JwtSettings,
+  originsOf,
   parseJwtAuthn,
   parseJwtPerRoute,
 } from "./settings.ts";
@@ -151,12 +152,12 @@ class JwtFilter implements HttpFilter, KeySource {
     });
   }
 
-  #refuse(stream: Stream, { status, words }: Authentication): void {
+  #refuse(stream: Stream, { status, words, provider }: Authentication): void {
     this.#denied.add();
     const { hidesFailure } = this.#settings;
     const reply = jwtRefused(httpStatusOf(status), hidesFailure ? "" : status.text, status.text);
     const challenge = hidesFailure ? null : challengeFor(stream, status);
-    stream.sendLocalReply(reply, words, [], (headers) => {
+    stream.sendLocalReply(reply, words, originsOf(this.#settings, provider), (headers) => {
       if (challenge !== null) headers.add("www-authenticate", challenge);
     });
   }

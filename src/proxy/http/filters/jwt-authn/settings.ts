@@ -1,6 +1,7 @@
 // envoy.extensions.filters.http.jwt_authn.v3 as settings: who issues tokens, where they stand in a request, and which
 // requests need which of them.
 import { readFileSync } from "node:fs";
+import type { Origin } from "#base/issue.ts";
 import type { RetryPolicy } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type {
   JwtAuthentication,
@@ -75,6 +76,8 @@ export interface JwtRule {
 }
 
 export interface JwtSettings {
+  /** Where the rule of a provider was written, by the provider's name. */
+  readonly origins: ReadonlyMap<string, Origin>;
   readonly providers: ReadonlyMap<string, JwtProvider>;
   readonly rules: readonly JwtRule[];
   readonly byName: ReadonlyMap<string, Requirement>;
@@ -86,7 +89,7 @@ export interface JwtSettings {
 /** Of a route: switched off, or the name of what it needs. */
 export type JwtRouteSettings = { readonly disabled: true } | { readonly disabled: false; readonly name: string };
 
-export function parseJwtAuthn(message: JwtAuthentication, { path, problems }: FilterPlace): JwtSettings {
+export function parseJwtAuthn(message: JwtAuthentication, { path, policyOrigins, problems }: FilterPlace): JwtSettings {
   refuseUnknown(message, path, problems);
   const providers = new Map<string, JwtProvider>();
   for (const [name, provider] of Object.entries(message.providers)) {
@@ -112,6 +115,7 @@ export function parseJwtAuthn(message: JwtAuthentication, { path, problems }: Fi
   }
   const { bypassCorsPreflight, stripFailureResponse, statPrefix } = message;
   return {
+    origins: policyOrigins,
     providers,
     rules,
     byName,
@@ -119,6 +123,12 @@ export function parseJwtAuthn(message: JwtAuthentication, { path, problems }: Fi
     hidesFailure: stripFailureResponse,
     statPrefix,
   };
+}
+
+/** Where the rule of the provider was written, if that is known. */
+export function originsOf({ origins }: JwtSettings, provider: JwtProvider | null): readonly Origin[] {
+  const origin = provider === null ? undefined : origins.get(provider.name);
+  return origin === undefined ? [] : [origin];
 }
 
 export function parseJwtPerRoute(message: PerRouteConfig, { path, problems }: FilterPlace): JwtRouteSettings {

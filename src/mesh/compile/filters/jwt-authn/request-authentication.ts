@@ -1,0 +1,103 @@
+// RequestAuthentications of a workload as one `jwt_authn` filter: a provider per rule (`origins-0`, ...), by issuer. A
+// token that is there must be good; whether one must be there is for AuthorizationPolicies to say.
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  JwtAuthenticationSchema,
+  type JwtProvider,
+  JwtProviderSchema,
+  type JwtRequirement,
+  JwtRequirementSchema,
+} from "#wire/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts";
+import { keySourceOf } from "../../../kinds/request-authentication/resolve.ts";
+import type { JwtRule } from "../../../kinds/request-authentication/spec.ts";
+import { type KeySets, keySourceName } from "../../../snapshot/key-sets.ts";
+import type { ApplicableJwtRule } from "../../../snapshot/snapshot.ts";
+import { originAt } from "../../metadata.ts";
+import { httpFilter } from "../http-filters.ts";
+import type { Authorization } from "../rbac/authorization.ts";
+import { unmatchedKeys } from "./unmatched-keys.ts";
+
+export interface AuthenticationSettings {
+  /** Undefined where nobody fetches keys. */
+  readonly keySets: KeySets | undefined;
+  /** Routes may depend on claims, and are chosen again. */
+  readonly choosesRouteAgain: boolean;
+}
+
+/** The filter with the place of each provider's rule; empty without rules. */
+export function requestAuthentication(
+  rules: readonly ApplicableJwtRule[],
+  settings: AuthenticationSettings,
+): Pick<Authorization, "http" | "origins"> {
+  if (rules.length === 0) return { http: [], origins: new Map() };
+  const nameOf = (index: number): string => `origins-${index}`;
+  const names = rules.map((_, index) => nameOf(index));
+  return {
+    http: [
+      httpFilter("envoy.filters.http.jwt_authn", JwtAuthenticationSchema, {
+        providers: Object.fromEntries(rules.map(({ rule }, index) => [nameOf(index), provider(rule, settings)])),
+        rules: [
+          {
+            match: { pathSpecifier: { case: "prefix", value: "/" } },
+            requirementType: { case: "requires", value: requirementOf(names) },
+          },
+        ],
+        bypassCorsPreflight: true,
+      }),
+    ],
+    origins: new Map(
+      rules.map(({ policy, index: place }, index) => [nameOf(index), originAt(policy, `spec.jwtRules[${place}]`)]),
+    ),
+  };
+}
+
+type RequirementInit = Exclude<MessageInitShape<typeof JwtRequirementSchema>, { $typeName: string }>;
+
+const requirement = (requiresType: NonNullable<RequirementInit["requiresType"]>): JwtRequirement =>
+  create(JwtRequirementSchema, { requiresType });
+
+/**
+ * One provider: its token or none. Several: the token of any, or of each that has one. The first half is for providers
+ * that read the same place, where the token of one is never one of the others.
+ */
+function requirementOf(names: readonly string[]): JwtRequirement {
+  const tokenOf = (name: string): JwtRequirement => requirement({ case: "providerName", value: name });
+  const anyOf = (requirements: JwtRequirement[]): JwtRequirement =>
+    requirement({ case: "requiresAny", value: { requirements } });
+  const tokenOrNone = names.map((name) => anyOf([tokenOf(name), requirement({ case: "allowMissing", value: {} })]));
+  const [only] = tokenOrNone;
+  if (only !== undefined && tokenOrNone.length === 1) return only;
+  return anyOf([...names.map(tokenOf), requirement({ case: "requiresAll", value: { requirements: tokenOrNone } })]);
+}
+
+function provider(rule: JwtRule, { keySets, choosesRouteAgain }: AuthenticationSettings): JwtProvider {
+  return create(JwtProviderSchema, {
+    issuer: rule.issuer,
+    audiences: [...rule.audiences],
+    jwksSourceSpecifier: {
+      case: "localJwks",
+      value: { specifier: { case: "inlineString", value: keysOf(rule, keySets) } },
+    },
+    forward: rule.forwardOriginalToken,
+    forwardPayloadHeader: rule.outputPayloadToHeader,
+    fromHeaders: rule.fromHeaders.map(({ name, prefix }) => ({ name, valuePrefix: prefix })),
+    fromParams: [...rule.fromParams],
+    fromCookies: [...rule.fromCookies],
+    claimToHeaders: rule.outputClaimToHeaders.map(({ header, claim }) => ({ headerName: header, claimName: claim })),
+    payloadInMetadata: "payload",
+    normalizePayloadInMetadata: {
+      spaceDelimitedClaims: [...new Set([...rule.spaceDelimitedClaims, "permission", "scope"])].sort(),
+    },
+    clearRouteCache: choosesRouteAgain,
+  });
+}
+
+/** Without keys no token is good, and the filter is there all the same. */
+function keysOf(rule: JwtRule, keySets: KeySets | undefined): string {
+  const source = keySourceOf(rule);
+  if (source === undefined) return rule.jwks;
+  if (keySets === undefined) return unmatchedKeys(`from ${source.url}, which only the control plane asks`);
+  const fetched = keySets.get(keySourceName(source));
+  if (fetched === undefined) return unmatchedKeys(`from ${source.url}, which was not asked yet`);
+  return "keys" in fetched ? fetched.keys : unmatchedKeys(`from ${source.url}, which gave none: ${fetched.failure}`);
+}

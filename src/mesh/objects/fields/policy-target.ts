@@ -1,0 +1,66 @@
+// What a policy is for: workloads by their labels, or gateways of the Gateway API by name; without any, all workloads of
+// the policy's namespace (in the root namespace: of the mesh).
+import { type Fields, list, optional } from "../decode.ts";
+import type { Report } from "../report.ts";
+import {
+  decodeTargetReference,
+  decodeWorkloadSelector,
+  type Labels,
+  type PolicyTargetReference,
+  selects,
+  validateSelector,
+  type WorkloadSelector,
+} from "./selector.ts";
+
+export interface PolicyTarget {
+  readonly selector?: WorkloadSelector;
+  /** The older spelling of one of `targetRefs`. */
+  readonly targetRef?: PolicyTargetReference;
+  readonly targetRefs: readonly PolicyTargetReference[];
+}
+
+/** The fields of a target, for the decoder of a spec. */
+export const policyTarget: Fields<PolicyTarget> = {
+  selector: optional(decodeWorkloadSelector),
+  targetRef: optional(decodeTargetReference),
+  targetRefs: list(decodeTargetReference, 16),
+};
+
+export function targetsOf({ targetRef, targetRefs }: PolicyTarget): readonly PolicyTargetReference[] {
+  return targetRef === undefined ? targetRefs : [targetRef];
+}
+
+/** Labels that the pods of a gateway of the Gateway API carry. */
+const gatewayName = "gateway.networking.k8s.io/gateway-name";
+const gatewayClassName = "gateway.networking.k8s.io/gateway-class-name";
+
+/** Tells whether a policy that is looked at for a workload's namespace is for the workload. */
+export function isFor(target: PolicyTarget, labels: Labels): boolean {
+  const references = targetsOf(target);
+  if (references.length > 0) return references.some((reference) => isTargeted(reference, labels));
+  return selects(target.selector?.matchLabels ?? {}, labels);
+}
+
+function isTargeted({ kind, name }: PolicyTargetReference, labels: Labels): boolean {
+  if (kind === "Gateway") return labels[gatewayName] === name;
+  return kind === "GatewayClass" && labels[gatewayClassName] === name;
+}
+
+export function validateTarget(target: PolicyTarget, report: Report): void {
+  const { selector, targetRef, targetRefs } = target;
+  const set = [selector, targetRef, targetRefs.length > 0 ? targetRefs : undefined];
+  if (set.filter((item) => item !== undefined).length > 1) {
+    report({ path: "spec.selector", message: "only one of selector and targetRefs can be set" });
+  }
+  validateSelector(selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
+  for (const [index, reference] of targetsOf(target).entries()) {
+    const path = targetRef === undefined ? `spec.targetRefs[${index}]` : "spec.targetRef";
+    const { group, kind, name, namespace } = reference;
+    if (kind === "" || name === "") report({ path, message: "kind and name are needed" });
+    if (namespace !== "") report({ path: `${path}.namespace`, message: "namespace must be empty" });
+    if (!/^[a-zA-Z0-9]*$/.test(kind)) report({ path: `${path}.kind`, message: `"${kind}" is not a kind` });
+    if (!/^(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)?$/.test(group)) {
+      report({ path: `${path}.group`, message: `"${group}" is not a group` });
+    }
+  }
+}
