@@ -3,10 +3,27 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { validationCases, validationFiles, withoutTestdata } from "#mesh/snapshot/testing/validation-cases.ts";
 import { run } from "../testing/run-cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-validate-"));
 after(() => rmSync(folder, { recursive: true }));
+
+interface FoundIssue {
+  readonly code: string;
+  readonly severity: string;
+  readonly file?: string;
+  readonly line?: number;
+  readonly column?: number;
+  readonly path?: string;
+  readonly message: string;
+  readonly fix?: string;
+}
+
+async function validate(yaml: string): Promise<{ code: number; issues: FoundIssue[] }> {
+  const { code, stdout } = await run(["validate", "-f", "-", "-o", "json"], { stdin: yaml });
+  return { code, issues: JSON.parse(stdout) as FoundIssue[] };
+}
 
 const service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\n";
 const broken = `apiVersion: networking.istio.io/v1
@@ -17,6 +34,8 @@ spec:
   http:
   - route: [{destination: {host: a}, weight: -1}]
 `;
+const virtualService = (spec: string): string =>
+  `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v}\nspec: ${spec}\n`;
 
 test("files that are right end with code 0 and a count", async () => {
   assert.deepEqual(await run(["validate", "-f", "-"], { stdin: service }), {
@@ -35,8 +54,82 @@ test("what is wrong is told with file, line and column, and the code is 1", asyn
   assert.match(stdout, /deep\/bad\.yaml:7:\d+/);
   assert.match(stdout, /\n2 objects, \d+ issues\n$/);
   const json = JSON.parse((await run(["validate", "-f", "deep/bad.yaml", "-o", "json"], { cwd: folder })).stdout);
-  assert.equal(json[0].severity, "error");
-  assert.equal(json[0].position.line, 7);
+  const { code: _, message, ...rest } = json[0];
+  assert.match(message, /weight/);
+  assert.deepEqual(rest, {
+    severity: "error",
+    object: { kind: "VirtualService", namespace: "default", name: "bad" },
+    file: "deep/bad.yaml",
+    line: 7,
+    column: 38,
+    path: "spec.http[0].route[0].weight",
+  });
+});
+
+test("one bad document does not hide the next, whatever is wrong with it", async () => {
+  const { code, issues } = await validate(
+    [
+      "kind: [",
+      broken,
+      "just: text",
+      virtualService("{hosts: [a], http: [{timout: 5s, route: [{destination: {host: a}}]}]}"),
+      "\tx: 1",
+      `apiVersion: v1\nkind: List\nitems:\n- ${virtualService("{hosts: [a], http: [{}]}").trimEnd().replaceAll("\n", "\n  ")}`,
+      '{"apiVersion": "networking.istio.io/v1", "kind": "DestinationRules", "metadata": {"name": "d"}}',
+    ].join("\n---\n"),
+  );
+  assert.equal(code, 1);
+  assert.deepEqual(
+    issues.map(({ line, code: issueCode, path }) => [line, issueCode, path]),
+    [
+      [1, "OUT0001", undefined],
+      [9, "IST0106", "spec.http[0].route[0].weight"],
+      [12, "OUT0008", undefined],
+      [17, "IST0106", "spec.http[0].timout"],
+      [20, "OUT0001", undefined],
+      [25, "OUT0005", undefined],
+      [28, "IST0106", "spec.http[0]"],
+      [30, "OUT0004", undefined],
+    ],
+  );
+  assert.equal(issues[3]?.fix, 'did you mean "timeout"?');
+  assert.equal(issues[7]?.fix, 'did you mean "DestinationRule"?');
+});
+
+test("fields beside spec, unknown metadata and names that no API server takes are refused", async () => {
+  const { issues } = await validate(
+    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: A_b, lables: {}}\nsepc: {host: a}\n",
+  );
+  assert.deepEqual(
+    issues.map(({ path, fix }) => [path, fix]),
+    [
+      ["metadata.name", "use lower-case letters, digits, - and ."],
+      ["metadata.lables", 'did you mean "labels"?'],
+      ["sepc", 'did you mean "spec"?'],
+    ],
+  );
+});
+
+test("a reference to nothing is an error where the files hold the namespace, and a warning elsewhere", async () => {
+  const references = virtualService(
+    "{hosts: [a], gateways: [edge, other/edge, mesh], http: [{route: [{destination: {host: a, subset: v9}, weight: 1}, {destination: {host: b.other}, weight: 1}]}]}",
+  );
+  const severities = async (yaml: string): Promise<Record<string, string>> => {
+    const { issues } = await validate(yaml);
+    return Object.fromEntries(issues.map(({ path = "", code, severity }) => [path, `${severity} ${code}`]));
+  };
+  assert.deepEqual(await severities(references), {
+    "spec.gateways[0]": "warning IST0101",
+    "spec.gateways[1]": "warning IST0101",
+    "spec.http[0].route[0].destination.host": "warning IST0101",
+    "spec.http[0].route[1].destination.host": "warning IST0101",
+  });
+  assert.deepEqual(await severities(`${service}---\n${references}`), {
+    "spec.gateways[0]": "error IST0101",
+    "spec.gateways[1]": "warning IST0101",
+    "spec.http[0].route[0].destination.subset": "error IST0101",
+    "spec.http[0].route[1].destination.host": "warning IST0101",
+  });
 });
 
 test("without files, or with one that is not there, there is one sentence", async () => {
@@ -45,3 +138,14 @@ test("without files, or with one that is not there, there is one sentence", asyn
   const missing = await run(["validate", "-f", "nowhere.yaml"]);
   assert.deepEqual([missing.code, missing.stderr], [1, "outrigger: nowhere.yaml: no such file or directory\n"]);
 });
+
+for (const file of validationFiles) {
+  test(`${file}: the exit code is Istio's verdict`, withoutTestdata, async () => {
+    const wrong: string[] = [];
+    for (const { id, input, expect } of validationCases(file)) {
+      const { code, issues } = await validate(input.yaml);
+      if ((code === 0) !== expect.valid) wrong.push(`${id}: ${issues.map(({ message }) => message).join("; ")}`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+}

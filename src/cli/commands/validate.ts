@@ -1,32 +1,44 @@
 // `outrigger validate -f PATH...`: what is wrong in files, with file, line, column and the fix. Exit code 1 on errors.
 import type { Command } from "commander";
-import { formatIssue, hasErrors } from "#base/issue.ts";
-import { sortIssues } from "#mesh/snapshot/content.ts";
-import { checkObjects } from "../apply/check.ts";
-import { loadConfiguration } from "../apply/load.ts";
-import { type CliContext, print, UsageError } from "../context.ts";
-import { readStdin } from "../read-stdin.ts";
+import { formatIssue, hasErrors, type Issue } from "#base/issue.ts";
+import { type CliContext, print } from "../context.ts";
 import { parseOutputFormat, renderOutput } from "../render/output.ts";
+
+interface Flags {
+  readonly filename: readonly string[];
+  readonly meshConfig?: string;
+  readonly output: string;
+}
 
 export function registerValidate(program: Command, context: CliContext, finish: (exitCode: number) => void): void {
   program
     .command("validate")
-    .description("check files without a mesh")
+    .description("check files without a mesh: each object, and what objects say about each other")
     .requiredOption("-f, --filename <path>", "file, directory, or - for standard input; may be repeated", collect, [])
+    .option("--mesh-config <file>", "mesh configuration as YAML, in place of a ConfigMap istio among the files")
     .option("-o, --output <format>", "table, json or yaml", "table")
-    .action(async (options: { filename: readonly string[]; output: string }) => {
-      if (options.filename.length === 0) throw new UsageError("name a file or directory with -f");
-      const stdin = options.filename.includes("-") ? await readStdin(context) : undefined;
-      const loaded = loadConfiguration(options.filename, context.cwd, stdin);
-      const checked = checkObjects(loaded.objects);
-      const issues = sortIssues([...loaded.issues, ...checked.issues]);
-      const summary = `${loaded.objects.length} objects, ${issues.length} issues`;
-      print(
-        context,
-        renderOutput(parseOutputFormat(options.output), issues, () => [...issues.map(formatIssue), summary].join("\n")),
-      );
+    .addHelpText("after", "\nExit code 1: there are errors. Warnings and notes leave it 0.")
+    .action(async ({ filename, meshConfig, output }: Flags) => {
+      const { readOfflineMesh } = await import("../offline/offline-mesh.ts");
+      const { issues, objectCount } = await readOfflineMesh(context, { paths: filename, meshConfigFile: meshConfig });
+      const summary = `${objectCount} objects, ${issues.length} issues`;
+      const table = (): string => [...issues.map(formatIssue), summary].join("\n");
+      print(context, renderOutput(parseOutputFormat(output), issues.map(flat), table));
       finish(hasErrors(issues) ? 1 : 0);
     });
+}
+
+/** As scripts read it: the place beside the rest. */
+function flat({ code, severity, object, position, path, message, fix }: Issue): object {
+  return {
+    code,
+    severity,
+    ...(object !== undefined && { object }),
+    ...position,
+    ...(path !== undefined && { path }),
+    message,
+    ...(fix !== undefined && { fix }),
+  };
 }
 
 function collect(value: string, previous: readonly string[]): string[] {

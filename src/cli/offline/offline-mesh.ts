@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parse } from "yaml";
 import { describeError } from "#base/error.ts";
-import { type Issue, Severity } from "#base/issue.ts";
+import type { Issue } from "#base/issue.ts";
 import { meshConfigText } from "#control/push/build-snapshot.ts";
 import type { JsonRecord } from "#mesh/inject/pod.ts";
 import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
@@ -18,6 +18,7 @@ import { type CliContext, UsageError } from "../context.ts";
 import type { Pod } from "../mesh/pods.ts";
 import { readStdin } from "../read-stdin.ts";
 import { completeObjects } from "./complete-objects.ts";
+import { weighReferences } from "./partial-knowledge.ts";
 
 export interface OfflineMesh {
   readonly snapshot: BuiltSnapshot;
@@ -70,15 +71,9 @@ function offlineMesh(parsed: readonly ParsedObject[], settings?: string): Offlin
   return {
     snapshot,
     pods: completion.pods,
-    issues: sortIssues([...issues, ...completion.issues, ...snapshot.issues.map(ofFilesAlone)]),
+    issues: sortIssues([...issues, ...completion.issues, ...weighReferences(snapshot.issues, objects)]),
     objectCount: objects.length,
   };
-}
-
-/** Gateways come with the installation, so that files seldom hold their pods. */
-function ofFilesAlone(issue: Issue): Issue {
-  const isGatewaySelector = issue.object?.kind === "Gateway" && issue.path === "spec.selector";
-  return isGatewaySelector && issue.code === "IST0101" ? { ...issue, severity: Severity.Warning } : issue;
 }
 
 /** An API server would make a name of `generateName`. */

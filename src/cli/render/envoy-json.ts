@@ -1,8 +1,8 @@
 // Envoy's messages as canonical JSON (proto3's mapping: lowerCamelCase, `@type` in an Any, durations as "1s").
-import { type DescMessage, type JsonValue, type Message, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { envoyTypes } from "#mesh/objects/envoy-types.ts";
 import { withOpaqueTypes } from "#proxy/admin/opaque-types.ts";
-import { anyRegistry } from "#proxy/xds/any-registry.ts";
 
-export function envoyJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc> & Message): JsonValue {
-  return toJson(schema, message, { registry: withOpaqueTypes(anyRegistry()) });
+export function envoyJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonValue {
+  return toJson(schema, message, { registry: withOpaqueTypes(envoyTypes()) });
 }

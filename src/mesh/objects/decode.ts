@@ -52,7 +52,13 @@ function recordOf<T>(fields: Fields<T>, strict: boolean): Decoder<T> {
   };
 }
 
-function reportUnknown(source: object, known: ReadonlySet<string>, path: Path | undefined, report: Report): void {
+/** Reports fields that are not known, with the name that was probably meant. */
+export function reportUnknown(
+  source: object,
+  known: ReadonlySet<string>,
+  path: Path | undefined,
+  report: Report,
+): void {
   for (const name in source) {
     if (known.has(name)) continue;
     const suggestion = nearest(name, known);

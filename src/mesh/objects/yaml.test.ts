@@ -107,6 +107,16 @@ test("a name that YAML reads as a boolean is reported with the way out", () => {
   ]);
 });
 
+test("a name that only looks like a number is a name", () => {
+  const { objects, issues } = parseYamlDocuments(
+    "a.yaml",
+    "apiVersion: v1\nkind: X\nmetadata: { name: e2 }\nlist: [., -e1, 1e3, 1.5, .5, 1_000, 0x10, 010]\n",
+  );
+  assert.deepEqual(issues, []);
+  assert.equal(only(objects).object.metadata.name, "e2");
+  assert.deepEqual(only(objects).object["list"], [".", "-e1", 1000, 1.5, 0.5, 1000, 16, 8]);
+});
+
 test("documents without kind, name or metadata are reported, empty ones are not", () => {
   const { issues } = parseYamlDocuments(
     "a.yaml",

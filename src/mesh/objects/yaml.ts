@@ -1,7 +1,18 @@
 // Reads YAML (and JSON) as Kubernetes does: several documents, `List` objects flattened, version 1.1 booleans; and
 // keeps where every field was written. A document that is wrong costs only itself.
 // Bounded: size of a file and of a document, number of documents, depth, expansion of aliases.
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, type Tags } from "yaml";
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type ScalarTag,
+  type Tags,
+} from "yaml";
 import { type Issue, Severity, type SourcePosition } from "#base/issue.ts";
 import type { KubernetesObject } from "./kubernetes-object.ts";
 import { type PathSegment, parsePath } from "./path.ts";
@@ -338,12 +349,28 @@ function duplicateKeys(node: unknown): number[] {
   return found;
 }
 
-/** Go's YAML reads no times, sexagesimal numbers, sets or binary into JSON. */
+/** Go's YAML reads no times, sexagesimal numbers, sets or binary into JSON, and no number without a digit before `e`. */
 function kubernetesTags(tags: Tags): Tags {
-  return tags.filter(
-    (tag) => typeof tag === "string" || (!foreignTags.has(tag.tag) && (!("format" in tag) || tag.format !== "TIME")),
-  );
+  return tags
+    .filter(
+      (tag) => typeof tag === "string" || (!foreignTags.has(tag.tag) && (!("format" in tag) || tag.format !== "TIME")),
+    )
+    .map((tag) => {
+      if (typeof tag === "string" || !("test" in tag)) return tag;
+      const scalar = tag as ScalarTag;
+      const test = floatTests.get(scalar.test?.source ?? "");
+      return test === undefined ? tag : { ...scalar, test };
+    });
 }
+
+/** The library's tests for numbers take `e2` and `.`, which are names. */
+const floatTests: ReadonlyMap<string, RegExp> = new Map([
+  [
+    String.raw`^[-+]?(?:[0-9][0-9_]*)?(?:\.[0-9_]*)?[eE][-+]?[0-9]+$`,
+    /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$/,
+  ],
+  [String.raw`^[-+]?(?:[0-9][0-9_]*)?\.[0-9_]*$`, /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)$/],
+]);
 
 const foreignTags: ReadonlySet<string> = new Set(
   ["binary", "omap", "pairs", "set", "timestamp"].map((name) => `tag:yaml.org,2002:${name}`),

@@ -58,7 +58,7 @@ export function buildSnapshot(
     if (entry === undefined) continue;
     const earlier = entries.get(entry.key);
     if (earlier === undefined) entries.set(entry.key, entry);
-    else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier));
+    else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
   const { clusterId = "Kubernetes", keySets } = options;
   return assemble({ entries, duplicates, meshConfig, domain, clusterId, keySets }, previous);

@@ -6,7 +6,7 @@ import { catalog, findKind } from "../catalog.ts";
 import type { Kind } from "../objects/kind.ts";
 import { type KubernetesObject, type ObjectMeta, sourceAnnotation } from "../objects/kubernetes-object.ts";
 import { type MeshObject, objectKey } from "../objects/mesh-object.ts";
-import { readMetadata } from "../objects/metadata.ts";
+import { readMetadata, validateFrame } from "../objects/metadata.ts";
 import { reportInto } from "../objects/report.ts";
 import { decodeSourceAnnotation, positionIn, type SourceMap } from "../objects/source-annotation.ts";
 import { nearest } from "../objects/suggest.ts";
@@ -75,6 +75,7 @@ function decodeObject(
 ): Pick<Entry, "object" | "issues" | "invalid" | "hash"> {
   const issues: Issue[] = [];
   const report = reportInto(issues, origin, place);
+  if (findKind(object.apiVersion, object.kind)?.mesh === true) validateFrame(object, report);
   const metadata = readMetadata(object, report);
   const decoded = kind.decode({ ...object, metadata }, report);
   if (decoded !== undefined && !hasErrors(issues)) kind.validate(decoded, report, { ...object, metadata });
