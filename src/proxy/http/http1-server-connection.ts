@@ -29,7 +29,7 @@ import {
   streamIdleTimeout,
   upgradeRefused,
 } from "./local-replies.ts";
-import { prepareRequest, removeHopByHop } from "./request-head.ts";
+import { prepareRequest, removeNominated } from "./request-head.ts";
 import type { ResponseSink } from "./response-sink.ts";
 import { type CodecConnection, Stream } from "./stream.ts";
 import { enforceDeadlines, headTimeoutMs } from "./stream-deadlines.ts";
@@ -172,7 +172,11 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #bodyDone(): void {
     const stream = this.#stream;
     if (this.#state === BODY) this.#state = WAIT;
-    stream?.onRequestEnd(this.#body.trailers);
+    const { trailers } = this.#body;
+    if (trailers !== null && stream !== null && stream.nominatedNames !== "") {
+      removeNominated(trailers, stream.nominatedNames);
+    }
+    stream?.onRequestEnd(trailers);
   }
 
   #startStream(): void {
@@ -295,7 +299,6 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
     if (status === 100 && this.#sent100) return;
     // RFC 9110 8.6, RFC 9112 6.1: a 1xx response frames nothing, and nobody may believe that it does.
     removeFraming(headers);
-    removeHopByHop(headers, headers.hasId(CONNECTION));
     this.transport.write(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${headers.serialize()}\r\n`);
   }
 

@@ -55,7 +55,8 @@ export function prepareRequest(stream: Stream, hostCount: number, connectionToke
   }
   const refused = setAuthorityAndPath(stream, hostCount);
   if (refused !== null) return refused;
-  removeHopByHop(headers, (connectionTokens & CONNECTION_OTHER) !== 0);
+  if ((connectionTokens & CONNECTION_OTHER) !== 0) stream.nominatedNames = headers.getId(CONNECTION) ?? "";
+  removeHopByHop(headers, stream.nominatedNames);
   return setClient(stream, config);
 }
 
@@ -146,9 +147,9 @@ const protectedFromNomination: ReadonlySet<number> = new Set([
   EXPECT,
 ]);
 
-/** Removes what concerns only the connection that the message came over (RFC 9110 7.6.1). */
-export function removeHopByHop(headers: Headers, hasNominations: boolean): void {
-  if (hasNominations) removeNominated(headers);
+/** Removes what concerns only the connection that the message came over (RFC 9110 7.6.1): `nominated` is its Connection header. */
+export function removeHopByHop(headers: Headers, nominated: string): void {
+  if (nominated !== "") removeNominated(headers, nominated);
   for (let i = 0; i < headers.length; i++) {
     const id = headers.idAt(i);
     if (id === CONNECTION || id === KEEP_ALIVE || id === PROXY_CONNECTION || id === UPGRADE) headers.removeAt(i);
@@ -163,8 +164,9 @@ function reduceTe(headers: Headers, i: number): void {
   else headers.removeAt(i);
 }
 
-function removeNominated(headers: Headers): void {
-  const value = (headers.getId(CONNECTION) ?? "").toLowerCase();
+/** Removes the headers, or trailers, that a Connection header names. */
+export function removeNominated(headers: Headers, nominated: string): void {
+  const value = nominated.toLowerCase();
   if (value === "close" || value === "keep-alive") return;
   for (const part of value.split(",", 32)) {
     const name = part.trim();

@@ -70,6 +70,8 @@ export class Stream implements RouteRequest, RequestFacts {
   method = "";
   /** As received. */
   originalPath = "";
+  /** The request's Connection header, where it names other headers or trailers; they are not forwarded. */
+  nominatedNames = "";
   path = "";
   authority = "";
   scheme = "http";

@@ -290,6 +290,29 @@ test("hop-by-hop fields of a response, nominated ones too, stay behind", async (
   server.stop();
 });
 
+test("RFC 9110 7.6.1 trailers that Connection nominates stay behind, both ways", async (context) => {
+  let received = "";
+  const server = await rawServer((socket) =>
+    socket.on("data", (data) => {
+      received += data.toString("latin1");
+      if (!received.endsWith("\r\n\r\n") || !received.includes("\r\n0\r\n")) return;
+      socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: X-Hop\r\nConnection: X-Too\r\n\r\n");
+      socket.write("2\r\nok\r\n0\r\nX-Hop: 1\r\nX-Sum: 2\r\nX-Too: 3\r\n\r\n");
+    }),
+  );
+  context.after(() => server.stop());
+  const path = await served(server.port);
+  context.after(() => path.stop());
+  const client = new RawClient(path.port());
+  context.after(() => client.socket.destroy());
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: X-Mine\r\nX-Mine: 0\r\n\r\n");
+  client.send("2\r\nhi\r\n0\r\nX-Mine: 1\r\nX-Sum: 1\r\n\r\n");
+  await client.sees(/\r\n0\r\nX-Sum: 2\r\n\r\n$/);
+  assert.match(received, /\r\n0\r\nX-Sum: 1\r\n\r\n$/);
+  assert.doesNotMatch(received, /x-mine/i);
+  assert.doesNotMatch(client.text, /x-hop|x-too/i);
+});
+
 test("HTTP/1.0 clients keep their connection when they ask to, and are told so", async () => {
   const server = await cannedServer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
   const path = await served(server.port);

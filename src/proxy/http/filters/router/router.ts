@@ -39,7 +39,7 @@ import {
   upstreamMaxStreamDuration,
   upstreamReset,
 } from "../../local-replies.ts";
-import { removeHopByHop } from "../../request-head.ts";
+import { removeHopByHop, removeNominated } from "../../request-head.ts";
 import type { Stream } from "../../stream.ts";
 import { type AttemptOwner, UpstreamAttempt } from "./attempt.ts";
 import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
@@ -78,6 +78,8 @@ export class Router implements AttemptOwner {
   #isRetryCounted = false;
   #tried: UpstreamEndpoint[] | null = null;
   #headSentAt = 0;
+  /** The Connection header of the response: trailers that it names go the way of the headers. */
+  #nominatedNames = "";
   #cancelRouteTimer: (() => void) | null = null;
   #cancelStreamTimer: (() => void) | null = null;
   #cancelBackoff: (() => void) | null = null;
@@ -279,7 +281,9 @@ export class Router implements AttemptOwner {
 
   onAttemptInformational(head: ResponseHead): void {
     const stream = this.#stream;
-    if (!stream.responseStarted) stream.sink.sendInformational(stream, head.status, head.headers);
+    if (stream.responseStarted) return;
+    removeHopByHop(head.headers, head.headers.getId(CONNECTION) ?? "");
+    stream.sink.sendInformational(stream, head.status, head.headers);
   }
 
   onAttemptHead(head: ResponseHead, end: boolean, isUpgraded: boolean): void {
@@ -302,7 +306,8 @@ export class Router implements AttemptOwner {
     stream.responseDetails = "via_upstream";
     // The server chooses the protocol, of those that were asked for.
     if (isUpgraded) stream.upgrade = headers.getId(UPGRADE) ?? stream.upgrade;
-    removeHopByHop(headers, headers.hasId(CONNECTION));
+    this.#nominatedNames = headers.getId(CONNECTION) ?? "";
+    removeHopByHop(headers, this.#nominatedNames);
     for (const cookie of this.#hash.cookies) headers.add("set-cookie", cookie);
     if (stream.decision!.virtualHost.includeAttemptCountInResponse) {
       headers.setId(X_ENVOY_ATTEMPT_COUNT, String(stream.attemptCount));
@@ -326,6 +331,7 @@ export class Router implements AttemptOwner {
   }
 
   onAttemptEnd(trailers: Headers | null): void {
+    if (trailers !== null && this.#nominatedNames !== "") removeNominated(trailers, this.#nominatedNames);
     this.#stream.onResponseEnd(trailers);
   }
 
