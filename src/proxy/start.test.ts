@@ -255,6 +255,35 @@ test("statistics are filtered by use and type, and a wrong question is told", as
   assert.ok(Number(JSON.parse((await admin("/memory")).text).allocated) > 1e6);
 });
 
+test("histograms are shown as percentiles, buckets and for Prometheus", async () => {
+  for (const path of ["/a", "/b"]) await ask(proxy.listenerPort("in"), path);
+  const text = async (query: string): Promise<string> => (await admin(`/stats?${query}`)).text;
+  assert.match(
+    await text("filter=^cluster.up.upstream_rq_time$"),
+    /^cluster\.up\.upstream_rq_time: P0\(.*P100\([^)]*\)\n$/,
+  );
+  assert.match(
+    await text("filter=^http.in.downstream_rq_time$&histogram_buckets=cumulative"),
+    /B3\.6e\+06\(\d+,\d+\)\n$/,
+  );
+  assert.match(await text("type=Histograms&filter=downstream_cx_length_ms"), /^http\.in\..*\nlistener\.[^\n]*\n$/);
+  assert.match(await text("filter=server&type=Histograms"), /^$/);
+  assert.equal((await admin("/stats?histogram_buckets=some")).status, 400);
+  const { stats } = JSON.parse(await text("format=json&filter=upstream_rq_time$")) as {
+    stats: { histograms: { computed_quantiles: { name: string }[] } }[];
+  };
+  assert.equal(stats[0]?.histograms.computed_quantiles[0]?.name, "cluster.up.upstream_rq_time");
+  const series = (await admin("/stats/prometheus?filter=upstream_cx_connect_ms")).text.split("\n");
+  assert.equal(series[0], "# TYPE envoy_cluster_upstream_cx_connect_ms histogram");
+  assert.match(
+    series[1] ?? "",
+    /^envoy_cluster_upstream_cx_connect_ms_bucket\{envoy_cluster_name="up",le="0\.5"\} \d+$/,
+  );
+  assert.doesNotMatch((await admin("/stats/prometheus")).text, /upstream_cx_connect_ms/, "not on Istio's minimal list");
+  const counted = await text("filter=^http.in.downstream_(rq_2xx|rq_http1_total|cx_total)");
+  assert.match(counted, /cx_total: \d+\n.*rq_2xx: [1-9]\d*\n.*rq_http1_total: [1-9]/s);
+});
+
 test("a failed health check asks clients to leave until it is well again", async () => {
   assert.equal((await admin("/healthcheck/fail")).status, 405);
   assert.equal((await admin("/healthcheck/fail", "POST")).text, "OK\n");

@@ -113,6 +113,8 @@ test("the kernel spreads connections over the threads, and the admin API shows t
   await until(async () => (await stat("cluster.up.upstream_rq_total")) === 90);
   assert.equal(await stat(`listener.127.0.0.1_${port}.downstream_cx_total`), 90);
   assert.equal(await stat("server.concurrency"), 3);
+  const times = await admin("/stats?format=prometheus&filter=upstream_rq_time$");
+  assert.match(times, /upstream_rq_time_count\{envoy_cluster_name="up"\} 90\n/);
   const own = proxy.report().clusters.get("up")?.counters["requestsTotal"] ?? 0;
   assert.ok(own > 0 && own < 90, `the main thread served ${own} of 90`);
   const series = (await admin("/stats/prometheus"))

@@ -1,6 +1,6 @@
 // Statistics of clusters under Envoy's names:
 // https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats
-import type { StatValue } from "../stats/stats.ts";
+import { histogramStat, type StatValue } from "../stats/stats.ts";
 import { DEGRADED_ACTIVE_HC, FAILED_ACTIVE_HC, isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
 import type { CircuitBreaker } from "../upstream/circuit-breaker.ts";
 import type { ClusterDescription, OutlierDescription } from "../upstream/cluster-description.ts";
@@ -9,11 +9,20 @@ import type { EjectionType } from "../upstream/outlier/ejection.ts";
 
 type Row = readonly [kind: StatValue["kind"], name: string, value: number];
 
+/** What stands for the cluster in names of statistics, where Envoy's separator may not. */
+export function statNameOf({ config }: ClusterDescription): string {
+  return config.observabilityName.replaceAll(":", "_");
+}
+
 export function clusterStats(clusters: readonly ClusterDescription[]): StatValue[] {
   return clusters.flatMap((cluster) => {
-    // Envoy's separator may not stand in a name.
-    const prefix = `cluster.${cluster.config.observabilityName.replaceAll(":", "_")}.`;
-    return rowsOf(cluster).map(([kind, name, value]): StatValue => ({ kind, name: prefix + name, value }));
+    const prefix = `cluster.${statNameOf(cluster)}.`;
+    return [
+      ...rowsOf(cluster).map(([kind, name, value]): StatValue => ({ kind, name: prefix + name, value })),
+      histogramStat(`${prefix}upstream_rq_time`, cluster.times.requests),
+      histogramStat(`${prefix}upstream_cx_connect_ms`, cluster.times.connects),
+      histogramStat(`${prefix}upstream_cx_length_ms`, cluster.times.connections),
+    ];
   });
 }
 

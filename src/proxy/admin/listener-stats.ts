@@ -1,6 +1,6 @@
 // Statistics of listeners, by Envoy's names.
 import type { ListenerDescription } from "../listener/listener-manager.ts";
-import type { StatValue } from "../stats/stats.ts";
+import { histogramStat, type StatValue } from "../stats/stats.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 
 export function listenerStats(listeners: readonly ListenerDescription[]): StatValue[] {
@@ -27,6 +27,9 @@ export function listenerStats(listeners: readonly ListenerDescription[]): StatVa
       ["counter", "ssl.fail_verify_san", counters.tlsWrongName],
       ["counter", "ssl.fail_verify_cert_hash", counters.tlsNotPinned],
     ];
-    return values.map(([kind, key, value]) => ({ kind, name: `listener.${name}.${key}`, value }));
+    return [
+      ...values.map(([kind, key, value]): StatValue => ({ kind, name: `listener.${name}.${key}`, value })),
+      histogramStat(`listener.${name}.downstream_cx_length_ms`, listener.connectionTimes),
+    ];
   });
 }

@@ -5,12 +5,13 @@ import type { StatValue } from "../stats/stats.ts";
 import { formatAddress } from "../transport/connection-info.ts";
 import { addressJson } from "./address.ts";
 import { clustersJson, clustersText } from "./clusters.ts";
+import { bucketModes } from "./histogram-text.ts";
 import { logging } from "./logging.ts";
 import { nodeJson } from "./node.ts";
 import type { ProxyState } from "./proxy-state.ts";
 import { json, prometheus, type Reply, text } from "./reply.ts";
 import { modifyRuntime, runtimeValues } from "./runtime.ts";
-import { allStats, countedStats, prometheusText, statsJson, statsText } from "./stats.ts";
+import { countedStats, prometheusText, statsJson, statsText } from "./stats.ts";
 
 interface AdminPath {
   readonly help: string;
@@ -89,10 +90,16 @@ const paths: Readonly<Record<string, AdminPath>> = {
     answer: modifyRuntime,
   },
   "/server_info": { help: "print server version/status information", answer: (state) => json(serverInfo(state)) },
-  "/stats": { help: "print server stats (?filter=, ?usedonly, ?type=, ?format=json|prometheus)", answer: stats },
+  "/stats": {
+    help: "print server stats (?filter=, ?usedonly, ?type=, ?format=json|prometheus, ?histogram_buckets=)",
+    answer: stats,
+  },
   "/stats/prometheus": {
     help: "print server stats in prometheus format",
-    answer: (state) => prometheus(prometheusText(state)),
+    answer: (state, query) => {
+      query.set("format", "prometheus");
+      return stats(state, query);
+    },
   },
 };
 
@@ -162,28 +169,46 @@ function memory(): unknown {
 }
 
 const formats: readonly (string | null)[] = [null, "text", "json", "prometheus"];
-const statTypes: Readonly<Record<string, string>> = { All: "", Counters: "counter", Gauges: "gauge" };
+const statTypes: Readonly<Record<string, string>> = {
+  All: "",
+  Counters: "counter",
+  Gauges: "gauge",
+  Histograms: "histogram",
+};
 
 function stats(state: ProxyState, query: URLSearchParams): Reply {
   const format = query.get("format");
   if (!formats.includes(format)) return text("usage: /stats?format=json  or /stats?format=prometheus \n\n", 400);
   const kind = statTypes[query.get("type") ?? "All"];
-  if (kind === undefined) return text(`invalid &type="${query.get("type")}": All, Counters or Gauges\n`, 400);
-  if (format === "prometheus") return prometheus(prometheusText(state));
-  const filter = query.get("filter");
-  let accepts: (name: string) => boolean = () => true;
-  if (filter !== null) {
-    try {
-      const regex = RE2JS.compile(filter);
-      accepts = (name) => regex.matcher(name).find();
-    } catch {
-      return text(`Invalid regex: "${filter}"\n`, 400);
-    }
+  if (kind === undefined) {
+    return text(`invalid &type="${query.get("type")}": ${Object.keys(statTypes).join(", ")}\n`, 400);
   }
-  const isShown = (stat: StatValue): boolean =>
-    (kind === "" || stat.kind === kind) && (!query.has("usedonly") || stat.value !== 0);
-  const found = allStats(state, accepts).filter(isShown);
-  return format === "json" ? json(statsJson(found)) : text(statsText(found));
+  const wantedBuckets = query.get("histogram_buckets") ?? "none";
+  const buckets = bucketModes.find((mode) => mode === wantedBuckets);
+  if (buckets === undefined) return text(`usage: /stats?histogram_buckets=(${bucketModes.join("|")})\n`, 400);
+  const filter = query.get("filter");
+  const named = filter === null ? () => true : nameTest(filter);
+  if (named === null) return text(`Invalid regex: "${filter}"\n`, 400);
+  const usedOnly = query.has("usedonly");
+  const accepts = (stat: StatValue): boolean =>
+    (kind === "" || stat.kind === kind) && (!usedOnly || stat.value !== 0) && named(stat.name);
+  if (format === "prometheus") return prometheusReply(state, query, accepts);
+  const question = { accepts, buckets };
+  return format === "json" ? json(statsJson(state, question)) : text(statsText(state, question));
+}
+
+/** Without a filter it is what scrapers ask for. */
+function prometheusReply(state: ProxyState, query: URLSearchParams, accepts: (stat: StatValue) => boolean): Reply {
+  return prometheus(prometheusText(state, query.has("filter") || query.has("type") ? accepts : null));
+}
+
+function nameTest(pattern: string): ((name: string) => boolean) | null {
+  try {
+    const regex = RE2JS.compile(pattern);
+    return (name) => regex.matcher(name).find();
+  } catch {
+    return null;
+  }
 }
 
 /** Envoy's UnreadyTargetsDumps. */

@@ -1,37 +1,50 @@
 // `/stats` and `/stats/prometheus`: Istio's traffic metrics, and Envoy's own statistics by Istio's minimal allowlist
-// (server, cluster manager, listener manager, control plane). Per-cluster statistics are in `/stats` only.
+// (server, cluster manager, listener manager, control plane). The others are in `/stats`, and in Prometheus' format where
+// a filter asks for them.
 import { getHeapStatistics } from "node:v8";
 import type { StatValue } from "../stats/stats.ts";
-import { clusterStats } from "./cluster-stats.ts";
+import { clusterStats, statNameOf } from "./cluster-stats.ts";
+import { type BucketMode, histogramsJson, histogramText } from "./histogram-text.ts";
 import { listenerStats } from "./listener-stats.ts";
+import { prometheusStats } from "./prometheus-text.ts";
 import type { ProxyState } from "./proxy-state.ts";
 
+/** Which statistics are asked for; histograms come last, as in Envoy. */
+interface StatsQuestion {
+  readonly accepts: (stat: StatValue) => boolean;
+  readonly buckets: BucketMode;
+}
+
 /** Envoy's text: one `name: value` per line, sorted. */
-export function statsText(stats: readonly StatValue[]): string {
-  return stats.map((stat) => `${stat.name}: ${stat.value}\n`).join("");
+export function statsText(state: ProxyState, { accepts, buckets }: StatsQuestion): string {
+  const lines = (stat: StatValue): string =>
+    stat.kind === "histogram" ? histogramText(stat, buckets) : `${stat.name}: ${stat.value}\n`;
+  return allStats(state, accepts).map(lines).join("");
 }
 
-export function statsJson(stats: readonly StatValue[]): unknown {
-  return { stats: stats.map(({ name, value }) => ({ name, value })) };
+export function statsJson(state: ProxyState, { accepts, buckets }: StatsQuestion): unknown {
+  const stats = allStats(state, accepts);
+  const numbers = stats.filter(({ kind }) => kind !== "histogram").map(({ name, value }) => ({ name, value }));
+  const histograms = histogramsJson(stats, buckets);
+  return { stats: histograms === null ? numbers : [...numbers, histograms] };
 }
 
-export function prometheusText(state: ProxyState): string {
-  const own = state.counterReset
-    .shown(serverStats(state))
-    .map(({ name, kind, value }) => `# TYPE ${prometheusName(name)} ${kind}\n${prometheusName(name)}{} ${value}\n`);
-  return state.trafficMetrics() + own.join("");
+/** `accepts` null: Istio's traffic metrics, and of the others those of Istio's minimal list. */
+export function prometheusText(state: ProxyState, accepts: StatsQuestion["accepts"] | null = null): string {
+  if (accepts === null)
+    return state.trafficMetrics() + prometheusStats(state.counterReset.shown(serverStats(state)), []);
+  return prometheusStats(allStats(state, accepts), state.clusters().map(statNameOf));
 }
 
-function prometheusName(name: string): string {
-  return `envoy_${name.replace(/[^A-Za-z0-9_]/g, "_")}`;
-}
-
-/** All statistics, filtered by a test on the name. */
-export function allStats(state: ProxyState, accepts: (name: string) => boolean): StatValue[] {
+function allStats(state: ProxyState, accepts: StatsQuestion["accepts"]): StatValue[] {
   return state.counterReset
     .shown(countedStats(state))
-    .filter((stat) => accepts(stat.name))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+    .filter(accepts)
+    .sort((a, b) => order(a) - order(b) || (a.name < b.name ? -1 : 1));
+}
+
+function order({ kind }: StatValue): number {
+  return kind === "histogram" ? 1 : 0;
 }
 
 /** What was counted since the start. */

@@ -12,6 +12,7 @@ import { type FilterContext, type HookLists, type HttpFilterFactory, hookLists }
 import { suppressesEnvoyHeaders } from "./filters/router/filter.ts";
 import type { LocalReply } from "./local-replies.ts";
 import { type MappedReply, mapLocalReply } from "./local-reply-mapping.ts";
+import { ManagerStats } from "./manager-stats.ts";
 import type { Stream } from "./stream.ts";
 
 export class HttpConnectionManager {
@@ -28,6 +29,7 @@ export class HttpConnectionManager {
   readonly #plain: FilterSet;
   /** Sets for routes that switch filters on or off, by what the route says. */
   readonly #byRoute = new WeakMap<RouteFilterConfigs, FilterSet>();
+  #stats: ManagerStats | null = null;
   #dateSecond = 0;
   #date = "";
 
@@ -43,6 +45,11 @@ export class HttpConnectionManager {
       return factory === null ? [] : [{ filter, factory }];
     });
     this.#plain = filterSet(this.#chain.filter(({ filter }) => !filter.disabled));
+  }
+
+  get stats(): ManagerStats {
+    this.#stats ??= new ManagerStats(this.environment.stats, this.config.statPrefix);
+    return this.#stats;
   }
 
   /** The hooks for a stream whose route has this for filters. */

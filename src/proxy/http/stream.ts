@@ -165,6 +165,7 @@ export class Stream implements RouteRequest, RequestFacts {
     this.idleTimeoutMs = manager.config.streamIdleTimeoutMs;
     this.maxDurationMs = manager.config.maxStreamDurationMs;
     this.#router = new Router(this);
+    manager.stats.requestBegan();
   }
 
   get protocol(): string {
@@ -711,12 +712,14 @@ export class Stream implements RouteRequest, RequestFacts {
   finish(): void {
     if (this.isDone) return;
     this.isDone = true;
+    const { loop } = this.manager.environment;
+    this.manager.stats.requestEnded(this.isHttp2, this.responseStatus, this.durationMs, loop.now);
     const hooks = this.#hooks.complete;
     for (let i = 0; i < hooks.length; i++) {
       try {
         hooks[i]!.onComplete!(this);
       } catch (error) {
-        this.manager.environment.loop.onBroken(error);
+        loop.onBroken(error);
       }
     }
     this.manager.writeAccessLog(this);

@@ -8,6 +8,7 @@ import type { ListenAddress } from "../config/socket.ts";
 import { describeMatch } from "../decide/filter-chain.ts";
 import { NetworkConnection } from "../network/connection.ts";
 import { writeConnectionLog } from "../network/connection-log.ts";
+import { Histogram } from "../stats/histogram.ts";
 import { ConnectionInfo, formatAddress, isPipe, plainIp } from "../transport/connection-info.ts";
 import { Transport, type TransportTap } from "../transport/transport.ts";
 import type { ListenerEnvironment } from "./environment.ts";
@@ -290,7 +291,10 @@ export class ActiveListener {
 
   readonly #onClosed = (connection: NetworkConnection): void => {
     if (!this.#connections.delete(connection)) return;
-    this.#environment.limits.open--;
+    const { limits, loop } = this.#environment;
+    limits.open--;
+    this.counters.connectionTimes ??= new Histogram();
+    this.counters.connectionTimes.record(loop.now - connection.info.startTimeMs, loop.now);
     if (this.config.accessLog.length > 0) {
       const { bytesRead, bytesWritten } = connection.transport;
       const facts = { receivedBytes: bytesRead, sentBytes: bytesWritten };

@@ -1,4 +1,5 @@
 // What a listener counts, in plain numbers: there are hundreds of listeners, and few count much.
+import type { Histogram } from "../stats/histogram.ts";
 
 export interface ListenerCounters {
   connectionsTotal: number;
@@ -21,6 +22,8 @@ export interface ListenerCounters {
   tlsUntrusted: number;
   tlsWrongName: number;
   tlsNotPinned: number;
+  /** How long connections were open, in milliseconds; null before the first ended. */
+  connectionTimes: Histogram | null;
 }
 
 export function listenerCounters(): ListenerCounters {
@@ -40,6 +43,7 @@ export function listenerCounters(): ListenerCounters {
     tlsUntrusted: 0,
     tlsWrongName: 0,
     tlsNotPinned: 0,
+    connectionTimes: null,
   };
 }
 

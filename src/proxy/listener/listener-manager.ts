@@ -15,6 +15,7 @@ import { createNetworkEnvironment } from "../network/environment.ts";
 import type { NetworkFilterType } from "../network/filter.ts";
 import { networkFilterTypes } from "../network/filters/all.ts";
 import { LoadShedding } from "../overload/load-shedding.ts";
+import type { HistogramValue } from "../stats/histogram.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
@@ -74,6 +75,8 @@ export interface ListenerDescription {
   /** Of these, the ones that have no filter chain yet. */
   readonly openingConnections: number;
   readonly connectionsTotal: number;
+  /** How long connections were open; null before the first ended. */
+  readonly connectionTimes: HistogramValue | null;
   readonly counters: Readonly<ListenerCounters>;
 }
 
@@ -226,6 +229,7 @@ export class ListenerManager {
       activeConnections: listener.connectionCount,
       openingConnections: listener.openingCount,
       connectionsTotal: listener.counters.connectionsTotal,
+      connectionTimes: listener.counters.connectionTimes?.value(this.#environment.loop.clock.now()) ?? null,
       counters: listener.counters,
     }));
   }

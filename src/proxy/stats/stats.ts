@@ -1,6 +1,8 @@
 // Envoy's statistics by dotted name, as `/stats` shows them. A counter is looked up once, when its owner is made, and
 // kept: counting is then one addition.
 
+import { countOf, Histogram, type HistogramValue } from "./histogram.ts";
+
 export class Counter {
   value = 0;
 
@@ -23,13 +25,21 @@ export class Gauge {
 
 export interface StatValue {
   readonly name: string;
-  readonly kind: "counter" | "gauge";
+  readonly kind: "counter" | "gauge" | "histogram";
+  /** Of a histogram: how often something was recorded. */
   readonly value: number;
+  /** Null: nothing was recorded. Absent: it is no histogram. */
+  readonly histogram?: HistogramValue | null;
+}
+
+export function histogramStat(name: string, histogram: HistogramValue | null): StatValue {
+  return { name, kind: "histogram", value: histogram === null ? 0 : countOf(histogram.total), histogram };
 }
 
 export class Stats {
   readonly #counters = new Map<string, Counter>();
   readonly #gauges = new Map<string, Gauge>();
+  readonly #histograms = new Map<string, Histogram>();
 
   /** The counter of that name; made when it is new. Owners with the same name share it. */
   counter(name: string): Counter {
@@ -50,11 +60,21 @@ export class Stats {
     return gauge;
   }
 
-  /** All values as they are now. */
-  values(): StatValue[] {
+  histogram(name: string): Histogram {
+    let histogram = this.#histograms.get(name);
+    if (histogram === undefined) {
+      histogram = new Histogram();
+      this.#histograms.set(name, histogram);
+    }
+    return histogram;
+  }
+
+  /** All values as they are now, in milliseconds since 1970. */
+  values(now: number = Date.now()): StatValue[] {
     return [
       ...[...this.#counters].map(([name, { value }]): StatValue => ({ name, kind: "counter", value })),
       ...[...this.#gauges].map(([name, { value }]): StatValue => ({ name, kind: "gauge", value })),
+      ...[...this.#histograms].map(([name, histogram]) => histogramStat(name, histogram.value(now))),
     ];
   }
 }

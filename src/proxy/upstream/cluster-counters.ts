@@ -1,4 +1,6 @@
 // What one cluster counts, over all routing priorities.
+import { Histogram } from "../stats/histogram.ts";
+
 export interface ClusterCounters {
   connections: number;
   connectionsTotal: number;
@@ -30,6 +32,24 @@ export interface ClusterCounters {
   staleAssignments: number;
   /** Responses by status; null before the first. */
   statuses: Uint32Array | null;
+  times: ClusterTimes;
+}
+
+/** In milliseconds; each null until there is one. */
+export interface ClusterTimes {
+  /** From the end of a request to the end of its response. */
+  requests: Histogram | null;
+  /** Until a connection can be used. */
+  connects: Histogram | null;
+  /** How long connections were open. */
+  connections: Histogram | null;
+}
+
+/** Clusters are many, and few of them are used: their histograms are made when there is something to record. */
+export function recordTime(counters: ClusterCounters, what: keyof ClusterTimes, sinceMs: number, now: number): void {
+  const { times } = counters;
+  times[what] ??= new Histogram();
+  times[what].record(now - sinceMs, now);
 }
 
 export function clusterCounters(): ClusterCounters {
@@ -57,5 +77,6 @@ export function clusterCounters(): ClusterCounters {
     updateFailures: 0,
     staleAssignments: 0,
     statuses: null,
+    times: { requests: null, connects: null, connections: null },
   };
 }

@@ -1,9 +1,10 @@
 // What the admin API shows of a cluster: everything about it at one moment, as plain data.
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
+import type { HistogramValue } from "../stats/histogram.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { Cluster } from "./cluster.ts";
-import type { ClusterCounters } from "./cluster-counters.ts";
+import type { ClusterCounters, ClusterTimes } from "./cluster-counters.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import type { HealthCheckCounters } from "./health/health-checker.ts";
 import { describeEjection, type EjectionType } from "./outlier/ejection.ts";
@@ -14,6 +15,8 @@ export interface ClusterDescription {
   readonly config: ClusterConfig;
   readonly isWarm: boolean;
   readonly counters: Readonly<ClusterCounters>;
+  /** Null: there was none yet. */
+  readonly times: Readonly<Record<keyof ClusterTimes, HistogramValue | null>>;
   readonly breakers: readonly CircuitBreaker[];
   readonly balancer: Readonly<BalancerCounters>;
   /** How often members came or went. */
@@ -61,11 +64,17 @@ export interface EndpointDescription {
 export function describeCluster(cluster: Cluster): ClusterDescription {
   const now = cluster.loop.clock.now();
   const { outliers } = cluster;
+  const { times } = cluster.counters;
   return {
     name: cluster.config.name,
     config: cluster.config,
     isWarm: cluster.isWarm,
     counters: cluster.counters,
+    times: {
+      requests: times.requests?.value(now) ?? null,
+      connects: times.connects?.value(now) ?? null,
+      connections: times.connections?.value(now) ?? null,
+    },
     breakers: [cluster.breakers.default, cluster.breakers.high],
     balancer: cluster.balancerCounters,
     membershipChanges: cluster.membershipChanges,

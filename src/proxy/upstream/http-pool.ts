@@ -8,7 +8,7 @@ import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
-import type { ClusterCounters } from "./cluster-counters.ts";
+import { type ClusterCounters, recordTime } from "./cluster-counters.ts";
 import { type ConnectTarget, type ConnectUser, PendingConnection } from "./connect.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { RESET_CLUSTER_GONE, RESET_CONNECT_FAILURE, RESET_OVERFLOW, type UpstreamExchange } from "./exchange.ts";
@@ -146,9 +146,11 @@ export class HttpPool implements ExchangeSource {
     this.breaker.takeConnection();
     this.endpoint.activeConnections++;
     this.endpoint.connectionsTotal++;
+    const beganMs = this.#loop.now;
     const attempt: ConnectUser = {
       onConnected: (transport, securedBy) => {
         this.#connecting.delete(pending);
+        recordTime(this.#cluster.counters, "connects", beganMs, this.#loop.now);
         this.#connected(transport, securedBy);
       },
       onConnectFailed: (failure) => {
@@ -239,6 +241,7 @@ export class HttpPool implements ExchangeSource {
 
   multiplexedClosed(connection: UpstreamHttp2Connection): void {
     if (!this.#multiplexed.delete(connection)) return;
+    recordTime(this.#cluster.counters, "connections", connection.startTime, this.#loop.now);
     this.#connectionGone();
     this.multiplexedFinished(connection);
   }
@@ -300,6 +303,7 @@ export class HttpPool implements ExchangeSource {
   /** The connection will not be used again. */
   closed(connection: UpstreamHttp1Connection): void {
     if (!this.#all.delete(connection)) return;
+    recordTime(this.#cluster.counters, "connections", connection.startTime, this.#loop.now);
     this.#connectionGone();
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);

@@ -58,7 +58,8 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   #informational = 0;
   #mayReuse = true;
   #localAddress: string | null = null;
-  readonly #startTime: number;
+  /** When it was connected. */
+  readonly startTime: number;
   requestsBefore = 0;
   readonly mayBeRefused = false;
   /** When the pool closes the connection if it is still idle. */
@@ -74,7 +75,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
     this.#body = new BodyDecoder(limits);
     this.securedBy = securedBy;
     this.transport = transport;
-    this.#startTime = transport.loop.now;
+    this.startTime = transport.loop.now;
     // A server may answer early, close, and so reset us while the body is still on its way.
     transport.outliveFailedWrites();
   }
@@ -93,7 +94,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
 
   /** Whether the connection has existed for that long. */
   isOlderThan(ageMs: number): boolean {
-    return this.transport.loop.now - this.#startTime >= ageMs;
+    return this.transport.loop.now - this.startTime >= ageMs;
   }
 
   /** Binds the next exchange. */

@@ -45,7 +45,8 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
   #localAddress: string | null = null;
   #isClosed = false;
   #lastActivity: number;
-  readonly #startTime: number;
+  /** When it was connected. */
+  readonly startTime: number;
   /** Exchanges that may not begin before the peer's SETTINGS are here. */
   #waiting: Http2Exchange[] = [];
   /** Times that something was received. */
@@ -68,8 +69,8 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     this.transport = transport;
     this.securedBy = securedBy;
     this.#keepalive = keepalive;
-    this.#startTime = transport.loop.now;
-    this.#lastActivity = this.#startTime;
+    this.startTime = transport.loop.now;
+    this.#lastActivity = this.startTime;
     this.#connection = new Http2Connection(CLIENT, settings, this, this);
     this.#mostHeldBytes = settings.connectionWindow >> 1;
     this.#connection.start();
@@ -98,7 +99,7 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
 
   /** Whether the connection has existed for that long. */
   isOlderThan(ageMs: number): boolean {
-    return this.transport.loop.now - this.#startTime >= ageMs;
+    return this.transport.loop.now - this.startTime >= ageMs;
   }
 
   get isIdle(): boolean {

@@ -7,6 +7,7 @@ import type { Transport, TransportUser } from "../transport/transport.ts";
 import { type SecuredBy, securedByNothing } from "../transport/upstream-tls.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { Cluster } from "./cluster.ts";
+import { recordTime } from "./cluster-counters.ts";
 import { type ConnectTarget, type ConnectUser, PendingConnection } from "./connect.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import {
@@ -31,6 +32,8 @@ export class TcpTunnel implements UpstreamExchange, ConnectUser, TransportUser {
   #transport: Transport | null = null;
   #handler: ResponseHandler | null = null;
   #isCounted = false;
+  #beganMs = 0;
+  #connectedMs = 0;
 
   constructor(cluster: Cluster, endpoint: UpstreamEndpoint, breaker: CircuitBreaker, target: ConnectTarget) {
     this.#cluster = cluster;
@@ -55,6 +58,7 @@ export class TcpTunnel implements UpstreamExchange, ConnectUser, TransportUser {
     this.#breaker.takeConnection();
     this.#endpoint.activeConnections++;
     this.#endpoint.connectionsTotal++;
+    this.#beganMs = this.#cluster.loop.now;
     this.#pending = new PendingConnection(this.#cluster.loop, this.#target, this);
   }
 
@@ -68,6 +72,8 @@ export class TcpTunnel implements UpstreamExchange, ConnectUser, TransportUser {
     this.#pending = null;
     this.#transport = transport;
     this.securedBy = securedBy;
+    this.#connectedMs = this.#cluster.loop.now;
+    recordTime(this.#cluster.counters, "connects", this.#beganMs, this.#connectedMs);
     transport.attach(this);
     transport.pause();
     const waiter = this.#waiter;
@@ -88,6 +94,8 @@ export class TcpTunnel implements UpstreamExchange, ConnectUser, TransportUser {
   #giveBack(): void {
     if (!this.#isCounted) return;
     this.#isCounted = false;
+    const { counters, loop } = this.#cluster;
+    if (this.#connectedMs > 0) recordTime(counters, "connections", this.#connectedMs, loop.now);
     this.#breaker.giveConnection();
     this.#endpoint.activeConnections--;
   }

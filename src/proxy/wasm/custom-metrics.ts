@@ -1,5 +1,6 @@
 // Metrics that modules define. They are Envoy's statistics under `wasmcustom.`; plugins that name the same metric share
-// it. A histogram is shown as the number and the sum of what was recorded, because `/stats` has no histograms here.
+// it.
+import type { Histogram } from "../stats/histogram.ts";
 import type { Counter, Gauge, Stats } from "../stats/stats.ts";
 import { MetricType, Status } from "./abi.ts";
 import { wasmLimits } from "./limits.ts";
@@ -7,15 +8,17 @@ import { wasmLimits } from "./limits.ts";
 type CustomMetric =
   | { readonly type: 0; readonly counter: Counter }
   | { readonly type: 1; readonly gauge: Gauge }
-  | { readonly type: 2; readonly count: Counter; readonly sum: Counter };
+  | { readonly type: 2; readonly histogram: Histogram };
 
 export class CustomMetrics {
   readonly #stats: Stats;
+  readonly #now: () => number;
   readonly #metrics: CustomMetric[] = [];
   readonly #ids = new Map<string, number>();
 
-  constructor(stats: Stats) {
+  constructor(stats: Stats, now: () => number) {
     this.#stats = stats;
+    this.#now = now;
   }
 
   /** The metric's id; 0 for an unknown type or when there are too many metrics. */
@@ -38,7 +41,7 @@ export class CustomMetrics {
       case MetricType.Gauge:
         return { type, gauge: this.#stats.gauge(name) };
       case MetricType.Histogram:
-        return { type, count: this.#stats.counter(`${name}.count`), sum: this.#stats.counter(`${name}.sum`) };
+        return { type, histogram: this.#stats.histogram(name) };
       default:
         return null;
     }
@@ -59,10 +62,7 @@ export class CustomMetrics {
     if (metric === undefined) return Status.NotFound;
     if (metric.type === MetricType.Gauge) metric.gauge.set(value);
     else if (metric.type === MetricType.Counter) metric.counter.add(value);
-    else {
-      metric.count.add();
-      metric.sum.add(value);
-    }
+    else metric.histogram.record(value, this.#now());
     return Status.Ok;
   }
 

@@ -67,7 +67,7 @@ export class WasmHost implements Running {
       limits,
       data: new SharedData(),
       queues: new SharedQueues((callback) => void loop.after(0, callback)),
-      metrics: new CustomMetrics(stats),
+      metrics: new CustomMetrics(stats, () => loop.now),
       calls,
       grpc,
       node,

@@ -1,7 +1,8 @@
 // What one event loop has counted, as plain data, and the sum of such reports for the admin API: the main thread's own
 // descriptions with the numbers of the workers added.
 import type { ListenerDescription } from "../listener/listener-manager.ts";
-import type { StatValue } from "../stats/stats.ts";
+import { addedHistograms, type HistogramValue } from "../stats/histogram.ts";
+import { histogramStat, type StatValue } from "../stats/stats.ts";
 import type { ClusterDescription, EndpointDescription } from "../upstream/cluster-description.ts";
 
 type Numbers = Readonly<Record<string, number>>;
@@ -18,6 +19,7 @@ export interface WorkerReport {
 interface ClusterNumbers {
   readonly counters: Numbers;
   readonly statuses: Uint32Array | null;
+  readonly times: ClusterDescription["times"];
   readonly balancer: Numbers;
   readonly breakers: readonly Numbers[];
   readonly outliers: Numbers;
@@ -28,6 +30,7 @@ interface ClusterNumbers {
 interface ListenerNumbers {
   readonly activeConnections: number;
   readonly counters: Numbers;
+  readonly connectionTimes: HistogramValue | null;
 }
 
 const endpointTotals = [
@@ -54,9 +57,9 @@ export function reportOf(source: ReportSource): WorkerReport {
     connections: source.connectionCount,
     clusters: new Map(source.clusters.map((cluster) => [cluster.name, clusterNumbers(cluster)])),
     listeners: new Map(
-      source.listeners.map(({ name, activeConnections, counters }) => [
+      source.listeners.map(({ name, activeConnections, connectionTimes, counters }) => [
         name,
-        { activeConnections, counters: numbersOf(counters) },
+        { activeConnections, connectionTimes, counters: numbersOf(counters) },
       ]),
     ),
     stats: source.stats,
@@ -68,6 +71,7 @@ function clusterNumbers(cluster: ClusterDescription): ClusterNumbers {
   return {
     counters: numbersOf(cluster.counters),
     statuses: cluster.counters.statuses,
+    times: cluster.times,
     balancer: numbersOf(cluster.balancer),
     breakers: cluster.breakers.map(numbersOf),
     outliers: numbersOf(cluster.outliers?.counters ?? {}),
@@ -98,10 +102,15 @@ export function sumClusters(
 }
 
 function addCluster(cluster: ClusterDescription, other: ClusterNumbers): ClusterDescription {
-  const { counters, balancer, breakers, outliers, endpoints } = cluster;
+  const { counters, times, balancer, breakers, outliers, endpoints } = cluster;
   return {
     ...cluster,
     counters: { ...added(counters, other.counters), statuses: addedStatuses(counters.statuses, other.statuses) },
+    times: {
+      requests: addedTimes(times.requests, other.times.requests),
+      connects: addedTimes(times.connects, other.times.connects),
+      connections: addedTimes(times.connections, other.times.connections),
+    },
     balancer: added(balancer, other.balancer),
     breakers: breakers.map((breaker, i) => added(breaker, other.breakers[i] ?? {})),
     outliers: outliers && { ...outliers, counters: added(outliers.counters, other.outliers) },
@@ -122,6 +131,10 @@ function added<T extends object>(own: T, other: Numbers): T {
   return sum;
 }
 
+function addedTimes(own: HistogramValue | null, other: HistogramValue | null): HistogramValue | null {
+  return own === null || other === null ? (own ?? other) : addedHistograms(own, other);
+}
+
 function addedStatuses(own: Uint32Array | null, other: Uint32Array | null): Uint32Array | null {
   if (own === null || other === null) return own ?? other;
   return own.map((value, i) => value + (other[i] ?? 0));
@@ -138,7 +151,8 @@ export function sumListeners(
       if (other === undefined) continue;
       const counters = added(sum.counters, other.counters);
       const activeConnections = sum.activeConnections + other.activeConnections;
-      sum = { ...sum, activeConnections, counters, connectionsTotal: counters.connectionsTotal };
+      const connectionTimes = addedTimes(sum.connectionTimes, other.connectionTimes);
+      sum = { ...sum, activeConnections, connectionTimes, counters, connectionsTotal: counters.connectionsTotal };
     }
     return sum;
   });
@@ -149,15 +163,17 @@ export function sumStats(own: readonly StatValue[], reports: readonly WorkerRepo
   for (const { stats } of reports) {
     for (const stat of stats) {
       const before = byName.get(stat.name);
-      byName.set(stat.name, before === undefined ? stat : { ...before, value: combined(before, stat) });
+      byName.set(stat.name, before === undefined ? stat : combined(before, stat));
     }
   }
   return [...byName.values()];
 }
 
 /** What a thread says of its own state is no number to add: the worst of them counts. */
-function combined({ name, value }: StatValue, other: StatValue): number {
-  return name.startsWith("overload.") ? Math.max(value, other.value) : value + other.value;
+function combined(own: StatValue, other: StatValue): StatValue {
+  const { name, value } = own;
+  if (own.kind === "histogram") return histogramStat(name, addedTimes(own.histogram ?? null, other.histogram ?? null));
+  return { ...own, value: name.startsWith("overload.") ? Math.max(value, other.value) : value + other.value };
 }
 
 /** One Prometheus text out of several: series of one name and one set of labels are added. */

@@ -1,4 +1,5 @@
 // Counters of gRPC calls, as Envoy names them: `cluster.<cluster>.grpc.[<service>.<method>.]<counter>`.
+import type { Histogram } from "../../../stats/histogram.ts";
 import type { Counter, Stats } from "../../../stats/stats.ts";
 
 /** Clients name methods: no more than this have counters of their own. */
@@ -7,17 +8,20 @@ const maxMethods = 1000;
 export class CallCounters {
   readonly requestMessages: Counter;
   readonly responseMessages: Counter;
+  /** From the end of the request to the end of the response; null: not wanted. */
+  readonly upstreamTimes: Histogram | null;
   readonly #stats: Stats;
   readonly #prefix: string;
   readonly #total: Counter;
   readonly #success: Counter;
   readonly #failure: Counter;
 
-  constructor(stats: Stats, prefix: string) {
+  constructor(stats: Stats, prefix: string, hasTimes: boolean) {
     this.#stats = stats;
     this.#prefix = prefix;
     this.requestMessages = stats.counter(`${prefix}request_message_count`);
     this.responseMessages = stats.counter(`${prefix}response_message_count`);
+    this.upstreamTimes = hasTimes ? stats.histogram(`${prefix}upstream_rq_time`) : null;
     this.#total = stats.counter(`${prefix}total`);
     this.#success = stats.counter(`${prefix}success`);
     this.#failure = stats.counter(`${prefix}failure`);
@@ -35,6 +39,7 @@ interface MethodNaming {
   /** As `service/method`; null: all. */
   readonly methods: ReadonlySet<string> | null;
   readonly replacesDots: boolean;
+  readonly hasTimes: boolean;
 }
 
 export class CallStats {
@@ -54,7 +59,7 @@ export class CallStats {
     const known = this.#byPrefix.get(prefix);
     if (known !== undefined) return known;
     if (method !== "" && this.#byPrefix.size >= maxMethods) return this.of(cluster, "");
-    const counters = new CallCounters(this.#stats, prefix);
+    const counters = new CallCounters(this.#stats, prefix, this.#naming.hasTimes);
     this.#byPrefix.set(prefix, counters);
     return counters;
   }

@@ -66,11 +66,18 @@ test("all methods, or those that are listed, have counters of their own", async 
   assert.equal(listed.stat("cluster.app.grpc.total"), 1);
 });
 
+test("upstream times have a histogram where that is configured", async (t) => {
+  const { call, stat } = await bench(t, "stats_for_all_methods: true, enable_upstream_stats: true");
+  await call("/shop.Cart/Add");
+  await call("/shop.Cart/Add");
+  assert.equal(stat("cluster.app.grpc.shop.Cart.Add.upstream_rq_time"), 2);
+});
+
 test("no more than 1000 methods have counters of their own, whatever clients ask for", async (t) => {
   const { CallStats } = await import("./call-stats.ts");
   const { Stats } = await import("../../../stats/stats.ts");
   const stats = new Stats();
-  const calls = new CallStats(stats, { methods: null, replacesDots: false });
+  const calls = new CallStats(stats, { methods: null, replacesDots: false, hasTimes: false });
   for (let i = 0; i < 2000; i++) calls.of("app", `/s/m${i}`);
   assert.equal(stats.values().filter(({ name }) => name.endsWith(".total")).length, 1001);
   t.diagnostic("the last one is for all others");

@@ -11,7 +11,6 @@ import {
   CONTINUE,
   defineHttpFilter,
   type FilterContext,
-  type FilterPlace,
   type HttpFilter,
   type HttpFilterType,
   settingsFrom,
@@ -27,6 +26,8 @@ interface GrpcStatsSettings {
   /** Methods with statistics of their own, as `service/method`; null: all. */
   readonly methods: ReadonlySet<string> | null;
   readonly replacesDots: boolean;
+  /** Upstream times have histograms. */
+  readonly hasTimes: boolean;
 }
 
 export const grpcStats: HttpFilterType = defineHttpFilter<GrpcStatsSettings>({
@@ -35,8 +36,7 @@ export const grpcStats: HttpFilterType = defineHttpFilter<GrpcStatsSettings>({
   configure: (settings, context) => sharedFilter(new GrpcStatsFilter(settings, context)),
 });
 
-function parse(message: FilterConfig, { path, problems }: FilterPlace): GrpcStatsSettings {
-  if (message.enableUpstreamStats) problems.leftOut(`${path}.enable_upstream_stats`, "the histogram of upstream times");
+function parse(message: FilterConfig): GrpcStatsSettings {
   const specifier = message.perMethodStatSpecifier;
   return {
     reportsMessages: message.emitFilterState,
@@ -47,6 +47,7 @@ function parse(message: FilterConfig, { path, problems }: FilterPlace): GrpcStat
           ? null
           : new Set(),
     replacesDots: message.replaceDotsInGrpcServiceName,
+    hasTimes: message.enableUpstreamStats,
   };
 }
 
@@ -80,6 +81,7 @@ class CountedCall implements HttpFilter {
   readonly #reportsMessages: boolean;
   readonly #requests = new MessageFrames();
   readonly #responses = new MessageFrames();
+  #requestEndMs = 0;
   #isDone = false;
 
   constructor(stream: Stream, counters: CallCounters | null, reportsMessages: boolean) {
@@ -94,6 +96,11 @@ class CountedCall implements HttpFilter {
     this.#counters?.requestMessages.add(this.#requests.count - before);
     if (this.#reportsMessages) this.#stream.requestMessages = this.#requests.count;
     return data;
+  }
+
+  onRequestEnd(stream: Stream): Verdict {
+    this.#requestEndMs = stream.manager.environment.loop.now;
+    return CONTINUE;
   }
 
   onResponseData(_stream: Stream, data: Buffer): Buffer {
@@ -118,5 +125,7 @@ class CountedCall implements HttpFilter {
     if (this.#isDone || status === undefined) return;
     this.#isDone = true;
     this.#counters?.done(status);
+    const { now } = this.#stream.manager.environment.loop;
+    if (this.#requestEndMs > 0) this.#counters?.upstreamTimes?.record(now - this.#requestEndMs, now);
   }
 }

@@ -11,6 +11,7 @@ import { protocolFor } from "../../../decide/upstream-protocol.ts";
 import type { SocketFailure } from "../../../transport/socket-error.ts";
 import type { CircuitBreaker } from "../../../upstream/circuit-breaker.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
+import { recordTime } from "../../../upstream/cluster-counters.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
   BODY_NONE,
@@ -80,6 +81,8 @@ export class Router implements AttemptOwner {
   #headSentAt = 0;
   /** The Connection header of the response: trailers that it names go the way of the headers. */
   #nominatedNames = "";
+  /** When the whole request was here; 0: it is not. */
+  #receivedAt = 0;
   #cancelRouteTimer: (() => void) | null = null;
   #cancelStreamTimer: (() => void) | null = null;
   #cancelBackoff: (() => void) | null = null;
@@ -257,6 +260,7 @@ export class Router implements AttemptOwner {
 
   /** The route timeout runs from when the whole request is here until the whole response went out. */
   #requestReceived(): void {
+    this.#receivedAt = this.#cluster!.loop.now;
     const timeoutMs = this.#timeouts.routeMs;
     if (timeoutMs > 0 && this.#cancelRouteTimer === null) {
       this.#cancelRouteTimer = this.#cluster!.loop.after(timeoutMs, () => this.#routeTimedOut(timeoutMs));
@@ -332,6 +336,8 @@ export class Router implements AttemptOwner {
 
   onAttemptEnd(trailers: Headers | null): void {
     if (trailers !== null && this.#nominatedNames !== "") removeNominated(trailers, this.#nominatedNames);
+    const { counters, loop } = this.#cluster!;
+    if (this.#receivedAt > 0) recordTime(counters, "requests", this.#receivedAt, loop.now);
     this.#stream.onResponseEnd(trailers);
   }
 

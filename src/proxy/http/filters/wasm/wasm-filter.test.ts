@@ -30,6 +30,7 @@ import {
   type TestDataPath,
 } from "../../../listener/testing/data-path.ts";
 import { type Answer, ask, until } from "../../../listener/testing/requests.ts";
+import type { HistogramValue } from "../../../stats/histogram.ts";
 import { Stats } from "../../../stats/stats.ts";
 import { EventLoop } from "../../../transport/event-loop.ts";
 import { ClusterManager } from "../../../upstream/cluster-manager.ts";
@@ -54,6 +55,7 @@ interface Setting {
   readonly stats: Stats;
   /** The value of a statistic. */
   stat(name: string): number | undefined;
+  histogram(name: string): HistogramValue | null | undefined;
   stop(): void;
 }
 
@@ -142,6 +144,7 @@ async function withPlugins(plugins: readonly Overrides[], options: Partial<WasmH
     logs,
     stats,
     stat: (name) => stats.values().find((it) => it.name === name)?.value,
+    histogram: (name) => stats.values().find((it) => it.name === name)?.histogram,
     stop: () => {
       path.stop();
       server.stop();
@@ -479,8 +482,8 @@ describe("a plugin", () => {
     assert.equal(await got(setting, "record 0 records", "record"), "16");
     assert.equal(setting.stat("wasmcustom.requests"), 5);
     assert.equal(setting.stat("wasmcustom.level"), 3);
-    assert.equal(setting.stat("wasmcustom.sizes.count"), 2);
-    assert.equal(setting.stat("wasmcustom.sizes.sum"), 16);
+    assert.equal(setting.stat("wasmcustom.sizes"), 2);
+    assert.equal(setting.histogram("wasmcustom.sizes")?.sum, 16);
   });
 
   test("ticks until it has enough", async () => {

@@ -12,7 +12,12 @@ export const httpConnectionManager: NetworkFilterType = defineNetworkFilter<Http
     serve: (connection) => {
       const { transport, info } = connection;
       const manager = environment.managerFor(settings);
-      return serveHttp(manager, transport, info, () => connection.closed());
+      const { loop } = environment.http;
+      manager.stats.connectionBegan();
+      return serveHttp(manager, transport, info, () => {
+        manager.stats.connectionEnded(info.startTimeMs, loop.now);
+        connection.closed();
+      });
     },
   }),
 });

@@ -12,6 +12,7 @@ import type { SecuredBy } from "../../../transport/upstream-tls.ts";
 import type { ChoiceContext } from "../../../upstream/balance/choice.ts";
 import type { CircuitBreaker } from "../../../upstream/circuit-breaker.ts";
 import type { Cluster } from "../../../upstream/cluster.ts";
+import { recordTime } from "../../../upstream/cluster-counters.ts";
 import { type ConnectUser, PendingConnection } from "../../../upstream/connect.ts";
 import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import { RESET_OVERFLOW, type UpstreamExchange, type UpstreamRequest } from "../../../upstream/exchange.ts";
@@ -56,6 +57,8 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
   #transport: Transport | null = null;
   #tunnel: HttpTunnel | null = null;
   #isCounted = false;
+  #beganMs = 0;
+  #connectedMs = 0;
   #isRequestCounted = false;
   #flags = "";
 
@@ -92,6 +95,7 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
     endpoint.connectionsTotal++;
     breaker.takeConnection();
     const target = this.cluster.connectTarget(endpoint, http1, this.#info);
+    this.#beganMs = this.#loop.now;
     this.#pending = new PendingConnection(this.#loop, target, this);
   }
 
@@ -138,6 +142,8 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
   onConnected(transport: Transport, securedBy: SecuredBy): void {
     this.#pending = null;
     this.#transport = transport;
+    this.#connectedMs = this.#loop.now;
+    recordTime(this.cluster.counters, "connects", this.#beganMs, this.#connectedMs);
     this.endpoint?.outlier?.onTcpConnected();
     if (this.cluster.config.closesConnectionsOnFailure) this.endpoint?.closeOnFailure(transport);
     const { localAddress, localPort } = transport.socket;
@@ -201,7 +207,10 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
     }
     if (!this.#isCounted) return;
     this.#isCounted = false;
-    if (this.#transport !== null) this.endpoint!.forget(this.#transport);
+    if (this.#transport !== null) {
+      this.endpoint!.forget(this.#transport);
+      recordTime(this.cluster.counters, "connections", this.#connectedMs, this.#loop.now);
+    }
     this.#transport = null;
     this.endpoint!.activeConnections--;
     this.cluster.breakers.default.giveConnection();
