@@ -8,7 +8,7 @@ export interface CatalogEntry {
   readonly singular: string;
   readonly shortNames: readonly string[];
   readonly namespaced: boolean;
-  /** True for Istio's own kinds: their field positions are kept and their status is reported. */
+  /** True for Istio's own kinds and the Gateway API's: their field positions are kept and their status is reported. */
   readonly mesh: boolean;
 }
 
@@ -46,6 +46,14 @@ const istio = (
   namespaced: true,
   mesh: true,
 });
+
+const gatewayApi = (
+  versions: string[],
+  kind: string,
+  plural: string,
+  shortNames: string[] = [],
+  namespaced = true,
+): CatalogEntry => ({ ...istio("gateway.networking.k8s.io", versions, kind, plural, shortNames), namespaced });
 
 const networking = "networking.istio.io";
 const security = "security.istio.io";
@@ -100,6 +108,14 @@ export const catalog: readonly CatalogEntry[] = [
   istio("telemetry.istio.io", ["v1alpha1", "v1"], "Telemetry", "telemetries", ["telemetry"]),
   istio("extensions.istio.io", ["v1alpha1"], "WasmPlugin", "wasmplugins"),
   istio("extensions.istio.io", ["v1alpha1"], "TrafficExtension", "trafficextensions"),
+  gatewayApi(["v1", "v1beta1"], "GatewayClass", "gatewayclasses", ["gc"], false),
+  gatewayApi(["v1", "v1beta1"], "Gateway", "gateways", ["gtw"]),
+  gatewayApi(["v1", "v1beta1"], "HTTPRoute", "httproutes"),
+  gatewayApi(["v1"], "GRPCRoute", "grpcroutes"),
+  gatewayApi(["v1", "v1alpha2"], "TCPRoute", "tcproutes"),
+  gatewayApi(["v1", "v1alpha3", "v1alpha2"], "TLSRoute", "tlsroutes"),
+  gatewayApi(["v1beta1", "v1"], "ReferenceGrant", "referencegrants", ["refgrant"]),
+  gatewayApi(["v1", "v1alpha3"], "BackendTLSPolicy", "backendtlspolicies", ["btlspolicy"]),
 ];
 
 export function findKind(apiVersion: string, kind: string): CatalogEntry | undefined {

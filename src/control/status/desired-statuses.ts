@@ -9,7 +9,7 @@ import { objectStatuses } from "./object-status.ts";
 type StatusProducer = (snapshot: MeshSnapshot) => Iterable<DesiredStatus>;
 
 /** One line each. */
-const producers: readonly StatusProducer[] = [];
+const producers: readonly StatusProducer[] = [(snapshot) => snapshot.gatewayApiStatuses()];
 
 export function* desiredStatuses(
   snapshot: MeshSnapshot,

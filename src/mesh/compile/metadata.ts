@@ -25,6 +25,7 @@ export function resourceMetadata(content: MetadataContent): Metadata {
 
 /** Where a field of an object was written; the object's own place when the field's is not known. */
 export function originAt(object: MeshObject<unknown>, path: string): Origin {
+  if (object.madeFrom !== undefined) return object.madeFrom.originOf(path);
   const position = object.position(path);
   return position === undefined ? object.origin : { ...object.origin, file: position.file, line: position.line };
 }

@@ -8,6 +8,9 @@ export const blackHoleCluster = "BlackHoleCluster";
 export const passthroughCluster = "PassthroughCluster";
 export const inboundPassthroughCluster = "InboundPassthroughCluster";
 
+/** Where a backend of the Gateway API leads that is not there: no cluster has this name. */
+export const unknownService = "UnknownService";
+
 /** Filter chains of the virtual listeners. */
 export const chainNames = {
   outboundBlackhole: "virtualOutbound-blackhole",

@@ -16,6 +16,19 @@ export interface MeshObject<Spec> {
   readonly origin: Origin;
   /** Where the field with this path (`spec.http[0].route[1]`) was written; the nearest enclosing field that is known. */
   position(path: string): SourcePosition | undefined;
+  /** Of an object that nobody wrote: those that it was made from. `origin` is the first of them. */
+  readonly madeFrom?: MadeFrom;
+}
+
+export interface MadeFrom {
+  readonly origins: readonly Origin[];
+  /** Where that was written which the field with this path came from. */
+  originOf(path: string): Origin;
+}
+
+/** The objects that a user wrote to get this one: itself, mostly. */
+export function originsOf(object: { readonly origin: Origin; readonly madeFrom?: MadeFrom }): readonly Origin[] {
+  return object.madeFrom?.origins ?? [object.origin];
 }
 
 /** `VirtualService/default/reviews`: names an object within a snapshot. */

@@ -12,12 +12,18 @@ import { indexDestinationRules } from "./destination-rule-index.ts";
 import { discovered } from "./discovery.ts";
 import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
 import { indexEnvoyFilters } from "./envoy-filter-index.ts";
+import {
+  gatewayApiChecks,
+  gatewayApiObjectStatuses,
+  type SnapshotGatewayApi,
+  snapshotGatewayApi,
+} from "./gateway-api.ts";
 import { gatewayScope } from "./gateway-scopes.ts";
 import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
 import { ObjectTable } from "./object-table.ts";
 import { indexPolicies } from "./policy-index.ts";
 import type { ProxyNode } from "./proxy-node.ts";
-import { type Entry, readObject, type SourceObject } from "./read-object.ts";
+import { type Entry, entryKey, readObject, type SourceObject } from "./read-object.ts";
 import { resourceStates } from "./resource-states.ts";
 import type { Service } from "./service.ts";
 import { indexServices } from "./service-index.ts";
@@ -39,6 +45,7 @@ export interface BuiltSnapshot extends MeshSnapshot {
   /** For the next `buildSnapshot` and for analyze. */
   readonly entries: ReadonlyMap<string, Entry>;
   readonly table: ObjectTable;
+  readonly gatewayApi: SnapshotGatewayApi;
 }
 
 /** Reads all objects. `previous` saves work and keeps last good versions of objects whose new version is wrong. */
@@ -53,8 +60,7 @@ export function buildSnapshot(
   const duplicates: Issue[] = [];
   const reusable = previous?.domain === domain ? previous.entries : undefined;
   for (const source of objects) {
-    const key = `${source.object.kind}/${source.object.metadata.namespace ?? ""}/${source.object.metadata.name}`;
-    const entry = readObject(source, domain, reusable?.get(key));
+    const entry = readObject(source, domain, reusable?.get(entryKey(source.object)));
     if (entry === undefined) continue;
     const earlier = entries.get(entry.key);
     if (earlier === undefined) entries.set(entry.key, entry);
@@ -76,8 +82,10 @@ interface Content {
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
   const { entries, meshConfig, domain, keySets } = content;
   const { rootNamespace } = meshConfig;
-  const table = new ObjectTable([...discovered(entries, meshConfig)].flatMap((entry) => entry.object ?? []));
-  const services = indexServices(table, domain, meshConfig.defaultServiceExportTo);
+  const written = new ObjectTable([...discovered(entries, meshConfig)].flatMap((entry) => entry.object ?? []));
+  const services = indexServices(written, domain, meshConfig.defaultServiceExportTo);
+  const gatewayApi = snapshotGatewayApi(written, services, domain, previous?.gatewayApi);
+  const table = written.with(gatewayApi.api.objects);
   const destinationRules = indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
   const endpoints = indexEndpoints(
@@ -91,9 +99,10 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     (proxy) => JSON.stringify([proxy.namespace, proxy.name, proxy.ipAddresses, proxy.labels]),
     (proxy) => gatewayScope(proxy, { objects: table, services, destinationRules, meshConfig, instances }),
   );
-  const findings = once(() =>
-    checkAll({
-      objects: table,
+  // Users hear about what they wrote.
+  const findings = once(() => [
+    ...checkAll({
+      objects: written,
       services,
       destinationRules,
       endpoints,
@@ -102,7 +111,8 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       keySets,
       inboundMtls: policies.inboundMtls,
     }),
-  );
+    ...gatewayApiChecks(gatewayApi, entries),
+  ]);
   const issues = once(() =>
     sortIssues([
       ...content.duplicates,
@@ -115,6 +125,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   return {
     entries,
     table,
+    gatewayApi,
     version: contentVersion(entries, [domain, meshConfig, keySetsVersion(keySets)]),
     meshConfig,
     domain,
@@ -163,6 +174,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     keySources: () => keySources(table),
     keySets,
     resourceStates: states,
+    gatewayApiStatuses: () => gatewayApiObjectStatuses(gatewayApi, entries),
   };
 }
 

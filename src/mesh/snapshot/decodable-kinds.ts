@@ -1,18 +1,26 @@
 // The kinds that a snapshot reads, and those that it accepts without effect. Adding a kind is adding its folder and
 // one line here.
 import { authorizationPolicy } from "../kinds/authorization-policy/kind.ts";
+import { backendTlsPolicy } from "../kinds/backend-tls-policy/kind.ts";
 import { destinationRule } from "../kinds/destination-rule/kind.ts";
 import { endpointSlice } from "../kinds/endpoint-slice/kind.ts";
 import { envoyFilter } from "../kinds/envoy-filter/kind.ts";
 import { gateway } from "../kinds/gateway/kind.ts";
+import { gatewayClass } from "../kinds/gateway-class/kind.ts";
+import { grpcRoute } from "../kinds/grpc-route/kind.ts";
+import { httpRoute } from "../kinds/http-route/kind.ts";
+import { kubernetesGateway } from "../kinds/kubernetes-gateway/kind.ts";
 import { namespace } from "../kinds/namespace/kind.ts";
 import { node } from "../kinds/node/kind.ts";
 import { peerAuthentication } from "../kinds/peer-authentication/kind.ts";
 import { pod } from "../kinds/pod/kind.ts";
+import { referenceGrant } from "../kinds/reference-grant/kind.ts";
 import { requestAuthentication } from "../kinds/request-authentication/kind.ts";
 import { service } from "../kinds/service/kind.ts";
 import { serviceEntry } from "../kinds/service-entry/kind.ts";
 import { sidecar } from "../kinds/sidecar/kind.ts";
+import { tcpRoute } from "../kinds/tcp-route/kind.ts";
+import { tlsRoute } from "../kinds/tls-route/kind.ts";
 import { virtualService } from "../kinds/virtual-service/kind.ts";
 import { workloadEntry } from "../kinds/workload-entry/kind.ts";
 import type { Kind } from "../objects/kind.ts";
@@ -29,6 +37,14 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["security.istio.io/PeerAuthentication", erase(peerAuthentication)],
   ["security.istio.io/AuthorizationPolicy", erase(authorizationPolicy)],
   ["security.istio.io/RequestAuthentication", erase(requestAuthentication)],
+  ["gateway.networking.k8s.io/GatewayClass", erase(gatewayClass)],
+  ["gateway.networking.k8s.io/Gateway", erase(kubernetesGateway)],
+  ["gateway.networking.k8s.io/HTTPRoute", erase(httpRoute)],
+  ["gateway.networking.k8s.io/GRPCRoute", erase(grpcRoute)],
+  ["gateway.networking.k8s.io/TCPRoute", erase(tcpRoute)],
+  ["gateway.networking.k8s.io/TLSRoute", erase(tlsRoute)],
+  ["gateway.networking.k8s.io/ReferenceGrant", erase(referenceGrant)],
+  ["gateway.networking.k8s.io/BackendTLSPolicy", erase(backendTlsPolicy)],
   ["/Service", erase(service)],
   ["/Pod", erase(pod)],
   ["/Namespace", erase(namespace)],
@@ -48,6 +64,11 @@ export const acceptedKinds: ReadonlyMap<string, string> = new Map([
 export function kindKey(apiVersion: string, kind: string): string {
   const slash = apiVersion.indexOf("/");
   return `${slash === -1 ? "" : apiVersion.slice(0, slash)}/${kind}`;
+}
+
+/** The name of an object's kind within the mesh: two groups have a Gateway. */
+export function meshKind(object: { readonly apiVersion: string; readonly kind: string }): string {
+  return decodableKinds.get(kindKey(object.apiVersion, object.kind))?.kind ?? object.kind;
 }
 
 // The one place where the type of a spec is forgotten; `objectsOf` in indexes gives it back by kind.

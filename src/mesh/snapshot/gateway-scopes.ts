@@ -1,6 +1,7 @@
 // What a gateway pod serves: the servers of all Gateways that select it, merged by port, with the VirtualServices that
 // are bound to each. Servers that cannot be merged are left out; `gatewayConflicts` says why.
 
+import { gatewayServiceAnnotation } from "../gateway-api/names.ts";
 import {
   isHttpServer,
   isHttpsServerWithTermination,
@@ -32,8 +33,14 @@ export interface GatewaySources {
 export function gatewayScope(proxy: ProxyNode, sources: GatewaySources): GatewayScope {
   const services = sources.services.visibleFrom(proxy.namespace);
   const byHostname = new Map(services.map((service) => [service.hostname, service]));
-  const gateways = sources.objects.all("Gateway").filter((gateway) => selectsWorkload(gateway.spec, proxy.labels));
-  const targetPorts = targetPortsOf(sources.instances(proxy));
+  const instances = sources.instances(proxy);
+  const hosts = new Set(instances.map(({ service }) => service.hostname));
+  const gateways = sources.objects.all("Gateway").filter((gateway) => {
+    const services = gateway.metadata.annotations?.[gatewayServiceAnnotation];
+    if (services === undefined) return selectsWorkload(gateway.spec, proxy.labels);
+    return services.split(",").some((hostname) => hosts.has(hostname));
+  });
+  const targetPorts = targetPortsOf(instances);
   const { listeners } = mergeServers(gateways, targetPorts);
   const virtualServices = visibleVirtualServices(
     sources.objects.all("VirtualService"),

@@ -1,16 +1,25 @@
 // The objects in force, by kind, by namespace and by name.
 import type { AuthorizationPolicySpec } from "../kinds/authorization-policy/spec.ts";
+import type { BackendTlsPolicySpec } from "../kinds/backend-tls-policy/spec.ts";
 import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
 import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
 import type { EnvoyFilterSpec } from "../kinds/envoy-filter/spec.ts";
 import type { GatewaySpec } from "../kinds/gateway/spec.ts";
+import type { GatewayClassSpec } from "../kinds/gateway-class/spec.ts";
+import type { GrpcRouteSpec } from "../kinds/grpc-route/spec.ts";
+import type { HttpRouteSpec } from "../kinds/http-route/spec.ts";
+import type { KubernetesGatewaySpec } from "../kinds/kubernetes-gateway/spec.ts";
+import type { NamespaceSpec } from "../kinds/namespace/spec.ts";
 import type { NodeSpec } from "../kinds/node/spec.ts";
 import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.ts";
 import type { PodSpec } from "../kinds/pod/spec.ts";
+import type { ReferenceGrantSpec } from "../kinds/reference-grant/spec.ts";
 import type { RequestAuthenticationSpec } from "../kinds/request-authentication/spec.ts";
 import type { ServiceSpec } from "../kinds/service/spec.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import type { SidecarSpec } from "../kinds/sidecar/spec.ts";
+import type { TcpRouteSpec } from "../kinds/tcp-route/spec.ts";
+import type { TlsRouteSpec } from "../kinds/tls-route/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { WorkloadEntrySpec } from "../kinds/workload-entry/spec.ts";
 import { byAge, type MeshObject } from "../objects/mesh-object.ts";
@@ -31,6 +40,15 @@ export interface SpecByKind {
   readonly Pod: PodSpec;
   readonly Node: NodeSpec;
   readonly EndpointSlice: EndpointSliceSpec;
+  readonly Namespace: NamespaceSpec;
+  readonly GatewayClass: GatewayClassSpec;
+  readonly KubernetesGateway: KubernetesGatewaySpec;
+  readonly HTTPRoute: HttpRouteSpec;
+  readonly GRPCRoute: GrpcRouteSpec;
+  readonly TCPRoute: TcpRouteSpec;
+  readonly TLSRoute: TlsRouteSpec;
+  readonly ReferenceGrant: ReferenceGrantSpec;
+  readonly BackendTLSPolicy: BackendTlsPolicySpec;
 }
 
 export class ObjectTable {
@@ -45,6 +63,11 @@ export class ObjectTable {
       else list.push(object);
     }
     for (const list of this.#byKind.values()) list.sort(byAge);
+  }
+
+  /** A table that has further objects besides. */
+  with(more: readonly MeshObject<unknown>[]): ObjectTable {
+    return more.length === 0 ? this : new ObjectTable([...[...this.#byKind.values()].flat(), ...more]);
   }
 
   /** All objects of a kind, oldest first. */

@@ -10,7 +10,7 @@ import { readMetadata, validateFrame } from "../objects/metadata.ts";
 import { reportInto } from "../objects/report.ts";
 import { decodeSourceAnnotation, positionIn, type SourceMap } from "../objects/source-annotation.ts";
 import { nearest } from "../objects/suggest.ts";
-import { acceptedKinds, decodableKinds, kindKey } from "./decodable-kinds.ts";
+import { acceptedKinds, decodableKinds, kindKey, meshKind } from "./decodable-kinds.ts";
 
 /** An object as a source gives it. Sources never change an object in place: equal reference means equal content. */
 export interface SourceObject {
@@ -22,7 +22,7 @@ export interface SourceObject {
 export interface Entry {
   readonly key: string;
   readonly source: KubernetesObject;
-  /** True for Istio's own kinds. */
+  /** True for Istio's own kinds and the Gateway API's. */
   readonly mesh: boolean;
   readonly origin: Origin;
   /** What is in force: this version, or an earlier one when this one is wrong. */
@@ -36,6 +36,12 @@ export interface Entry {
   readonly hash: Uint8Array;
 }
 
+/** Names an object among the entries of a snapshot, before it is read. */
+export function entryKey(object: KubernetesObject): string {
+  const { namespace = "", name } = object.metadata;
+  return objectKey({ kind: meshKind(object), namespace, name });
+}
+
 const noHash = new Uint8Array(8);
 
 /** Undefined for kinds that are none of the mesh's business. */
@@ -44,11 +50,11 @@ export function readObject(source: SourceObject, domain: string, previous: Entry
   if (previous !== undefined && previous.source === object) return previous;
   const key = kindKey(object.apiVersion, object.kind);
   const kind = decodableKinds.get(key);
-  const isMesh = key.includes(".istio.io/");
+  const isMesh = key.includes(".istio.io/") || key.startsWith("gateway.networking.k8s.io/");
   if (kind === undefined && !isMesh) return undefined;
   const place = locate(source);
   const ref: ObjectRef = {
-    kind: object.kind,
+    kind: kind?.kind ?? object.kind,
     namespace: object.metadata.namespace ?? "",
     name: object.metadata.name,
   };
@@ -89,7 +95,7 @@ function decodeObject(
   const made: MeshObject<unknown> = isSame
     ? (previous.object as MeshObject<unknown>)
     : {
-        kind: object.kind,
+        kind: kind.kind,
         apiVersion: object.apiVersion,
         metadata,
         name: origin.name,
@@ -155,7 +161,8 @@ function refuseKind(object: KubernetesObject, key: string, ref: ObjectRef, place
     };
   }
   const known = catalog.filter((entry) => entry.mesh);
-  const kind = known.find((entry) => entry.kind === object.kind);
+  const named = known.filter((entry) => entry.kind === object.kind);
+  const kind = named.find(({ group }) => object.apiVersion.startsWith(`${group}/`)) ?? named[0];
   const fix =
     kind === undefined
       ? nearest(

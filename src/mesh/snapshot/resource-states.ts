@@ -1,4 +1,4 @@
-// The state of every object of Istio's kinds: in force, partly, shadowed, matches nothing, invalid, not in force.
+// The state of every object of Istio's kinds and of the Gateway API's: in force, partly, shadowed, matches nothing, invalid, not in force.
 import { hasErrors, type Issue, Severity } from "#base/issue.ts";
 import { objectKey } from "../objects/mesh-object.ts";
 import type { Finding } from "./checks/finding.ts";

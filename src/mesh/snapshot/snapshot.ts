@@ -12,6 +12,7 @@ import type { EffectiveMtlsMode } from "../kinds/peer-authentication/spec.ts";
 import type { ApplicableJwtRule, KeySource } from "../kinds/request-authentication/resolve.ts";
 import type { CaptureMode, EgressProxy, SidecarSpec } from "../kinds/sidecar/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
+import type { DesiredStatus } from "../objects/desired-status.ts";
 import type { OutboundMode } from "../objects/fields/outbound-traffic-policy.ts";
 import type { Port, Protocol } from "../objects/fields/port.ts";
 import type { Labels } from "../objects/fields/selector.ts";
@@ -74,8 +75,10 @@ export interface MeshSnapshot {
   /** What EnvoyFilters change for the proxy, in order. The same list for proxies with the same patches. */
   envoyFilterPatches(proxy: ProxyNode): readonly SelectedPatch[];
 
-  /** State of every object of Istio's kinds. */
+  /** State of every object of Istio's kinds and of the Gateway API's. */
   resourceStates(): readonly ResourceState[];
+  /** What the statuses of the Gateway API's objects are to say. */
+  gatewayApiStatuses(): readonly DesiredStatus[];
 }
 
 export interface ObjectChange extends ObjectRef {

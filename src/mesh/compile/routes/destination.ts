@@ -8,7 +8,7 @@ import type { ConsistentHash } from "../../objects/fields/traffic-policy.ts";
 import type { Service } from "../../snapshot/service.ts";
 import type { MergedDestinationRule } from "../../snapshot/snapshot.ts";
 import { milliseconds } from "../envoy-values.ts";
-import { outboundClusterName } from "../names.ts";
+import { outboundClusterName, unknownService } from "../names.ts";
 import { effectivePolicy } from "../policy/traffic-policy.ts";
 
 /** The mesh as seen from where a route is compiled. */
@@ -31,6 +31,8 @@ export function resolveDestination(
   destination: Destination,
   listenerPort: number,
 ): ResolvedDestination {
+  // A backend of the Gateway API that is not there.
+  if (destination.host === "") return { cluster: unknownService, host: "", port: 0, hashPolicies: [] };
   const named = scope.service(destination.host.toLowerCase());
   const host = named?.externalName ? named.externalName.toLowerCase() : destination.host.toLowerCase();
   const onlyPort = named?.ports.length === 1 ? named.ports[0]?.number : undefined;

@@ -8,7 +8,7 @@ import {
   VirtualHostSchema,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
-import type { MeshObject } from "../../objects/mesh-object.ts";
+import { type MeshObject, originsOf } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { resourceMetadata } from "../metadata.ts";
@@ -94,7 +94,7 @@ function gatewayHost({ host, routes, objects, redirects }: CollectedHost, port: 
     routes: catchAllLast(routes),
     includeRequestAttemptCount: true,
     ...(redirects && { requireTls: VirtualHost_TlsRequirementType.ALL }),
-    metadata: resourceMetadata({ origins: [...objects].map((object) => object.origin) }),
+    metadata: resourceMetadata({ origins: [...new Set([...objects].flatMap(originsOf))] }),
   });
 }
 

@@ -2,6 +2,7 @@
 // VirtualService is about.
 import { create } from "@bufbuild/protobuf";
 import { type Route, RouteSchema } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import { hasGatewaySemantics as usesGatewaySemantics } from "../../kinds/virtual-service/resolve.ts";
 import type { HttpMatchRequest, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
 import type { HttpRetry } from "../../objects/fields/http-retry.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
@@ -29,13 +30,14 @@ export interface RoutePlace {
 /** Compiles the routes in order, up to the first that matches everything; empty when none is for this place. */
 export function virtualServiceRoutes(object: MeshObject<VirtualServiceSpec>, place: RoutePlace): Route[] {
   const routes: Route[] = [];
+  const hasGatewaySemantics = usesGatewaySemantics(object);
   for (const [index, http] of object.spec.http.entries()) {
     const matches: (HttpMatchRequest | undefined)[] = http.match.length === 0 ? [undefined] : [...http.match];
     for (const match of matches) {
       if (match !== undefined && !appliesTo(match, place.proxy, place)) continue;
-      const action = routeAction(http, place);
+      const compiledMatch = routeMatch(match, hasGatewaySemantics);
+      const action = routeAction(http, { ...place, ...(hasGatewaySemantics && { gatewayMatch: compiledMatch }) });
       if (action === undefined) continue;
-      const compiledMatch = routeMatch(match);
       const init: RouteInit = {
         ...action,
         // Istio joins both names even where the first is empty.

@@ -8,6 +8,7 @@ import {
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { meshGateway } from "../../kinds/virtual-service/spec.ts";
+import { originsOf } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service } from "../../snapshot/service.ts";
 import { servicePort } from "../../snapshot/service.ts";
@@ -196,7 +197,7 @@ function virtualHost(name: string, domains: string[], routes: Route[], origins: 
     domains,
     routes,
     includeRequestAttemptCount: true,
-    metadata: resourceMetadata({ origins: origins.flatMap((item) => item?.origin ?? []) }),
+    metadata: resourceMetadata({ origins: origins.flatMap((item) => (item === undefined ? [] : originsOf(item))) }),
   });
 }
 

@@ -1,8 +1,10 @@
 // What a matched HTTP route does: redirect, answer by itself, or forward.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
+  RouteAction_ClusterNotFoundResponseCode as NotFoundCode,
   RedirectAction_RedirectResponseCode as RedirectCode,
   type RouteActionSchema,
+  type RouteMatch,
   type RouteSchema,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { HttpDirectResponse, HttpRedirect, HttpRoute } from "../../kinds/virtual-service/spec.ts";
@@ -23,6 +25,8 @@ export interface ActionContext {
   /** The listener terminates TLS. */
   readonly secure: boolean;
   readonly defaultRetries: HttpRetry | undefined;
+  /** Of a route of the Gateway API: what it matches. */
+  readonly gatewayMatch?: RouteMatch;
 }
 
 /** Compiles the action and the header operations; undefined when there is nothing that could be done. */
@@ -53,7 +57,8 @@ function forward(route: HttpRoute, context: ActionContext): ActionInit {
     clusterSpecifier: targets.clusterSpecifier,
     timeout,
     maxGrpcTimeout: timeout,
-    ...rewrite(route),
+    ...(context.gatewayMatch !== undefined && { clusterNotFoundResponseCode: NotFoundCode.INTERNAL_SERVER_ERROR }),
+    ...rewrite(route, context.gatewayMatch),
     ...mirrors(route, context),
     hashPolicy: targets.hashPolicies,
     ...retries(route.retries ?? context.defaultRetries, targets.hashPolicies.length > 0),
@@ -103,16 +108,25 @@ function destinations(route: HttpRoute, context: ActionContext) {
 }
 
 /** A rewrite of the authority wins over header operations, and the route over its one destination. */
-function rewrite(route: HttpRoute): ActionInit {
+function rewrite(route: HttpRoute, gatewayMatch: RouteMatch | undefined): ActionInit {
   const { uri = "", authority: rewritten = "", uriRegexRewrite } = route.rewrite ?? {};
   const ofDestination = route.route.length === 1 ? authorityOf(route.route[0]?.headers) : "";
   const authority = rewritten || authorityOf(route.headers) || ofDestination;
   return {
     ...(uriRegexRewrite !== undefined
       ? { regexRewrite: { pattern: { regex: uriRegexRewrite.match }, substitution: uriRegexRewrite.rewrite } }
-      : uri !== "" && { prefixRewrite: uri }),
+      : gatewayMatch !== undefined && uri === "/"
+        ? { regexRewrite: withoutPrefix(gatewayMatch) }
+        : uri !== "" && { prefixRewrite: uri }),
     ...(authority !== "" && { hostRewriteSpecifier: { case: "hostRewriteLiteral" as const, value: authority } }),
   };
+}
+
+/** Takes the prefix of whole segments away, and keeps the slash that a path starts with. */
+function withoutPrefix({ pathSpecifier }: RouteMatch) {
+  const prefix = pathSpecifier.case === "pathSeparatedPrefix" ? pathSpecifier.value : "";
+  const quoted = prefix.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return { pattern: { regex: `^${quoted}(/?)(.*)` }, substitution: "/\\2" };
 }
 
 function mirrors(route: HttpRoute, context: ActionContext): ActionInit {
@@ -165,12 +179,17 @@ function redirectAction(redirect: HttpRedirect, context: ActionContext): NonNull
       ...(redirect.scheme !== "" && {
         schemeRewriteSpecifier: { case: "schemeRedirect" as const, value: redirect.scheme },
       }),
-      pathRewriteSpecifier:
-        redirect.prefixRewrite === ""
-          ? { case: "pathRedirect", value: redirect.uri }
-          : { case: "prefixRewrite", value: redirect.prefixRewrite },
+      pathRewriteSpecifier: redirectedPath(redirect, context.gatewayMatch),
     },
   };
+}
+
+function redirectedPath({ uri, prefixRewrite }: HttpRedirect, gatewayMatch: RouteMatch | undefined) {
+  if (prefixRewrite === "") return { case: "pathRedirect" as const, value: uri };
+  if (gatewayMatch !== undefined && prefixRewrite === "/") {
+    return { case: "regexRewrite" as const, value: withoutPrefix(gatewayMatch) };
+  }
+  return { case: "prefixRewrite" as const, value: prefixRewrite };
 }
 
 function directResponse({ status, body }: HttpDirectResponse): NonNullable<RouteInit["action"]> {

@@ -35,8 +35,8 @@ export function appliesTo(
   return match.sourceNamespace === "" || match.sourceNamespace === proxy.namespace;
 }
 
-/** Compiles a match; without one everything matches. */
-export function routeMatch(match: HttpMatchRequest | undefined): RouteMatch {
+/** Compiles a match; without one everything matches. `bySegments`: a prefix is of whole segments of a path. */
+export function routeMatch(match: HttpMatchRequest | undefined, bySegments: boolean): RouteMatch {
   if (match === undefined) return create(RouteMatchSchema, { pathSpecifier: { case: "prefix", value: "/" } });
   const headers: HeaderMatcher[] = [];
   const dynamicMetadata: MetadataMatcher[] = [];
@@ -56,7 +56,7 @@ export function routeMatch(match: HttpMatchRequest | undefined): RouteMatch {
     if (value !== undefined) headers.push(headerMatcher(name, value));
   }
   return create(RouteMatchSchema, {
-    pathSpecifier: pathSpecifier(match.uri),
+    pathSpecifier: pathSpecifier(match.uri, bySegments),
     caseSensitive: !match.ignoreUriCase,
     headers,
     dynamicMetadata,
@@ -76,8 +76,11 @@ export function isCatchAll(match: RouteMatch): boolean {
   );
 }
 
-function pathSpecifier(uri: StringMatch | undefined): RouteMatch["pathSpecifier"] {
+function pathSpecifier(uri: StringMatch | undefined, bySegments: boolean): RouteMatch["pathSpecifier"] {
   if (uri?.exact !== undefined) return { case: "path", value: uri.exact };
+  if (bySegments && uri?.prefix !== undefined && uri.prefix !== "/") {
+    return { case: "pathSeparatedPrefix", value: uri.prefix.replace(/\/$/, "") };
+  }
   if (uri?.prefix !== undefined) return { case: "prefix", value: uri.prefix };
   const regex = uri && stringMatcher(uri)?.matchPattern;
   return regex?.case === "safeRegex" ? { case: "safeRegex", value: regex.value } : { case: "prefix", value: "/" };

@@ -64,3 +64,12 @@ export function hostsOnServer(virtualService: VirtualService, serverHosts: reado
   }
   return [...found];
 }
+
+/** Annotation of a VirtualService that was made of a route of the Gateway API; users cannot set it. */
+export const routeSemanticsAnnotation = "internal.istio.io/route-semantics";
+export const gatewaySemantics = "gateway";
+
+/** Prefixes are of whole segments, and a backend that does not exist answers 500. */
+export function hasGatewaySemantics(virtualService: Pick<VirtualService, "metadata">): boolean {
+  return virtualService.metadata.annotations?.[routeSemanticsAnnotation] === gatewaySemantics;
+}

@@ -69,6 +69,16 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^(EXTENSION_CONFIG|BOOTSTRAP)$/, instead: "nothing is patched" },
   },
+  HTTPRoute: { "rules[].sessionPersistence": "requests of a session go to any endpoint" },
+  GRPCRoute: { "rules[].sessionPersistence": "calls of a session go to any endpoint" },
+  KubernetesGateway: {
+    allowedListeners: "no ListenerSet attaches",
+    "infrastructure.parametersRef": "the gateway is deployed as it is by default",
+    "listeners[].tls.certificateRefs": noSecret,
+    tls: "clients and backends follow listeners and DestinationRules",
+    defaultScope: "routes attach where they name the Gateway",
+  },
+  BackendTLSPolicy: { targetRefs: "backends are reached as DestinationRules say" },
 };
 
 export function checkFieldsInForce({ objects }: CheckContext): Finding[] {

@@ -1,0 +1,230 @@
+// The listeners of Gateways: what is wrong with each, who may attach, and the Istio Gateway that it becomes.
+import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
+import type {
+  KubernetesGatewaySpec,
+  Listener,
+  ListenerTls,
+  RouteNamespaces,
+} from "../kinds/kubernetes-gateway/spec.ts";
+import { gatewayApiGroup } from "../objects/fields/route-reference.ts";
+import { matchesKubernetesSelector } from "../objects/fields/selector.ts";
+import { ServerTlsMode, type ServerTlsSettings, TlsVersion } from "../objects/fields/server-tls.ts";
+import type { MeshObject } from "../objects/mesh-object.ts";
+import type { ApiProblem } from "./conditions.ts";
+import { generated } from "./generated-object.ts";
+import type { Grants } from "./grants.ts";
+import { listenerConflicts } from "./listener-conflicts.ts";
+import { gatewayServiceAnnotation, internalGatewayName } from "./names.ts";
+
+export type KubernetesGateway = MeshObject<KubernetesGatewaySpec>;
+
+/** A listener, ready for routes to attach. */
+export interface AttachPoint {
+  readonly gateway: KubernetesGateway;
+  readonly listener: Listener;
+  readonly index: number;
+  /** The generated Gateway as VirtualServices name it: `namespace/name`. */
+  readonly internalName: string;
+  /** Namespaces whose routes may attach; `*` stands for all. */
+  readonly namespaces: readonly string[];
+  /** Kinds of routes. */
+  readonly supportedKinds: readonly string[];
+  readonly problems: ListenerProblems;
+}
+
+interface ListenerProblems {
+  readonly protocol?: ApiProblem | undefined;
+  readonly conflict?: ApiProblem | undefined;
+  readonly certificates?: ApiProblem | undefined;
+  /** The listener works, for fewer kinds of routes than were asked for. */
+  readonly routeKinds?: ApiProblem | undefined;
+}
+
+export interface ListenerContext {
+  readonly namespaces: readonly MeshObject<unknown>[];
+  readonly grants: Grants;
+}
+
+export function attachPoints(gateway: KubernetesGateway, context: ListenerContext): AttachPoint[] {
+  const conflicts = listenerConflicts(gateway.spec.listeners);
+  return gateway.spec.listeners.map((listener, index) => {
+    const { kinds, problem } = routeKinds(listener);
+    return {
+      gateway,
+      listener,
+      index,
+      internalName: `${gateway.namespace}/${internalGatewayName(gateway.name, listener.name)}`,
+      namespaces: admittedNamespaces(listener.allowedRoutes?.namespaces, gateway.namespace, context.namespaces),
+      supportedKinds: kinds,
+      problems: {
+        protocol: unsupportedProtocol(listener.protocol),
+        conflict: conflicts.get(index),
+        certificates: certificateProblem(listener.tls, gateway, context.grants),
+        routeKinds: problem,
+      },
+    };
+  });
+}
+
+/** Why no traffic reaches the listener. */
+export function listenerFailure({ problems }: AttachPoint): ApiProblem | undefined {
+  return problems.protocol ?? problems.conflict ?? problems.certificates;
+}
+
+const kindsByProtocol: Readonly<Record<string, readonly string[]>> = {
+  HTTP: ["HTTPRoute", "GRPCRoute"],
+  HTTPS: ["HTTPRoute", "GRPCRoute"],
+  TCP: ["TCPRoute"],
+  TLS: ["TCPRoute"],
+};
+
+function unsupportedProtocol(protocol: string): ApiProblem | undefined {
+  if (protocol in kindsByProtocol) return undefined;
+  const upper = protocol.toUpperCase();
+  const hint = upper in kindsByProtocol ? `; write ${upper}` : "; HTTP, HTTPS, TLS and TCP are";
+  return { reason: "UnsupportedProtocol", message: `protocol "${protocol}" is not supported${hint}` };
+}
+
+function routeKinds(listener: Listener): { kinds: readonly string[]; problem?: ApiProblem } {
+  const passes = listener.protocol === "TLS" && listener.tls?.mode === "Passthrough";
+  const supported = passes ? ["TLSRoute"] : (kindsByProtocol[listener.protocol] ?? []);
+  const asked = listener.allowedRoutes?.kinds ?? [];
+  if (asked.length === 0) return { kinds: supported };
+  const isAsked = (kind: string): boolean =>
+    asked.some((entry) => entry.group === gatewayApiGroup && entry.kind === kind);
+  const kinds = supported.filter(isAsked);
+  if (kinds.length === asked.length) return { kinds };
+  const wrong = asked.filter(({ group, kind }) => group !== gatewayApiGroup || !supported.includes(kind));
+  const message = `${wrong.map(({ kind }) => kind).join(", ")} cannot attach to a listener of protocol ${listener.protocol}`;
+  return { kinds, problem: { reason: "InvalidRouteKinds", message } };
+}
+
+function admittedNamespaces(
+  allowed: RouteNamespaces | undefined,
+  own: string,
+  namespaces: readonly MeshObject<unknown>[],
+): string[] {
+  switch (allowed?.from) {
+    case "All":
+      return ["*"];
+    case "Selector":
+      return namespaces
+        .filter(({ name, metadata }) =>
+          matchesKubernetesSelector(allowed.selector ?? {}, {
+            "kubernetes.io/metadata.name": name,
+            ...metadata.labels,
+          }),
+        )
+        .map(({ name }) => name)
+        .sort();
+    case "None":
+      return [];
+    default:
+      return [own];
+  }
+}
+
+function certificateProblem(
+  tls: ListenerTls | undefined,
+  gateway: KubernetesGateway,
+  grants: Grants,
+): ApiProblem | undefined {
+  if (tls === undefined || tls.mode === "Passthrough" || isMeshMode(tls)) return undefined;
+  const from = { kind: "Gateway", namespace: gateway.namespace };
+  for (const ref of tls.certificateRefs) {
+    if (ref.group !== "" || ref.kind !== "Secret") {
+      return { reason: "InvalidCertificateRef", message: `certificateRef ${ref.name} is a ${ref.kind}, not a Secret` };
+    }
+    const namespace = ref.namespace || gateway.namespace;
+    if (!grants(from, { ...ref, namespace })) {
+      return {
+        reason: "RefNotPermitted",
+        message: `certificateRef ${namespace}/${ref.name} is in another namespace, and no ReferenceGrant there permits it`,
+      };
+    }
+  }
+  if (tls.certificateRefs.length > 2) {
+    return { reason: "InvalidCertificateRef", message: "more than two certificates cannot be served" };
+  }
+  return undefined;
+}
+
+const terminateMode = "gateway.istio.io/tls-terminate-mode";
+
+function isMeshMode({ options }: ListenerTls): boolean {
+  return options[terminateMode] === "ISTIO_MUTUAL";
+}
+
+/** The Istio Gateway with the one server of a listener; `services` are the hosts of the Services in front. */
+export function internalGateway(point: AttachPoint, services: readonly string[]): MeshObject<GatewaySpec> {
+  const { gateway, listener, index, namespaces } = point;
+  const host = listener.hostname || "*";
+  const server: Server = {
+    name: "",
+    port: { number: listener.port, protocol: listener.protocol, name: "default", targetPort: 0 },
+    bind: "",
+    // A server needs a host; this one admits nobody.
+    hosts: namespaces.length === 0 ? [`~/${host}`] : namespaces.map((namespace) => `${namespace}/${host}`),
+    ...(listener.tls !== undefined && { tls: serverTls(listener.tls, gateway) }),
+    defaultEndpoint: "",
+  };
+  return generated<GatewaySpec>({
+    kind: "Gateway",
+    name: internalGatewayName(gateway.name, listener.name),
+    namespace: gateway.namespace,
+    createdAt: gateway.createdAt,
+    annotations: { [gatewayServiceAnnotation]: services.join() },
+    spec: { selector: {}, servers: [server] },
+    sources: [{ object: gateway, path: `spec.listeners[${index}]` }],
+    sourceOf: () => 0,
+  });
+}
+
+function serverTls(tls: ListenerTls, gateway: KubernetesGateway): ServerTlsSettings {
+  const names = isMeshMode(tls)
+    ? []
+    : tls.certificateRefs.map((ref) => `kubernetes-gateway://${ref.namespace || gateway.namespace}/${ref.name}`);
+  const [first = ""] = names;
+  return {
+    ...noTls,
+    mode: tls.mode === "Passthrough" ? ServerTlsMode.Passthrough : terminationMode(tls),
+    credentialName: names.length === 1 ? first : "",
+    credentialNames: names.length > 1 ? names : [],
+    cipherSuites: (tls.options["gateway.istio.io/tls-cipher-suites"] ?? "")
+      .split(",")
+      .map((suite) => suite.trim())
+      .filter((suite) => suite !== ""),
+  };
+}
+
+function terminationMode(tls: ListenerTls): ServerTlsMode {
+  switch (tls.options[terminateMode]) {
+    case "MUTUAL":
+      return ServerTlsMode.Mutual;
+    case "OPTIONAL_MUTUAL":
+      return ServerTlsMode.OptionalMutual;
+    case "ISTIO_MUTUAL":
+      return ServerTlsMode.IstioMutual;
+    default:
+      return ServerTlsMode.Simple;
+  }
+}
+
+const noTls: ServerTlsSettings = {
+  httpsRedirect: false,
+  mode: ServerTlsMode.Simple,
+  serverCertificate: "",
+  privateKey: "",
+  caCertificates: "",
+  caCrl: "",
+  credentialName: "",
+  credentialNames: [],
+  caCertCredentialName: "",
+  tlsCertificates: [],
+  subjectAltNames: [],
+  verifyCertificateSpki: [],
+  verifyCertificateHash: [],
+  minProtocolVersion: TlsVersion.Auto,
+  maxProtocolVersion: TlsVersion.Auto,
+  cipherSuites: [],
+};

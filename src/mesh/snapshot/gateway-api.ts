@@ -1,0 +1,113 @@
+// The Gateway API within a snapshot: what it is worked out from, once for as long as nothing of that changes, and the
+// facts that its statuses tell.
+import { type ApiFinding, gatewayApiFindings } from "../gateway-api/findings.ts";
+import { type GatewayApi, gatewayApi } from "../gateway-api/gateway-api.ts";
+import { gatewayApiStatuses, type ServiceFacts } from "../gateway-api/status.ts";
+import type { DesiredStatus } from "../objects/desired-status.ts";
+import { type MeshObject, objectKey } from "../objects/mesh-object.ts";
+import { toIssue } from "../objects/report.ts";
+import type { Finding } from "./checks/finding.ts";
+import type { ObjectTable, SpecByKind } from "./object-table.ts";
+import type { Entry } from "./read-object.ts";
+import type { ServiceIndex } from "./service-index.ts";
+
+export interface SnapshotGatewayApi {
+  readonly api: GatewayApi;
+  /** What it was worked out from: equal lists give an equal answer. */
+  readonly inputs: readonly (readonly MeshObject<unknown>[])[];
+  readonly domain: string;
+}
+
+const kinds = [
+  "GatewayClass",
+  "KubernetesGateway",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "ReferenceGrant",
+  "BackendTLSPolicy",
+  "Service",
+  "ServiceEntry",
+  "Namespace",
+] as const satisfies readonly (keyof SpecByKind)[];
+
+export function snapshotGatewayApi(
+  objects: ObjectTable,
+  services: ServiceIndex,
+  domain: string,
+  previous: SnapshotGatewayApi | undefined,
+): SnapshotGatewayApi {
+  const inputs = kinds.map((kind) => objects.ofKind(kind));
+  if (previous !== undefined && previous.domain === domain && isSame(previous.inputs, inputs)) return previous;
+  const api = gatewayApi({
+    gatewayClasses: objects.all("GatewayClass"),
+    gateways: objects.all("KubernetesGateway"),
+    httpRoutes: objects.all("HTTPRoute"),
+    grpcRoutes: objects.all("GRPCRoute"),
+    tcpRoutes: objects.all("TCPRoute"),
+    tlsRoutes: objects.all("TLSRoute"),
+    referenceGrants: objects.all("ReferenceGrant"),
+    backendTlsPolicies: objects.all("BackendTLSPolicy"),
+    serviceEntries: objects.all("ServiceEntry"),
+    namespaces: objects.all("Namespace"),
+    services: services.all,
+    domain,
+  });
+  return { api, inputs, domain };
+}
+
+function isSame(a: SnapshotGatewayApi["inputs"], b: SnapshotGatewayApi["inputs"]): boolean {
+  return a.every((list, index) => {
+    const other = b[index] ?? [];
+    return list.length === other.length && list.every((object, place) => object === other[place]);
+  });
+}
+
+export function gatewayApiChecks({ api }: SnapshotGatewayApi, entries: ReadonlyMap<string, Entry>): Finding[] {
+  return gatewayApiFindings(api, { service: serviceFacts(api, entries) }).map(
+    ({ object, problem, effect }: ApiFinding): Finding => ({
+      object,
+      issue: toIssue(problem, object.origin, (path) => object.position(path)),
+      ...(effect !== undefined && { effect }),
+    }),
+  );
+}
+
+export function gatewayApiObjectStatuses(
+  { api }: SnapshotGatewayApi,
+  entries: ReadonlyMap<string, Entry>,
+): DesiredStatus[] {
+  return gatewayApiStatuses(api, {
+    generation: (object) => entries.get(objectKey(object))?.source.metadata.generation ?? 0,
+    service: serviceFacts(api, entries),
+  });
+}
+
+/** Addresses of load balancers stand in a Service's status, which is no part of the configuration. */
+function serviceFacts(
+  { input }: GatewayApi,
+  entries: ReadonlyMap<string, Entry>,
+): (hostname: string) => ServiceFacts | undefined {
+  return (hostname) => {
+    const service = input.services.find((item) => item.hostname === hostname);
+    if (service === undefined) return undefined;
+    const { name, namespace } = service;
+    const source = entries.get(objectKey({ kind: "Service", namespace, name }))?.source;
+    const spec = source?.["spec"] as { type?: unknown; clusterIPs?: unknown } | undefined;
+    const status = source?.["status"] as { loadBalancer?: { ingress?: unknown } } | undefined;
+    const ingress = status?.loadBalancer?.ingress;
+    return {
+      type: typeof spec?.type === "string" ? spec.type : "",
+      ports: service.ports.map(({ number }) => number),
+      clusterAddresses: texts(spec?.clusterIPs).filter((address) => address !== "None"),
+      externalAddresses: (Array.isArray(ingress) ? (ingress as { ip?: unknown; hostname?: unknown }[]) : []).flatMap(
+        (entry) => texts([entry?.ip, entry?.hostname]).slice(0, 1),
+      ),
+    };
+  };
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
