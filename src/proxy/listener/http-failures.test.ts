@@ -461,21 +461,6 @@ test("100-continue is carried through, and an early answer closes the connection
   server.stop();
 });
 
-test("idle, header and stream timeouts end what hangs", async () => {
-  const server = await rawServer(() => {});
-  const timeouts = { idleTimeoutMs: 60, requestHeadersTimeoutMs: 60, streamIdleTimeoutMs: 60, requestTimeoutMs: 60 };
-  const path = await routed([server.port], {}, timeouts);
-  assert.equal(await sendRaw(path.port(), ""), "");
-  assert.match(await sendRaw(path.port(), "GET / HTTP/1.1\r\nHo"), /^HTTP\/1\.1 408 /);
-  assert.match(await sendRaw(path.port(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), /^HTTP\/1\.1 408 /);
-  assert.match(
-    await sendRaw(path.port(), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"),
-    /^HTTP\/1\.1 408 /,
-  );
-  path.stop();
-  server.stop();
-});
-
 test("a configuration push closes nothing and applies to the next request", async () => {
   const one = await httpServer((_req, res) => res.end("one"));
   const two = await httpServer((_req, res) => res.end("two"));

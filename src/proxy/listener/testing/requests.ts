@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { connect } from "node:net";
+import type { ManualClock } from "#base/time/clock.ts";
 import type { TestDataPath } from "./data-path.ts";
 
 export interface Answer {
@@ -58,4 +59,18 @@ export async function until(condition: () => boolean, limitMs = 10_000): Promise
   const end = Date.now() + limitMs;
   while (!condition() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(condition(), "the condition came true in time");
+}
+
+/**
+ * Moves the clock on in small steps until the condition is true, and gives the milliseconds that it took. What is read in
+ * one step or another may start a deadline, so a test of deadlines asks how long it took and does not jump to the end.
+ */
+export async function elapsed(clock: ManualClock, condition: () => boolean, mostMs = 600_000): Promise<number> {
+  let waitedMs = 0;
+  for (; !condition() && waitedMs < mostMs; waitedMs += 250) {
+    clock.advance(250);
+    await new Promise(setImmediate);
+  }
+  await until(condition);
+  return waitedMs;
 }
