@@ -155,6 +155,15 @@ interface FilterOutcome {
   readonly authorization: RbacVerdict | null;
   /** What it tells the filters behind. */
   readonly metadata?: readonly FilterMetadata[];
+  /** What it answers to a share of the requests. */
+  readonly chance?: Chance;
+}
+
+export interface Chance {
+  /** From 0 to 1. */
+  readonly share: number;
+  readonly status: number;
+  readonly reason: string;
 }
 
 /** Dynamic metadata under the name of the filter that writes it. */

@@ -171,6 +171,8 @@ export interface ConnectionOutcome {
   readonly authorization: RbacVerdict | null;
   /** Where it goes, as far as this filter says. */
   readonly cluster: string | null;
+  /** Those that it draws among, with their weights. */
+  readonly clusters?: readonly { readonly name: string; readonly weight: number }[];
   /** What the filter answers itself, in words. */
   readonly answer: string | null;
   /** What it tells the filters behind. */

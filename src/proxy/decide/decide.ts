@@ -1,7 +1,7 @@
 // The whole walk that a connection and its first request take through one proxy: listener, filter chain, authorization,
 // route, cluster, endpoint, transport. Pure; used by explain, built from the same functions as the live data path.
 import { type ClusterConfig, type EndpointConfig, type TransportSocketMatch } from "../config/cluster.ts";
-import type { FilterMetadata, HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
+import type { Chance, FilterMetadata, HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import {
   type ConnectionOutcome,
   type FilterChainConfig,
@@ -11,10 +11,12 @@ import {
 import type { RbacSubject, RbacVerdict } from "../config/rbac.ts";
 import { addStep, newTrace, type Trace } from "../config/trace.ts";
 import { anyHost, type ChoiceContext } from "../upstream/balance/choice.ts";
+import { clientAtEdge, clientInside } from "./client-address.ts";
 import { chooseEndpoint } from "./endpoint.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
 import { requestHash } from "./request-hash.ts";
+import { canonicalPath, isRedirectedPath, portOfAuthority, stripHost } from "./request-path.ts";
 import { filterConfigsOf, matchablePath, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
 import { chooseTransport } from "./transport.ts";
 import { offeredAlpn, protocolFor } from "./upstream-protocol.ts";
@@ -58,8 +60,13 @@ export interface Decision {
   readonly status: number | null;
   readonly listener: ListenerConfig | null;
   readonly chain: FilterChainConfig | null;
-  readonly authorization: readonly RbacVerdict[];
+  /** Of every filter that authorizes, in their order. */
+  readonly authorization: readonly LayeredVerdict[];
+  /** What happens to a share of such requests before they are routed. */
+  readonly chances: readonly Chance[];
   readonly route: RouteDecision | null;
+  /** Where such traffic goes, by share; empty when it goes nowhere. */
+  readonly destinations: readonly Destination[];
   readonly cluster: ClusterConfig | null;
   /** Those that traffic may go to now. */
   readonly endpoints: readonly EndpointConfig[];
@@ -67,6 +74,17 @@ export interface Decision {
   readonly transport: TransportSocketMatch | null;
   /** What this proxy offers in ALPN when the transport is TLS. */
   readonly upstreamAlpn: readonly string[];
+}
+
+export interface LayeredVerdict extends RbacVerdict {
+  /** Of the connection, or of the request. */
+  readonly layer: "network" | "http";
+}
+
+interface Destination {
+  readonly cluster: string;
+  /** From 0 to 1. */
+  readonly share: number;
 }
 
 /** Traffic that leaves an application and was redirected to the outbound listener. */
@@ -101,7 +119,9 @@ export function decideGateway(view: ProxyView, question: Question, trace: Trace 
   const bound = new Map<string, ListenerConfig>();
   for (const listener of view.listeners.values()) if (listener.bindToPort) bound.set(listenerKey(listener), listener);
   const listener = selectListener(bound, question.destinationIp, question.destinationPort, trace);
-  return decideAt(view, listener, question, trace);
+  if (listener !== null) return decideAt(view, listener, question, trace);
+  const ports = [...new Set([...bound.values()].map(({ port }) => port))].join(", ") || "none";
+  return refuse({ listener }, null, `nothing listens for port ${question.destinationPort}; ports: ${ports}`, trace);
 }
 
 interface Draft extends Partial<Decision> {
@@ -166,7 +186,7 @@ function decideFilters(
   draft: Draft,
   trace: Trace | null,
 ): Decision {
-  const authorization: RbacVerdict[] = [];
+  const authorization: LayeredVerdict[] = [];
   const peerId = chain.tls === null ? undefined : question.tls?.peerId;
   const told = new Map<string, Record<string, unknown>>();
   const subject: RbacSubject = { ...subjectOf(question, peerId, null), metadata: (filter) => told.get(filter) };
@@ -176,8 +196,9 @@ function decideFilters(
     const outcome: ConnectionOutcome | undefined = decide?.({ subject, draw: question.random, cluster }, trace);
     if (outcome === undefined) continue;
     remember(told, outcome.metadata);
-    if (outcome.authorization !== null) authorization.push(outcome.authorization);
-    const decided: Draft = { ...draft, authorization };
+    if (outcome.authorization !== null) authorization.push({ ...outcome.authorization, layer: "network" });
+    const destinations = outcome.clusters === undefined ? [] : sharesOf(outcome.clusters);
+    const decided: Draft = { ...draft, authorization, destinations };
     if (outcome.refusal !== null) return refuse(decided, null, outcome.refusal, trace);
     if (outcome.answer !== null) return answer(decided, null, outcome.answer);
     cluster = outcome.cluster ?? cluster;
@@ -194,13 +215,26 @@ function decideHttp(
   draft: Draft,
   trace: Trace | null,
 ): Decision {
-  const http = question.http;
-  if (http === null) return refuse(draft, 400, "the filter chain speaks HTTP and the client does not", trace);
+  if (question.http === null) return refuse(draft, 400, "the filter chain speaks HTTP and the client does not", trace);
+  if (question.tls !== null && draft.chain?.tls === null) {
+    return refuse(draft, null, "the filter chain reads HTTP in plaintext and the client begins with TLS", trace);
+  }
+  const head = prepareHead(manager, question.http, question, trace);
+  if ("status" in head) {
+    return head.status < 400 ? answer(draft, head.status, head.reason) : refuse(draft, head.status, head.reason, trace);
+  }
+  const { http, remoteIp } = head;
   const routes = routesOf(view, manager);
   // The route comes first: it may have settings of its own for the filters.
   const routeTrace = trace === null ? null : newTrace();
   const route = routes === null ? null : selectRoute(routes, requestOf(http, peerId), question.random, routeTrace);
-  const decided = decideHttpFilters(manager, route, subjectOf(question, peerId, { http, route, routes }), draft, trace);
+  const decided = decideHttpFilters(
+    manager,
+    route,
+    subjectOf(question, peerId, { http, remoteIp, route, routes }),
+    draft,
+    trace,
+  );
   if (decided.outcome !== undefined) return complete(decided);
   if (routeTrace !== null) trace?.steps.push(...routeTrace.steps);
   if (routes === null) {
@@ -211,7 +245,46 @@ function decideHttp(
   if (action.type === "redirect") return answer({ ...decided, route }, action.redirect.status, "redirects");
   if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
   const alpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn");
-  return decideCluster(view, route.cluster?.name ?? "", question, { ...decided, route }, alpn, trace);
+  const destinations = sharesOf(action.forward.clusters);
+  const asked = { ...question, http, sourceIp: remoteIp };
+  return decideCluster(view, route.cluster?.name ?? "", asked, { ...decided, route, destinations }, alpn, trace);
+}
+
+interface PreparedHead {
+  readonly http: HttpQuestion;
+  readonly remoteIp: string;
+}
+
+/** What the connection manager makes of a request before anything looks at it. */
+function prepareHead(
+  manager: HttpConnectionManagerConfig,
+  http: HttpQuestion,
+  { sourceIp, destinationPort }: Question,
+  trace: Trace | null,
+): PreparedHead | { readonly status: number; readonly reason: string } {
+  const path = canonicalPath(http.path, manager.paths);
+  if (typeof path === "number") return { status: 400, reason: `the path ${http.path} has no canonical form` };
+  if (isRedirectedPath(http.path, manager.paths)) return { status: 307, reason: `the client is to ask for ${path}` };
+  if (trace !== null && path !== http.path) addStep(trace, "path", `${http.path} is read as ${path}`);
+  const stripsPort =
+    manager.stripPort === "any" ||
+    (manager.stripPort === "matching" && portOfAuthority(http.authority) === destinationPort);
+  const authority = stripHost(http.authority, stripsPort, manager.stripTrailingHostDot);
+  const forwardedFor = http.headers["x-forwarded-for"];
+  const { client } = manager;
+  const headers = { get: (name: string) => http.headers[name] };
+  const found = client.useRemoteAddress
+    ? clientAtEdge(forwardedFor, sourceIp, client.xffTrustedHops)
+    : clientInside(headers, sourceIp, client);
+  if (typeof found === "number") return { status: found, reason: "the headers do not tell the client's address" };
+  const remoteIp = typeof found === "string" ? found : found.ip;
+  if (trace !== null && forwardedFor !== undefined) {
+    const hops = client.useRemoteAddress
+      ? `, of which ${client.xffTrustedHops} proxies before this one are trusted`
+      : "";
+    addStep(trace, "client address", `${remoteIp}: x-forwarded-for is ${forwardedFor}${hops}`);
+  }
+  return { http: { ...http, path, authority }, remoteIp };
 }
 
 /** Asks the filters in order; the draft has an outcome when one of them answers. */
@@ -223,6 +296,7 @@ function decideHttpFilters(
   trace: Trace | null,
 ): Draft {
   const authorization = [...(draft.authorization ?? [])];
+  const chances: Chance[] = [];
   const told = new Map<string, Record<string, unknown>>();
   const subject: RbacSubject = { ...asked, metadata: (filter) => told.get(filter) };
   const overrides = filterConfigsOf(route);
@@ -233,12 +307,13 @@ function decideHttpFilters(
     const outcome = filter.decide(subject, settings, trace);
     if (outcome === null) continue;
     remember(told, outcome.metadata);
-    if (outcome.authorization !== null) authorization.push(outcome.authorization);
+    if (outcome.authorization !== null) authorization.push({ ...outcome.authorization, layer: "http" });
+    if (outcome.chance !== undefined) chances.push(outcome.chance);
     if (outcome.refusal === null) continue;
     const { status, reason } = outcome.refusal;
-    return refuse({ ...draft, authorization }, status, reason, trace);
+    return refuse({ ...draft, authorization, chances }, status, reason, trace);
   }
-  return { ...draft, authorization };
+  return { ...draft, authorization, chances };
 }
 
 /** Explained requests are HTTP/1 without an Upgrade. */
@@ -313,6 +388,7 @@ function remember(told: Map<string, Record<string, unknown>>, metadata: readonly
 
 interface AskedHttp {
   readonly http: HttpQuestion;
+  readonly remoteIp: string;
   readonly route: RouteDecision | null;
   readonly routes: RouteConfig | null;
 }
@@ -323,7 +399,7 @@ function subjectOf(question: Question, peerId: string | undefined, asked: AskedH
     peer: peerId === undefined ? null : { uriSans: [peerId], dnsSans: [], subject: "" },
     directRemoteIp: question.sourceIp,
     sourceIp: question.sourceIp,
-    remoteIp: question.sourceIp,
+    remoteIp: asked?.remoteIp ?? question.sourceIp,
     sourcePort: 0,
     destinationIp: question.destinationIp,
     destinationPort: question.destinationPort,
@@ -336,6 +412,13 @@ function subjectOf(question: Question, peerId: string | undefined, asked: AskedH
     ...(asked?.http.claims !== undefined && { claims: asked.http.claims }),
     ...(asked?.http.nowSeconds !== undefined && { nowSeconds: asked.http.nowSeconds }),
   };
+}
+
+function sharesOf(clusters: readonly { readonly name: string; readonly weight: number }[]): Destination[] {
+  const total = clusters.reduce((sum, { weight }) => sum + weight, 0);
+  return clusters
+    .filter(({ weight }) => weight > 0 || clusters.length === 1)
+    .map(({ name, weight }) => ({ cluster: name, share: clusters.length === 1 ? 1 : weight / total }));
 }
 
 function refuse(draft: Draft, status: number | null, reason: string, trace: Trace | null): Decision {
@@ -354,7 +437,9 @@ function complete(draft: Draft): Decision {
     status: null,
     chain: null,
     authorization: [],
+    chances: [],
     route: null,
+    destinations: [],
     cluster: null,
     endpoints: [],
     endpoint: null,

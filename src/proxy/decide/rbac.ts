@@ -135,13 +135,17 @@ function traceMiss(trace: Trace, rules: RbacRules, subject: RbacSubject, verdict
 function findNearestMiss(policies: readonly RbacPolicy[], subject: RbacSubject): NearestMiss | null {
   let nearest: RbacPolicy | null = null;
   let fewest = Number.POSITIVE_INFINITY;
+  let most = -1;
   for (const policy of policies) {
     let failed = 0;
     for (const condition of policy.conditions) if (!condition.matches(subject)) failed++;
-    if (failed >= fewest) continue;
+    // Of two that lack as much, the one is nearer of which more is there.
+    const held = policy.conditions.length - failed;
+    if (failed > fewest || (failed === fewest && held <= most)) continue;
     fewest = failed;
+    most = held;
     nearest = policy;
-    if (failed <= 1) break;
+    if (failed <= 1 && held > 0) break;
   }
   if (nearest === null) return null;
   const failed = nearest.conditions.filter((it) => !it.matches(subject)).map((it) => it.description);

@@ -2,7 +2,6 @@
 // the headers that only proxies may set is taken from those who are not trusted to set them. As Envoy's
 // ConnectionManagerUtility::mutateRequestHeaders is documented (x-forwarded-for, x-envoy-internal, x-request-id).
 import { randomUUID } from "node:crypto";
-import { isIP } from "node:net";
 import {
   FIRST_ENVOY_CONTROL,
   USER_AGENT,
@@ -15,6 +14,7 @@ import {
   X_REQUEST_ID,
 } from "#wire/http/header-names.ts";
 import type { ClientAddressConfig, HttpConnectionManagerConfig } from "../config/http.ts";
+import { clientAtEdge, clientInside } from "../decide/client-address.ts";
 import { clientCertificateElement } from "./client-certificate-header.ts";
 import { type LocalReply, undetectedClient } from "./local-replies.ts";
 import type { Stream } from "./stream.ts";
@@ -29,7 +29,7 @@ export function setClient(stream: Stream, config: HttpConnectionManagerConfig): 
   if (client.useRemoteAddress) {
     const before = headers.getId(X_FORWARDED_FOR);
     isSingle = before === undefined;
-    stream.remoteIp = trustedClient(before, connection.sourceIp, client.xffTrustedHops);
+    stream.remoteIp = clientAtEdge(before, connection.sourceIp, client.xffTrustedHops);
     if (!client.skipXffAppend) {
       const own = written(connection.sourceIp, client);
       headers.setId(X_FORWARDED_FOR, before === undefined ? own : `${before},${own}`);
@@ -39,7 +39,7 @@ export function setClient(stream: Stream, config: HttpConnectionManagerConfig): 
       headers.set(forwardedPort, String(connection.destinationPort));
     }
   } else {
-    const detected = detectClient(stream, client);
+    const detected = clientInside(headers, connection.sourceIp, client);
     if (typeof detected === "number") return undetectedClient(detected);
     stream.remoteIp = detected.ip;
     isSingle = detected.isTrusted;
@@ -78,36 +78,6 @@ function setTrust(stream: Stream, client: ClientAddressConfig, isInternal: boole
   headers.removeId(X_ENVOY_ORIGINAL_PATH);
   headers.removeFromId(FIRST_ENVOY_CONTROL);
   headers.setId(X_ENVOY_EXTERNAL_ADDRESS, written(stream.remoteIp, client));
-}
-
-/** With hops of trusted proxies before us, the client is that many entries from the right. */
-function trustedClient(forwardedFor: string | undefined, sourceIp: string, trustedHops: number): string {
-  if (forwardedFor === undefined || trustedHops === 0) return sourceIp;
-  const addresses = forwardedFor.split(",");
-  const ip = (addresses[addresses.length - trustedHops] ?? "").trim();
-  return isIP(ip) === 0 ? sourceIp : ip;
-}
-
-function detectClient(stream: Stream, client: ClientAddressConfig): { ip: string; isTrusted: boolean } | number {
-  for (const detect of client.detection) {
-    const detected = detect((name) => stream.headers.get(name));
-    if (detected !== null) return detected;
-  }
-  const forwardedFor = client.detection.length > 0 ? undefined : stream.headers.getId(X_FORWARDED_FOR);
-  if (forwardedFor === undefined) return { ip: stream.connection.sourceIp, isTrusted: true };
-  const ip = lastAddress(forwardedFor, client.xffTrustedHops);
-  // Whatever is not an address was made up by somebody.
-  if (isIP(ip) === 0) return { ip: stream.connection.sourceIp, isTrusted: false };
-  return { ip, isTrusted: !forwardedFor.includes(",") };
-}
-
-function lastAddress(forwardedFor: string, trustedHops: number): string {
-  if (trustedHops === 0) {
-    const comma = forwardedFor.lastIndexOf(",");
-    return forwardedFor.slice(comma + 1).trim();
-  }
-  const addresses = forwardedFor.split(",");
-  return (addresses[addresses.length - 1 - trustedHops] ?? addresses[0] ?? "").trim();
 }
 
 function written(ip: string, client: ClientAddressConfig): string {

@@ -20,6 +20,15 @@ import {
 import type { Headers } from "#wire/http/headers.ts";
 import { CONNECTION_OTHER } from "#wire/http1/head-parser.ts";
 import type { HttpConnectionManagerConfig } from "../config/http.ts";
+import {
+  canonicalPath,
+  isRedirectedPath,
+  isValidAuthority,
+  PathRefusal,
+  portOfAuthority,
+  splitAbsoluteForm,
+  stripHost,
+} from "../decide/request-path.ts";
 import { setClient } from "./client-identity.ts";
 import {
   absolutePathRefused,
@@ -34,16 +43,6 @@ import {
   normalizedRedirect,
   underscoreInName,
 } from "./local-replies.ts";
-import {
-  hasEscapedSlash,
-  isValidAuthority,
-  mergeSlashes,
-  normalizePath,
-  portOfAuthority,
-  splitAbsoluteForm,
-  stripHost,
-  unescapeSlashes,
-} from "./request-path.ts";
 import type { Stream } from "./stream.ts";
 
 /** Prepares the head. A reply means that the request is refused. */
@@ -113,27 +112,20 @@ function stripAuthority(stream: Stream, config: HttpConnectionManagerConfig): vo
 }
 
 function setPath(stream: Stream, target: string, config: HttpConnectionManagerConfig): LocalReply | null {
-  if (target.includes("#")) return fragmentInPath;
-  const { escapedSlashes, normalize, mergeSlashes: merges } = config.paths;
-  let path = target;
-  let isRedirected = false;
-  if (escapedSlashes !== "keep" && hasEscapedSlash(path)) {
-    if (escapedSlashes === "reject") return escapedSlashRefused;
-    path = unescapeSlashes(path);
-    isRedirected = escapedSlashes === "redirect";
-  }
-  if (normalize && path !== "*") {
-    const normal = normalizePath(path);
-    if (normal === null) return invalidPath;
-    path = normal;
-  }
-  if (merges) path = mergeSlashes(path);
+  const path = canonicalPath(target, config.paths);
+  if (typeof path === "number") return pathReplies[path];
   stream.path = path;
-  if (!isRedirected) return null;
+  if (!isRedirectedPath(target, config.paths)) return null;
   // A gRPC client follows no redirects.
   const isGrpc = stream.headers.getId(CONTENT_TYPE)?.startsWith("application/grpc") === true;
   return isGrpc ? escapedSlashRefused : normalizedRedirect(path);
 }
+
+const pathReplies: Readonly<Record<PathRefusal, LocalReply>> = {
+  [PathRefusal.Fragment]: fragmentInPath,
+  [PathRefusal.EscapedSlash]: escapedSlashRefused,
+  [PathRefusal.Invalid]: invalidPath,
+};
 
 /** Names that `connection:` may not remove: dropping them would change what the message means or who sent it. */
 const protectedFromNomination: ReadonlySet<number> = new Set([

@@ -177,7 +177,7 @@ test("every row of the data is looked at, and every exception is one of them", {
     [...Object.keys(skipped), ...Object.keys(harmless)].filter((id) => !ids.has(id)),
     [],
   );
-  // The rows about URLs are those of proxy/http/request-path.test.ts.
+  // The rows about URLs are those of proxy/decide/request-path.test.ts.
   const urls = cases.filter((row) => row.type === "url").length;
   assert.equal(plain.length + lenient.length + urls, cases.length);
   assert.ok(cases.length >= 272, `${cases.length} rows`);

@@ -1,7 +1,7 @@
 // Request targets: the canonical path is canonical, and holds nothing that a server could take for another path.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { isValidAuthority, mergeSlashes, normalizePath, splitAbsoluteForm } from "#proxy/http/request-path.ts";
+import { isValidAuthority, mergeSlashes, normalizePath, splitAbsoluteForm } from "#proxy/decide/request-path.ts";
 import { sentences } from "../bytes.ts";
 import { type FuzzTarget, fuzzTarget } from "../fuzz-target.ts";
 

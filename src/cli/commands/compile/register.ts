@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { hasErrors } from "#base/issue.ts";
 import { type CliContext, print, UsageError } from "../../context.ts";
+import { parseLabels } from "../../labels-argument.ts";
 import { printIssues } from "../../render/issues.ts";
 import { parseOutputFormat, renderOutput } from "../../render/output.ts";
 import type { ProxyWish } from "./choose-proxy.ts";
@@ -71,17 +72,6 @@ function readWish(flags: Flags): ProxyWish {
   const { proxy: type, name, ip, serviceAccount } = flags;
   if (type !== "sidecar" && type !== "router") throw new UsageError(`--proxy is sidecar or router, not "${type}"`);
   return { type, name, namespace: flags.namespace, ip, serviceAccount, labels: parseLabels(flags.labels ?? "") };
-}
-
-function parseLabels(text: string): Record<string, string> {
-  const pairs = text.split(",").filter((pair) => pair.trim() !== "");
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const equals = pair.indexOf("=");
-      if (equals < 1) throw new UsageError(`"${pair}" is no label; write it as app=reviews`);
-      return [pair.slice(0, equals).trim(), pair.slice(equals + 1).trim()];
-    }),
-  );
 }
 
 function parseSections(text: string, sections: readonly Section[]): Section[] {

@@ -6,7 +6,7 @@ import type { Pod } from "../../mesh/pods.ts";
 import { type Explanation, explain } from "./explain.ts";
 import { parseRequest } from "./question.ts";
 import { renderExplanation } from "./render.ts";
-import { findWorkload } from "./workload.ts";
+import { chooseVantage } from "./vantage.ts";
 
 interface PodWish {
   readonly name: string;
@@ -79,8 +79,9 @@ function ask(from: string, url: string, yaml = "", method = "GET", settings = ""
     .filter((part) => part !== "")
     .join("\n---\n");
   const snapshot = meshFromYaml(text, { meshConfig: parseMeshConfig(settings).meshConfig });
-  const source = findWorkload(pods, from, "default", snapshot.meshConfig.trustDomain);
-  return explain({ snapshot, pods, source, request: parseRequest(method, url, []) });
+  const mesh = { snapshot, pods };
+  const vantage = chooseVantage({ from, namespace: "default" }, mesh, undefined);
+  return explain({ ...mesh, vantage, request: parseRequest(method, url) });
 }
 
 test("an allowed request goes over mutual TLS to its endpoint", () => {

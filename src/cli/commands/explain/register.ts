@@ -1,49 +1,162 @@
-// `outrigger explain METHOD URL --from WORKLOAD [-H HEADER]`. Exit code 0 when the request reaches its application.
+// `outrigger explain [METHOD] [URL] --from WORKLOAD | --gateway GATEWAY | --to WORKLOAD`, about the running mesh or about
+// files (`-f`).
 import type { Command } from "commander";
-import { type CliContext, print } from "../../context.ts";
+import { Severity } from "#base/issue.ts";
+import { type CliContext, print, UsageError } from "../../context.ts";
+import { parseLabels } from "../../labels-argument.ts";
 import { withMesh } from "../../mesh/connection.ts";
 import { listPods } from "../../mesh/pods.ts";
 import { readMeshSnapshot } from "../../mesh/snapshot.ts";
+import { printIssues } from "../../render/issues.ts";
 import { parseOutputFormat, renderOutput } from "../../render/output.ts";
+import type { ExplainRequest } from "./question.ts";
+import type { Population } from "./vantage.ts";
 
 interface Flags {
-  readonly from: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly gateway?: string;
   readonly namespace: string;
+  readonly filename: readonly string[];
+  readonly meshConfig?: string;
   readonly header: readonly string[];
+  readonly protocol?: string;
+  readonly port?: string;
+  readonly tls?: string;
+  readonly sni?: string;
+  readonly alpn?: string;
+  readonly identity?: string;
+  readonly sourceIp?: string;
+  readonly remoteIp?: string;
   readonly claims?: string;
+  readonly labels?: string;
+  readonly serviceAccount?: string;
   readonly output: string;
 }
 
 export function registerExplain(program: Command, context: CliContext, finish: (exitCode: number) => void): void {
   program
-    .command("explain <method> <url>")
+    .command("explain [method] [url]")
     .description("tell the whole way of a request, each step with the resource and line that decides; nothing is sent")
-    .requiredOption("--from <workload>", "who asks: a pod, an app label, deploy/NAME, with .NAMESPACE")
-    .option("-n, --namespace <namespace>", "namespace of the source", "default")
+    .option("--from <workload>", "who asks: a pod, an app label, deploy/NAME, with .NAMESPACE")
+    .option("--to <workload>", "only the way into this workload, over a connection to it")
+    .option(
+      "--gateway <gateway>",
+      "from outside through a gateway: name of a Gateway, labels as istio=ingressgateway, or a pod",
+    )
+    .option(
+      "-f, --filename <path>",
+      "about files instead of the running mesh: file, directory, or -; may be repeated",
+      collect,
+      [],
+    )
+    .option("--mesh-config <file>", "with -f: mesh configuration as YAML")
+    .option("-n, --namespace <namespace>", "namespace of names without one", "default")
     .option("-H, --header <header>", "request header as 'name: value'; may be repeated", collect, [])
+    .option("--protocol <protocol>", "what the client speaks: http, tcp, or tls that no proxy beside it opens")
+    .option("--port <port>", "port that is connected to; with --to, the one that the application listens on")
+    .option("--tls <mode>", "with --to and --gateway, TLS of the caller: none, simple or mutual")
+    .option("--sni <name>", "server name in the TLS handshake")
+    .option("--alpn <names>", "protocols in the TLS handshake, as istio-http/1.1,istio")
+    .option("--identity <id>", "identity in the caller's certificate: spiffe://..., or NAMESPACE/SERVICEACCOUNT")
+    .option("--source-ip <address>", "address of the caller")
+    .option("--remote-ip <address>", "address of the client before the caller (x-forwarded-for)")
     .option("--claims <json>", "claims of a token that is taken for good, in place of one in a header")
+    .option("-l, --labels <labels>", "with -f and without --from: labels of the client's workload")
+    .option("--service-account <name>", "with -f and without --from: service account of the client")
     .option("-o, --output <format>", "table, json or yaml", "table")
-    .action(async (method: string, url: string, flags: Flags) => {
-      const { explain } = await import("./explain.ts");
-      const { parseClaims, parseRequest } = await import("./question.ts");
-      const { findWorkload } = await import("./workload.ts");
-      const { renderExplanation } = await import("./render.ts");
-      const request = {
-        ...parseRequest(method, url, flags.header),
-        ...(flags.claims !== undefined && { claims: parseClaims(flags.claims) }),
-        nowSeconds: Date.now() / 1000,
-      };
-      const answer = await withMesh(context, async (client) => {
-        const [snapshot, pods] = await Promise.all([readMeshSnapshot(client), listPods(client)]);
-        const source = findWorkload(pods, flags.from, flags.namespace, snapshot.meshConfig.trustDomain);
-        return explain({ snapshot, pods, source, request });
-      });
-      print(
-        context,
-        renderOutput(parseOutputFormat(flags.output), answer, () => renderExplanation(answer)),
-      );
-      finish(answer.outcome === "refused" ? 1 : 0);
-    });
+    .addHelpText(
+      "after",
+      "\nExit code 0: it reaches the application, or a route answers. 1: it is refused, or the question is wrong.",
+    )
+    .action(async (first: string | undefined, second: string | undefined, flags: Flags) =>
+      finish(await runExplain(context, first, second, flags)),
+    );
+}
+
+async function runExplain(
+  context: CliContext,
+  first: string | undefined,
+  second: string | undefined,
+  flags: Flags,
+): Promise<number> {
+  const { explain } = await import("./explain.ts");
+  const { chooseVantage } = await import("./vantage.ts");
+  const { renderExplanation } = await import("./render.ts");
+  const format = parseOutputFormat(flags.output);
+  const port = readPort(flags.port);
+  const [method, url] =
+    second === undefined && first !== undefined && !isMethod(first) ? ["GET", first] : [first, second];
+  if (url === undefined && flags.to === undefined) throw new UsageError("name a URL, as http://reviews:9080/path");
+  const request = await readRequest(method ?? "GET", url ?? `http://${flags.to}`, flags, port);
+  const wish = {
+    ...flags,
+    port,
+    alpn: flags.alpn?.split(","),
+    labels: flags.labels === undefined ? undefined : parseLabels(flags.labels),
+  };
+  const urlPort = url === undefined || !/:\d+/.test(url) ? undefined : request.port;
+  const answerIn = (mesh: Population) => {
+    if ([flags.from, flags.to, flags.gateway].every((flag) => flag === undefined) && flags.filename.length === 0)
+      throw new UsageError("say who asks with --from, or what is asked with --gateway or --to");
+    return explain({ ...mesh, vantage: chooseVantage(wish, mesh, urlPort), request });
+  };
+  const answer =
+    flags.filename.length > 0
+      ? answerIn(await readFiles(context, flags))
+      : await withMesh(context, async (client) => {
+          const [snapshot, pods] = await Promise.all([readMeshSnapshot(client), listPods(client)]);
+          return answerIn({ snapshot, pods });
+        });
+  print(
+    context,
+    renderOutput(format, answer, () => renderExplanation(answer)),
+  );
+  return answer.outcome === "refused" ? 1 : 0;
+}
+
+async function readRequest(
+  method: string,
+  url: string,
+  flags: Flags,
+  port: number | undefined,
+): Promise<ExplainRequest> {
+  const { parseClaims, parseRequest } = await import("./question.ts");
+  const forwarded = flags.remoteIp === undefined ? [] : [`x-forwarded-for: ${flags.remoteIp}`];
+  const request = parseRequest(method, url, {
+    ...flags,
+    header: [...flags.header, ...forwarded],
+    // With --to it is the application's port, and not the one that the client names.
+    port: flags.to === undefined ? port : undefined,
+    alpn: flags.alpn?.split(","),
+  });
+  return {
+    ...request,
+    ...(flags.claims !== undefined && { claims: parseClaims(flags.claims) }),
+    nowSeconds: Date.now() / 1000,
+  };
+}
+
+async function readFiles(context: CliContext, flags: Flags): Promise<Population> {
+  const { readOfflineMesh } = await import("../../offline/offline-mesh.ts");
+  const mesh = await readOfflineMesh(context, { paths: flags.filename, meshConfigFile: flags.meshConfig });
+  printIssues(
+    context,
+    mesh.issues.filter(({ severity }) => severity === Severity.Error),
+  );
+  return mesh;
+}
+
+function isMethod(word: string): boolean {
+  return /^[A-Za-z]+$/.test(word);
+}
+
+function readPort(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new UsageError(`"${text}" is not a port from 1 to 65535`);
+  return port;
 }
 
 function collect(value: string, previous: readonly string[]): string[] {

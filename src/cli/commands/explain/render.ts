@@ -1,6 +1,6 @@
 // An explanation as text: one block per proxy, one line per step, each with the resource and file:line that decided.
 import { formatOrigin } from "#base/issue.ts";
-import type { ExplainStep, Explanation } from "./explain.ts";
+import type { ExplainStep, Explanation, Outcome } from "./explain.ts";
 
 export function renderExplanation(explanation: Explanation): string {
   const lines: string[] = [];
@@ -22,7 +22,17 @@ function renderStep({ what, decision, origin }: ExplainStep): string[] {
   return origin === null ? [line] : [line, `  ${" ".repeat(14)} ↳ ${formatOrigin(origin)}`];
 }
 
-function summary({ outcome, status, reason }: Explanation): string {
+function summary({ outcome, status, reason, outcomes }: Explanation): string {
+  if (outcomes.length > 1) return outcomes.map(shareText).join("\n");
+  return endText({ outcome, status, reason });
+}
+
+function shareText({ share, cluster, ...end }: Outcome): string {
+  const percent = `${Number((share * 100).toFixed(4))} %`;
+  return `${percent.padStart(7)}  ${endText(end)}${cluster === null ? "" : ` (${cluster})`}`;
+}
+
+function endText({ outcome, status, reason }: Pick<Outcome, "outcome" | "status" | "reason">): string {
   if (outcome === "forwarded") return "reaches the application";
   return status === null ? `refused: ${reason}` : `${status}: ${reason}`;
 }

@@ -1,11 +1,13 @@
-// Pods as explain sees them: who they are to the control plane, and whether a sidecar stands beside them.
-import { type ProxyNode, parseProxyNode } from "#mesh/snapshot/proxy-node.ts";
+// Workloads as explain sees them: who they are to the control plane, and whether a sidecar stands beside them.
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import { formatWorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { UsageError } from "../../context.ts";
+import { type PodProxyFacts, proxyFactsOf, proxyNodeOf } from "../../mesh/pod-proxy.ts";
 import { hasProxy, type Pod, parsePodArgument, podMatches } from "../../mesh/pods.ts";
 
 export interface ExplainWorkload {
-  readonly pod: Pod;
+  /** `reviews-v1-0.default` */
+  readonly name: string;
   readonly ip: string;
   readonly namespace: string;
   readonly identity: string;
@@ -22,52 +24,30 @@ export function findWorkload(
   const { type, name, namespace } = parsePodArgument(argument, defaultNamespace);
   const pod = pods.find((candidate) => candidate.metadata.namespace === namespace && podMatches(candidate, type, name));
   if (pod === undefined) {
-    const known = [
-      ...new Set(
-        pods.map(
-          (candidate) =>
-            `${candidate.metadata.labels?.["app"] ?? candidate.metadata.name}.${candidate.metadata.namespace ?? ""}`,
-        ),
-      ),
-    ];
-    throw new UsageError(`no workload "${name}" in namespace ${namespace}; there are: ${known.join(", ")}`);
+    const known = new Set(
+      pods.map(({ metadata }) => `${metadata.labels?.["app"] ?? metadata.name}.${metadata.namespace}`),
+    );
+    const there = known.size === 0 ? "there are none" : `there are: ${[...known].join(", ")}`;
+    throw new UsageError(`no workload "${name}" in namespace ${namespace}; ${there}`);
   }
-  return toWorkload(pod, trustDomain);
+  return workloadOfPod(pod, trustDomain);
 }
 
 export function workloadAt(pods: readonly Pod[], ip: string, trustDomain: string): ExplainWorkload | undefined {
   const pod = pods.find((candidate) => candidate.status?.podIP === ip);
-  return pod === undefined ? undefined : toWorkload(pod, trustDomain);
+  return pod === undefined ? undefined : workloadOfPod(pod, trustDomain);
 }
 
-function toWorkload(pod: Pod, trustDomain: string): ExplainWorkload {
-  const namespace = pod.metadata.namespace ?? "default";
-  const serviceAccount = pod.spec.serviceAccountName ?? "default";
-  const ip = pod.status?.podIP ?? "0.0.0.0";
-  return {
-    pod,
-    ip,
-    namespace,
-    identity: formatWorkloadIdentity({ trustDomain, namespace, serviceAccount }),
-    node: hasProxy(pod) ? proxyNode(pod, ip, namespace, serviceAccount) : undefined,
-  };
+function workloadOfPod(pod: Pod, trustDomain: string): ExplainWorkload {
+  const facts = proxyFactsOf(pod);
+  return hasProxy(pod) ? workloadOf(facts, trustDomain) : { ...workloadOf(facts, trustDomain), node: undefined };
 }
 
-function proxyNode(pod: Pod, ip: string, namespace: string, serviceAccount: string): ProxyNode {
-  const { name, labels = {} } = pod.metadata;
-  const isRouter = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some(
-    (container) => container.args?.includes("router") ?? false,
-  );
-  const node = parseProxyNode({
-    id: `${isRouter ? "router" : "sidecar"}~${ip}~${name}.${namespace}~${namespace}.svc.cluster.local`,
-    metadata: {
-      NAME: name,
-      NAMESPACE: namespace,
-      LABELS: { ...labels },
-      SERVICE_ACCOUNT: serviceAccount,
-      INSTANCE_IPS: ip,
-    },
-  });
-  if (typeof node === "string") throw new UsageError(`pod ${name}.${namespace}: ${node}`);
-  return node;
+/** Of a proxy, be it a pod's or only thought of. */
+export function workloadOf(facts: PodProxyFacts, trustDomain: string): ExplainWorkload {
+  const { name, namespace, ip, serviceAccount } = facts;
+  const node = proxyNodeOf(facts);
+  if (typeof node === "string") throw new UsageError(`${name}.${namespace}: ${node}`);
+  const identity = formatWorkloadIdentity({ trustDomain, namespace, serviceAccount });
+  return { name: `${name}.${namespace}`, ip, namespace, identity, node };
 }

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { evaluateRbac } from "../../decide/rbac.ts";
+import { normalizePath } from "../../decide/request-path.ts";
 import { matchablePath } from "../../decide/route.ts";
-import { normalizePath } from "../../http/request-path.ts";
 import type { HeaderValue, RbacSubject } from "../rbac.ts";
 import { rbacRules, routeConfig } from "../testing/resources.ts";
 

@@ -1,4 +1,4 @@
-// What the fault filter would do to a request, for explain: shares are told, and only a certain abort is a verdict.
+// What the fault filter would do to a request, for explain: an abort of all requests is a verdict, one of some is a chance.
 import type { FilterDecide } from "../../../config/http.ts";
 import { addStep } from "../../../config/trace.ts";
 import { type FaultSettings, shareWords } from "./settings.ts";
@@ -24,9 +24,10 @@ export function explainFault(
   const only = upstreamCluster === "" ? "" : ` of the requests to ${upstreamCluster}`;
   const words = `${parts.join(" and ")}${only}`;
   if (trace !== null) addStep(trace, "fault", words);
-  const isCertain = abort !== null && abort.share >= 1 && upstreamCluster === "" && !isByHeader(abort);
-  if (!isCertain) return null;
-  return { refusal: { status: abort.httpStatus ?? 200, reason: `a fault is injected: ${words}` }, authorization: null };
+  if (abort === null || upstreamCluster !== "" || isByHeader(abort)) return null;
+  const answer = { status: abort.httpStatus ?? 200, reason: `a fault is injected: ${words}` };
+  if (abort.share >= 1) return { refusal: answer, authorization: null };
+  return { refusal: null, authorization: null, chance: { ...answer, share: abort.share } };
 }
 
 type Abort = NonNullable<FaultSettings["abort"]>;

@@ -23,7 +23,7 @@ export const tcpProxy: NetworkFilterType = defineNetworkFilter<TcpProxySettings>
           "tcp proxy",
           `forwards bytes to ${name || "no cluster"}${tunnel === null ? "" : `, inside ${tunnel.method}`}`,
         );
-      return { ...noOutcome, cluster: name };
+      return { ...noOutcome, cluster: name, clusters: cluster === null ? clusters : [{ name, weight: 1 }] };
     },
   terminal: (settings, { environment }) => {
     const stats = tcpProxyStats(environment.http.stats, settings.statPrefix);

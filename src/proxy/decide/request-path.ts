@@ -2,12 +2,38 @@
 // unreserved characters decoded, dot segments resolved, backslashes taken as slashes, slashes merged where asked for.
 // Other escapes stay as they are. A path that nothing has to be done for is returned as the same string.
 import { parseAddress } from "#base/net/address-bytes.ts";
+import type { PathConfig } from "../config/http.ts";
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 const QUESTION = 0x3f;
+
+/** Why a target has no canonical path. */
+export const PathRefusal = { Fragment: 0, EscapedSlash: 1, Invalid: 2 } as const;
+export type PathRefusal = (typeof PathRefusal)[keyof typeof PathRefusal];
+
+/** The form of a target that routes, policies and the upstream see, as far as a connection manager makes one. */
+export function canonicalPath(target: string, config: PathConfig): string | PathRefusal {
+  if (target.includes("#")) return PathRefusal.Fragment;
+  let path = target;
+  if (config.escapedSlashes !== "keep" && hasEscapedSlash(path)) {
+    if (config.escapedSlashes === "reject") return PathRefusal.EscapedSlash;
+    path = unescapeSlashes(path);
+  }
+  if (config.normalize && path !== "*") {
+    const normal = normalizePath(path);
+    if (normal === null) return PathRefusal.Invalid;
+    path = normal;
+  }
+  return config.mergeSlashes ? mergeSlashes(path) : path;
+}
+
+/** Whether the client is to ask again with the canonical path. */
+export function isRedirectedPath(target: string, { escapedSlashes }: PathConfig): boolean {
+  return escapedSlashes === "redirect" && hasEscapedSlash(target);
+}
 
 /**
  * The canonical path with its query. Null when the path leaves the root, holds an escaped NUL, or hides a dot segment

@@ -1,0 +1,171 @@
+// `explain -f` as scripts call it: the whole shape of an answer, and each way of asking.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { run } from "../../testing/run-cli.ts";
+import type { Explanation } from "./explain.ts";
+
+const shop = `apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec: {clusterIP: 10.96.0.7, selector: {app: api}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec: {serviceAccountName: api, containers: [{name: app, image: x, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop, labels: {app: shop}}
+spec: {serviceAccountName: shop, containers: [{name: app, image: x}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers}
+spec:
+  selector: {matchLabels: {app: api}}
+  rules:
+  - from: [{source: {principals: [cluster.local/ns/default/sa/admin]}}]
+  - from: [{source: {principals: [cluster.local/ns/default/sa/shop]}}]
+    to: [{operation: {methods: [GET]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]}
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example], tls: {mode: MUTUAL, credentialName: c}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge}
+spec: {hosts: [shop.example], gateways: [edge], http: [{route: [{destination: {host: api}}]}]}
+`;
+
+async function ask(...argv: string[]): Promise<{ code: number; answer: Explanation; stderr: string }> {
+  const { code, stdout, stderr } = await run(["explain", "-f", "-", "-o", "json", ...argv], { stdin: shop });
+  return { code, stderr, answer: stdout === "" ? ({} as Explanation) : (JSON.parse(stdout) as Explanation) };
+}
+
+describe("the answer", () => {
+  test("names everything that decided, with file and line", async () => {
+    const { code, answer } = await ask("GET", "http://api/x", "--from", "shop");
+    assert.equal(code, 0);
+    const { steps, hops, authorization, outcomes, ...flat } = answer;
+    assert.deepEqual(flat, {
+      outcome: "forwarded",
+      status: 200,
+      reason: "",
+      listener: "0.0.0.0_80",
+      filterChain: "",
+      virtualHost: "api.default.svc.cluster.local:80",
+      route: "default",
+      cluster: "outbound|80||api.default.svc.cluster.local",
+      endpoints: [answer.endpoints[0]],
+      tls: "mutual",
+    });
+    assert.deepEqual(
+      hops.map(({ proxy, listener, cluster, tls }) => [proxy, listener, cluster, tls]),
+      [
+        ["shop.default", "0.0.0.0_80", "outbound|80||api.default.svc.cluster.local", "mutual"],
+        ["api-0.default", "virtualInbound", "inbound|8080||", "mutual"],
+      ],
+    );
+    const origin = { kind: "AuthorizationPolicy", namespace: "default", name: "readers", file: "stdin", line: 27 };
+    assert.deepEqual(authorization, [
+      {
+        proxy: "api-0.default",
+        layer: "http",
+        allowed: true,
+        policy: "default/readers",
+        rule: 1,
+        origin,
+        nearestMiss: null,
+      },
+    ]);
+    assert.deepEqual(outcomes, [{ share: 1, outcome: "forwarded", status: 200, reason: "", cluster: flat.cluster }]);
+    assert.ok(steps.some((step) => step.what === "authorization" && step.origin?.line === 27));
+    assert.ok(steps.every(({ where, what, decision }) => [where, what, decision].every((text) => text !== "")));
+  });
+
+  test("a refusal names the policy and rule that came nearest, and what it needs", async () => {
+    const { code, answer } = await ask("POST", "http://api/x", "--from", "shop");
+    assert.deepEqual([code, answer.outcome, answer.status], [1, "refused", 403]);
+    const [verdict] = answer.authorization;
+    assert.deepEqual([verdict?.allowed, verdict?.policy], [false, null]);
+    assert.deepEqual(verdict?.nearestMiss, {
+      policy: "default/readers",
+      rule: 1,
+      needs: ['method exact "GET"'],
+      origin: { kind: "AuthorizationPolicy", namespace: "default", name: "readers", file: "stdin", line: 27 },
+    });
+    assert.match(answer.reason, /nearest is .*readers.* needs method exact "GET" \(.*stdin:27\)/);
+  });
+});
+
+describe("the ways of asking", () => {
+  test("into a workload: plaintext, TLS with names, mutual TLS with an identity, and bytes without HTTP", async () => {
+    const into = async (...argv: string[]): Promise<unknown[]> => {
+      const { answer } = await ask("--to", "api", "--port", "8080", ...argv);
+      return [answer.outcome, answer.status, answer.tls, answer.cluster];
+    };
+    const arrived = ["forwarded", 200, "mutual", "inbound|8080||"];
+    assert.deepEqual(await into("--tls", "mutual", "--identity", "default/shop"), arrived);
+    assert.deepEqual(
+      await into("--identity", "spiffe://cluster.local/ns/default/sa/admin", "POST", "http://api/"),
+      arrived,
+    );
+    assert.deepEqual(await into("--from", "shop"), arrived);
+    assert.deepEqual(await into(), ["refused", 403, "none", null]);
+    assert.deepEqual(await into("--identity", "default/other"), ["refused", 403, "mutual", null]);
+    assert.deepEqual((await into("--tls", "simple", "--sni", "api", "--alpn", "h2"))[0], "refused");
+    assert.deepEqual((await into("--protocol", "tcp", "--identity", "default/shop"))[0], "refused");
+  });
+
+  test("a port that is not given is that of the URL behind the service, or the only one", async () => {
+    for (const argv of [[], ["GET", "http://api:80/"], ["http://api:8080/"]]) {
+      const { answer } = await ask("--to", "api", "--from", "shop", ...argv);
+      assert.equal(answer.cluster, "inbound|8080||", argv.join(" "));
+    }
+  });
+
+  test("through a gateway, named by its resource or by labels, with and without TLS", async () => {
+    const routed = "outbound|80||api.default.svc.cluster.local";
+    for (const gateway of ["edge", "default/edge", "istio=ingressgateway"]) {
+      const { answer } = await ask("GET", "http://shop.example/", "--gateway", gateway);
+      assert.deepEqual([answer.cluster, answer.status], [routed, 403], gateway);
+    }
+    assert.equal((await ask("http://other.example/", "--gateway", "edge")).answer.status, 404);
+    const url = "https://shop.example/";
+    const withCertificate = await ask(url, "--gateway", "edge", "--tls", "mutual", "--identity", "a/b");
+    assert.equal(withCertificate.answer.cluster, routed);
+    assert.match((await ask(url, "--gateway", "edge")).answer.reason, /wants a client certificate/);
+    assert.match((await ask(url, "--gateway", "edge", "--sni", "other")).answer.reason, /no filter chain takes/);
+    assert.match((await ask("http://shop.example:81/", "--gateway", "edge")).answer.reason, /ports: 80, 443/);
+  });
+
+  test("a client need not stand in the files", async () => {
+    const { answer } = await ask("GET", "http://api/", "--service-account", "admin");
+    assert.deepEqual([answer.status, answer.authorization[0]?.rule], [200, 0]);
+    const wrong = await ask("GET", "http://api/", "--from", "nobody");
+    assert.equal(
+      wrong.stderr,
+      'outrigger: no workload "nobody" in namespace default; there are: shop.default, api.default\n',
+    );
+  });
+
+  test("questions that make no sense are told in a sentence", async () => {
+    assert.equal((await ask("--from", "shop")).stderr, "outrigger: name a URL, as http://reviews:9080/path\n");
+    assert.match((await ask("--to", "api", "--tls", "some")).stderr, /--tls is none, simple or mutual, not "some"/);
+    assert.match((await ask("--to", "shop")).stderr, /name a port of shop\.default with --port; it serves no service/);
+    assert.match((await ask("--to", "api", "--port", "x")).stderr, /"x" is not a port from 1 to 65535/);
+    const nothing = await run(["explain", "GET", "http://api/"]);
+    assert.match(nothing.stderr, /^outrigger: .+\n$/);
+  });
+});
