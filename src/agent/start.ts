@@ -7,6 +7,9 @@ import type { MetricRegistry } from "#base/metrics/registry.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { ProxyBootstrap } from "./bootstrap/bootstrap.ts";
+import { startDnsProxy } from "./dns/dns-proxy.ts";
+import type { MeshNames } from "./dns/mesh-names.ts";
+import { parseResolvConf } from "./dns/resolver-settings.ts";
 import { certificateName, type Identity, startIdentity } from "./identity/start-identity.ts";
 import { Terminator } from "./lifecycle/terminator.ts";
 import { startReadinessServer, startStatusServer } from "./probes/status-server.ts";
@@ -26,6 +29,10 @@ export interface AgentOptions {
   readonly bootstrap: ProxyBootstrap;
   readonly proxy: ProxyHooks;
   readonly secrets: SecretStore;
+  /** What the DNS proxy answers; absent where DNS is not captured. */
+  readonly names?: MeshNames;
+  /** The text of resolv.conf. */
+  readonly resolvConf?: string;
   readonly log: LogRegistry;
   /** The agent's own metrics. */
   readonly metrics: MetricRegistry;
@@ -40,6 +47,13 @@ export interface Agent extends Running {
   readonly terminator: Terminator;
 }
 
+const dnsPort = 15_053;
+
+function startDns(names: MeshNames, { resolvConf = "", log }: AgentOptions): Promise<Running> {
+  const resolvers = parseResolvConf(resolvConf).nameServers.map((address) => ({ address, port: 53 }));
+  return startDnsProxy({ names, host: "127.0.0.1", port: dnsPort, resolvers, log: log.scope("dns") });
+}
+
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { bootstrap, proxy, secrets, log, metrics, clock = systemClock } = options;
   const lifecycle = new Lifecycle();
@@ -52,7 +66,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   const notReadyReason = (): string => {
     if (terminator.phase === "terminating" || terminator.phase === "stopped") return "the proxy is terminating";
-    return secrets.certificate(certificateName) === undefined ? "waiting for a certificate" : proxy.notReadyReason();
+    if (secrets.certificate(certificateName) === undefined) return "waiting for a certificate";
+    return options.names?.isReady === false ? "waiting for the name table" : proxy.notReadyReason();
   };
   try {
     if (bootstrap.statusPort !== 0) {
@@ -70,6 +85,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       });
       lifecycle.add(server);
     }
+    if (options.names !== undefined) lifecycle.add(await startDns(options.names, options));
     lifecycle.add(await startReadinessServer({ port: bootstrap.readinessPort, notReadyReason }));
     const identity = await startIdentity({
       caAddress: bootstrap.caAddress,

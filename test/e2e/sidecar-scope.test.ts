@@ -84,6 +84,11 @@ describe("Sidecar", { timeout: 400_000 }, () => {
     });
   });
 
+  test("a ServiceEntry leads to a Unix socket", async () => {
+    const answer = await curl(scoped, "-H 'Host: neighbour.example' http://203.0.113.8/");
+    assert.equal(answer.body.trim(), "/sockets/neighbour.sock");
+  });
+
   test("egressProxy takes HTTP to hosts and connections to addresses that the mesh does not know", async () => {
     const host = await curl(scoped, "-H 'Host: elsewhere.example' http://127.0.0.1:8000/path");
     assert.deepEqual([seen(host).port, seen(host).headers["host"]], [8080, "elsewhere.example"]);

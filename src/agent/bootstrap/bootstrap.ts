@@ -44,6 +44,11 @@ export interface ProxyBootstrap {
   readonly extraRoots: readonly string[];
   readonly secretTtlMs: number;
   readonly podIp: string;
+  readonly namespace: string;
+  /** `default.svc.cluster.local` */
+  readonly domain: string;
+  /** The application's DNS is captured: a DNS proxy answers it. */
+  readonly dnsCapture: boolean;
   readonly adminPort: number;
   /** The agent's status server; 0 switches it off. */
   readonly statusPort: number;
@@ -123,6 +128,9 @@ export function buildBootstrap(
     extraRoots: strings(proxyConfig["caCertificatesPem"]),
     secretTtlMs: reader.duration("SECRET_TTL", 24 * 3_600_000),
     podIp,
+    namespace,
+    domain,
+    dnsCapture: input.arguments.role === "sidecar" && env["ISTIO_META_DNS_CAPTURE"] === "true",
     adminPort: port(proxyConfig["proxyAdminPort"], 15000),
     statusPort: statusPort(annotations, proxyConfig),
     readinessPort,

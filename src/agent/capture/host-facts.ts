@@ -1,6 +1,7 @@
 // What the pod's network and resolver configuration mean for capture.
 import { isIP } from "node:net";
 import type { NetworkInterfaceInfo } from "node:os";
+import { parseResolvConf } from "../dns/resolver-settings.ts";
 import type { CaptureOptions, HostFacts } from "./options.ts";
 
 export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
@@ -12,18 +13,10 @@ export function hostFacts(options: CaptureOptions, interfaces: Interfaces, resol
     (address) => address.family === "IPv6" && !address.internal && !/^fe[89ab]/i.test(address.address),
   );
   if (!options.redirectDns || options.captureAllDns) return { ipv6, dnsServersV4: [], dnsServersV6: [] };
-  const servers = nameServers(resolvConf());
+  const servers = parseResolvConf(resolvConf()).nameServers;
   return {
     ipv6,
     dnsServersV4: servers.filter((server) => isIP(server) === 4),
     dnsServersV6: servers.filter((server) => isIP(server) === 6),
   };
-}
-
-function nameServers(resolvConf: string): string[] {
-  return resolvConf.split("\n").flatMap((line) => {
-    const [keyword, address] = line.trim().split(/\s+/);
-    const bare = address?.replace(/%.*$/, "") ?? "";
-    return keyword === "nameserver" && isIP(bare) !== 0 ? [bare] : [];
-  });
 }

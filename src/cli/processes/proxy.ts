@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import type { ProxyBootstrap } from "#agent/bootstrap/bootstrap.ts";
+import type { MeshNames } from "#agent/dns/mesh-names.ts";
 import type { Agent } from "#agent/start.ts";
 import { formatIssue } from "#base/issue.ts";
 import { LogRegistry } from "#base/log/log.ts";
@@ -13,6 +14,7 @@ import { type ProxyOptions, type RunningProxy, startProxy } from "#proxy/start.t
 import type { SocketAddress } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
+import { nameTableType } from "#wire/xds/name-table.ts";
 import { type CliContext, printError } from "../context.ts";
 import { terminated } from "./terminated.ts";
 
@@ -35,13 +37,18 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
   log.setLevel(bootstrap.proxyLogLevel === "debug" ? "debug" : "warn", "upstream");
   const secrets = new SecretStore();
   let agent: Agent | undefined;
+  const resolvConf = bootstrap.dnsCapture ? readOptional("/etc/resolv.conf") : "";
+  const names = bootstrap.dnsCapture ? await meshNames(bootstrap, resolvConf) : undefined;
   const { startAgent } = await import("#agent/start.ts");
   const { MetricRegistry } = await import("#base/metrics/registry.ts");
   const proxy = await startProxy({
     node: bootstrap.node,
     role: bootstrap.role,
     version: istioVersion,
-    ads: adsOptions(bootstrap),
+    ads: {
+      ...adsOptions(bootstrap),
+      ...(names && { otherTypes: new Map([[nameTableType, (update) => names.update(update)]]) }),
+    },
     concurrency: bootstrap.concurrency,
     secrets,
     log,
@@ -62,6 +69,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
       activeConnections: () => proxy.connectionCount(),
     },
     secrets,
+    ...(names && { names, resolvConf }),
     log,
     metrics: new MetricRegistry(),
   });
@@ -91,6 +99,12 @@ async function readBootstrap(argv: readonly string[], context: CliContext): Prom
   if ("bootstrap" in result) return result.bootstrap;
   for (const issue of result.issues) printError(context, formatIssue(issue));
   return undefined;
+}
+
+async function meshNames({ namespace, domain }: ProxyBootstrap, resolvConf: string): Promise<MeshNames> {
+  const { MeshNames } = await import("#agent/dns/mesh-names.ts");
+  const { parseResolvConf } = await import("#agent/dns/resolver-settings.ts");
+  return new MeshNames({ namespace, domain, searchDomains: parseResolvConf(resolvConf).searchDomains });
 }
 
 function adsOptions(bootstrap: ProxyBootstrap): NonNullable<ProxyOptions["ads"]> {

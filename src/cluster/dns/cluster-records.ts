@@ -1,10 +1,10 @@
 // What the cluster's DNS says about a name: Kubernetes' DNS specification 1.1 over the services that exist now. Pure.
 
+import { type Answer, type Question, RecordType } from "#wire/dns/message.ts";
 import type { ServiceDirectory } from "../network/service-directory.ts";
 import { clusterAddress, isIpv4, sliceEndpoints } from "../network/service-endpoints.ts";
 import type { ServiceView } from "../network/service-rules.ts";
 import { asArray, asRecord, fieldAt } from "../store/json.ts";
-import { type Answer, type Question, RecordType } from "./message.ts";
 
 /** The names that are ours, found or not; `elsewhere` is for other servers. */
 export type Lookup =

@@ -6,11 +6,12 @@ import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { silentLogger } from "#base/log/log.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { openForwarder } from "#wire/dns/forwarder.ts";
+import type { RunningNameServer } from "#wire/dns/name-server.ts";
 import { ServiceDirectory } from "../network/service-directory.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import { endpointSlices, services } from "../store/resources.ts";
-import { type RunningDnsServer, startDnsServer } from "./dns-server.ts";
-import { openForwarder } from "./forwarder.ts";
+import { startDnsServer } from "./dns-server.ts";
 
 function service(name: string, spec: object): KubernetesObject {
   return { apiVersion: "v1", kind: "Service", metadata: { name, namespace: "shop" }, spec };
@@ -28,7 +29,7 @@ function slice(name: string, endpoints: readonly object[]): KubernetesObject {
 }
 
 describe("the cluster's DNS server", () => {
-  let server: RunningDnsServer;
+  let server: RunningNameServer;
   let store: MemoryStore;
   const resolver = new Resolver({ timeout: 1_000, tries: 1 });
 

@@ -10,6 +10,7 @@ import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { encodeNameTable, type NameTable, nameTableType } from "#wire/xds/name-table.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { ProxyResources, ResourceEncoder, ResourcesByName } from "./encoded-resource.ts";
 
@@ -19,6 +20,8 @@ export interface CompiledMessages {
   readonly routes: ReadonlyMap<string, RouteConfiguration>;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  /** For proxies that capture DNS. */
+  readonly names?: NameTable;
 }
 
 export interface MeshCompiler {
@@ -43,8 +46,19 @@ export function encodeCompiled(
       [typeUrl.endpoint, encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints)],
       [typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, compiled.listeners)],
       [typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, compiled.routes)],
+      ...(compiled.names === undefined ? [] : [nameTableOf(encoder, compiled.names)]),
     ]),
   };
+}
+
+/** The whole table is one resource, as Istio sends it to agents without delta NDS. */
+function nameTableOf(encoder: ResourceEncoder, names: NameTable): [string, ResourcesByName] {
+  const resource = encoder.encodeSource(nameTableType, "", {
+    message: names,
+    bytes: () => encodeNameTable(names),
+    origins: () => [],
+  });
+  return [nameTableType, new Map([["", resource]])];
 }
 
 /** The same resources with the endpoints of some clusters compiled anew; the same object when none of them differs. */

@@ -16,6 +16,13 @@ export interface EncodedResource {
 
 export type ResourcesByName = ReadonlyMap<string, EncodedResource>;
 
+/** A message of any kind: what it is known by, and what is only asked for when it is new. */
+interface ResourceSource {
+  readonly message: object;
+  readonly bytes: () => Uint8Array;
+  readonly origins: () => readonly string[];
+}
+
 /** Everything one proxy should have, by type URL. */
 export interface ProxyResources {
   /** Of the snapshot that it was compiled from. */
@@ -37,18 +44,26 @@ export class ResourceEncoder {
   });
 
   encode<D extends DescMessage>(typeUrl: string, schema: D, name: string, message: MessageShape<D>): EncodedResource {
-    const known = this.#byMessage.get(message);
+    return this.encodeSource(typeUrl, name, {
+      message,
+      bytes: () => toBinary(schema, message),
+      origins: () => originsOf(message),
+    });
+  }
+
+  encodeSource(typeUrl: string, name: string, source: ResourceSource): EncodedResource {
+    const known = this.#byMessage.get(source.message);
     if (known !== undefined && known.name === name) return known;
-    const any = encodeAny(typeUrl, toBinary(schema, message));
+    const any = encodeAny(typeUrl, source.bytes());
     const version = createHash("sha256").update(any).digest("base64url").slice(0, 22);
     const key = `${version} ${name}`;
     let resource = this.#byContent.get(key)?.deref();
     if (resource === undefined) {
-      resource = { name, version, any, origins: originsOf(message) };
+      resource = { name, version, any, origins: source.origins() };
       this.#byContent.set(key, new WeakRef(resource));
       this.#forget.register(resource, key);
     }
-    this.#byMessage.set(message, resource);
+    this.#byMessage.set(source.message, resource);
     return resource;
   }
 

@@ -3,13 +3,14 @@
 import type { DesiredStatus } from "#mesh/objects/desired-status.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { ProxyConnection } from "../xds/connection.ts";
+import { allocatedAddresses } from "./allocated-addresses.ts";
 import { istioStatus } from "./istio-status.ts";
 import { objectStatuses } from "./object-status.ts";
 
 type StatusProducer = (snapshot: MeshSnapshot) => Iterable<DesiredStatus>;
 
 /** One line each. */
-const producers: readonly StatusProducer[] = [(snapshot) => snapshot.gatewayApiStatuses()];
+const producers: readonly StatusProducer[] = [(snapshot) => snapshot.gatewayApiStatuses(), allocatedAddresses];
 
 export function* desiredStatuses(
   snapshot: MeshSnapshot,

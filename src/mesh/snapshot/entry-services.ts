@@ -2,9 +2,14 @@
 import { EntryLocation, EntryResolution, type ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import { parseProtocol } from "../objects/fields/port.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
+import type { HostAddresses } from "./address-allocation.ts";
 import { Resolution, type Service } from "./service.ts";
 
-export function servicesFromEntry(object: MeshObject<ServiceEntrySpec>, defaultExportTo: readonly string[]): Service[] {
+export function servicesFromEntry(
+  object: MeshObject<ServiceEntrySpec>,
+  defaultExportTo: readonly string[],
+  allocated: HostAddresses | undefined,
+): Service[] {
   const { spec } = object;
   return spec.hosts.map((host) => ({
     hostname: host.toLowerCase(),
@@ -12,7 +17,7 @@ export function servicesFromEntry(object: MeshObject<ServiceEntrySpec>, defaultE
     namespace: object.namespace,
     source: "service-entry",
     addresses: spec.addresses,
-    autoAllocatedAddresses: [],
+    autoAllocatedAddresses: allocated?.get(host.toLowerCase()) ?? [],
     ports: spec.ports.map((port) => ({
       name: port.name,
       number: port.number,

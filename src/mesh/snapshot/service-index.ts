@@ -2,6 +2,7 @@
 import { isVisible } from "../objects/export-to.ts";
 import { isWildcard } from "../objects/host.ts";
 import { byAge } from "../objects/mesh-object.ts";
+import { allocateAddresses } from "./address-allocation.ts";
 import { servicesFromEntry } from "./entry-services.ts";
 import { serviceFromKubernetes } from "./kubernetes-services.ts";
 import type { ObjectTable } from "./object-table.ts";
@@ -20,7 +21,9 @@ export interface ServiceIndex {
 
 export function indexServices(objects: ObjectTable, domain: string, defaultExportTo: readonly string[]): ServiceIndex {
   const fromKubernetes = objects.all("Service").map((object) => serviceFromKubernetes(object, domain, defaultExportTo));
-  const fromEntries = objects.all("ServiceEntry").flatMap((object) => servicesFromEntry(object, defaultExportTo));
+  const entries = objects.all("ServiceEntry");
+  const allocated = allocateAddresses(entries);
+  const fromEntries = entries.flatMap((object) => servicesFromEntry(object, defaultExportTo, allocated.get(object)));
   const all = decorate(fromKubernetes, fromEntries).sort(byAge);
   const byHostname = Map.groupBy(all, (service) => service.hostname);
   const memo = new Map<string, readonly Service[]>();

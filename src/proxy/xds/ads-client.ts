@@ -13,7 +13,7 @@ import {
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
-import { DeltaState } from "#wire/xds/delta-state.ts";
+import { DeltaState, type DeltaUpdate, type Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { Configuration } from "./configuration.ts";
 
@@ -28,6 +28,8 @@ export interface AdsOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random?: () => number;
+  /** Types that are for others in this process: each takes its updates, and may refuse resources. */
+  readonly otherTypes?: ReadonlyMap<string, (update: DeltaUpdate) => Refusals>;
 }
 
 export interface AdsStatus {
@@ -76,6 +78,7 @@ export class AdsClient {
       { typeUrl: typeUrl.endpoint, wildcard: false },
       { typeUrl: typeUrl.listener, wildcard: true },
       { typeUrl: typeUrl.route, wildcard: false },
+      ...[...(options.otherTypes?.keys() ?? [])].map((url) => ({ typeUrl: url, wildcard: true })),
     ]);
   }
 
@@ -170,7 +173,8 @@ export class AdsClient {
     this.#lastUpdateMs = this.#options.clock.now();
     this.#updateCounts.set(update.typeUrl, (this.#updateCounts.get(update.typeUrl) ?? 0) + 1);
     this.#isReceiving = true;
-    const refusals = this.#configuration.accept(update);
+    const other = this.#options.otherTypes?.get(update.typeUrl);
+    const refusals = other === undefined ? this.#configuration.accept(update) : other(update);
     this.#isReceiving = false;
     stream.write(this.#state.answer(response, update, refusals));
     this.#subscribe();

@@ -27,4 +27,11 @@ export interface ServiceEntrySpec {
   /** Empty means the mesh's default. */
   readonly exportTo: readonly string[];
   readonly subjectAltNames: readonly string[];
+  /** From `status.addresses`: what was allocated before, by host. */
+  readonly assignedAddresses: readonly AssignedAddress[];
+}
+
+export interface AssignedAddress {
+  readonly host: string;
+  readonly value: string;
 }

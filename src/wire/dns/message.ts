@@ -1,5 +1,6 @@
-// DNS messages (RFC 1035, EDNS of RFC 6891) as far as a cluster's server needs them: queries are decoded, answers are
+// DNS messages (RFC 1035, EDNS of RFC 6891) as far as a server of A, AAAA, CNAME, PTR and SRV records needs them: queries are decoded, answers are
 // encoded with name compression. Nothing here throws on bytes from the network.
+import { parseAddress } from "#base/net/address-bytes.ts";
 
 export const RecordType = { A: 1, CNAME: 5, SOA: 6, PTR: 12, AAAA: 28, SRV: 33, OPT: 41, ANY: 255 } as const;
 export const ResponseCode = {
@@ -32,6 +33,7 @@ export interface Query {
 
 export type Answer =
   | { readonly name: string; readonly type: "A"; readonly address: string }
+  | { readonly name: string; readonly type: "AAAA"; readonly address: string }
   | { readonly name: string; readonly type: "CNAME" | "PTR"; readonly target: string }
   | { readonly name: string; readonly type: "SRV"; readonly port: number; readonly target: string };
 
@@ -190,6 +192,7 @@ class MessageWriter {
     this.#numbers(RecordType[answer.type], 1, 0, ttlSeconds);
     this.#withLength(() => {
       if (answer.type === "A") this.#append(Buffer.from(answer.address.split(".").map(Number)));
+      else if (answer.type === "AAAA") this.#append(Buffer.from(parseAddress(answer.address) ?? new Uint8Array(16)));
       else if (answer.type === "SRV") {
         this.#numbers(0, 100, answer.port);
         this.#name(answer.target, false); // RFC 2782: not compressed

@@ -1,0 +1,103 @@
+// ServiceEntries on the wire: hosts that only their allocated addresses tell apart, names that the sidecar's DNS proxy
+// answers, TLS by server name, wildcards.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { eventually, TestMesh } from "../support/mesh.ts";
+import { curl, PodShell, seen } from "../support/pod-shell.ts";
+
+interface Entry {
+  readonly status?: { readonly addresses?: readonly { readonly value: string; readonly host: string }[] };
+}
+
+let mesh: TestMesh;
+let client: PodShell;
+let captured: PodShell;
+let externalAddress = "";
+
+/** What an application's resolver finds. */
+async function resolve(shell: PodShell, host: string): Promise<string[]> {
+  const answer = await shell.run(`getent ahostsv4 ${host}`);
+  return [...new Set(answer.stdout.split("\n").flatMap((line) => /^\S+/.exec(line)?.[0] ?? []))].sort();
+}
+
+async function addressesOf(entry: string): Promise<string[]> {
+  const path = `/apis/networking.istio.io/v1/namespaces/default/serviceentries/${entry}`;
+  const { status } = (await mesh.api(path)) as Entry;
+  return (status?.addresses ?? []).map(({ host, value }) => `${host} ${value}`);
+}
+
+describe("ServiceEntry", { timeout: 400_000 }, () => {
+  before(async () => {
+    mesh = await TestMesh.start({ copy: ["test/fixtures/workloads", "test/fixtures/service-entry"] });
+    [client, captured] = await Promise.all([
+      PodShell.open(mesh, "client", "client"),
+      PodShell.open(mesh, "captured", "captured"),
+    ]);
+    externalAddress = (await mesh.exec("external.outside", "external", "hostname", "-i")).stdout.trim();
+  });
+  after(async () => {
+    await Promise.all([client?.close(), captured?.close()]);
+    await mesh?.stop();
+  });
+
+  test("a host without addresses gets one of each range, in its status, and DNS answers with it", async () => {
+    const addresses = await eventually("addresses in the status", async () => {
+      const found = await addressesOf("tcp-echo");
+      return found.length === 0 ? undefined : found;
+    });
+    assert.match(addresses.join(), /^echo\.tcp\.example 240\.240\.\d+\.\d+,echo\.tcp\.example 2001:2::[0-9a-f]+$/);
+    assert.deepEqual(await resolve(captured, "echo.tcp.example"), [addresses[0]?.split(" ")[1]]);
+    assert.deepEqual(await addressesOf("without-addresses"), []);
+  });
+
+  test("TCP to two hosts on one port goes to each by its allocated address", async () => {
+    const echo = await captured.run("echo hello | node socket.ts echo.tcp.example 9100");
+    assert.match(echo.stdout, /hello\n\nexternal got 6 bytes and the end/);
+    const greeter = await captured.run("echo me | node socket.ts greeter.tcp.example 9100 --first");
+    assert.equal(greeter.stdout + greeter.stderr, "hello from external\ngood bye, me\n");
+  });
+
+  test("the sidecar's DNS proxy knows the mesh's names in their short forms, and asks for the others", async () => {
+    const [service] = await resolve(client, "echo.default.svc.cluster.local");
+    assert.match(service ?? "", /^10\.96\./);
+    for (const name of ["echo", "echo.default", "echo.default.svc", "echo.default.svc.cluster.local"]) {
+      assert.deepEqual(await resolve(captured, name), [service], name);
+    }
+    assert.deepEqual(
+      await resolve(captured, "echo-headless"),
+      await resolve(client, "echo-headless.default.svc.cluster.local"),
+    );
+    // The reverse zone is none of the mesh's names.
+    const reverse = await captured.run(`getent hosts ${service}`);
+    assert.match(reverse.stdout, /echo\.default\.svc\.cluster\.local/);
+    assert.deepEqual(await resolve(captured, "nobody.outside.svc.cluster.local"), []);
+  });
+
+  test("DNS over TCP is captured too", async () => {
+    const name = [..."echo.tcp.example".split(".").flatMap((label) => [label.length, ...Buffer.from(label)]), 0];
+    const query = Buffer.from([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...name, 0, 1, 0, 1]);
+    const hex = Buffer.concat([Buffer.from([0, query.length]), query]).toString("hex");
+    const server = (await captured.run("sed -n 's/^nameserver //p' /etc/resolv.conf")).stdout.trim().split("\n")[0];
+    const program = `const s = require("net").connect(53, "${server}"); s.write(Buffer.from("${hex}", "hex")); s.once("data", (d) => { console.log([...d.subarray(-4)].join(".")); s.end(); });`;
+    const answer = await captured.run(`node -e '${program}'`);
+    assert.deepEqual([answer.stdout.trim()], await resolve(captured, "echo.tcp.example"));
+  });
+
+  test("TLS to external names is told apart by server name, and unknown names are refused", async () => {
+    const ask = (host: string) => curl(client, `-k --resolve ${host}:443:203.0.113.7 https://${host}/`);
+    assert.equal((await ask("one.secure.example")).body, "8443 one.secure.example\n");
+    assert.equal((await ask("two.secure.example")).body, "8444 two.secure.example\n");
+    assert.equal((await ask("three.secure.example")).status, 0);
+  });
+
+  test("TLS to external names by their allocated addresses", async () => {
+    assert.equal((await curl(captured, "-k https://two.secure.example/")).body, "8444 two.secure.example\n");
+  });
+
+  test("a wildcard host with resolution NONE lets its names through to the address that was dialled", async () => {
+    const ask = (host: string) => curl(client, `--resolve ${host}:8000:${externalAddress} http://${host}:8000/path`);
+    assert.equal(seen(await ask("any.wild.example")).version, "external");
+    assert.equal(seen(await ask("any.at.all.wild.example")).version, "external");
+    assert.equal((await ask("wild.example")).status, 502);
+  });
+});
