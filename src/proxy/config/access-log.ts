@@ -10,19 +10,47 @@ export interface AccessLogger {
   readonly accepts: ((entry: AccessLogEntry) => boolean) | null;
 }
 
+/** When something happened, in milliseconds since 1970 with fractions. */
+export type LogMoment =
+  | "requestEnd"
+  | "upstreamStart"
+  | "upstreamRequestEnd"
+  | "upstreamHead"
+  | "upstreamEnd"
+  | "responseStart"
+  | "responseEnd";
+
+/** Whose configured metadata. */
+export type MetadataOwner = "cluster" | "route" | "endpoint";
+
 export type LogDetail =
   | "attempts"
   | "connectionId"
+  | "directRemoteAddress"
   | "filterChain"
   | "grpcStatus"
   | "peerDnsSan"
   | "peerFingerprint"
+  | "peerFingerprintSha1"
+  | "peerIssuer"
   | "peerNotAfterMs"
+  | "peerNotBeforeMs"
   | "peerPem"
+  | "peerSerial"
   | "peerSubject"
+  | "requestHeadersBytes"
+  | "responseHeadersBytes"
+  | "responseTrailersBytes"
+  | "streamId"
+  | "tlsCipher"
   | "tlsVersion"
+  | "type"
+  | "upstreamHostname"
   | "upstreamLocalUriSan"
-  | "upstreamPeerUriSan";
+  | "upstreamPeerUriSan"
+  | "upstreamProtocol"
+  | "upstreamTlsCipher"
+  | "upstreamTlsVersion";
 
 /** All that a format operator can ask for, for one stream or one connection. Absent values render as `-`. */
 export interface AccessLogEntry {
@@ -58,6 +86,9 @@ export interface AccessLogEntry {
   metadata?: (namespace: string) => unknown;
   /** What few formats ask for, looked up only then. */
   detail?: (what: LogDetail) => string | number | undefined;
+  moment?: (what: LogMoment) => number | undefined;
+  /** What is configured under a namespace, as JSON. */
+  configuredMetadata?: (owner: MetadataOwner, namespace: string) => unknown;
   responseTrailer?: (name: string) => string | undefined;
   /** The cause in words with resource and file:line, for every locally generated response. */
   cause: string | undefined;

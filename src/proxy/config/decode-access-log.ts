@@ -39,7 +39,7 @@ function printable(_key: string, value: unknown): unknown {
 }
 
 function decodeFormat(format: FileAccessLog["accessLogFormat"], path: string, problems: Problems): Render {
-  const options = { omitEmptyValues: false };
+  const options = { omitEmptyValues: false, onValueless: (name: string) => valueless(name, path, problems) };
   const onProblem = (message: string): void => problems.invalid(path, message);
   switch (format.case) {
     case "format":
@@ -48,14 +48,20 @@ function decodeFormat(format: FileAccessLog["accessLogFormat"], path: string, pr
     case "typedJsonFormat":
       return compileJsonFormat(format.value, options, onProblem);
     case "logFormat":
-      return decodeSubstitution(format.value, onProblem);
+      return decodeSubstitution(format.value, path, problems);
     case undefined:
       return compileTextFormat(envoyDefault, options, onProblem);
   }
 }
 
-export function decodeSubstitution(format: SubstitutionFormatString, onProblem: (message: string) => void): Render {
-  const options = { omitEmptyValues: format.omitEmptyValues };
+function valueless(operator: string, path: string, problems: Problems): void {
+  problems.leftOut(path, `the value of %${operator}%`);
+}
+
+export function decodeSubstitution(format: SubstitutionFormatString, path: string, problems: Problems): Render {
+  const { omitEmptyValues } = format;
+  const options = { omitEmptyValues, onValueless: (name: string) => valueless(name, path, problems) };
+  const onProblem = (message: string): void => problems.invalid(path, message);
   switch (format.format.case) {
     case "jsonFormat":
       return compileJsonFormat(format.format.value, options, onProblem);

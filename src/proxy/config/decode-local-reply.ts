@@ -45,6 +45,6 @@ function decodeFormat(
   const isJson = format.format.case === "jsonFormat";
   return {
     contentType: format.contentType || (isJson ? "application/json" : "text/plain"),
-    render: decodeSubstitution(format, (message) => problems.invalid(path, message)),
+    render: decodeSubstitution(format, path, problems),
   };
 }

@@ -1,5 +1,6 @@
 // Fills an access log entry from a finished stream.
-import type { AccessLogEntry, LogDetail } from "../config/access-log.ts";
+import type { Headers } from "#wire/http/headers.ts";
+import type { AccessLogEntry, LogDetail, LogMoment, MetadataOwner } from "../config/access-log.ts";
 import { connectionDetail } from "../transport/connection-details.ts";
 import type { Stream } from "./stream.ts";
 
@@ -34,6 +35,11 @@ export function accessLogEntry(stream: Stream): AccessLogEntry {
     metadata: (namespace) => stream.metadata(namespace),
     responseTrailer: (name) => stream.responseTrailers?.get(name.toLowerCase()),
     detail: (what) => streamDetail(stream, what),
+    moment: (what) => {
+      const us = momentUs(stream, what);
+      return us < 0 ? undefined : stream.startTimeMs + us / 1000;
+    },
+    configuredMetadata: (owner, namespace) => metadataOf(stream, owner, namespace),
     cause: stream.cause || undefined,
   };
 }
@@ -42,6 +48,24 @@ function streamDetail(stream: Stream, what: LogDetail): string | number | undefi
   switch (what) {
     case "attempts":
       return stream.attemptCount;
+    case "type":
+      return "DownstreamEnd";
+    case "streamId":
+      return stream.headers.get("x-request-id");
+    case "requestHeadersBytes":
+      return headBytes(stream.headers) + stream.method.length + stream.path.length + stream.scheme.length + pseudoBytes;
+    case "responseHeadersBytes":
+      return stream.responseHeaders === null ? 0 : headBytes(stream.responseHeaders) + statusBytes;
+    case "responseTrailersBytes":
+      return stream.responseTrailers === null ? 0 : headBytes(stream.responseTrailers);
+    case "upstreamHostname":
+      return stream.endpointConfig?.hostname || undefined;
+    case "upstreamProtocol":
+      return stream.upstreamExchange?.httpVersion || undefined;
+    case "upstreamTlsVersion":
+      return stream.upstreamExchange?.securedBy.tlsVersion || undefined;
+    case "upstreamTlsCipher":
+      return stream.upstreamExchange?.securedBy.tlsCipher || undefined;
     case "grpcStatus":
       return stream.grpcStatus;
     case "upstreamPeerUriSan":
@@ -50,5 +74,52 @@ function streamDetail(stream: Stream, what: LogDetail): string | number | undefi
       return stream.upstreamLocalUriSan;
     default:
       return connectionDetail(stream.connection, what);
+  }
+}
+
+/** `:method`, `:path` and `:scheme`; `host` stands for `:authority`. */
+const pseudoBytes = 19;
+/** `:status` and its value. */
+const statusBytes = 10;
+
+/** Names and values, as Envoy counts them. */
+function headBytes(headers: Headers): number {
+  let bytes = 0;
+  headers.forEach((name, value) => {
+    bytes += name.length + value.length;
+  });
+  return bytes;
+}
+
+function momentUs(stream: Stream, what: LogMoment): number {
+  switch (what) {
+    case "requestEnd":
+      return stream.requestEndUs;
+    case "upstreamStart":
+      return stream.upstreamStartUs;
+    case "upstreamRequestEnd":
+      return stream.upstreamRequestEndUs;
+    case "upstreamHead":
+      return stream.upstreamHeadUs;
+    case "upstreamEnd":
+      return stream.upstreamEndUs;
+    case "responseStart":
+      return stream.responseStartUs;
+    case "responseEnd":
+      return stream.endUs;
+  }
+}
+
+function metadataOf(stream: Stream, owner: MetadataOwner, namespace: string): unknown {
+  switch (owner) {
+    case "route":
+      return stream.decision?.route.metadata[namespace];
+    case "cluster":
+      return namespace === "istio" ? { services: stream.clusterConfig?.services } : undefined;
+    case "endpoint": {
+      const endpoint = stream.endpointConfig;
+      if (namespace === "envoy.lb") return endpoint?.metadata ?? undefined;
+      return namespace === "envoy.transport_socket_match" ? endpoint?.transportMatch : undefined;
+    }
   }
 }

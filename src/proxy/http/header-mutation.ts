@@ -3,13 +3,14 @@
 
 import { HOST, nameOfId } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
+import type { AccessLogEntry } from "../config/access-log.ts";
 import type { HeaderMutation } from "../config/http.ts";
+import { findOperator, limited, type Operator } from "../observe/access-log/operators.ts";
+import { accessLogEntry } from "./access-log-entry.ts";
 import { reasonPhrase } from "./local-replies.ts";
 import type { Stream } from "./stream.ts";
 
-type ValuePart = (stream: Stream) => string;
-
-const compiledValues = new WeakMap<HeaderMutation, ((stream: Stream) => string) | null>();
+const compiledValues = new WeakMap<HeaderMutation, ((entry: AccessLogEntry) => string) | null>();
 
 /** Applies operations in order. `:authority`, `host`, `:path` and `:method` change the request itself. */
 export function applyHeaderMutations(
@@ -73,7 +74,7 @@ function valueOf(mutation: HeaderMutation, stream: Stream): string {
     compiled = mutation.value.includes("%") ? compileValue(mutation.value) : null;
     compiledValues.set(mutation, compiled);
   }
-  return compiled === null ? mutation.value : oneLine(compiled(stream));
+  return compiled === null ? mutation.value : oneLine(compiled(accessLogEntry(stream)));
 }
 
 /** Values come from requests in part: a line break in one would add header lines. */
@@ -82,50 +83,17 @@ function oneLine(value: string): string {
 }
 
 /** Compiles `a-%REQ(x-b?:path)%`. `%%` is a percent sign; what is not an operator stays as it is. */
-function compileValue(format: string): (stream: Stream) => string {
-  const parts: (string | ValuePart)[] = [];
+function compileValue(format: string): (entry: AccessLogEntry) => string {
+  const parts: (string | Operator)[] = [];
   let at = 0;
-  for (const match of format.matchAll(/%%|%([A-Z_]+)(?:\(([^)]*)\))?(?::(\d+))?%/g)) {
+  for (const match of format.matchAll(/%%|%([A-Z][A-Z_0-9]*)(?:\(([^)]*)\))?(?::(\d+))?%/g)) {
+    const [whole, name = "", argument, length] = match;
     if (match.index > at) parts.push(format.slice(at, match.index));
-    at = match.index + match[0].length;
-    const part = match[0] === "%%" ? "%" : operatorOf(match[1] ?? "", match[2] ?? "", Number(match[3] ?? 0));
-    parts.push(part ?? match[0]);
+    at = match.index + whole.length;
+    const operator = whole === "%%" ? "%" : findOperator(name, argument);
+    if (typeof operator === "string") parts.push(whole === "%%" ? "%" : whole);
+    else parts.push(length === undefined ? operator : limited(operator, Number(length)));
   }
   if (at < format.length) parts.push(format.slice(at));
-  return (stream) => parts.map((part) => (typeof part === "string" ? part : part(stream))).join("");
+  return (entry) => parts.map((part) => (typeof part === "string" ? part : (part(entry) ?? "-"))).join("");
 }
-
-function operatorOf(operator: string, argument: string, maxLength: number): ValuePart | undefined {
-  const limit = (value: string | undefined): string => {
-    const text = value ?? "-";
-    return maxLength > 0 ? text.slice(0, maxLength) : text;
-  };
-  if (operator === "REQ" || operator === "RESP") {
-    const [first = "", second = ""] = argument.toLowerCase().split("?");
-    const isRequest = operator === "REQ";
-    const read = (stream: Stream, name: string): string | undefined =>
-      isRequest ? stream.header(name) : stream.responseHeaders?.get(name);
-    return (stream) => limit(read(stream, first) ?? (second === "" ? undefined : read(stream, second)));
-  }
-  const plain = operators[operator];
-  return plain === undefined ? undefined : (stream) => limit(plain(stream));
-}
-
-const operators: Readonly<Record<string, (stream: Stream) => string | undefined>> = {
-  DOWNSTREAM_REMOTE_ADDRESS: (stream) => stream.connection.sourceAddress,
-  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (stream) => stream.connection.sourceIp,
-  DOWNSTREAM_LOCAL_ADDRESS: (stream) => stream.connection.destinationAddress,
-  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (stream) => stream.connection.destinationIp,
-  DOWNSTREAM_PEER_URI_SAN: (stream) => stream.connection.peer?.uriSan,
-  DOWNSTREAM_PEER_SUBJECT: (stream) => stream.connection.peer?.subject,
-  DOWNSTREAM_LOCAL_URI_SAN: (stream) => stream.connection.localUriSan,
-  DOWNSTREAM_TLS_VERSION: (stream) => stream.connection.tlsVersion || undefined,
-  PROTOCOL: (stream) => stream.protocol,
-  REQUESTED_SERVER_NAME: (stream) => stream.connection.serverName || undefined,
-  ROUTE_NAME: (stream) => stream.routeName,
-  RESPONSE_CODE: (stream) => String(stream.responseStatus),
-  UPSTREAM_CLUSTER: (stream) => stream.clusterConfig?.name,
-  UPSTREAM_HOST: (stream) => stream.endpointConfig?.key,
-  UPSTREAM_REMOTE_ADDRESS: (stream) => stream.endpointConfig?.key,
-  START_TIME: (stream) => new Date(stream.startTimeMs).toISOString(),
-};

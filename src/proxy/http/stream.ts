@@ -18,7 +18,7 @@ import {
 } from "../decide/route.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { ChoiceContext } from "../upstream/balance/choice.ts";
-import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_TUNNEL } from "../upstream/exchange.ts";
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_TUNNEL, type UpstreamExchange } from "../upstream/exchange.ts";
 import type { HttpConnectionManager } from "./connection-manager.ts";
 import {
   CONTINUE,
@@ -126,6 +126,16 @@ export class Stream implements RouteRequest, RequestFacts {
   /** URI SANs on the connection to the endpoint; undefined on plaintext. */
   upstreamPeerUriSan: string | undefined = undefined;
   upstreamLocalUriSan: string | undefined = undefined;
+  /** The connection that carried the last attempt; null: there was none. */
+  upstreamExchange: Pick<UpstreamExchange, "httpVersion" | "securedBy"> | null = null;
+  /** Moments for logs, in microseconds from the start: small whole numbers cost no allocation. -1: it did not happen. */
+  requestEndUs = -1;
+  upstreamStartUs = -1;
+  upstreamRequestEndUs = -1;
+  upstreamHeadUs = -1;
+  upstreamEndUs = -1;
+  responseStartUs = -1;
+  endUs = -1;
 
   responseTrailers: Headers | null = null;
   /** The host that a session asks for. */
@@ -179,6 +189,11 @@ export class Stream implements RouteRequest, RequestFacts {
 
   get durationMs(): number {
     return this.manager.environment.loop.now - this.startTimeMs;
+  }
+
+  /** Microseconds since the start. */
+  elapsedUs(): number {
+    return Math.round(this.durationMs * 1000);
   }
 
   get routeName(): string {
@@ -266,7 +281,10 @@ export class Stream implements RouteRequest, RequestFacts {
     }
     this.selectRoute();
     this.#hooks = this.manager.hooks(this, filterConfigsOf(this.decision));
-    if (this.requestEnded) this.#request.hasEnd = true;
+    if (this.requestEnded) {
+      this.#request.hasEnd = true;
+      this.requestEndUs = this.elapsedUs();
+    }
     this.#runRequestHeaders();
   }
 
@@ -426,6 +444,7 @@ export class Stream implements RouteRequest, RequestFacts {
   onRequestEnd(trailers: Headers | null): void {
     if (this.isDone || this.requestEnded) return;
     this.requestEnded = true;
+    this.requestEndUs = this.elapsedUs();
     this.requestTrailers = trailers;
     this.#request.hasEnd = true;
     if (!this.#isAnswered) this.#runRequestEnd();
@@ -490,6 +509,7 @@ export class Stream implements RouteRequest, RequestFacts {
     const path = this.#response;
     this.manager.finishResponseHead(this, headers);
     this.responseStarted = true;
+    this.responseStartUs = this.elapsedUs();
     this.sink.sendHead(this, path.hasEnd && !path.hasHeld);
   }
 
@@ -713,6 +733,7 @@ export class Stream implements RouteRequest, RequestFacts {
     if (this.isDone) return;
     this.isDone = true;
     const { loop } = this.manager.environment;
+    this.endUs = this.elapsedUs();
     this.manager.stats.requestEnded(this.isHttp2, this.responseStatus, this.durationMs, loop.now);
     const hooks = this.#hooks.complete;
     for (let i = 0; i < hooks.length; i++) {

@@ -13,6 +13,9 @@ import { silentLogger } from "#base/log/log.ts";
 import { CLIENT_PREFACE } from "#wire/http2/frame.ts";
 import { get, headers, settings, settingsAck } from "#wire/http2/testing/raw-frames.ts";
 import type { UpstreamTlsConfig } from "../config/tls.ts";
+import { accessLogEntry } from "../http/access-log-entry.ts";
+import type { Stream } from "../http/stream.ts";
+import { compileJsonFormat, compileTextFormat } from "../observe/access-log/format.ts";
 import { type TestAuthority, testAuthority } from "./testing/certificates.ts";
 import {
   chain,
@@ -293,6 +296,29 @@ test("a server with another identity than the endpoint's is refused before a byt
   assert.match(String(entry?.["cause"]), /sa\/impostor, wanted is exact/);
   client.stop();
   impostor.close();
+});
+
+test("access logs tell version and cipher of both sides, and the peer's certificate", async (t) => {
+  const app = await httpServer((_req, res) => res.end("ok"));
+  const server = await startServer("strict", app.port);
+  const format = { version: "%UPSTREAM_TLS_VERSION%", cipher: "%UPSTREAM_TLS_CIPHER%" };
+  const render = compileJsonFormat(format, { omitEmptyValues: false }, assert.fail);
+  const manager = { accessLog: [{ path: "client", render, accepts: null }] };
+  const client = await startClientSidecar(authority, { port: server.port(), manager });
+  t.after(() => [app, client, server].forEach((it) => it.stop()));
+  await ask(client, "/");
+  await until(() => client.logs.length === 1 && server.requests.length === 1);
+  const tls = client.logs[0] as { version: string; cipher: string };
+  assert.equal(tls.version, "TLSv1.3");
+  assert.match(tls.cipher, /^TLS_AES_\d+_GCM_SHA\d+$/);
+  const text = (wanted: string): string =>
+    compileTextFormat(wanted, { omitEmptyValues: false }, assert.fail)(accessLogEntry(server.requests[0] as Stream));
+  assert.equal(text("%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER%"), `${tls.version} ${tls.cipher}`);
+  assert.match(
+    text("%DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_PEER_FINGERPRINT_1% %DOWNSTREAM_PEER_ISSUER%"),
+    /^[0-9a-f]+ [0-9a-f]{40} [A-Z]+=.+$/,
+  );
+  assert.match(text("%DOWNSTREAM_PEER_CERT_V_START(%Y)% %DOWNSTREAM_PEER_CERT_V_END(%Y)%"), /^20\d\d 20\d\d$/);
 });
 
 test("rotated certificates serve new connections, old connections go on, sessions are resumed only within a version", async () => {

@@ -1,8 +1,9 @@
 // Access log entries of connections: what a listener and a TCP proxy know of one, and the lines written of them.
-import type { AccessLogEntry, AccessLogger } from "../config/access-log.ts";
+import type { AccessLogEntry, AccessLogger, LogDetail } from "../config/access-log.ts";
 import type { HttpEnvironment } from "../http/environment.ts";
 import { connectionDetail } from "../transport/connection-details.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
+import type { SecuredBy } from "../transport/upstream-tls.ts";
 
 /** What an entry says beside the connection itself. */
 export interface ConnectionLogFacts {
@@ -14,6 +15,9 @@ export interface ConnectionLogFacts {
   readonly upstreamFailureReason?: string | undefined;
   /** Of a connection that did not reach its filters. */
   readonly details?: string | undefined;
+  /** Envoy's AccessLogType. */
+  readonly type?: "TcpUpstreamConnected" | "TcpPeriodic" | "TcpConnectionEnd" | undefined;
+  readonly securedBy?: SecuredBy | undefined;
 }
 
 export function writeConnectionLog(
@@ -63,8 +67,29 @@ export function connectionLogEntry(info: ConnectionInfo, now: number, facts: Con
     localUriSan: info.localUriSan,
     requestHeader: () => undefined,
     responseHeader: () => undefined,
-    detail: (what) => connectionDetail(info, what),
+    detail: (what) => connectionLogDetail(info, facts, what),
     metadata: (namespace) => info.metadata?.get(namespace),
     cause: info.cause || undefined,
   };
+}
+
+function connectionLogDetail(
+  info: ConnectionInfo,
+  { securedBy, type }: ConnectionLogFacts,
+  what: LogDetail,
+): string | number | undefined {
+  switch (what) {
+    case "type":
+      return type ?? "NotSet";
+    case "upstreamPeerUriSan":
+      return securedBy?.peerUriSan;
+    case "upstreamLocalUriSan":
+      return securedBy?.localUriSan;
+    case "upstreamTlsVersion":
+      return securedBy?.tlsVersion || undefined;
+    case "upstreamTlsCipher":
+      return securedBy?.tlsCipher || undefined;
+    default:
+      return connectionDetail(info, what);
+  }
 }

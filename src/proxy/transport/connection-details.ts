@@ -1,10 +1,27 @@
 // What few access log formats ask of a connection, looked up only when they do.
+import { randomUUID, X509Certificate } from "node:crypto";
 import type { LogDetail } from "../config/access-log.ts";
-import type { ConnectionInfo } from "./connection-info.ts";
+import { type ConnectionInfo, formatAddress, type PeerCertificate } from "./connection-info.ts";
+import { rfc2253 } from "./peer-certificate.ts";
 
 export function connectionDetail(info: ConnectionInfo, what: LogDetail): string | number | undefined {
   const { peer } = info;
   switch (what) {
+    case "streamId":
+      info.uuid ||= randomUUID();
+      return info.uuid;
+    case "directRemoteAddress":
+      return formatAddress(info.directSourceIp, info.directSourcePort);
+    case "tlsCipher":
+      return info.tlsCipher || undefined;
+    case "peerFingerprintSha1":
+      return certificateOf(peer)?.fingerprint.replaceAll(":", "").toLowerCase();
+    case "peerIssuer":
+      return rfc2253(certificateOf(peer)?.issuer) || undefined;
+    case "peerNotBeforeMs":
+      return certificateOf(peer)?.validFromDate.getTime();
+    case "peerSerial":
+      return certificateOf(peer)?.serialNumber.toLowerCase();
     case "connectionId":
       return info.id || undefined;
     case "filterChain":
@@ -24,4 +41,9 @@ export function connectionDetail(info: ConnectionInfo, what: LogDetail): string 
     default:
       return undefined;
   }
+}
+
+/** Read again for the few formats that want more of it than everybody needs. */
+function certificateOf(peer: PeerCertificate | null): X509Certificate | undefined {
+  return peer === null ? undefined : new X509Certificate(decodeURIComponent(peer.pem()));
 }

@@ -23,6 +23,8 @@ const noTlvs: readonly ProxyTlv[] = [];
 
 export class ConnectionInfo {
   id = 0;
+  /** Unique everywhere; made when a log asks for it. */
+  uuid = "";
   listenerName = "";
   direction: TrafficDirection = 0;
   filterChainName = "";
@@ -52,6 +54,7 @@ export class ConnectionInfo {
   isInspected = false;
   isTls = false;
   tlsVersion = "";
+  tlsCipher = "";
   negotiatedAlpn = "";
   peer: PeerCertificate | null = null;
   localUriSan: string | undefined = undefined;

@@ -74,6 +74,7 @@ export function handshakeDownstream(
       info.peer = verdict.peer;
       info.localUriSan = built.localUriSan;
       info.tlsVersion = secured.getProtocol() ?? "";
+      info.tlsCipher = secured.getCipher().name;
       info.negotiatedAlpn = alpn ?? "";
       finish(verdict.failure);
     } catch (error) {

@@ -164,7 +164,7 @@ function hashOf(certificate: X509Certificate): string {
 }
 
 /** node:crypto prints one attribute per line in certificate order; RFC 2253 is the reverse, with commas. */
-function rfc2253(subject: string | undefined): string {
+export function rfc2253(subject: string | undefined): string {
   if (subject === undefined || subject === "") return "";
   return subject.split("\n").reverse().join(",");
 }

@@ -12,9 +12,18 @@ export interface SecuredBy {
   /** URI SANs of both ends. */
   readonly peerUriSan: string | undefined;
   readonly localUriSan: string | undefined;
+  /** Empty on plaintext. */
+  readonly tlsVersion: string;
+  readonly tlsCipher: string;
 }
 
-export const securedByNothing: SecuredBy = { negotiatedAlpn: "", peerUriSan: undefined, localUriSan: undefined };
+export const securedByNothing: SecuredBy = {
+  negotiatedAlpn: "",
+  peerUriSan: undefined,
+  localUriSan: undefined,
+  tlsVersion: "",
+  tlsCipher: "",
+};
 
 export type HandshakeDone = (socket: Socket, securedBy: SecuredBy, failure: SocketFailure | null) => void;
 
@@ -83,7 +92,9 @@ export class UpstreamTls {
           secured.destroy();
         }
         const negotiatedAlpn = typeof secured.alpnProtocol === "string" ? secured.alpnProtocol : "";
-        done(secured, { negotiatedAlpn, peerUriSan, localUriSan: built.localUriSan }, failure);
+        const [tlsVersion, tlsCipher] =
+          failure === null ? [secured.getProtocol() ?? "", secured.getCipher().name] : ["", ""];
+        done(secured, { negotiatedAlpn, peerUriSan, localUriSan: built.localUriSan, tlsVersion, tlsCipher }, failure);
       });
     };
     let failure: SocketFailure | null = null;

@@ -64,6 +64,8 @@ export interface UpstreamRequest {
 /** One request and its response on an upstream connection. */
 export interface UpstreamExchange {
   readonly localAddress: string;
+  /** As access logs write it; empty for bytes without HTTP. */
+  readonly httpVersion: "HTTP/1.1" | "HTTP/2" | "";
   readonly securedBy: SecuredBy;
   /** Number of requests that this connection carried before. */
   readonly requestsBefore: number;

@@ -61,6 +61,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   /** When it was connected. */
   readonly startTime: number;
   requestsBefore = 0;
+  readonly httpVersion = "HTTP/1.1";
   readonly mayBeRefused = false;
   /** When the pool closes the connection if it is still idle. */
   idleDeadline = 0;

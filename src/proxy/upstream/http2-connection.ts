@@ -264,6 +264,7 @@ function protocolFailure(words: string): SocketFailure {
 
 class Http2Exchange implements UpstreamExchange, Http2StreamHandler, PseudoHeaders, ResponseHead {
   readonly requestsBefore: number;
+  readonly httpVersion = "HTTP/2";
   readonly mayBeRefused = true;
   method = "";
   scheme = "";

@@ -22,6 +22,7 @@ import type { PoolWaiter } from "./http-pool.ts";
 export class TcpTunnel implements UpstreamExchange, ConnectUser, TransportUser {
   readonly requestsBefore = 0;
   readonly mayBeRefused = false;
+  readonly httpVersion = "";
   securedBy: SecuredBy = securedByNothing;
   readonly #cluster: Cluster;
   readonly #endpoint: UpstreamEndpoint;

@@ -111,11 +111,12 @@ export interface ClientSidecar {
   readonly tls?: Partial<UpstreamTlsConfig>;
   readonly cluster?: Partial<ClusterConfig>;
   readonly route?: Partial<ForwardAction>;
+  readonly manager?: Partial<HttpConnectionManagerConfig>;
 }
 
 export async function startClientSidecar(
   authority: TestAuthority,
-  { port, tls = {}, cluster = {}, route = {} }: ClientSidecar,
+  { port, tls = {}, cluster = {}, route = {}, manager = {} }: ClientSidecar,
 ): Promise<TestDataPath> {
   const path = dataPath();
   identify(path, authority, "client");
@@ -123,7 +124,7 @@ export async function startClientSidecar(
   path.clusters.update(clusterOn("server", [port], { transports, ...cluster }));
   const httpFilters = [filterConfig("istio_alpn", {}), filterConfig("router", {})];
   const routes = [routeEntry("/", forward("server", route))];
-  const config = managerConfig(routes, { httpFilters, serverHeader: "pass_through" });
+  const config = managerConfig(routes, { httpFilters, serverHeader: "pass_through", ...manager });
   await path.listeners.update(listenerConfig([chain([httpFilter(config)])], { direction: 2 }));
   return path;
 }

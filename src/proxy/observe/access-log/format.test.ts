@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { AccessLogEntry } from "../../config/access-log.ts";
+import type { AccessLogEntry, LogMoment } from "../../config/access-log.ts";
 import { compileJsonFormat, compileTextFormat, withCause } from "./format.ts";
 import { AccessLogSink } from "./sink.ts";
 
@@ -11,6 +11,23 @@ const requestHeaders: Readonly<Record<string, string>> = {
   "user-agent": "curl/8",
   "x-request-id": "id-1",
   "x-quote": 'say "hi"',
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+};
+
+const moments: Readonly<Record<LogMoment, number>> = {
+  requestEnd: 1,
+  upstreamStart: 1.5,
+  upstreamRequestEnd: 2.5,
+  upstreamHead: 5.5,
+  upstreamEnd: 8,
+  responseStart: 6.25,
+  responseEnd: 10,
+};
+
+const configured = {
+  cluster: { istio: { services: [{ host: "a" }] } },
+  route: { own: { a: 1 } },
+  endpoint: { "envoy.lb": { version: "v2" } },
 };
 
 const entry: AccessLogEntry = {
@@ -41,7 +58,12 @@ const entry: AccessLogEntry = {
   responseHeader: (name) => (name === "x-envoy-upstream-service-time" ? "11" : undefined),
   metadata: (namespace) => (namespace === "filter" ? { text: "words", nested: { list: [1, 2] } } : undefined),
   responseTrailer: (name) => (name === "grpc-status" ? "7" : undefined),
-  detail: (what) => ({ tlsVersion: "TLSv1.3", attempts: 2, peerNotAfterMs: Date.UTC(2026, 1, 1) })[what as "attempts"],
+  detail: (what) =>
+    ({ tlsVersion: "TLSv1.3", attempts: 2, peerNotAfterMs: Date.UTC(2026, 1, 1), peerFingerprintSha1: "ab12" })[
+      what as "attempts"
+    ],
+  moment: (what) => Date.UTC(2026, 0, 31, 12, 34, 56, 789) + moments[what],
+  configuredMetadata: (owner, namespace) => (configured[owner] as Record<string, unknown>)[namespace],
   cause: undefined,
 };
 
@@ -104,6 +126,20 @@ const operators: readonly [string, string][] = [
   ["%DOWNSTREAM_TLS_VERSION% %UPSTREAM_REQUEST_ATTEMPT_COUNT%", "TLSv1.3 2"],
   ["%DOWNSTREAM_PEER_CERT_V_END(%Y-%m-%d)%", "2026-02-01"],
   ["%DOWNSTREAM_REMOTE_PORT% %UPSTREAM_REMOTE_PORT%", "50000 9080"],
+  ["%REQUEST_DURATION% %REQUEST_TX_DURATION% %RESPONSE_DURATION% %RESPONSE_TX_DURATION%", "1 2 5 4"],
+  ["%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)% %COMMON_DURATION(DS_TX_BEG:DS_TX_END)%", "4000 3"],
+  ["%COMMON_DURATION(US_RX_END:DS_RX_BEG:ms)% %COMMON_DURATION(US_CX_BEG:US_CX_END:ms)%", "- -"],
+  ["%COMMON_DURATION(DS_RX_BEG)%", '"DS_RX_BEG" is not START:END:PRECISION of %COMMON_DURATION%'],
+  ["%RESPONSE_FLAGS_LONG%", "-"],
+  ["%PATH% %PATH(NQ)% %PATH(WQ:PATH)% %PATH(NQ:ORIG)%", "/reviews/1?a=b /reviews/1 /rewritten?a=b /reviews/1"],
+  ["%PATH(XX)%", '"XX" is not QUERY:WHOSE of %PATH%'],
+  ["%TRACE_ID%", "0af7651916cd43dd8448eb211c80319c"],
+  ["%DOWNSTREAM_PEER_FINGERPRINT_1%", "ab12"],
+  ["%CLUSTER_METADATA(istio:services)%", '[{"host":"a"}]'],
+  ["%UPSTREAM_METADATA(envoy.lb:version)% %METADATA(UPSTREAM_HOST:envoy.lb:version)%", "v2 v2"],
+  ["%METADATA(ROUTE:own:a)% %METADATA(CLUSTER:none)%", "1 -"],
+  ["%METADATA(VIRTUAL_HOST:x)%", '"VIRTUAL_HOST" is no metadata that is known here'],
+  ["%CEL(request.method)% %SPAN_ID%", "- -"],
   ["%NOPE%", "%NOPE% is not a known operator"],
   ["%START_TIME(%Q)%", '"%Q" is not a known time format'],
   ["a % b", '"a % b" has a % that begins no operator'],
@@ -112,6 +148,26 @@ const operators: readonly [string, string][] = [
 for (const [format, expected] of operators) {
   test(`format ${format} gives ${expected}`, () => assert.equal(text(format), expected));
 }
+
+test("flags have long names, and every line its own id and time", () => {
+  assert.equal(
+    text("%RESPONSE_FLAGS_LONG%", { responseFlags: "UH,URX" }),
+    "NoHealthyUpstream,UpstreamRetryLimitExceeded",
+  );
+  const render = compileTextFormat("%UNIQUE_ID% %EMIT_TIME(%s)%", { omitEmptyValues: false }, assert.fail);
+  const [id = "", time = ""] = render(entry).split(" ");
+  assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+  assert.notEqual(render(entry).split(" ")[0], id);
+  assert.ok(Math.abs(Number(time) - Date.now() / 1000) < 60);
+});
+
+test("an operator that never has a value here is told", () => {
+  const told: string[] = [];
+  const options = { omitEmptyValues: false, onValueless: (name: string) => told.push(name) };
+  compileTextFormat("%CEL(x)% %METHOD%", options, assert.fail);
+  compileJsonFormat({ a: "%FILTER_STATE(y)%", b: "x %SPAN_ID%" }, options, assert.fail);
+  assert.deepEqual(told, ["CEL", "FILTER_STATE", "SPAN_ID"]);
+});
 
 test("omitted empty values leave nothing", () => {
   assert.equal(text("[%RESPONSE_FLAGS%]", {}, true), "[]");

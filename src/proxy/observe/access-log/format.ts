@@ -2,13 +2,15 @@
 // type (a number stays a number, an absent value is null). Keys of JSON lines are sorted, as Envoy writes them.
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { AccessLogEntry } from "../../config/access-log.ts";
-import { findOperator, limited, type Operator } from "./operators.ts";
+import { findOperator, hasNoValue, limited, type Operator } from "./operators.ts";
 
 export type Render = (entry: AccessLogEntry) => string;
 
 export interface FormatOptions {
   /** Absent values: nothing in text, no key in JSON. */
   readonly omitEmptyValues: boolean;
+  /** Told of operators that are known and never have a value here. */
+  readonly onValueless?: (operator: string) => void;
 }
 
 /** Calls `onProblem` for what is wrong in the format; that part then renders as nothing. */
@@ -27,7 +29,7 @@ function compileText(
   escapes: boolean,
 ): Render {
   const absent = options.omitEmptyValues ? "" : "-";
-  const parts = parseFormat(format, onProblem, escapes);
+  const parts = parseFormat(format, options, onProblem, escapes);
   return (entry) => {
     let text = "";
     for (let i = 0; i < parts.length; i++) {
@@ -96,7 +98,7 @@ function compileObject(value: JsonObject, options: FormatOptions, onProblem: (me
 }
 
 function compileString(format: string, options: FormatOptions, onProblem: (message: string) => void): RenderJson {
-  const parts = parseFormat(format, onProblem, false);
+  const parts = parseFormat(format, options, onProblem, false);
   const only = parts.length === 1 ? parts[0] : undefined;
   if (typeof only === "function") {
     const missing = options.omitEmptyValues ? undefined : "null";
@@ -105,11 +107,11 @@ function compileString(format: string, options: FormatOptions, onProblem: (messa
       return value === undefined ? missing : JSON.stringify(value);
     };
   }
-  const text = compileText(format, options, () => {}, false);
+  const text = compileText(format, { omitEmptyValues: options.omitEmptyValues }, () => {}, false);
   return (entry) => JSON.stringify(text(entry));
 }
 
-const operatorPattern = /%(%|([A-Z_]+)(?:\(([^)]*)\))?(?::(\d+))?%)/g;
+const operatorPattern = /%(%|([A-Z][A-Z_0-9]*)(?:\(([^)]*)\))?(?::(\d+))?%)/g;
 
 /** Operators whose values a peer chooses. */
 const foreign: ReadonlySet<string> = new Set([
@@ -120,6 +122,10 @@ const foreign: ReadonlySet<string> = new Set([
   "QUERY_PARAM",
   "DOWNSTREAM_PEER_SUBJECT",
   "DOWNSTREAM_PEER_DNS_SAN",
+  "DOWNSTREAM_PEER_ISSUER",
+  "PATH",
+  "STREAM_ID",
+  "TRACE_ID",
 ]);
 
 /** What would end a line or a quoted field, or be obeyed by a terminal, is written as JSON writes it. */
@@ -138,7 +144,12 @@ function escapeOf(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-function parseFormat(format: string, onProblem: (message: string) => void, escapes: boolean): (string | Operator)[] {
+function parseFormat(
+  format: string,
+  { onValueless }: FormatOptions,
+  onProblem: (message: string) => void,
+  escapes: boolean,
+): (string | Operator)[] {
   const parts: (string | Operator)[] = [];
   let end = 0;
   let literal = "";
@@ -155,6 +166,7 @@ function parseFormat(format: string, onProblem: (message: string) => void, escap
       onProblem(operator);
       continue;
     }
+    if (hasNoValue(name)) onValueless?.(name);
     if (literal !== "") parts.push(literal);
     literal = "";
     const cut = length === undefined ? operator : limited(operator, Number(length));

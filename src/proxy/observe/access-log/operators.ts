@@ -1,7 +1,10 @@
 // Envoy's command operators over an access log entry: `%REQ(X-A?:PATH):10%` is name, argument, length limit.
 // An operator is resolved once to a function; undefined renders as `-`.
+import { randomUUID } from "node:crypto";
 import { hostname as readHostname } from "node:os";
-import type { AccessLogEntry, LogDetail } from "../../config/access-log.ts";
+import type { AccessLogEntry, LogDetail, MetadataOwner } from "../../config/access-log.ts";
+import { between, commonDuration } from "./durations.ts";
+import { longFlags } from "./flag-names.ts";
 import { formatStartTime } from "./start-time.ts";
 
 export type Operator = (entry: AccessLogEntry) => string | number | undefined;
@@ -69,6 +72,12 @@ function queryOf(path: string | undefined): URLSearchParams | undefined {
   return mark === -1 ? undefined : new URLSearchParams(path?.slice(mark + 1).split("#")[0]);
 }
 
+/** Who holds the other end of the socket, whatever a PROXY header says. */
+function directAddress(entry: AccessLogEntry): string | undefined {
+  const address = entry.detail?.("directRemoteAddress");
+  return address === undefined ? entry.downstreamRemoteAddress : String(address);
+}
+
 let ownName: string | undefined;
 
 function hostname(): string {
@@ -76,7 +85,47 @@ function hostname(): string {
   return ownName;
 }
 
+/** Of the W3C's header, or of Zipkin's: this proxy passes them on and makes no spans of its own. */
+function traceId(entry: AccessLogEntry): string | undefined {
+  const parent = /^[\da-f]{2}-([\da-f]{32})-/.exec(entry.requestHeader("traceparent") ?? "");
+  return parent?.[1] ?? entry.requestHeader("x-b3-traceid");
+}
+
 const absent: Operator = () => undefined;
+
+/** What this proxy does not measure, or does not have. */
+const valueless: readonly string[] = [
+  "SPAN_ID",
+  "VIRTUAL_CLUSTER_NAME",
+  "DOWNSTREAM_TLS_SESSION_ID",
+  "UPSTREAM_TLS_SESSION_ID",
+  "UPSTREAM_CONNECTION_ID",
+  "DOWNSTREAM_HANDSHAKE_DURATION",
+  "ROUNDTRIP_DURATION",
+  "UPSTREAM_CONNECTION_POOL_READY_DURATION",
+  "BYTES_RETRANSMITTED",
+  "PACKETS_RETRANSMITTED",
+  "DOWNSTREAM_WIRE_BYTES_SENT",
+  "DOWNSTREAM_WIRE_BYTES_RECEIVED",
+  "DOWNSTREAM_HEADER_BYTES_SENT",
+  "DOWNSTREAM_HEADER_BYTES_RECEIVED",
+  "UPSTREAM_WIRE_BYTES_SENT",
+  "UPSTREAM_WIRE_BYTES_RECEIVED",
+  "UPSTREAM_HEADER_BYTES_SENT",
+  "UPSTREAM_HEADER_BYTES_RECEIVED",
+  "CUSTOM_FLAGS",
+];
+const valuelessWithArgument: ReadonlySet<string> = new Set([
+  "FILTER_STATE",
+  "UPSTREAM_FILTER_STATE",
+  "ENVIRONMENT",
+  "CEL",
+]);
+
+/** Whether an operator is known and always `-`. */
+export function hasNoValue(name: string): boolean {
+  return valueless.includes(name) || valuelessWithArgument.has(name);
+}
 
 const simpleOperators: Readonly<Record<string, Operator>> = {
   METHOD: (entry) => entry.method,
@@ -101,8 +150,9 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_PORT: (entry) => portOf(entry.downstreamLocalAddress),
   DOWNSTREAM_REMOTE_ADDRESS: (entry) => entry.downstreamRemoteAddress,
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.downstreamRemoteAddress),
-  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: (entry) => entry.downstreamRemoteAddress,
-  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(entry.downstreamRemoteAddress),
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: (entry) => directAddress(entry),
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: (entry) => withoutPort(directAddress(entry)),
+  DOWNSTREAM_DIRECT_REMOTE_PORT: (entry) => portOf(directAddress(entry)),
   DOWNSTREAM_PEER_URI_SAN: (entry) => entry.peerUriSan,
   DOWNSTREAM_LOCAL_URI_SAN: (entry) => entry.localUriSan,
   REQUESTED_SERVER_NAME: (entry) => entry.requestedServerName || undefined,
@@ -125,12 +175,29 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   LOCAL_REPLY_BODY: (entry) => entry.localReplyBody,
   // Ours: why the proxy answered itself, with resource and file:line.
   OUTRIGGER_CAUSE: (entry) => entry.cause,
-  // Known to Envoy, not measured here.
-  REQUEST_DURATION: absent,
-  RESPONSE_DURATION: absent,
-  RESPONSE_TX_DURATION: absent,
-  DOWNSTREAM_TLS_CIPHER: absent,
-  VIRTUAL_CLUSTER_NAME: absent,
+  REQUEST_DURATION: between("start", "requestEnd"),
+  REQUEST_TX_DURATION: between("start", "upstreamRequestEnd"),
+  RESPONSE_DURATION: between("start", "upstreamHead"),
+  RESPONSE_TX_DURATION: between("upstreamHead", "responseEnd"),
+  RESPONSE_FLAGS_LONG: (entry) => longFlags(entry.responseFlags),
+  ACCESS_LOG_TYPE: detail("type"),
+  STREAM_ID: detail("streamId"),
+  UNIQUE_ID: () => randomUUID(),
+  TRACE_ID: traceId,
+  REQUEST_HEADERS_BYTES: detail("requestHeadersBytes"),
+  RESPONSE_HEADERS_BYTES: detail("responseHeadersBytes"),
+  RESPONSE_TRAILERS_BYTES: detail("responseTrailersBytes"),
+  DOWNSTREAM_TLS_CIPHER: detail("tlsCipher"),
+  DOWNSTREAM_PEER_ISSUER: detail("peerIssuer"),
+  DOWNSTREAM_PEER_SERIAL: detail("peerSerial"),
+  DOWNSTREAM_PEER_FINGERPRINT_1: detail("peerFingerprintSha1"),
+  UPSTREAM_PROTOCOL: detail("upstreamProtocol"),
+  UPSTREAM_TLS_CIPHER: detail("upstreamTlsCipher"),
+  UPSTREAM_TLS_VERSION: detail("upstreamTlsVersion"),
+  UPSTREAM_HOST_NAME: (entry) => entry.detail?.("upstreamHostname") ?? entry.upstreamHost,
+  UPSTREAM_HOST_NAME_WITHOUT_PORT: (entry) => entry.detail?.("upstreamHostname") ?? withoutPort(entry.upstreamHost),
+  // Known to Envoy, and without a value here.
+  ...Object.fromEntries(valueless.map((name) => [name, absent])),
 };
 
 const argumentOperators: Readonly<Record<string, (argument: string) => Operator | string>> = {
@@ -161,37 +228,77 @@ const argumentOperators: Readonly<Record<string, (argument: string) => Operator 
       return status === undefined ? undefined : (names?.[status] ?? String(status));
     };
   },
+  EMIT_TIME: (format) => {
+    const render = formatStartTime(format);
+    return typeof render === "string" ? render : () => render(Date.now());
+  },
+  COMMON_DURATION: commonDuration,
+  PATH: requestPath,
   QUERY_PARAM: (name) =>
     name === "" ? "%QUERY_PARAM% names no parameter" : (entry) => queryOf(entry.path)?.get(name) ?? undefined,
-  DOWNSTREAM_PEER_CERT_V_END: (format) => {
+  DOWNSTREAM_PEER_CERT_V_START: certificateTime("peerNotBeforeMs"),
+  DOWNSTREAM_PEER_CERT_V_END: certificateTime("peerNotAfterMs"),
+  DYNAMIC_METADATA: metadata((entry, namespace) => entry.metadata?.(namespace)),
+  CLUSTER_METADATA: configuredMetadata("cluster"),
+  UPSTREAM_METADATA: configuredMetadata("endpoint"),
+  METADATA: (argument) => {
+    const [kind = ""] = argument.split(":", 1);
+    const operator =
+      argumentOperators[metadataKinds[kind] ?? ""] ?? (kind === "ROUTE" ? configuredMetadata("route") : undefined);
+    return operator?.(argument.slice(kind.length + 1)) ?? `"${kind}" is no metadata that is known here`;
+  },
+  ...Object.fromEntries([...valuelessWithArgument].map((name) => [name, () => absent])),
+};
+
+const metadataKinds: Readonly<Record<string, string>> = {
+  DYNAMIC: "DYNAMIC_METADATA",
+  CLUSTER: "CLUSTER_METADATA",
+  UPSTREAM_HOST: "UPSTREAM_METADATA",
+};
+
+function certificateTime(what: "peerNotBeforeMs" | "peerNotAfterMs"): (format: string) => Operator | string {
+  return (format) => {
     const render = formatStartTime(format);
     if (typeof render === "string") return render;
     return (entry) => {
-      const at = entry.detail?.("peerNotAfterMs");
+      const at = entry.detail?.(what);
       return typeof at === "number" ? render(at) : undefined;
     };
-  },
-  DYNAMIC_METADATA: dynamicMetadata,
-  CLUSTER_METADATA: () => absent,
-  UPSTREAM_METADATA: () => absent,
-  METADATA: (argument) => (argument.startsWith("DYNAMIC:") ? dynamicMetadata(argument.slice(8)) : absent),
-  FILTER_STATE: () => absent,
-  UPSTREAM_FILTER_STATE: () => absent,
-  ENVIRONMENT: () => absent,
-  CEL: () => absent,
-};
+  };
+}
+
+/** `WQ` or `NQ` (with or without query), then whose path: `ORIG`, `PATH` or `ORIG_OR_PATH`. */
+function requestPath(argument: string): Operator | string {
+  const [query = "", whose = "", ...rest] = argument.split(":");
+  if (!["", "WQ", "NQ"].includes(query) || !["", "ORIG", "PATH", "ORIG_OR_PATH"].includes(whose) || rest.length > 0) {
+    return `"${argument}" is not QUERY:WHOSE of %PATH%`;
+  }
+  return (entry) => {
+    const path =
+      whose === "PATH" ? entry.path : whose === "ORIG" ? entry.originalPath : (entry.originalPath ?? entry.path);
+    return query === "NQ" ? path?.split("?")[0] : path;
+  };
+}
+
+function configuredMetadata(owner: MetadataOwner): (argument: string) => Operator | string {
+  return metadata((entry, namespace) => entry.configuredMetadata?.(owner, namespace));
+}
 
 /** `namespace:key:inner key`; what is not text is written as JSON. */
-function dynamicMetadata(argument: string): Operator | string {
-  const [namespace = "", ...keys] = argument.split(":");
-  if (namespace === "") return `"${argument}" names no metadata`;
-  return (entry) => {
-    let value = entry.metadata?.(namespace);
-    for (const key of keys) {
-      if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-      value = (value as Readonly<Record<string, unknown>>)[key];
-    }
-    return value === undefined || typeof value === "string" ? value : JSON.stringify(value);
+function metadata(
+  read: (entry: AccessLogEntry, namespace: string) => unknown,
+): (argument: string) => Operator | string {
+  return (argument) => {
+    const [namespace = "", ...keys] = argument.split(":");
+    if (namespace === "") return `"${argument}" names no metadata`;
+    return (entry) => {
+      let value = read(entry, namespace);
+      for (const key of keys) {
+        if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+        value = (value as Readonly<Record<string, unknown>>)[key];
+      }
+      return value === undefined || typeof value === "string" ? value : JSON.stringify(value);
+    };
   };
 }
 

@@ -32,15 +32,17 @@ test("headers are added, replaced, kept and removed in both directions, with ope
     t,
     `mutations: {
        request_mutations: [${set("x-a", "%REQ(x-b)%!")}, ${set("x-b", "2", "APPEND_IF_EXISTS_OR_ADD")},
-         ${set("x-c", "no", "ADD_IF_ABSENT")}, ${set("x-none", "no", "OVERWRITE_IF_EXISTS")}, { remove: x-d }],
+         ${set("x-c", "no", "ADD_IF_ABSENT")}, ${set("x-none", "no", "OVERWRITE_IF_EXISTS")}, { remove: x-d },
+         ${set("x-e", "%PATH(NQ)% %CONNECTION_ID% %METADATA(ROUTE:own:a)% 5%% %NONSENSE%")}],
        response_mutations: [{ remove: x-old }, ${set("x-new", "%RESPONSE_CODE%")}] }`,
   );
-  const answer = await ask(path, "/", { headers: { "x-b": "1", "x-c": "c", "x-d": "d" } });
+  const answer = await ask(path, "/?q", { headers: { "x-b": "1", "x-c": "c", "x-d": "d" } });
   const { headers } = seen();
   assert.deepEqual(
     [headers["x-a"], headers["x-b"], headers["x-c"], headers["x-none"], headers["x-d"]],
     ["1!", "1, 2", "c", undefined, undefined],
   );
+  assert.equal(headers["x-e"], "/ 1 - 5% %NONSENSE%", "every operator of access logs; what is none stays");
   assert.deepEqual([answer.headers["x-old"], answer.headers["x-new"]], [undefined, "200"]);
 });
 

@@ -211,6 +211,9 @@ export class Router implements AttemptOwner {
   onAttemptReady(exchange: UpstreamExchange): void {
     const stream = this.#stream;
     this.#headSentAt = stream.manager.environment.loop.now;
+    stream.upstreamExchange = exchange;
+    stream.upstreamStartUs = stream.elapsedUs();
+    if (this.#isRequestComplete) stream.upstreamRequestEndUs = stream.upstreamStartUs;
     stream.upstreamLocalAddress = exchange.localAddress;
     stream.upstreamPeerUriSan = exchange.securedBy.peerUriSan;
     stream.upstreamLocalUriSan = exchange.securedBy.localUriSan;
@@ -261,6 +264,7 @@ export class Router implements AttemptOwner {
   /** The route timeout runs from when the whole request is here until the whole response went out. */
   #requestReceived(): void {
     this.#receivedAt = this.#cluster!.loop.now;
+    if (this.#attempt?.exchange != null) this.#stream.upstreamRequestEndUs = this.#stream.elapsedUs();
     const timeoutMs = this.#timeouts.routeMs;
     if (timeoutMs > 0 && this.#cancelRouteTimer === null) {
       this.#cancelRouteTimer = this.#cluster!.loop.after(timeoutMs, () => this.#routeTimedOut(timeoutMs));
@@ -301,6 +305,7 @@ export class Router implements AttemptOwner {
     }
     attempt.accept();
     this.#replay = null;
+    stream.upstreamHeadUs = stream.elapsedUs();
     if (head.status >= 500) attempt.endpoint.requestErrors++;
     const headers = head.headers;
     stream.responseStatus = head.status;
@@ -337,6 +342,7 @@ export class Router implements AttemptOwner {
   onAttemptEnd(trailers: Headers | null): void {
     if (trailers !== null && this.#nominatedNames !== "") removeNominated(trailers, this.#nominatedNames);
     const { counters, loop } = this.#cluster!;
+    this.#stream.upstreamEndUs = this.#stream.elapsedUs();
     if (this.#receivedAt > 0) recordTime(counters, "requests", this.#receivedAt, loop.now);
     this.#stream.onResponseEnd(trailers);
   }

@@ -14,7 +14,7 @@ import type { SocketFailure } from "../../../transport/socket-error.ts";
 import { Transport, type TransportUser } from "../../../transport/transport.ts";
 import type { SecuredBy } from "../../../transport/upstream-tls.ts";
 import type { NetworkConnection } from "../../connection.ts";
-import { connectionLogEntry, writeConnectionLog } from "../../connection-log.ts";
+import { type ConnectionLogFacts, connectionLogEntry, writeConnectionLog } from "../../connection-log.ts";
 import type { ServedConnection } from "../../filter.ts";
 import { Connector, type ConnectorUser } from "./connector.ts";
 import type { TcpProxySettings } from "./settings.ts";
@@ -48,6 +48,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
   #countedReceived = 0;
   #countedSent = 0;
   #upstreamLocalAddress: string | undefined = undefined;
+  #securedBy: SecuredBy | undefined = undefined;
   #isReported = false;
   #isClientEnded = false;
   #isOver = false;
@@ -115,12 +116,13 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
 
   onUpstreamConnected(upstream: UpstreamBytes, securedBy: SecuredBy, localAddress: string): void {
     this.#upstream = upstream;
+    this.#securedBy = securedBy;
     this.upstreamPeerUriSan = securedBy.peerUriSan;
     this.upstreamLocalUriSan = securedBy.localUriSan;
     this.#upstreamLocalAddress = localAddress;
     this.#lastActivity = this.#downstream.loop.now;
     this.#reportOpened();
-    if (this.#settings.logsOnConnect) this.#writeAccessLog();
+    if (this.#settings.logsOnConnect) this.#writeAccessLog("TcpUpstreamConnected");
     for (const data of this.#held) upstream.writeBytes(data);
     this.#held = [];
     upstream.attach(new UpstreamSide(this));
@@ -246,7 +248,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
     this.#connector?.release();
     this.#countBytes();
     if (this.#isReported) this.#environment.observer.onTcpClosed(this);
-    this.#writeAccessLog();
+    this.#writeAccessLog("TcpConnectionEnd");
     this.#owner.closed();
   }
 
@@ -257,7 +259,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
     this.#countedSent = this.sentBytes;
   }
 
-  #writeAccessLog(): void {
+  #writeAccessLog(type: ConnectionLogFacts["type"]): void {
     const { receivedBytes, sentBytes } = this;
     writeConnectionLog(this.#settings.accessLog, this.#environment, this.connection, {
       receivedBytes,
@@ -266,6 +268,8 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
       upstreamCluster: this.clusterConfig?.name,
       upstreamLocalAddress: this.#upstreamLocalAddress,
       upstreamFailureReason: this.#connector?.failureReason,
+      securedBy: this.#securedBy,
+      type,
     });
   }
 
@@ -283,7 +287,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
     }
     if (accessLogIntervalMs > 0 && now - this.#lastLogged >= accessLogIntervalMs && this.#upstream !== null) {
       this.#lastLogged = now;
-      this.#writeAccessLog();
+      this.#writeAccessLog("TcpPeriodic");
     }
     if (now - this.#lastProgress >= this.metricRules.tcpReportMs && this.#upstream !== null) this.#reportProgress(now);
   }

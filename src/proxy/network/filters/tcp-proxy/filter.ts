@@ -37,6 +37,7 @@ export const tcpProxy: NetworkFilterType = defineNetworkFilter<TcpProxySettings>
         writeConnectionLog(settings.accessLog, { loop, writeAccessLog }, info, {
           receivedBytes: transport.bytesRead,
           sentBytes: transport.bytesWritten,
+          type: "TcpConnectionEnd",
         }),
     };
   },
