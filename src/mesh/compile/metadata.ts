@@ -3,7 +3,6 @@ import { create, type JsonObject } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
 import { type Metadata, MetadataSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { encodeProvenance, provenanceKey } from "#wire/xds/provenance.ts";
-import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Service } from "../snapshot/service.ts";
 import { configPath } from "./names.ts";
 
@@ -21,13 +20,6 @@ export function resourceMetadata(content: MetadataContent): Metadata {
     filterMetadata[provenanceKey] = encodeProvenance(content.origins, content.policies);
   }
   return create(MetadataSchema, { filterMetadata });
-}
-
-/** Where a field of an object was written; the object's own place when the field's is not known. */
-export function originAt(object: MeshObject<unknown>, path: string): Origin {
-  if (object.madeFrom !== undefined) return object.madeFrom.originOf(path);
-  const position = object.position(path);
-  return position === undefined ? object.origin : { ...object.origin, file: position.file, line: position.line };
 }
 
 /** `istio.config` of a resource made from an object: the path that Istio's telemetry and tools know. */

@@ -16,7 +16,7 @@ export interface MeshObject<Spec> {
   readonly origin: Origin;
   /** Where the field with this path (`spec.http[0].route[1]`) was written; the nearest enclosing field that is known. */
   position(path: string): SourcePosition | undefined;
-  /** Of an object that nobody wrote: those that it was made from. `origin` is the first of them. */
+  /** Of an object that nobody wrote as it is: those that it was made from. `origin` is the first of them. */
   readonly madeFrom?: MadeFrom;
 }
 
@@ -29,6 +29,13 @@ export interface MadeFrom {
 /** The objects that a user wrote to get this one: itself, mostly. */
 export function originsOf(object: { readonly origin: Origin; readonly madeFrom?: MadeFrom }): readonly Origin[] {
   return object.madeFrom?.origins ?? [object.origin];
+}
+
+/** Where a field of an object was written; the object's own place when the field's is not known. */
+export function originAt(object: MeshObject<unknown>, path: string): Origin {
+  if (object.madeFrom !== undefined) return object.madeFrom.originOf(path);
+  const position = object.position(path);
+  return position === undefined ? object.origin : { ...object.origin, file: position.file, line: position.line };
 }
 
 /** `VirtualService/default/reviews`: names an object within a snapshot. */

@@ -5,6 +5,7 @@ import { defaultMeshConfig } from "../kinds/mesh-config/decode.ts";
 import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { InboundMtls } from "../kinds/peer-authentication/resolve.ts";
 import { type EffectiveMtlsMode, MtlsMode } from "../kinds/peer-authentication/spec.ts";
+import { mergeDelegates } from "../kinds/virtual-service/delegation.ts";
 import { selects } from "../objects/fields/selector.ts";
 import { checkAll } from "./checks/all.ts";
 import { changesBetween, contentVersion, sortIssues } from "./content.ts";
@@ -94,10 +95,19 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   );
   const instances = (proxy: ProxyNode): readonly ServiceInstance[] =>
     serviceInstances(proxy, table, services, endpoints);
-  const scope = sidecarScopes({ objects: table, services, destinationRules, meshConfig });
+  const merged = once(() =>
+    mergeDelegates(
+      table.all("VirtualService"),
+      (namespace, name) => table.find("VirtualService", namespace, name),
+      meshConfig.defaultVirtualServiceExportTo,
+    ),
+  );
+  const virtualServices = () => merged().routing;
+  const scope = sidecarScopes({ objects: table, services, destinationRules, virtualServices, meshConfig });
   const gatewaysOf = onceByKey<ProxyNode, GatewayScope>(
     (proxy) => JSON.stringify([proxy.namespace, proxy.name, proxy.ipAddresses, proxy.labels]),
-    (proxy) => gatewayScope(proxy, { objects: table, services, destinationRules, meshConfig, instances }),
+    (proxy) =>
+      gatewayScope(proxy, { objects: table, services, destinationRules, virtualServices, meshConfig, instances }),
   );
   // Users hear about what they wrote.
   const findings = once(() => [
@@ -105,6 +115,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       objects: written,
       services,
       destinationRules,
+      delegations: merged().delegations,
       endpoints,
       meshConfig,
       domain,

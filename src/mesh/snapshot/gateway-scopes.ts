@@ -26,6 +26,8 @@ export interface GatewaySources {
   readonly objects: ObjectTable;
   readonly services: ServiceIndex;
   readonly destinationRules: DestinationRuleIndex;
+  /** With the routes of delegates in place. */
+  readonly virtualServices: () => readonly BoundVirtualService["virtualService"][];
   readonly meshConfig: MeshConfig;
   readonly instances: (proxy: ProxyNode) => readonly ServiceInstance[];
 }
@@ -43,7 +45,7 @@ export function gatewayScope(proxy: ProxyNode, sources: GatewaySources): Gateway
   const targetPorts = targetPortsOf(instances);
   const { listeners } = mergeServers(gateways, targetPorts);
   const virtualServices = visibleVirtualServices(
-    sources.objects.all("VirtualService"),
+    sources.virtualServices(),
     proxy.namespace,
     sources.meshConfig.defaultVirtualServiceExportTo,
   );

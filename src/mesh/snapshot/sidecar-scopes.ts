@@ -20,6 +20,8 @@ export interface ScopeSources {
   readonly objects: ObjectTable;
   readonly services: ServiceIndex;
   readonly destinationRules: DestinationRuleIndex;
+  /** With the routes of delegates in place. */
+  readonly virtualServices: () => readonly VirtualService[];
   readonly meshConfig: MeshConfig;
 }
 
@@ -54,10 +56,10 @@ function buildScope(
   const { namespace } = proxy;
   const visibleServices = sources.services.visibleFrom(namespace);
   const meshVirtualServices = visibleVirtualServices(
-    sources.objects.all("VirtualService"),
+    sources.virtualServices(),
     namespace,
     sources.meshConfig.defaultVirtualServiceExportTo,
-  ).filter((virtualService) => isBoundToMesh(virtualService) && virtualService.spec.hosts.length > 0);
+  ).filter(isBoundToMesh);
   const declared = sidecar?.spec.egress ?? [];
   const egressListeners =
     declared.length === 0

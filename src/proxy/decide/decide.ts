@@ -188,7 +188,7 @@ function decideFilters(
 ): Decision {
   const authorization: LayeredVerdict[] = [];
   const peerId = chain.tls === null ? undefined : question.tls?.peerId;
-  const told = new Map<string, Record<string, unknown>>();
+  const told: ToldMetadata = new Map();
   const subject: RbacSubject = { ...subjectOf(question, peerId, null), metadata: (filter) => told.get(filter) };
   let cluster: string | null = null;
   for (const { http, decide, isTerminal } of chain.filters) {
@@ -227,15 +227,19 @@ function decideHttp(
   const routes = routesOf(view, manager);
   // The route comes first: it may have settings of its own for the filters.
   const routeTrace = trace === null ? null : newTrace();
-  const route = routes === null ? null : selectRoute(routes, requestOf(http, peerId), question.random, routeTrace);
-  const decided = decideHttpFilters(
-    manager,
-    route,
-    subjectOf(question, peerId, { http, remoteIp, route, routes }),
-    draft,
-    trace,
-  );
+  const isEdge = question.tls !== null && draft.listener?.direction !== TrafficDirection.Inbound;
+  const request = requestOf(http, peerId, isEdge ? "https" : "http");
+  let route = routes === null ? null : selectRoute(routes, request, question.random, routeTrace);
+  const told: ToldMetadata = new Map();
+  const subject = subjectOf(question, peerId, { http, remoteIp, route, routes });
+  const decided = decideHttpFilters(manager, route, { subject, told }, draft, trace);
   if (decided.outcome !== undefined) return complete(decided);
+  if (routes !== null && told.size > 0) {
+    // What filters found out, as the claims of a token, may lead to another route.
+    routeTrace?.steps.splice(0);
+    const metadata = (filter: string): unknown => told.get(filter);
+    route = selectRoute(routes, { ...request, metadata }, question.random, routeTrace);
+  }
   if (routeTrace !== null) trace?.steps.push(...routeTrace.steps);
   if (routes === null) {
     return refuse(decided, 404, `the route configuration ${manager.routeConfigName ?? "?"} does not exist`, trace);
@@ -287,18 +291,21 @@ function prepareHead(
   return { http: { ...http, path, authority }, remoteIp };
 }
 
+/** Dynamic metadata, by filter. */
+type ToldMetadata = Map<string, Record<string, unknown>>;
+
 /** Asks the filters in order; the draft has an outcome when one of them answers. */
 function decideHttpFilters(
   manager: HttpConnectionManagerConfig,
   route: RouteDecision | null,
-  asked: RbacSubject,
+  asked: { readonly subject: RbacSubject; readonly told: ToldMetadata },
   draft: Draft,
   trace: Trace | null,
 ): Draft {
   const authorization = [...(draft.authorization ?? [])];
   const chances: Chance[] = [];
-  const told = new Map<string, Record<string, unknown>>();
-  const subject: RbacSubject = { ...asked, metadata: (filter) => told.get(filter) };
+  const { told } = asked;
+  const subject: RbacSubject = { ...asked.subject, metadata: (filter) => told.get(filter) };
   const overrides = filterConfigsOf(route);
   for (const filter of manager.httpFilters) {
     const own = overrides?.get(filter.name) ?? [];
@@ -366,7 +373,8 @@ function contextOf({ route }: Draft, question: Question, trace: Trace | null): C
   };
 }
 
-function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {
+/** Routes see the scheme of the connection that the proxy has with the client. */
+function requestOf(http: HttpQuestion, peerId?: string, scheme: "http" | "https" = "http"): RouteRequest {
   return {
     metadata: () => undefined,
     share: ({ fraction }) => fraction,
@@ -377,12 +385,13 @@ function requestOf(http: HttpQuestion, peerId?: string): RouteRequest {
       if (name === ":path") return http.path;
       if (name === ":method") return http.method;
       if (name === ":authority") return http.authority;
+      if (name === ":scheme") return scheme;
       return Object.hasOwn(http.headers, name) ? http.headers[name] : undefined;
     },
   };
 }
 
-function remember(told: Map<string, Record<string, unknown>>, metadata: readonly FilterMetadata[] = []): void {
+function remember(told: ToldMetadata, metadata: readonly FilterMetadata[] = []): void {
   for (const { namespace, values } of metadata) told.set(namespace, { ...told.get(namespace), ...values });
 }
 

@@ -100,7 +100,9 @@ test("redirects build their location from what they replace", async () => {
   ]);
   const locate = async (target: string): Promise<unknown> =>
     (await ask(path, target, { headers: { host: "a.example:8080" } })).headers["location"];
-  assert.equal(await locate("/tls?x"), "https://a.example/tls?x");
+  assert.equal(await locate("/tls?x"), "https://a.example:8080/tls?x");
+  const implied = await ask(path, "/tls", { headers: { host: "a.example:80" } });
+  assert.equal(implied.headers["location"], "https://a.example/tls");
   assert.equal(await locate("/host"), "http://h.example/host");
   assert.equal(await locate("/path?x"), "http://a.example:8080/elsewhere?x");
   assert.equal(await locate("/pre/1?x"), "http://a.example:8080/post/1");
@@ -123,7 +125,7 @@ test("one of several destinations rewrites the host, and a host that requires TL
     ...decoded("require_tls: ALL, routes: [{ match: { prefix: / }, route: { cluster: app } }]"),
   ]);
   const answer = await ask(secure, "/x?y", { headers: { host: "a.example:8080" } });
-  assert.deepEqual([answer.status, answer.headers["location"]], [301, "https://a.example/x?y"]);
+  assert.deepEqual([answer.status, answer.headers["location"]], [301, "https://a.example:8080/x?y"]);
   secure.stop();
 });
 

@@ -1,9 +1,11 @@
 // Listeners of a gateway: `0.0.0.0_8080` for plain HTTP with routes over RDS, a filter chain per TLS server chosen by
 // server name, and TCP servers.
+
 import { create } from "@bufbuild/protobuf";
 import { TrafficDirection } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { Filter, FilterChain } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { GatewayListener, GatewayScope, GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { cidrRange, socketAddress } from "../envoy-values.ts";
@@ -13,7 +15,7 @@ import { tlsInspector } from "../filters/listener-filters.ts";
 import { tcpStats } from "../filters/network-filters.ts";
 import type { Authorization } from "../filters/rbac/authorization.ts";
 import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
-import { originAt, resourceMetadata } from "../metadata.ts";
+import { resourceMetadata } from "../metadata.ts";
 import { listenerName } from "../names.ts";
 import { isHttp } from "../protocol.ts";
 import { wildcard } from "../proxy-addresses.ts";

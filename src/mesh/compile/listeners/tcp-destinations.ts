@@ -2,12 +2,11 @@
 import type { Origin } from "#base/issue.ts";
 import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import type { RouteDestination, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
-import type { MeshObject } from "../../objects/mesh-object.ts";
+import { type MeshObject, originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { milliseconds } from "../envoy-values.ts";
 import type { AccessLogs } from "../filters/access-log.ts";
 import { tcpProxy } from "../filters/network-filters.ts";
-import { originAt } from "../metadata.ts";
 import { parseOutboundClusterName } from "../names.ts";
 import { effectivePolicy } from "../policy/traffic-policy.ts";
 import { type DestinationScope, resolveDestination } from "../routes/destination.ts";

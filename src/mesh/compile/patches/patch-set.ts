@@ -1,13 +1,14 @@
 // The patches of a proxy as the functions of this folder need them: by place and context, their values as messages.
 // Resources are shared between proxies, so a patched one is a copy, and proxies with the same patches share it.
+
 import type { Message } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
 import { readPatchValue } from "../../kinds/envoy-filter/patch-value.ts";
 import { ApplyTo, Operation, PatchContext, type PatchMatch } from "../../kinds/envoy-filter/spec.ts";
+import { originAt } from "../../objects/mesh-object.ts";
 import type { SelectedPatch } from "../../snapshot/envoy-filter-index.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
-import { originAt } from "../metadata.ts";
 import { once } from "../shared-work.ts";
 
 export type Place = Exclude<ApplyTo, "INVALID">;

@@ -5,11 +5,11 @@ import { type Route, RouteSchema } from "#wire/gen/envoy/config/route/v3/route_c
 import { hasGatewaySemantics as usesGatewaySemantics } from "../../kinds/virtual-service/resolve.ts";
 import type { HttpMatchRequest, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
 import type { HttpRetry } from "../../objects/fields/http-retry.ts";
-import type { MeshObject } from "../../objects/mesh-object.ts";
+import { type MeshObject, originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service } from "../../snapshot/service.ts";
 import { milliseconds } from "../envoy-values.ts";
-import { configOf, originAt, resourceMetadata } from "../metadata.ts";
+import { configOf, resourceMetadata } from "../metadata.ts";
 import { defaultRouteName, outboundClusterName, parseOutboundClusterName } from "../names.ts";
 import { type DestinationScope, hashPolicies } from "./destination.ts";
 import { retryPolicy } from "./retry-policy.ts";

@@ -2,10 +2,9 @@
 // proxy's own evaluator over the compiled routes.
 import { formatIssue } from "#base/issue.ts";
 import { decodeRoute } from "#proxy/config/decode-route.ts";
+import { redirectLocation } from "#proxy/decide/redirect.ts";
 import { rewrittenAuthority, rewrittenPath } from "#proxy/decide/rewrite.ts";
 import { type RouteDecision, type RouteRequest, selectRoute } from "#proxy/decide/route.ts";
-import { redirectLocation } from "#proxy/http/filters/router/rewrite.ts";
-import type { Stream } from "#proxy/http/stream.ts";
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { type CompiledResources, compileProxy } from "../../compile/compile.ts";
 import { refusals } from "../../compile/testing/accepted.ts";
@@ -110,8 +109,8 @@ export function outcome(routes: RouteConfiguration | undefined, asked: Asked = {
   const { host = "shop.example.com", path = "/" } = asked;
   if (action.type === "direct_response") return `answers ${action.status}`;
   if (action.type === "redirect") {
-    const stream = { scheme: "http", path, authority: host } as unknown as Stream;
-    return `redirect ${action.redirect.status} ${redirectLocation(stream, action.redirect, "value" in decision.route.match.path ? decision.route.match.path.value : "")}`;
+    const request = { scheme: "http", path, authority: host };
+    return `redirect ${action.redirect.status} ${redirectLocation(request, action.redirect, "value" in decision.route.match.path ? decision.route.match.path.value : "")}`;
   }
   const { forward } = action;
   const cluster = decision.cluster?.name ?? "";

@@ -19,6 +19,9 @@ export function expandVirtualService(spec: VirtualServiceSpec, scope: NameScope)
     route: targets(route.route),
     mirrors: targets(route.mirrors),
     ...(route.mirror !== undefined && { mirror: destination(route.mirror) }),
+    ...(route.delegate !== undefined && {
+      delegate: { ...route.delegate, namespace: route.delegate.namespace || scope.namespace },
+    }),
   });
   return {
     ...spec,

@@ -1,4 +1,5 @@
 // All checks between objects.
+import { checkDelegations } from "./delegations.ts";
 import { checkDestinationRules } from "./destination-rules.ts";
 import { checkFieldsInForce } from "./fields-not-in-force.ts";
 import type { CheckContext, Finding } from "./finding.ts";
@@ -11,6 +12,7 @@ import { checkVirtualServices } from "./virtual-services.ts";
 export function checkAll(context: CheckContext): Finding[] {
   return [
     checkVirtualServices,
+    checkDelegations,
     checkDestinationRules,
     checkGateways,
     checkPolicies,

@@ -48,7 +48,7 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   VirtualService: {
     "http[].match[].statPrefix": "no statistics are kept under it",
     "http[].retries.retryRemoteLocalities": "endpoints of all localities are used alike",
-    "tcp[].match[].sourceSubnet": "connections of every source match",
+    "tcp[].match[].sourceSubnet": "connections of every source match, as in Istio",
   },
   DestinationRule: {
     ...under("trafficPolicy", trafficPolicy),

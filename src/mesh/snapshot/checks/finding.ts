@@ -2,6 +2,7 @@
 import type { Issue } from "#base/issue.ts";
 import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
 import type { InboundMtls } from "../../kinds/peer-authentication/resolve.ts";
+import type { Delegation } from "../../kinds/virtual-service/delegation.ts";
 import type { Labels } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { type Problem, toIssue } from "../../objects/report.ts";
@@ -23,6 +24,7 @@ export interface CheckContext {
   readonly objects: ObjectTable;
   readonly services: ServiceIndex;
   readonly destinationRules: DestinationRuleIndex;
+  readonly delegations: readonly Delegation[];
   readonly endpoints: EndpointIndex;
   readonly meshConfig: MeshConfig;
   /** What the PeerAuthentications ask of a workload. */

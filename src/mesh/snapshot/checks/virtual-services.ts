@@ -17,7 +17,6 @@ export function checkVirtualServices(context: CheckContext): Finding[] {
   return [
     ...conflictingHosts(all, context),
     ...all.flatMap((virtualService) => [
-      ...unusedDelegate(virtualService),
       ...unknownGateways(virtualService, context),
       ...destinationsOf(virtualService).flatMap((place) => checkDestination(virtualService, place, context)),
     ]),
@@ -82,22 +81,6 @@ function exportOf(virtualService: VirtualService, context: CheckContext): readon
   return exportedTo(virtualService, context.meshConfig.defaultVirtualServiceExportTo);
 }
 
-function unusedDelegate(virtualService: VirtualService): Finding[] {
-  const roots = virtualService.spec.http.flatMap((route, index) => (route.delegate === undefined ? [] : [index]));
-  const notYet = { code: "OUT0003", severity: Severity.Warning } as const;
-  if (isDelegate(virtualService)) {
-    const message = "a VirtualService without hosts is for delegation, which is not in force yet";
-    return [finding(virtualService, { ...notYet, path: "spec", message }, "nothing")];
-  }
-  return roots.map((index) =>
-    finding(
-      virtualService,
-      { ...notYet, path: `spec.http[${index}].delegate`, message: "delegation is not in force yet" },
-      "partly",
-    ),
-  );
-}
-
 function unknownGateways(virtualService: VirtualService, context: CheckContext): Finding[] {
   const names = virtualService.spec.gateways;
   return names.flatMap((name, index) => {
@@ -114,7 +97,7 @@ function unknownGateways(virtualService: VirtualService, context: CheckContext):
       ];
     }
     const admitted = gateway.spec.servers.flatMap((server) => serverHosts(server, gateway.namespace));
-    if (hostsOnServer(virtualService, admitted).length > 0 || isDelegate(virtualService)) return [];
+    if (hostsOnServer(virtualService, admitted).length > 0) return [];
     const hosts = [...new Set(admitted.map(({ host }) => host))].join(", ");
     return [
       finding(
@@ -197,7 +180,7 @@ function checkPort(virtualService: VirtualService, service: Service, place: Dest
     const fix = `its ports: ${numbers.join(", ")}`;
     return [finding(virtualService, { code: "IST0101", path: `${place.path}.port.number`, message, fix }, "partly")];
   }
-  if (number === 0 && numbers.length > 1 && !isBoundToMesh(virtualService)) {
+  if (number === 0 && numbers.length > 1 && !isBoundToMesh(virtualService) && !isDelegate(virtualService)) {
     const message = `${service.hostname} has several ports (${numbers.join(", ")}), and the destination names none`;
     const fix = `port: { number: ${numbers[0] ?? 80} }`;
     return [finding(virtualService, { code: "IST0112", path: `${place.path}.host`, message, fix }, "partly")];

@@ -1,5 +1,6 @@
 // RequestAuthentications of a workload as one `jwt_authn` filter: a provider per rule (`origins-0`, ...), by issuer. A
 // token that is there must be good; whether one must be there is for AuthorizationPolicies to say.
+
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   JwtAuthenticationSchema,
@@ -10,9 +11,9 @@ import {
 } from "#wire/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts";
 import { keySourceOf } from "../../../kinds/request-authentication/resolve.ts";
 import type { JwtRule } from "../../../kinds/request-authentication/spec.ts";
+import { originAt } from "../../../objects/mesh-object.ts";
 import { type KeySets, keySourceName } from "../../../snapshot/key-sets.ts";
 import type { ApplicableJwtRule } from "../../../snapshot/snapshot.ts";
-import { originAt } from "../../metadata.ts";
 import { httpFilter } from "../http-filters.ts";
 import type { Authorization } from "../rbac/authorization.ts";
 import { unmatchedKeys } from "./unmatched-keys.ts";

@@ -8,9 +8,8 @@ import { RBACSchema as HttpRbacSchema } from "#wire/gen/envoy/extensions/filters
 import type { HttpFilter } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import { type AuthorizationPolicySpec, dryRunAnnotation } from "../../../kinds/authorization-policy/spec.ts";
-import type { MeshObject } from "../../../objects/mesh-object.ts";
+import { type MeshObject, originAt } from "../../../objects/mesh-object.ts";
 import type { AuthorizationPolicies } from "../../../snapshot/snapshot.ts";
-import { originAt } from "../../metadata.ts";
 import { rbacPolicyName } from "../../names.ts";
 import { httpFilter } from "../http-filters.ts";
 import { networkFilter } from "../network-filters.ts";

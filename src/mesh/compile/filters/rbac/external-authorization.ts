@@ -14,9 +14,8 @@ import { type MetadataMatcher, MetadataMatcherSchema } from "#wire/gen/envoy/typ
 import { type ListStringMatcher, ListStringMatcherSchema } from "#wire/gen/envoy/type/matcher/v3/string_pb.ts";
 import { StatusCode } from "#wire/gen/envoy/type/v3/http_status_pb.ts";
 import type { AuthorizationPolicySpec } from "../../../kinds/authorization-policy/spec.ts";
-import type { MeshObject } from "../../../objects/mesh-object.ts";
+import { type MeshObject, originAt } from "../../../objects/mesh-object.ts";
 import { milliseconds } from "../../envoy-values.ts";
-import { originAt } from "../../metadata.ts";
 import { outboundClusterName, rbacPolicyName } from "../../names.ts";
 import { httpFilter } from "../http-filters.ts";
 import { networkFilter } from "../network-filters.ts";

@@ -1,10 +1,10 @@
 // Routes that are answered here: direct responses and redirects.
 import type { Headers } from "#wire/http/headers.ts";
 import type { RedirectAction } from "../../../config/http.ts";
+import { redirectLocation } from "../../../decide/redirect.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { LocalReply } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
-import { redirectLocation } from "./rewrite.ts";
 import { mutateResponseHeaders } from "./route-headers.ts";
 
 export function sendDirectResponse(stream: Stream, decision: RouteDecision, status: number, body: string): void {
