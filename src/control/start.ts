@@ -20,6 +20,7 @@ import { TokenReviewVerifier } from "./ca/token-review.ts";
 import type { ControlPlaneContext } from "./context.ts";
 import type { DebugState } from "./debug/debug-endpoints.ts";
 import { MonitoringServer } from "./debug/monitoring-server.ts";
+import { GatewayDeployer } from "./gateway-deployment/gateway-deployer.ts";
 import { addressFilter } from "./jwks/blocked-addresses.ts";
 import { fetchKeys } from "./jwks/fetch-keys.ts";
 import { KeySetKeeper } from "./jwks/key-set-keeper.ts";
@@ -30,7 +31,7 @@ import { Pusher } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 import { desiredStatuses } from "./status/desired-statuses.ts";
-import { LeaderElection } from "./status/leader-election.ts";
+import { LeaderElection, type LeaderElectionOptions } from "./status/leader-election.ts";
 import { StatusReporter } from "./status/status-reporter.ts";
 import { StatusWriter } from "./status/status-writer.ts";
 import { ConnectionTable } from "./xds/connection-table.ts";
@@ -95,7 +96,12 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   if (options.client !== undefined) {
     startRootDistribution(context, options.client, authority);
     const reporter = startStatus(context, options.client, { pusher, snapshot: () => keeper.current });
-    statesChanged = () => reporter.changed();
+    const deployer = startGatewayDeployment(context, options.client);
+    statesChanged = () => {
+      reporter.changed();
+      if (keeper.current !== undefined) deployer.want(keeper.current.gatewayDeployments());
+    };
+    statesChanged();
   }
   isReady = true;
   log.scope("control").info("control plane is ready", { proxies: 0, services: keeper.current?.services.length });
@@ -266,7 +272,7 @@ function startStatus(
   client: KubernetesClient,
   { pusher, snapshot }: { pusher: Pusher; snapshot: () => MeshSnapshot | undefined },
 ): StatusReporter {
-  const { options, lifecycle, clock, connections, metrics, namespace } = context;
+  const { options, lifecycle, clock, connections, metrics } = context;
   const log = context.log.scope("status");
   const writer = new StatusWriter({
     client,
@@ -286,22 +292,39 @@ function startStatus(
     }),
   );
   connections.watchProgress(() => reporter.changed());
-  const suffix = revisionSuffix(context.revision);
-  lifecycle
-    .add(
-      new LeaderElection({
-        client,
-        name: `istio-status-leader${suffix}`,
-        namespace,
-        identity: options.replica ?? `istiod-${randomUUID()}`,
-        clock,
-        log,
-        onElected: () => reporter.lead(),
-        onDeposed: () => reporter.follow(),
-      }),
-    )
-    .start();
+  elect(context, client, {
+    name: "istio-status-leader",
+    log,
+    onElected: () => reporter.lead(),
+    onDeposed: () => reporter.follow(),
+  });
   return reporter;
+}
+
+/** Gateways of the Gateway API, and its classes. */
+function startGatewayDeployment(context: ControlPlaneContext, client: KubernetesClient): GatewayDeployer {
+  const { lifecycle, clock, revision } = context;
+  const log = context.log.scope("gateways");
+  const deployer = lifecycle.add(new GatewayDeployer({ client, revision, log, clock }));
+  elect(context, client, {
+    name: "istio-gateway-deployment",
+    log,
+    onElected: () => deployer.lead(),
+    onDeposed: () => void deployer.follow(),
+  });
+  return deployer;
+}
+
+/** Of all replicas of a revision one does the work. */
+function elect(
+  context: ControlPlaneContext,
+  client: KubernetesClient,
+  work: Pick<LeaderElectionOptions, "name" | "log" | "onElected" | "onDeposed">,
+): void {
+  const { options, lifecycle, clock, namespace, revision } = context;
+  const identity = options.replica ?? `istiod-${randomUUID()}`;
+  const name = `${work.name}${revisionSuffix(revision)}`;
+  lifecycle.add(new LeaderElection({ ...work, client, name, namespace, identity, clock })).start();
 }
 
 function firstOf<A, B>(items: readonly A[], find: (item: A) => B | undefined): B | undefined {

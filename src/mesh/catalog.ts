@@ -124,3 +124,10 @@ export function findKind(apiVersion: string, kind: string): CatalogEntry | undef
   const version = apiVersion.slice(slash + 1);
   return catalog.find((entry) => entry.kind === kind && entry.group === group && entry.versions.includes(version));
 }
+
+/** A kind that is known to be in the catalog. */
+export function catalogKind(apiVersion: string, kind: string): CatalogEntry {
+  const entry = findKind(apiVersion, kind);
+  if (entry === undefined) throw new TypeError(`${apiVersion} ${kind} is not in the catalog`);
+  return entry;
+}

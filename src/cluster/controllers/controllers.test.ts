@@ -12,6 +12,7 @@ import {
   pods,
   replicaSets,
   serviceAccounts,
+  services,
 } from "../store/resources.ts";
 import { type LocalCluster, setReady, startLocalCluster, until } from "./local-cluster.test-support.ts";
 import { isActive, isReady } from "./pod-state.ts";
@@ -252,6 +253,18 @@ describe("with pods that the test makes ready", () => {
     end();
     assert.equal(fewestReady, 3);
     assert.equal(mostPods, 5);
+  });
+
+  test("a load balancer is reached at the Service's own address, and its status says so", async () => {
+    const body = (type: string): JsonRecord => ({ spec: { type, ports: [{ name: "web", port: 80 }] } });
+    const made = await cluster.must("POST", servicesPath, {
+      body: { apiVersion: "v1", kind: "Service", metadata: { name: "edge" }, ...body("LoadBalancer") },
+    });
+    const ingress = (): unknown => fieldAt(cluster.store.get(services, "default", "edge"), "status", "loadBalancer");
+    const ip = fieldAt(made, "spec", "clusterIP");
+    await until("an address", () => JSON.stringify(ingress()) === JSON.stringify({ ingress: [{ ip }] }));
+    await cluster.must("PATCH", `${servicesPath}/edge`, { type: mergePatch, body: { spec: { type: "ClusterIP" } } });
+    await until("no address", () => JSON.stringify(ingress()) === "{}");
   });
 
   test("endpoints follow readiness, named ports and the end of pods", async () => {

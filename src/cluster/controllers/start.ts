@@ -7,6 +7,7 @@ import { startDeploymentController } from "./deployment/deployment.ts";
 import { startEndpointSliceController } from "./endpoint-slice/endpoint-slice.ts";
 import { startEventSweeper } from "./event-recorder.ts";
 import { startGarbageCollector } from "./garbage-collector.ts";
+import { startLoadBalancer } from "./load-balancer/load-balancer.ts";
 import { startNamespaceContent } from "./namespace/namespace-content.ts";
 import { startNamespaceDeletion } from "./namespace/namespace-deletion.ts";
 import type { ControllerContext, ControllerOptions } from "./options.ts";
@@ -27,6 +28,7 @@ export function startControllers(options: ControllerOptions): Running {
   lifecycle.add(startReplicaSetController(context));
   lifecycle.add(startScheduler(context, options.nodeName ?? "outrigger-node"));
   lifecycle.add(startEndpointSliceController(context));
+  lifecycle.add(startLoadBalancer(context));
   lifecycle.add(startPodCollector(store, clock));
   lifecycle.add(startEventSweeper(store, clock));
   return lifecycle;

@@ -6,7 +6,7 @@ import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
 import { Backoff } from "#base/time/backoff.ts";
 import type { Clock } from "#base/time/clock.ts";
-import { type CatalogEntry, findKind } from "#mesh/catalog.ts";
+import { type CatalogEntry, catalogKind } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { KubernetesClient, ObjectKey } from "../sources/kubernetes/client.ts";
 import { Reflector } from "../sources/kubernetes/reflector.ts";
@@ -25,10 +25,10 @@ export interface RootDistributionOptions {
 const rootConfigMapName = "istio-ca-root-cert";
 const rootKey = "root-cert.pem";
 
-const namespaces = kind("v1", "Namespace");
-const configMaps = kind("v1", "ConfigMap");
-const mutating = kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration");
-const validating = kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration");
+const namespaces = catalogKind("v1", "Namespace");
+const configMaps = catalogKind("v1", "ConfigMap");
+const mutating = catalogKind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration");
+const validating = catalogKind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration");
 
 export class RootDistribution implements Running {
   readonly #options: RootDistributionOptions;
@@ -247,10 +247,4 @@ function webhookPatch(object: KubernetesObject, caBundle: string): unknown[] | u
       : [{ op: "add", path: `/webhooks/${index}/clientConfig/caBundle`, value: caBundle }],
   );
   return operations.length === 0 ? undefined : operations;
-}
-
-function kind(apiVersion: string, name: string): CatalogEntry {
-  const entry = findKind(apiVersion, name);
-  if (entry === undefined) throw new TypeError(`${apiVersion} ${name} is not in the catalog`);
-  return entry;
 }

@@ -78,7 +78,7 @@ function noGateway(ref: ParentReference, namespace: string, { input }: AttachCon
 
 function attachToService(ref: ParentReference, namespace: string, input: GatewayApiInput): Attachment {
   const hostname = serviceHostname(ref.name, namespace, input.domain);
-  const service = input.services.find((item) => item.source === "kubernetes" && item.hostname === hostname);
+  const service = input.services.get(hostname)?.find(({ source }) => source === "kubernetes");
   if (service === undefined) return notThere(`there is no Service ${namespace}/${ref.name}`, namespace);
   if (ref.port !== 0 && !service.ports.some(({ number }) => number === ref.port)) {
     return notThere(`the Service ${namespace}/${ref.name} has no port ${ref.port}`, namespace);

@@ -29,15 +29,11 @@ export function resolveBackend(ref: BackendReference, context: BackendContext): 
     return broken("RefNotPermitted", message);
   }
   if (ref.group === "" && ref.kind === "Service") {
-    return destinationOf(
-      serviceHostname(ref.name, namespace, input.domain),
-      `Service ${namespace}/${ref.name}`,
-      ref,
-      input,
-    );
+    const hostname = serviceHostname(ref.name, namespace, input.domain);
+    return destinationOf(hostname, `Service ${namespace}/${ref.name}`, { ...ref, namespace }, input);
   }
   if (ref.group === "networking.istio.io" && ref.kind === "Hostname") {
-    return destinationOf(ref.name.toLowerCase(), `host ${ref.name}`, ref, input);
+    return destinationOf(ref.name.toLowerCase(), `host ${ref.name}`, { ...ref, namespace }, input);
   }
   return broken(
     "InvalidKind",
@@ -46,13 +42,8 @@ export function resolveBackend(ref: BackendReference, context: BackendContext): 
 }
 
 function destinationOf(hostname: string, what: string, ref: BackendReference, input: GatewayApiInput): Backend {
-  const service = input.services.find((item) => item.hostname === hostname);
-  if (service === undefined) {
-    const names = input.services.filter(({ source }) => source === "kubernetes").map(({ name }) => name);
-    const suggestion = nearest(ref.name, names);
-    const hint = suggestion === undefined ? "" : `; did you mean "${suggestion}"?`;
-    return broken("BackendNotFound", `there is no ${what}${hint}`);
-  }
+  const service = input.services.get(hostname)?.[0];
+  if (service === undefined) return broken("BackendNotFound", `there is no ${what}${hint(ref, input)}`);
   const { ports } = service;
   if (!ports.some(({ number }) => number === ref.port)) {
     const known = ports.map(({ number }) => number).join(", ");
@@ -63,4 +54,17 @@ function destinationOf(hostname: string, what: string, ref: BackendReference, in
 
 function broken(reason: string, message: string): Backend {
   return { destination: nowhere, problem: { reason, message } };
+}
+
+/** The name that was probably meant, or the namespace. */
+function hint({ name, namespace }: BackendReference, { services }: GatewayApiInput): string {
+  const known = [...services.values()].flat().filter(({ source }) => source === "kubernetes");
+  const elsewhere = known.find((service) => service.name === name);
+  if (elsewhere !== undefined) return `; there is one in namespace ${elsewhere.namespace}`;
+  const neighbours = known.filter((service) => service.namespace === namespace);
+  const suggestion = nearest(
+    name,
+    neighbours.map((service) => service.name),
+  );
+  return suggestion === undefined ? "" : `; did you mean "${suggestion}"?`;
 }

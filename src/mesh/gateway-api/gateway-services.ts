@@ -7,13 +7,13 @@ import { serviceHostname } from "./input.ts";
 type Gateway = MeshObject<KubernetesGatewaySpec>;
 
 /** Tells whether the mesh deploys the gateway: it does unless addresses name a Service that is there. */
-function isManaged({ addresses }: KubernetesGatewaySpec): boolean {
+export function isManaged({ addresses }: KubernetesGatewaySpec): boolean {
   const [only, ...others] = addresses;
   return only === undefined || (others.length === 0 && only.type === "IPAddress");
 }
 
 /** The name of the Deployment, Service and ServiceAccount: `<gateway>-<class>`, or what the annotation says. */
-function deploymentName(gateway: {
+export function deploymentName(gateway: {
   readonly name: string;
   readonly metadata: Gateway["metadata"];
   readonly spec: { readonly gatewayClassName: string };

@@ -22,8 +22,8 @@ export interface GatewayApiInput {
   readonly backendTlsPolicies: readonly MeshObject<BackendTlsPolicySpec>[];
   readonly serviceEntries: readonly MeshObject<ServiceEntrySpec>[];
   readonly namespaces: readonly MeshObject<unknown>[];
-  /** Of Kubernetes and of ServiceEntries. */
-  readonly services: readonly KnownService[];
+  /** Of Kubernetes and of ServiceEntries, by hostname. */
+  readonly services: ReadonlyMap<string, readonly KnownService[]>;
   /** `cluster.local` */
   readonly domain: string;
 }

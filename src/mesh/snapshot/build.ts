@@ -1,6 +1,7 @@
 // Builds a snapshot. Reading is eager (every object, reusing what did not change), answers are computed when they are
 // first asked for and kept for the life of the snapshot.
 import type { Issue } from "#base/issue.ts";
+import { gatewayDeployments } from "../gateway-api/deployments.ts";
 import { defaultMeshConfig } from "../kinds/mesh-config/decode.ts";
 import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { InboundMtls } from "../kinds/peer-authentication/resolve.ts";
@@ -185,6 +186,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     keySources: () => keySources(table),
     keySets,
     resourceStates: states,
+    gatewayDeployments: () => gatewayDeployments(gatewayApi.api),
     gatewayApiStatuses: () => gatewayApiObjectStatuses(gatewayApi, entries),
   };
 }

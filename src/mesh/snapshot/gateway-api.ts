@@ -51,7 +51,7 @@ export function snapshotGatewayApi(
     backendTlsPolicies: objects.all("BackendTLSPolicy"),
     serviceEntries: objects.all("ServiceEntry"),
     namespaces: objects.all("Namespace"),
-    services: services.all,
+    services: services.byHostname,
     domain,
   });
   return { api, inputs, domain };
@@ -90,7 +90,7 @@ function serviceFacts(
   entries: ReadonlyMap<string, Entry>,
 ): (hostname: string) => ServiceFacts | undefined {
   return (hostname) => {
-    const service = input.services.find((item) => item.hostname === hostname);
+    const service = input.services.get(hostname)?.[0];
     if (service === undefined) return undefined;
     const { name, namespace } = service;
     const source = entries.get(objectKey({ kind: "Service", namespace, name }))?.source;

@@ -3,6 +3,7 @@
 // In a snapshot short host names are expanded, gateway names are `namespace/name`, and defaults of the mesh's
 // exportTo are applied to services (not to the specs).
 import type { Issue, ObjectRef, Origin } from "#base/issue.ts";
+import type { GatewayDeployments } from "../gateway-api/deployments.ts";
 import type { AuthorizationPolicies } from "../kinds/authorization-policy/resolve.ts";
 import type { MergedDestinationRule } from "../kinds/destination-rule/resolve.ts";
 import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
@@ -79,6 +80,8 @@ export interface MeshSnapshot {
   resourceStates(): readonly ResourceState[];
   /** What the statuses of the Gateway API's objects are to say. */
   gatewayApiStatuses(): readonly DesiredStatus[];
+  /** What the cluster has to run for the Gateway API. */
+  gatewayDeployments(): GatewayDeployments;
 }
 
 export interface ObjectChange extends ObjectRef {

@@ -41,7 +41,7 @@ function service(name: string, namespace: string, ports: string): string {
 apiVersion: v1
 kind: Service
 metadata: {name: ${name}, namespace: ${namespace}}
-spec: {clusterIP: 10.96.1.1, selector: {app: ${name}}, ports: ${ports}}
+spec: {clusterIP: 10.96.1.${name.charCodeAt(0) - 96}, selector: {app: ${name}}, ports: ${ports}}
 `;
 }
 
