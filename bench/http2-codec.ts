@@ -4,6 +4,7 @@ import { connect, createServer, type ServerHttp2Stream } from "node:http2";
 import { type Duplex, duplexPair } from "node:stream";
 import { Headers } from "../src/wire/http/headers.ts";
 import { HeadParser, REQUEST, RESPONSE } from "../src/wire/http1/head-parser.ts";
+import { http2CodecCounters } from "../src/wire/http2/codec-counters.ts";
 import { CLIENT, Http2Connection, type Http2Events, type Http2Sink, SERVER } from "../src/wire/http2/connection.ts";
 import type { PseudoHeaders } from "../src/wire/http2/head.ts";
 import { type Http2Settings, meshSettings } from "../src/wire/http2/settings.ts";
@@ -61,6 +62,7 @@ function parsed(text: string, kind: number): HeadParser {
 }
 
 class Wire implements Http2Sink {
+  readonly counters = http2CodecCounters();
   peer: Http2Connection | null = null;
   #dirty: Http2Connection | null = null;
 

@@ -284,6 +284,17 @@ test("histograms are shown as percentiles, buckets and for Prometheus", async ()
   assert.match(counted, /cx_total: \d+\n.*rq_2xx: [1-9]\d*\n.*rq_http1_total: [1-9]/s);
 });
 
+test("codecs are counted for clients and by cluster, in /stats and for Prometheus", async () => {
+  await ask(proxy.listenerPort("in"), "/a");
+  const text = (await admin("/stats?filter=http[12]\\.")).text;
+  for (const name of ["http1.protocol_error", "http2.rx_reset", "cluster.up.http2.streams_active"]) {
+    assert.match(text, new RegExp(`^${name}: 0$`, "m"));
+  }
+  const series = (await admin("/stats/prometheus?filter=http2")).text;
+  assert.match(series, /^# TYPE envoy_http2_rx_reset counter\nenvoy_http2_rx_reset\{\} 0$/m);
+  assert.match(series, /^# TYPE envoy_cluster_http2_streams_active gauge\n.*envoy_cluster_name="up"\} 0$/m);
+});
+
 test("a failed health check asks clients to leave until it is well again", async () => {
   assert.equal((await admin("/healthcheck/fail")).status, 405);
   assert.equal((await admin("/healthcheck/fail", "POST")).text, "OK\n");

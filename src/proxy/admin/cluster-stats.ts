@@ -1,5 +1,6 @@
 // Statistics of clusters under Envoy's names:
 // https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats
+import { codecStats } from "../stats/codec-stats.ts";
 import { histogramStat, type StatValue } from "../stats/stats.ts";
 import { DEGRADED_ACTIVE_HC, FAILED_ACTIVE_HC, isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
 import type { CircuitBreaker } from "../upstream/circuit-breaker.ts";
@@ -19,6 +20,7 @@ export function clusterStats(clusters: readonly ClusterDescription[]): StatValue
     const prefix = `cluster.${statNameOf(cluster)}.`;
     return [
       ...rowsOf(cluster).map(([kind, name, value]): StatValue => ({ kind, name: prefix + name, value })),
+      ...(cluster.codecs === null ? [] : codecStats(prefix, cluster.codecs)),
       histogramStat(`${prefix}upstream_rq_time`, cluster.times.requests),
       histogramStat(`${prefix}upstream_cx_connect_ms`, cluster.times.connects),
       histogramStat(`${prefix}upstream_cx_length_ms`, cluster.times.connections),

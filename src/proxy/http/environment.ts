@@ -3,6 +3,7 @@ import type { Logger } from "#base/log/log.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { Runtime } from "../config/runtime.ts";
 import type { LoadShedding } from "../overload/load-shedding.ts";
+import type { CodecCounters } from "../stats/codec-stats.ts";
 import type { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
@@ -30,6 +31,8 @@ export interface HttpEnvironment {
   readonly routes: RouteSource;
   readonly log: Logger;
   readonly stats: Stats;
+  /** Of all connections with clients. */
+  readonly codecs: CodecCounters;
   readonly observer: TrafficObserver;
   readonly wasm: WasmHost;
   /** The filters that configurations may name. */

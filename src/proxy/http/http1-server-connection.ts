@@ -260,6 +260,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #refuse(code: number): void {
     if (code === ERR_HTTP2_PREFACE) this.#refuseHttp2();
     const meaning = parseErrorMeaning(code);
+    this.#manager.environment.codecs.http1.protocolErrors++;
     this.#refuseWith(codecError(meaning.status, meaning.details, meaning.words), meaning.words);
   }
 
@@ -285,6 +286,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
 
   #badBody(code: number): void {
     const meaning = parseErrorMeaning(code);
+    this.#manager.environment.codecs.http1.protocolErrors++;
     this.#keepsAlive = false;
     this.#state = CLOSING;
     this.#stream?.sendLocalReply(

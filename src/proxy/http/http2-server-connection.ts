@@ -1,6 +1,7 @@
 // HOT: per message. The downstream HTTP/2 side of one connection: each of its streams becomes a stream of the proxy. The
 // codec (wire/http2) owns the rules of the protocol; this gives it a socket, limits in time, and the way to the filters.
 import { Headers } from "#wire/http/headers.ts";
+import type { Http2CodecCounters } from "#wire/http2/codec-counters.ts";
 import { Http2Connection, type Http2Events, type Http2Sink, SERVER } from "#wire/http2/connection.ts";
 import { NO_ERROR } from "#wire/http2/frame.ts";
 import type { Http2Head } from "#wire/http2/head.ts";
@@ -20,6 +21,7 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
   readonly transport: Transport;
   readonly info: ConnectionInfo;
   readonly manager: HttpConnectionManager;
+  readonly counters: Http2CodecCounters;
   clientCertificateElement: string | undefined = undefined;
   /** Why the connection ended in all its streams, as response code details; empty: it did not. */
   endDetails = "";
@@ -39,6 +41,7 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
     onClosed: (connection: Http2ServerConnection) => void,
   ) {
     this.manager = manager;
+    this.counters = manager.environment.codecs.http2;
     this.transport = transport;
     this.info = info;
     this.#onClosed = onClosed;
@@ -183,6 +186,7 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
     const { maxConnectionDurationMs } = this.manager.config;
     this.#connection.sweep(now);
     if (this.transport.isStalled(now)) {
+      this.counters.flushTimeouts++;
       for (const { stream } of this.#streams) {
         stream.sendLocalReply(streamIdleTimeout, "the client has stopped reading", []);
       }
@@ -214,6 +218,7 @@ export class Http2ServerConnection implements TransportUser, CodecConnection, Ht
   #keepAlive(now: number, intervalMs: number, timeoutMs: number): void {
     const sentAt = this.#connection.pingSentAt;
     if (sentAt !== 0 && now - sentAt >= timeoutMs) {
+      this.counters.keepaliveTimeout++;
       this.endDetails = "downstream_local_disconnect(http2_ping_timeout)";
       this.transport.destroy();
     } else if (sentAt === 0 && now - this.#lastReceived >= intervalMs) {

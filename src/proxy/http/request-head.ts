@@ -49,7 +49,7 @@ import type { Stream } from "./stream.ts";
 export function prepareRequest(stream: Stream, hostCount: number, connectionTokens: number): LocalReply | null {
   const config = stream.manager.config;
   const headers = stream.headers;
-  if (config.headersWithUnderscores !== "allow" && !underscoresAreFine(headers, config)) {
+  if (config.headersWithUnderscores !== "allow" && !underscoresAreFine(stream)) {
     return underscoreInName(stream.sink.isHttp1 ? "http1" : "http2");
   }
   const refused = setAuthorityAndPath(stream, hostCount);
@@ -60,10 +60,15 @@ export function prepareRequest(stream: Stream, hostCount: number, connectionToke
 }
 
 /** Drops names with underscores, where they are to be dropped; false when they are to be refused and there is one. */
-function underscoresAreFine(headers: Headers, config: HttpConnectionManagerConfig): boolean {
+function underscoresAreFine({ headers, manager, sink }: Stream): boolean {
+  const counters = sink.isHttp1 ? manager.environment.codecs.http1 : manager.environment.codecs.http2;
   for (let i = 0; i < headers.length; i++) {
     if (headers.isRemoved(i) || !headers.nameAt(i).includes("_")) continue;
-    if (config.headersWithUnderscores === "reject") return false;
+    if (manager.config.headersWithUnderscores === "reject") {
+      counters.requestsRejectedWithUnderscores++;
+      return false;
+    }
+    counters.droppedHeadersWithUnderscores++;
     headers.removeAt(i);
   }
   return true;

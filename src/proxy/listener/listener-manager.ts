@@ -15,6 +15,7 @@ import { createNetworkEnvironment } from "../network/environment.ts";
 import type { NetworkFilterType } from "../network/filter.ts";
 import { networkFilterTypes } from "../network/filters/all.ts";
 import { LoadShedding } from "../overload/load-shedding.ts";
+import { codecCounters, codecStats } from "../stats/codec-stats.ts";
 import type { HistogramValue } from "../stats/histogram.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
@@ -129,6 +130,8 @@ export class ListenerManager {
     );
     const reader = new OriginalDestinationReader(calls);
     this.#contexts = new TlsContexts(options.secrets);
+    const codecs = codecCounters();
+    stats.addSource(() => codecStats("", codecs));
     const http: HttpEnvironment = {
       loop,
       runtime: options.runtime ?? new Runtime(),
@@ -136,6 +139,7 @@ export class ListenerManager {
       routes,
       log,
       stats,
+      codecs,
       observer,
       wasm: options.wasm ?? new WasmHost({ loop, log, stats, ...clusterClients(clusters, loop) }),
       filterTypes: options.filterTypes ?? httpFilterTypes,

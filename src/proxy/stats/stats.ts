@@ -40,6 +40,12 @@ export class Stats {
   readonly #counters = new Map<string, Counter>();
   readonly #gauges = new Map<string, Gauge>();
   readonly #histograms = new Map<string, Histogram>();
+  readonly #sources: (() => readonly StatValue[])[] = [];
+
+  /** Adds statistics that somebody else counts. */
+  addSource(values: () => readonly StatValue[]): void {
+    this.#sources.push(values);
+  }
 
   /** The counter of that name; made when it is new. Owners with the same name share it. */
   counter(name: string): Counter {
@@ -75,6 +81,7 @@ export class Stats {
       ...[...this.#counters].map(([name, { value }]): StatValue => ({ name, kind: "counter", value })),
       ...[...this.#gauges].map(([name, { value }]): StatValue => ({ name, kind: "gauge", value })),
       ...[...this.#histograms].map(([name, histogram]) => histogramStat(name, histogram.value(now))),
+      ...this.#sources.flatMap((values) => values()),
     ];
   }
 }

@@ -1,4 +1,5 @@
 // What one cluster counts, over all routing priorities.
+import type { CodecCounters } from "../stats/codec-stats.ts";
 import { Histogram } from "../stats/histogram.ts";
 
 export interface ClusterCounters {
@@ -33,6 +34,8 @@ export interface ClusterCounters {
   /** Responses by status; null before the first. */
   statuses: Uint32Array | null;
   times: ClusterTimes;
+  /** Null before the first connection for HTTP. */
+  codecs: CodecCounters | null;
 }
 
 /** In milliseconds; each null until there is one. */
@@ -78,5 +81,6 @@ export function clusterCounters(): ClusterCounters {
     staleAssignments: 0,
     statuses: null,
     times: { requests: null, connects: null, connections: null },
+    codecs: null,
   };
 }

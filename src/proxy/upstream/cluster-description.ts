@@ -1,5 +1,6 @@
 // What the admin API shows of a cluster: everything about it at one moment, as plain data.
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
+import type { CodecCounters } from "../stats/codec-stats.ts";
 import type { HistogramValue } from "../stats/histogram.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
@@ -17,6 +18,8 @@ export interface ClusterDescription {
   readonly counters: Readonly<ClusterCounters>;
   /** Null: there was none yet. */
   readonly times: Readonly<Record<keyof ClusterTimes, HistogramValue | null>>;
+  /** Null: there was no connection for HTTP yet. */
+  readonly codecs: CodecCounters | null;
   readonly breakers: readonly CircuitBreaker[];
   readonly balancer: Readonly<BalancerCounters>;
   /** How often members came or went. */
@@ -75,6 +78,7 @@ export function describeCluster(cluster: Cluster): ClusterDescription {
       connects: times.connects?.value(now) ?? null,
       connections: times.connections?.value(now) ?? null,
     },
+    codecs: cluster.counters.codecs,
     breakers: [cluster.breakers.default, cluster.breakers.high],
     balancer: cluster.balancerCounters,
     membershipChanges: cluster.membershipChanges,

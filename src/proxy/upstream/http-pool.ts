@@ -3,6 +3,7 @@
 // cluster or said by ALPN. Circuit breakers of the cluster bound connections and waiting requests.
 import type { ClusterConfig } from "../config/cluster.ts";
 import type { ProtocolWish } from "../decide/upstream-protocol.ts";
+import { type CodecCounters, codecCounters } from "../stats/codec-stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { FailureKind, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -160,6 +161,12 @@ export class HttpPool implements ExchangeSource {
     };
     const pending = new PendingConnection(this.#loop, this.#target, attempt);
     this.#connecting.add(pending);
+  }
+
+  /** What the codecs of all the cluster's connections count. */
+  get codecs(): CodecCounters {
+    this.#cluster.counters.codecs ??= codecCounters();
+    return this.#cluster.counters.codecs;
   }
 
   #connected(transport: Transport, securedBy: SecuredBy): void {

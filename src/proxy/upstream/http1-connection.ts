@@ -6,6 +6,7 @@
 import { CONTENT_LENGTH, KEEP_ALIVE, TRANSFER_ENCODING } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { BodyDecoder, type BodySink } from "#wire/http1/body-decoder.ts";
+import type { Http1CodecCounters } from "#wire/http1/codec-counters.ts";
 import {
   CONNECTION_CLOSE,
   CONNECTION_KEEP_ALIVE,
@@ -47,6 +48,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   readonly #head: HeadParser;
   readonly #body: BodyDecoder;
   #handler: ResponseHandler | null = null;
+  readonly #counters: Http1CodecCounters;
   #state = IDLE;
   #framing = 0;
   #isHeadRequest = false;
@@ -72,6 +74,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
 
   constructor(pool: HttpPool, transport: Transport, securedBy: SecuredBy, limits: HeadLimits) {
     this.#pool = pool;
+    this.#counters = pool.codecs.http1;
     this.#head = new HeadParser(RESPONSE, limits);
     this.#body = new BodyDecoder(limits);
     this.securedBy = securedBy;
@@ -293,6 +296,7 @@ export class UpstreamHttp1Connection implements TransportUser, BodySink, Upstrea
   }
 
   #protocolError(code: number): void {
+    this.#counters.protocolErrors++;
     const meaning = parseErrorMeaning(code);
     this.#fail(RESET_PROTOCOL_ERROR, {
       kind: FailureKind.Closed,

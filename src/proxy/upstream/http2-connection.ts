@@ -2,6 +2,7 @@
 // write in one turn of the event loop goes out together, which is what makes a hop between two sidecars cheap.
 import { createHash } from "node:crypto";
 import type { Headers } from "#wire/http/headers.ts";
+import type { Http2CodecCounters } from "#wire/http2/codec-counters.ts";
 import { CLIENT, Http2Connection, type Http2Events, type Http2Sink } from "#wire/http2/connection.ts";
 import { CANCEL, ENHANCE_YOUR_CALM, errorName, NO_ERROR, REFUSED_STREAM } from "#wire/http2/frame.ts";
 import type { Http2Head, PseudoHeaders } from "#wire/http2/head.ts";
@@ -38,6 +39,7 @@ const nothing: Buffer = Buffer.alloc(0);
 export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2Events, Flushable {
   readonly transport: Transport;
   readonly securedBy: SecuredBy;
+  readonly counters: Http2CodecCounters;
   readonly #pool: HttpPool;
   readonly #connection: Http2Connection;
   readonly #keepalive: KeepaliveConfig;
@@ -66,6 +68,7 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     keepalive: KeepaliveConfig,
   ) {
     this.#pool = pool;
+    this.counters = pool.codecs.http2;
     this.transport = transport;
     this.securedBy = securedBy;
     this.#keepalive = keepalive;
@@ -230,6 +233,7 @@ export class UpstreamHttp2Connection implements TransportUser, Http2Sink, Http2E
     if (this.#isClosed) return;
     const sentAt = this.#connection.pingSentAt;
     if (sentAt !== 0 && timeoutMs > 0 && now - sentAt >= timeoutMs) {
+      this.counters.keepaliveTimeout++;
       this.#lost({ ...peerClosed, words: `the peer did not answer a PING within ${timeoutMs} ms` });
       this.transport.destroy();
     } else if (intervalMs > 0 && sentAt === 0 && now - this.#lastActivity >= intervalMs) {

@@ -1,6 +1,7 @@
 // What one event loop has counted, as plain data, and the sum of such reports for the admin API: the main thread's own
 // descriptions with the numbers of the workers added.
 import type { ListenerDescription } from "../listener/listener-manager.ts";
+import type { CodecCounters } from "../stats/codec-stats.ts";
 import { addedHistograms, type HistogramValue } from "../stats/histogram.ts";
 import { histogramStat, type StatValue } from "../stats/stats.ts";
 import type { ClusterDescription, EndpointDescription } from "../upstream/cluster-description.ts";
@@ -20,6 +21,7 @@ interface ClusterNumbers {
   readonly counters: Numbers;
   readonly statuses: Uint32Array | null;
   readonly times: ClusterDescription["times"];
+  readonly codecs: CodecCounters | null;
   readonly balancer: Numbers;
   readonly breakers: readonly Numbers[];
   readonly outliers: Numbers;
@@ -72,6 +74,7 @@ function clusterNumbers(cluster: ClusterDescription): ClusterNumbers {
     counters: numbersOf(cluster.counters),
     statuses: cluster.counters.statuses,
     times: cluster.times,
+    codecs: cluster.codecs,
     balancer: numbersOf(cluster.balancer),
     breakers: cluster.breakers.map(numbersOf),
     outliers: numbersOf(cluster.outliers?.counters ?? {}),
@@ -111,6 +114,7 @@ function addCluster(cluster: ClusterDescription, other: ClusterNumbers): Cluster
       connects: addedTimes(times.connects, other.times.connects),
       connections: addedTimes(times.connections, other.times.connections),
     },
+    codecs: addedCodecs(cluster.codecs, other.codecs),
     balancer: added(balancer, other.balancer),
     breakers: breakers.map((breaker, i) => added(breaker, other.breakers[i] ?? {})),
     outliers: outliers && { ...outliers, counters: added(outliers.counters, other.outliers) },
@@ -133,6 +137,11 @@ function added<T extends object>(own: T, other: Numbers): T {
 
 function addedTimes(own: HistogramValue | null, other: HistogramValue | null): HistogramValue | null {
   return own === null || other === null ? (own ?? other) : addedHistograms(own, other);
+}
+
+function addedCodecs(own: CodecCounters | null, other: CodecCounters | null): CodecCounters | null {
+  if (own === null || other === null) return own ?? other;
+  return { http1: added(own.http1, numbersOf(other.http1)), http2: added(own.http2, numbersOf(other.http2)) };
 }
 
 function addedStatuses(own: Uint32Array | null, other: Uint32Array | null): Uint32Array | null {

@@ -6,6 +6,7 @@
 import type { Headers } from "../http/headers.ts";
 import { AbuseScore } from "./abuse-score.ts";
 import { ByteQueue } from "./byte-queue.ts";
+import type { Http2CodecCounters } from "./codec-counters.ts";
 import {
   ACK,
   CLIENT_PREFACE,
@@ -64,6 +65,8 @@ export interface Http2Sink extends ByteSink {
   flushSoon(connection: Http2Connection): void;
   /** Milliseconds, coarse: read for deadlines and rates. */
   now(): number;
+  /** Shared by as many connections as are counted together. */
+  readonly counters: Http2CodecCounters;
 }
 
 export interface Http2Events {
@@ -84,6 +87,8 @@ export interface Http2Events {
   /** Draining, and no stream is left. */
   onDrained(): void;
 }
+
+type FloodCounter = "inboundEmptyFramesFlood" | "inboundPriorityFramesFlood" | "inboundWindowUpdateFramesFlood";
 
 export const CLIENT = 0;
 export const SERVER = 1;
@@ -112,6 +117,7 @@ export class Http2Connection implements FrameSink {
   peerMaxHeaderBytes: number = Number.POSITIVE_INFINITY;
   readonly #limits: Http2Limits;
   readonly #sink: Http2Sink;
+  readonly #counters: Http2CodecCounters;
   readonly #events: Http2Events;
   readonly #reader: FrameReader;
   readonly #out: FrameOutput = new FrameOutput();
@@ -182,6 +188,7 @@ export class Http2Connection implements FrameSink {
     this.settings = settings;
     this.#limits = limits;
     this.#sink = sink;
+    this.#counters = sink.counters;
     this.#events = events;
     this.#nextStreamId = role === CLIENT ? 1 : 2;
     this.#peerMaxStreams = Math.min(settings.initialPeerStreams, settings.maxConcurrentStreams);
@@ -312,6 +319,7 @@ export class Http2Connection implements FrameSink {
     stream.id = this.#nextStreamId;
     this.#nextStreamId += 2;
     this.#streams.add(stream);
+    this.#counters.streamsActive++;
     this.#streamsOpened++;
     stream.state = head.method === "HEAD" ? HEAD_SENT | IS_HEAD : HEAD_SENT;
     this.#out.beginFrame(HEADERS, END_HEADERS, stream.id);
@@ -344,6 +352,7 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed || this.#isDraining) return;
     this.#isDraining = true;
     if (this.role === SERVER) {
+      this.#counters.goawayGracefulSent++;
       this.#goaway(largestStreamId, NO_ERROR);
       this.#drainingSince = Math.max(1, this.#sink.now());
       this.#ping(drainPing);
@@ -379,10 +388,12 @@ export class Http2Connection implements FrameSink {
     if (this.#sweepHead(now)) return this.#fail(ENHANCE_YOUR_CALM, "a header block that does not end");
     if (this.#drainingSince !== 0 && now - this.#drainingSince > limits.drainTimeoutMs) this.#finishDrain();
     if (this.#blockedSince !== 0 && now - this.#blockedSince > limits.stallTimeoutMs) {
+      this.#counters.flushTimeouts++;
       return this.#fail(ENHANCE_YOUR_CALM, "the peer did not read");
     }
     for (const stream of this.#streams.list()) {
       if (stream.stalledSince !== 0 && now - stream.stalledSince > limits.stallTimeoutMs) {
+        this.#counters.flushTimeouts++;
         this.#streamError(stream, ENHANCE_YOUR_CALM, "the peer did not read");
         if (this.#isClosed) return;
       }
@@ -453,12 +464,15 @@ export class Http2Connection implements FrameSink {
     }
   }
 
-  #addAbuse(cost: number, what: string): void {
+  /** `counter` counts the connections that end for it. */
+  #addAbuse(cost: number, what: string, counter?: FloodCounter): void {
     if (this.#isClosed) return;
     const score = this.#abuse.add(cost);
     const limits = this.#limits;
-    if (score > limits.maxAbuse) this.#fail(ENHANCE_YOUR_CALM, `too many ${what}`);
-    else if (limits.drainAbuse > 0 && score > limits.drainAbuse && this.role === SERVER) this.drain();
+    if (score > limits.maxAbuse) {
+      if (counter !== undefined) this.#counters[counter]++;
+      this.#fail(ENHANCE_YOUR_CALM, `too many ${what}`);
+    } else if (limits.drainAbuse > 0 && score > limits.drainAbuse && this.role === SERVER) this.drain();
   }
 
   /** An error of a stream that the peer caused. */
@@ -474,6 +488,12 @@ export class Http2Connection implements FrameSink {
     this.#addAbuse(this.#limits.costs.streamError, "streams that had to be reset");
   }
 
+  /** A message that is malformed (RFC 9113 8.1.1). */
+  #malformed(stream: Http2Stream, words: string): void {
+    this.#counters.messagingErrors++;
+    this.#streamError(stream, PROTOCOL_ERROR, words);
+  }
+
   /** As #streamError, for a stream that we have no object of. */
   #refuse(streamId: number, code: number, words: string): void {
     this.#rst(streamId, code);
@@ -484,6 +504,7 @@ export class Http2Connection implements FrameSink {
   }
 
   #rst(streamId: number, code: number): void {
+    this.#counters.resetsSent++;
     const out = this.#out;
     out.beginFrame(RST_STREAM, 0, streamId);
     out.uint32(code);
@@ -514,11 +535,13 @@ export class Http2Connection implements FrameSink {
     this.#dirty();
     // Counted always, and forgotten whenever the socket takes the output.
     if (++this.#queuedControls > this.#limits.maxQueuedControlFrames && this.#isBlocked) {
+      this.#counters.outboundControlFlood++;
       this.#fail(ENHANCE_YOUR_CALM, "the peer does not read the answers that it causes");
     }
   }
 
   #goaway(lastStreamId: number, code: number): void {
+    this.#counters.goawaySent++;
     const out = this.#out;
     out.beginFrame(GOAWAY, 0, 0);
     out.uint32(lastStreamId);
@@ -534,7 +557,9 @@ export class Http2Connection implements FrameSink {
     stream.state |= CLOSED;
     stream.stalledSince = 0;
     this.#streams.delete(stream.id);
+    this.#counters.streamsActive--;
     if (stream.isWaiting) this.#unlink(stream);
+    if (stream.outbound !== null) this.#counters.pendingSendBytes -= stream.outbound.length;
     stream.outbound = null;
     stream.outboundTrailers = null;
     if (this.#dataStream === stream) this.#dataStream = null;
@@ -612,6 +637,7 @@ export class Http2Connection implements FrameSink {
     else out.endFrame();
     this.#dirty();
     if (++this.#queuedHeads > this.#limits.maxQueuedHeads && this.#isBlocked) {
+      this.#counters.outboundFlood++;
       return this.#fail(ENHANCE_YOUR_CALM, "the peer does not read the answers that it asks for");
     }
     if (refused) {
@@ -667,6 +693,7 @@ export class Http2Connection implements FrameSink {
       stream.stalledSince = Math.max(1, this.#sink.now());
     }
     stream.outbound!.push(sent === 0 ? data : data.subarray(sent));
+    this.#counters.pendingSendBytes += data.length - sent;
     stream.outboundEnd = isEnd;
     stream.wantsDrain = true;
     // Without a window of its own the stream waits for the peer's WINDOW_UPDATE and not for the connection.
@@ -740,6 +767,7 @@ export class Http2Connection implements FrameSink {
       const window = Math.min(stream.sendWindow, this.#sendWindow, this.#dataFrameSize);
       if (window <= 0) return;
       const data = queue.shift(window);
+      this.#counters.pendingSendBytes -= data.length;
       const isLast = queue.length === 0;
       const isEnd = isLast && stream.outboundEnd && stream.outboundTrailers === null;
       stream.sendWindow -= data.length;
@@ -795,6 +823,7 @@ export class Http2Connection implements FrameSink {
     if (head.protocol !== "" && !this.settings.enableConnectProtocol) fault ||= ":protocol without our leave";
     if (isEnd && head.contentLength > 0 && !reader.isTooLarge) fault ||= "less content than content-length says";
     if (fault !== "") {
+      this.#counters.messagingErrors++;
       this.#events.onMalformedRequest(head, fault, reader.fault !== "");
       return this.#refuse(streamId, PROTOCOL_ERROR, fault);
     }
@@ -804,11 +833,13 @@ export class Http2Connection implements FrameSink {
     opened.expectedBytes = head.contentLength;
     opened.state = isEnd ? HEAD_RECEIVED | REMOTE_END : HEAD_RECEIVED;
     this.#streams.add(opened);
+    this.#counters.streamsActive++;
     if (reader.isTooLarge) this.#tooLarge(opened);
     else this.#events.onStream(opened, head, isEnd);
   }
 
   #tooLarge(stream: Http2Stream): void {
+    this.#counters.headerOverflow++;
     stream.state |= IGNORES_INPUT;
     this.#events.onHeadTooLarge(stream);
     if ((stream.state & CLOSED) !== 0) return;
@@ -824,6 +855,7 @@ export class Http2Connection implements FrameSink {
       return this.#fail(PROTOCOL_ERROR, "HEADERS for a stream that the peer may not open");
     }
     if (!this.#isOnItsWay(streamId)) return this.#fail(STREAM_CLOSED, "HEADERS for a closed stream");
+    this.#counters.headersWithoutStream++;
     // The table depends on it all the same.
     if (this.#decode(TRAILERS, bytes, start, end)) this.#late(end - start);
   }
@@ -844,13 +876,15 @@ export class Http2Connection implements FrameSink {
     if (dependency === stream.id) return this.#streamError(stream, PROTOCOL_ERROR, "a stream that depends on itself");
     if ((stream.state & IGNORES_INPUT) !== 0) return;
     const reader = this.#headReader;
-    if (reader.isTooLarge) return this.#streamError(stream, ENHANCE_YOUR_CALM, "headers that pass our limits");
-    if (reader.fault !== "") return this.#streamError(stream, PROTOCOL_ERROR, reader.fault);
-    if (isHead) return this.#responseHead(stream, reader.head!, isEnd);
-    if (!isEnd) return this.#streamError(stream, PROTOCOL_ERROR, "trailers that do not end the stream");
-    if (stream.expectedBytes > 0) {
-      return this.#streamError(stream, PROTOCOL_ERROR, "less content than content-length says");
+    if (reader.isTooLarge) {
+      this.#counters.headerOverflow++;
+      return this.#streamError(stream, ENHANCE_YOUR_CALM, "headers that pass our limits");
     }
+    if (reader.fault !== "") return this.#malformed(stream, reader.fault);
+    if (isHead) return this.#responseHead(stream, reader.head!, isEnd);
+    if (!isEnd) return this.#malformed(stream, "trailers that do not end the stream");
+    if (stream.expectedBytes > 0) return this.#malformed(stream, "less content than content-length says");
+    this.#counters.trailers++;
     stream.state |= REMOTE_END;
     const trailers = reader.headers!;
     this.#finishIfDone(stream);
@@ -862,17 +896,15 @@ export class Http2Connection implements FrameSink {
     const status = head.status;
     if (status < 200) {
       // RFC 9113 8.1: an informational head does not end the stream; 8.6: there is no 101.
-      if (isEnd) return this.#streamError(stream, PROTOCOL_ERROR, "an informational head that ends the stream");
-      if (status === 101) return this.#streamError(stream, PROTOCOL_ERROR, "a 101 response");
+      if (isEnd) return this.#malformed(stream, "an informational head that ends the stream");
+      if (status === 101) return this.#malformed(stream, "a 101 response");
       stream.handler?.onInformational(head);
       return;
     }
     const hasNoContent = (stream.state & IS_HEAD) !== 0 || status === 204 || status === 304;
     if (hasNoContent) stream.expectedBytes = 0;
     else {
-      if (isEnd && head.contentLength > 0) {
-        return this.#streamError(stream, PROTOCOL_ERROR, "less content than content-length says");
-      }
+      if (isEnd && head.contentLength > 0) return this.#malformed(stream, "less content than content-length says");
       stream.expectedBytes = head.contentLength;
     }
     stream.state |= isEnd ? HEAD_RECEIVED | REMOTE_END : HEAD_RECEIVED;
@@ -908,7 +940,7 @@ export class Http2Connection implements FrameSink {
       return this.#streamError(stream, STREAM_CLOSED, "DATA after the end of the stream");
     }
     if ((stream.state & HEAD_RECEIVED) === 0) {
-      return this.#streamError(stream, PROTOCOL_ERROR, "DATA before the head");
+      return this.#malformed(stream, "DATA before the head");
     }
     stream.receiveWindow -= length;
     if (stream.receiveWindow < 0) {
@@ -944,7 +976,7 @@ export class Http2Connection implements FrameSink {
       stream.expectedBytes -= count;
       if (stream.expectedBytes < 0 || (isLast && this.#dataIsEnd && stream.expectedBytes > 0)) {
         this.#taken(count);
-        return this.#streamError(stream, PROTOCOL_ERROR, "content of another length than content-length says");
+        return this.#malformed(stream, "content of another length than content-length says");
       }
     }
     const isEnd = isLast && this.#dataIsEnd;
@@ -1018,7 +1050,7 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed) return;
     if (dependency === streamId) return this.#badStream(streamId, PROTOCOL_ERROR, "a stream that depends on itself");
     if (++this.#priorities > 10 + 10 * this.#streamsOpened)
-      this.#addAbuse(this.#limits.costs.priority, "PRIORITY frames");
+      this.#addAbuse(this.#limits.costs.priority, "PRIORITY frames", "inboundPriorityFramesFlood");
   }
 
   onBadPriority(streamId: number): void {
@@ -1036,11 +1068,13 @@ export class Http2Connection implements FrameSink {
 
   onReset(streamId: number, code: number): void {
     if (this.#isClosed) return;
+    this.#counters.resetsReceived++;
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
       if (this.#isIdle(streamId)) return this.#fail(PROTOCOL_ERROR, "a RST_STREAM for a stream that was never opened");
       return this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
     }
+    if (code === REFUSED_STREAM) this.#counters.refusedStreams++;
     this.#closeStream(stream);
     this.#dropInbound(stream);
     stream.failure = "the peer reset the stream";
@@ -1185,7 +1219,7 @@ export class Http2Connection implements FrameSink {
   onWindowUpdate(streamId: number, increment: number): void {
     if (this.#isClosed) return;
     if (++this.#windowUpdates > 5 + 2 * this.#streamsOpened + 10 * this.#dataFramesSent) {
-      this.#addAbuse(this.#limits.costs.windowUpdate, "WINDOW_UPDATE frames");
+      this.#addAbuse(this.#limits.costs.windowUpdate, "WINDOW_UPDATE frames", "inboundWindowUpdateFramesFlood");
       if (this.#isClosed) return;
     }
     if (streamId === 0) {
@@ -1207,7 +1241,7 @@ export class Http2Connection implements FrameSink {
   }
 
   onUselessFrame(): void {
-    this.#addAbuse(this.#limits.costs.uselessFrame, "frames that say nothing");
+    this.#addAbuse(this.#limits.costs.uselessFrame, "frames that say nothing", "inboundEmptyFramesFlood");
   }
 
   onFrameError(code: number, words: string): void {

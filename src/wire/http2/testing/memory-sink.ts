@@ -1,7 +1,9 @@
 // A sink without a socket: output is kept, flushed on request, and time stands still until a test moves it.
+import { type Http2CodecCounters, http2CodecCounters } from "../codec-counters.ts";
 import type { Http2Connection, Http2Sink } from "../connection.ts";
 
 export class MemorySink implements Http2Sink {
+  readonly counters: Http2CodecCounters = http2CodecCounters();
   time = 1000;
   /** What the socket would answer to a write. */
   accepts = true;

@@ -1,9 +1,11 @@
 // A connection over a real socket, for tests with other implementations as peers. Output goes out at the end of a turn.
 import type { Socket } from "node:net";
+import { http2CodecCounters } from "../codec-counters.ts";
 import { Http2Connection, type Http2Events, type Http2Sink } from "../connection.ts";
 import type { Http2Settings } from "../settings.ts";
 
 class SocketSink implements Http2Sink {
+  readonly counters = http2CodecCounters();
   readonly #socket: Socket;
 
   constructor(socket: Socket) {
