@@ -1,0 +1,240 @@
+// Many xDS clients in one process: each has a connection and a delta stream of its own, subscribes as a sidecar does and
+// accepts everything. They read responses only as far as that needs: names, versions, nonces.
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import {
+  type DeltaDiscoveryRequest,
+  DeltaDiscoveryRequestSchema,
+} from "../../src/wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { adsPath } from "../../src/wire/grpc/service-definition.ts";
+import { typeUrl } from "../../src/wire/xds/type-urls.ts";
+import { appOf, lonelyPod, type MeshSize, podOf, type SimulatedPod } from "./mesh.ts";
+import { monotonicMs, type ProxiesAnswer, type ProxiesCommand } from "./messages.ts";
+
+const totals = { responses: 0, resources: 0, bytes: 0, lastMs: 0 };
+const interned = new Map<string, string>();
+
+interface Response {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  /** Name and version. */
+  readonly resources: readonly (readonly [string, string])[];
+  readonly removed: readonly string[];
+}
+
+class SimulatedProxy {
+  readonly #pod: SimulatedPod;
+  readonly #versionsByType = new Map<string, Map<string, string>>();
+  #session: ClientHttp2Session | undefined;
+  #stream: ClientHttp2Stream | undefined;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  lastAckMs = 0;
+
+  constructor(pod: SimulatedPod) {
+    this.#pod = pod;
+  }
+
+  open(port: number): void {
+    this.#session?.destroy();
+    this.#chunks = [];
+    this.#size = 0;
+    const session = connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 16 << 20 } });
+    session.on("error", (error) => console.error("connection:", error.message));
+    session.once("connect", () => session.setLocalWindowSize(16 << 20));
+    const stream = session.request({
+      ":method": "POST",
+      ":path": adsPath.delta,
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    stream.on("error", (error) => console.error("stream:", error.message));
+    stream.on("data", (chunk: Buffer) => this.#take(chunk));
+    this.#session = session;
+    this.#stream = stream;
+    this.#request(typeUrl.cluster, { initialResourceVersions: this.#initial(typeUrl.cluster) }, true);
+    this.#request(typeUrl.listener, { initialResourceVersions: this.#initial(typeUrl.listener) });
+    const isNew = this.#versionsByType.size === 0;
+    if (!isNew) this.#subscribe(typeUrl.endpoint, [...(this.#versionsByType.get(typeUrl.endpoint)?.keys() ?? [])]);
+    this.#subscribe(typeUrl.route, ["80"]);
+  }
+
+  #initial(url: string): Record<string, string> {
+    return Object.fromEntries(this.#versionsByType.get(url) ?? []);
+  }
+
+  #subscribe(url: string, names: string[]): void {
+    this.#request(url, { resourceNamesSubscribe: names, initialResourceVersions: this.#initial(url) });
+  }
+
+  #take(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    while (this.#size >= 5) {
+      const first = this.#joined(5);
+      const length = first.readUInt32BE(1);
+      if (this.#size < 5 + length) return;
+      const all = this.#joined(5 + length);
+      this.#chunks = [all.subarray(5 + length)];
+      this.#size -= 5 + length;
+      this.#answer(readResponse(all.subarray(5, 5 + length)));
+      totals.bytes += length;
+    }
+  }
+
+  /** The first chunk, with at least so many bytes. */
+  #joined(length: number): Buffer {
+    if ((this.#chunks[0]?.length ?? 0) < length) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] ?? Buffer.alloc(0);
+  }
+
+  #answer(response: Response): void {
+    const url = intern(response.typeUrl);
+    let versions = this.#versionsByType.get(url);
+    if (versions === undefined) {
+      versions = new Map();
+      this.#versionsByType.set(url, versions);
+    }
+    const added = response.resources.filter(([name]) => !versions.has(name)).map(([name]) => name);
+    for (const [name, version] of response.resources) versions.set(name, version);
+    for (const name of response.removed) versions.delete(name);
+    this.#request(url, { responseNonce: response.nonce });
+    const endpoints = added.filter((name) => name.startsWith("outbound|"));
+    if (url === typeUrl.cluster && endpoints.length > 0) {
+      this.#request(typeUrl.endpoint, { resourceNamesSubscribe: endpoints });
+    }
+    this.lastAckMs = monotonicMs();
+    totals.responses++;
+    totals.resources += response.resources.length;
+    totals.lastMs = this.lastAckMs;
+  }
+
+  #request(url: string, fields: Partial<DeltaDiscoveryRequest>, isFirst = false): void {
+    const { name, namespace, address } = this.#pod;
+    const node = {
+      id: `sidecar~${address}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+      cluster: `${appOf(this.#pod)}.${namespace}`,
+      userAgentName: "outrigger",
+      metadata: {
+        NAMESPACE: namespace,
+        SERVICE_ACCOUNT: appOf(this.#pod),
+        LABELS: { app: appOf(this.#pod), version: "v1" },
+        INSTANCE_IPS: address,
+        ISTIO_VERSION: "1.31.0",
+        CLUSTER_ID: "Kubernetes",
+      },
+    };
+    const message = create(DeltaDiscoveryRequestSchema, {
+      ...(isFirst && { node }),
+      typeUrl: url,
+      ...(fields as object),
+    });
+    const bytes = toBinary(DeltaDiscoveryRequestSchema, message);
+    const frame = Buffer.alloc(5 + bytes.length);
+    frame.writeUInt32BE(bytes.length, 1);
+    frame.set(bytes, 5);
+    this.#stream?.write(frame);
+  }
+}
+
+/** envoy/service/discovery/v3/discovery.proto, DeltaDiscoveryResponse; resources stay bytes. */
+function readResponse(bytes: Uint8Array): Response {
+  const reader = new BinaryReader(bytes);
+  const resources: [string, string][] = [];
+  const removed: string[] = [];
+  let url = "";
+  let nonce = "";
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 2) resources.push(readResource(reader));
+    else if (field === 4) url = reader.string();
+    else if (field === 5) nonce = reader.string();
+    else if (field === 6) removed.push(reader.string());
+    else reader.skip(type, field);
+  }
+  return { typeUrl: url, nonce, resources, removed };
+}
+
+function readResource(reader: BinaryReader): [string, string] {
+  const end = reader.uint32() + reader.pos;
+  let name = "";
+  let version = "";
+  while (reader.pos < end) {
+    const [field, type] = reader.tag();
+    if (field === 1) version = reader.string();
+    else if (field === 3) name = reader.string();
+    else reader.skip(type, field);
+  }
+  return [intern(name), intern(version)];
+}
+
+function intern(text: string): string {
+  const known = interned.get(text);
+  if (known !== undefined) return known;
+  interned.set(text, text);
+  return text;
+}
+
+const proxies: SimulatedProxy[] = [];
+let port = 0;
+
+function podAt(size: MeshSize, index: number): SimulatedPod {
+  if (index === 0) return lonelyPod;
+  return podOf(size, (index - 1) % size.services, Math.floor((index - 1) / size.services));
+}
+
+/** Opens connections in groups, so that the kernel's accept queue holds them. */
+async function openAll(): Promise<void> {
+  for (let start = 0; start < proxies.length; start += 250) {
+    for (const proxy of proxies.slice(start, start + 250)) proxy.open(port);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function perform(command: ProxiesCommand): Promise<void> {
+  switch (command.do) {
+    case "connect":
+      port = command.port;
+      begin();
+      for (let index = 0; index < command.count; index++) {
+        proxies.push(new SimulatedProxy(podAt(command.size, index)));
+      }
+      return openAll();
+    case "begin":
+      return begin();
+    case "reconnect":
+      begin();
+      return openAll();
+    case "settle": {
+      const deadline = monotonicMs() + command.timeoutMs;
+      for (;;) {
+        const answered = proxies.filter((proxy) => proxy.lastAckMs > 0).length;
+        const isQuiet = monotonicMs() - totals.lastMs > command.quietMs;
+        if ((answered >= command.expected && isQuiet) || monotonicMs() > deadline) return;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+}
+
+function begin(): void {
+  for (const proxy of proxies) proxy.lastAckMs = 0;
+  Object.assign(totals, { responses: 0, resources: 0, bytes: 0, lastMs: 0 });
+}
+
+process.on("message", (command: ProxiesCommand) => {
+  perform(command).then(
+    () => {
+      const lastAckMs = proxies.map((proxy) => proxy.lastAckMs).filter((at) => at > 0);
+      const { responses, resources, bytes } = totals;
+      const answer: ProxiesAnswer = { lastAckMs, responses, resources, bytes };
+      process.send?.(answer);
+    },
+    (error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    },
+  );
+});
+process.on("disconnect", () => process.exit(0));
