@@ -22,6 +22,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   memory: async () => (await import("./memory.ts")).memory,
   workers: async () => (await import("./workers.ts")).workers,
   decide: async () => (await import("./decide.ts")).decide,
+  push: async () => (await import("./push.ts")).push,
   "cold-start": async () => (await import("./cold-start.ts")).coldStart,
 };
 

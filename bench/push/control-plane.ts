@@ -86,6 +86,8 @@ async function perform(command: ControlPlaneCommand): Promise<number> {
       return monotonicMs();
     }
     case "usage":
+      return monotonicMs();
+    case "memory":
       globalThis.gc?.();
       return monotonicMs();
   }

@@ -9,7 +9,9 @@ export type ControlPlaneCommand =
   | { readonly do: "edit-route"; readonly service: number; readonly timeout: string }
   | { readonly do: "edit-lonely-route"; readonly timeout: string }
   | { readonly do: "add-service"; readonly service: number }
-  | { readonly do: "usage" };
+  | { readonly do: "usage" }
+  /** The same after a garbage collection. */
+  | { readonly do: "memory" };
 
 export interface ControlPlaneAnswer {
   readonly port: number;

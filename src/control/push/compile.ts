@@ -68,14 +68,9 @@ export function replaceEndpoints(
   snapshotVersion: string,
   assignments: ReadonlyMap<string, ClusterLoadAssignment>,
 ): ProxyResources {
-  const before = previous.byType.get(typeUrl.endpoint);
-  const endpoints = new Map(before);
-  let differs = false;
-  for (const [name, message] of assignments) {
-    const resource = encoder.encode(typeUrl.endpoint, ClusterLoadAssignmentSchema, name, message);
-    differs ||= before?.get(name)?.version !== resource.version;
-    endpoints.set(name, resource);
-  }
-  if (!differs) return previous;
+  const before = previous.byType.get(typeUrl.endpoint) ?? new Map();
+  const replaced = encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, assignments);
+  const endpoints = encoder.replace(before, replaced);
+  if (endpoints === before) return previous;
   return { snapshotVersion, byType: new Map(previous.byType).set(typeUrl.endpoint, endpoints) };
 }

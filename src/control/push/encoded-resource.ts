@@ -33,15 +33,15 @@ export interface ProxyResources {
 export const noResources: ProxyResources = { snapshotVersion: "", byType: new Map() };
 
 /**
- * Encodes messages and keeps one copy of equal content. What nobody holds any more is collected; what was encoded from
- * the same message object is not encoded again.
+ * Encodes messages and keeps one copy of equal content: of a resource, and of a whole set of them. What nobody holds any
+ * more is collected; what was encoded from the same message object is not encoded again.
  */
 export class ResourceEncoder {
   readonly #byMessage = new WeakMap<object, EncodedResource>();
-  readonly #byContent = new Map<string, WeakRef<EncodedResource>>();
-  readonly #forget = new FinalizationRegistry<string>((key) => {
-    if (this.#byContent.get(key)?.deref() === undefined) this.#byContent.delete(key);
-  });
+  readonly #resources = new Interned<EncodedResource>();
+  readonly #sets = new Interned<ResourcesByName>();
+  /** The last replacement in a set: proxies that share it all need the same one. */
+  readonly #replacements = new WeakMap<ResourcesByName, { readonly key: string; readonly made: ResourcesByName }>();
 
   encode<D extends DescMessage>(typeUrl: string, schema: D, name: string, message: MessageShape<D>): EncodedResource {
     return this.encodeSource(typeUrl, name, {
@@ -56,13 +56,8 @@ export class ResourceEncoder {
     if (known !== undefined && known.name === name) return known;
     const any = encodeAny(typeUrl, source.bytes());
     const version = createHash("sha256").update(any).digest("base64url").slice(0, 22);
-    const key = `${version} ${name}`;
-    let resource = this.#byContent.get(key)?.deref();
-    if (resource === undefined) {
-      resource = { name, version, any, origins: source.origins() };
-      this.#byContent.set(key, new WeakRef(resource));
-      this.#forget.register(resource, key);
-    }
+    const make = (): EncodedResource => ({ name, version, any, origins: source.origins() });
+    const resource = this.#resources.get(`${version} ${name}`, make);
     this.#byMessage.set(source.message, resource);
     return resource;
   }
@@ -74,8 +69,44 @@ export class ResourceEncoder {
   ): ResourcesByName {
     const resources = new Map<string, EncodedResource>();
     for (const [name, message] of messages) resources.set(name, this.encode(typeUrl, schema, name, message));
-    return resources;
+    return this.#sets.get(versionOf(resources), () => resources);
   }
+
+  /** The set with some resources replaced; the same set when nothing differs. */
+  replace(set: ResourcesByName, replaced: ResourcesByName): ResourcesByName {
+    const key = versionOf(replaced);
+    const known = this.#replacements.get(set);
+    if (known !== undefined && known.key === key) return known.made;
+    const differs = [...replaced.values()].some(({ name, version }) => set.get(name)?.version !== version);
+    const next = differs ? new Map([...set, ...replaced]) : set;
+    const made = differs ? this.#sets.get(versionOf(next), () => next) : set;
+    this.#replacements.set(set, { key, made });
+    return made;
+  }
+}
+
+/** Values by a key that says all of their content, as long as somebody else holds them. */
+class Interned<Value extends object> {
+  readonly #byKey = new Map<string, WeakRef<Value>>();
+  readonly #forget = new FinalizationRegistry<string>((key) => {
+    if (this.#byKey.get(key)?.deref() === undefined) this.#byKey.delete(key);
+  });
+
+  get(key: string, make: () => Value): Value {
+    const known = this.#byKey.get(key)?.deref();
+    if (known !== undefined) return known;
+    const value = make();
+    this.#byKey.set(key, new WeakRef(value));
+    this.#forget.register(value, key);
+    return value;
+  }
+}
+
+/** Names may have several contents over time, and one content several names. */
+function versionOf(resources: ResourcesByName): string {
+  const hash = createHash("sha256");
+  for (const { name, version } of resources.values()) hash.update(`${name} ${version}\n`);
+  return hash.digest("base64url");
 }
 
 function encodeAny(typeUrl: string, value: Uint8Array): Buffer {

@@ -7,8 +7,8 @@ import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { encodeCompiled, type MeshCompiler, replaceEndpoints } from "./compile.ts";
-import { noResources, type ProxyResources, ResourceEncoder } from "./encoded-resource.ts";
-import type { Impact } from "./impact.ts";
+import { noResources, type ProxyResources, ResourceEncoder, type ResourcesByName } from "./encoded-resource.ts";
+import { type Impact, joinImpacts } from "./impact.ts";
 import type { PushMetrics } from "./push-metrics.ts";
 
 /** A connected proxy, as the pusher sees it. */
@@ -70,7 +70,7 @@ export class Pusher {
   /** Starts bringing all proxies up to date. */
   push(snapshot: MeshSnapshot, impact: Impact): void {
     this.#snapshot = snapshot;
-    this.#pending = merge(this.#pending, impact);
+    this.#pending = joinImpacts(this.#pending, impact);
     if (!this.#isRunning) this.#running = this.#run();
   }
 
@@ -103,7 +103,7 @@ export class Pusher {
       }
       const snapshot = this.#snapshot;
       if (snapshot === undefined || this.#stopped) return;
-      if (impact.kind === "endpoints") this.#pushEndpoints(target, snapshot, impact);
+      if (impact.kind === "partial") this.#pushPart(target, snapshot, impact);
       else this.#pushEverything(target, snapshot);
     }
   }
@@ -111,7 +111,7 @@ export class Pusher {
   #pushEverything(target: PushTarget, snapshot: MeshSnapshot): void {
     const state = this.#targets.get(target);
     if (state === undefined || state.compiledVersion === snapshot.version) return;
-    this.#attempt(target, () => {
+    this.#attempt(target, state, () => {
       const started = performance.now();
       const compiled = this.#compiler.compile(snapshot, target.node);
       state.resources = encodeCompiled(this.#encoder, snapshot.version, compiled);
@@ -121,17 +121,14 @@ export class Pusher {
     });
   }
 
-  #pushEndpoints(target: PushTarget, snapshot: MeshSnapshot, impact: Extract<Impact, { kind: "endpoints" }>): void {
+  #pushPart(target: PushTarget, snapshot: MeshSnapshot, impact: Extract<Impact, { kind: "partial" }>): void {
     const state = this.#targets.get(target);
     if (state === undefined) return;
-    if (state.compiledVersion === "" || target.node.ipAddresses.some((address) => impact.addresses.has(address))) {
-      return this.#pushEverything(target, snapshot);
-    }
-    const names = [...(state.resources.byType.get(typeUrl.endpoint)?.keys() ?? [])].filter((name) =>
-      impact.hostnames.has(name.slice(name.lastIndexOf("|") + 1)),
-    );
+    if (state.compiledVersion === "" || impact.concerns(target.node)) return this.#pushEverything(target, snapshot);
+    const endpoints = state.resources.byType.get(typeUrl.endpoint);
+    const names = endpoints === undefined ? [] : namesOfHosts(endpoints, impact.hostnames);
     if (names.length === 0) return;
-    this.#attempt(target, () => {
+    this.#attempt(target, state, () => {
       const assignments = this.#compiler.compileEndpoints(snapshot, target.node, names);
       const next = replaceEndpoints(this.#encoder, state.resources, snapshot.version, assignments);
       if (next === state.resources) return;
@@ -141,10 +138,12 @@ export class Pusher {
   }
 
   /** One proxy that cannot be served must not keep the others from being served. */
-  #attempt(target: PushTarget, push: () => void): void {
+  #attempt(target: PushTarget, state: TargetState, push: () => void): void {
     try {
       push();
     } catch (error) {
+      // Whatever the next push is about, it is compiled as a whole then.
+      state.compiledVersion = "";
       this.#metrics.internalErrors.increment();
       this.#log.error("the proxy's configuration could not be compiled; it keeps what it has", {
         proxy: target.node.id,
@@ -154,13 +153,14 @@ export class Pusher {
   }
 }
 
-function merge(a: Impact, b: Impact): Impact {
-  if (a.kind === "none") return b;
-  if (b.kind === "none") return a;
-  if (a.kind === "everything" || b.kind === "everything") return { kind: "everything" };
-  return {
-    kind: "endpoints",
-    hostnames: new Set([...a.hostnames, ...b.hostnames]),
-    addresses: new Set([...a.addresses, ...b.addresses]),
-  };
+const namesByHost = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly string[]>>();
+
+/** Clusters of these hosts: `outbound|80|v1|reviews.default.svc.cluster.local`. */
+function namesOfHosts(endpoints: ResourcesByName, hostnames: ReadonlySet<string>): string[] {
+  let index = namesByHost.get(endpoints);
+  if (index === undefined) {
+    index = Map.groupBy(endpoints.keys(), (name) => name.slice(name.lastIndexOf("|") + 1));
+    namesByHost.set(endpoints, index);
+  }
+  return [...hostnames].flatMap((hostname) => index.get(hostname) ?? []);
 }

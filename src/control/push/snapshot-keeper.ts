@@ -33,14 +33,14 @@ export class SnapshotKeeper implements Running {
   readonly #debounce: Debounce<SourceChange>;
   #current: MeshSnapshot | undefined;
   #isComplete = false;
-  /** Changes of a snapshot that waits for what it needs. */
-  #held: SourceChange[] | undefined;
+  /** A snapshot waits for what it needs; when that is there, everything is read again. */
+  #isPreparing = false;
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
-    this.#debounce = new Debounce(options.debounce, options.clock, (changes, waitedMs) => {
+    this.#debounce = new Debounce(options.debounce, options.clock, (_changes, waitedMs) => {
       options.metrics.debounceSeconds.observe(waitedMs / 1000);
-      this.#rebuild(changes);
+      this.#rebuild();
     });
   }
 
@@ -53,12 +53,12 @@ export class SnapshotKeeper implements Running {
     const { sources } = this.#options;
     await Promise.all(sources.map((source) => source.start((changes) => this.#collect(changes))));
     this.#isComplete = true;
-    await this.#rebuild([]);
+    await this.#rebuild();
   }
 
   /** Builds a snapshot although no object changed. */
   rebuild(): void {
-    if (this.#current !== undefined) this.#rebuild([]);
+    if (this.#current !== undefined) this.#rebuild();
   }
 
   issues(): readonly Issue[] {
@@ -77,11 +77,8 @@ export class SnapshotKeeper implements Running {
   }
 
   /** A promise when it waits. */
-  #rebuild(changes: readonly SourceChange[]): Promise<void> | undefined {
-    if (this.#held !== undefined) {
-      this.#held.push(...changes);
-      return undefined;
-    }
+  #rebuild(): Promise<void> | undefined {
+    if (this.#isPreparing) return undefined;
     const { build, prepare, sources, log, metrics, onSnapshot } = this.#options;
     const started = performance.now();
     let next: MeshSnapshot;
@@ -95,15 +92,14 @@ export class SnapshotKeeper implements Running {
     }
     const prepared = prepare?.(next);
     if (prepared !== undefined) {
-      const held = [...changes];
-      this.#held = held;
+      this.#isPreparing = true;
       return prepared.then(() => {
-        this.#held = undefined;
-        return this.#rebuild(held);
+        this.#isPreparing = false;
+        return this.#rebuild();
       });
     }
     metrics.snapshotSeconds.observe((performance.now() - started) / 1000);
-    const impact = assessImpact(this.#current, next, changes);
+    const impact = assessImpact(this.#current, next);
     this.#current = next;
     metrics.services.labels().set(next.services.length);
     metrics.virtualServices.labels().set(next.objects("VirtualService").length);
@@ -114,7 +110,8 @@ export class SnapshotKeeper implements Running {
 
   #announce(next: MeshSnapshot, impact: Exclude<Impact, { kind: "none" }>): void {
     const { log, metrics } = this.#options;
-    metrics.pushTriggers.labels(impact.kind === "endpoints" ? "endpoint" : "config").increment();
+    const isEndpoints = next.changes.every(({ kind }) => kind === "EndpointSlice" || kind === "Pod");
+    metrics.pushTriggers.labels(isEndpoints ? "endpoint" : "config").increment();
     log.info("push", {
       snapshot: next.version,
       scope: impact.kind,

@@ -32,6 +32,7 @@ export const deltaVariant: ProtocolVariant<DeltaDiscoveryRequest> = {
 /** Subscriptions count even in a request with an old nonce: they are not repeated. */
 function subscribe(state: TypeState, request: DeltaDiscoveryRequest, isFirst: boolean): boolean {
   const { resourceNamesSubscribe: added, resourceNamesUnsubscribe: dropped } = request;
+  if (added.length > 0 || dropped.length > 0) state.settledOn = undefined;
   if (isFirst) {
     if (added.length === 0) state.wildcard = true;
     for (const [name, version] of Object.entries(request.initialResourceVersions)) state.sent.set(name, version);

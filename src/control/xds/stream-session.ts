@@ -126,11 +126,16 @@ export class StreamSession<Request> {
       const state = this.#types.get(url);
       if (state !== undefined && !this.#flushType(state, true)) return this.#waitPatiently(state);
     }
+    for (const state of this.#types.values()) if (!state.waiting) state.settledOn = this.#resourcesOf(state);
+  }
+
+  #resourcesOf(state: TypeState): ResourcesByName {
+    return this.#resources.byType.get(state.typeUrl) ?? emptyResources;
   }
 
   /** Returns false when something has to go out first and cannot yet. */
   #flushType(state: TypeState, sendRemovals: boolean): boolean {
-    const resources = this.#resources.byType.get(state.typeUrl) ?? emptyResources;
+    const resources = this.#resourcesOf(state);
     const found = difference(state, resources);
     const forced = this.#forced.has(state.typeUrl);
     const content =
@@ -158,7 +163,9 @@ export class StreamSession<Request> {
     if (endpoints === undefined) return;
     for (const { name, version } of content.changed) {
       const before = clusters.sent.get(name);
-      if (before !== undefined && before !== version) endpoints.sent.delete(name);
+      if (before === undefined || before === version) continue;
+      endpoints.sent.delete(name);
+      endpoints.settledOn = undefined;
     }
   }
 

@@ -30,6 +30,8 @@ export interface TypeState {
   readonly sent: Map<string, string>;
   /** Names that were asked for and that the client knows not to exist. */
   readonly absent: Set<string>;
+  /** Everything that the client wants of these was sent: from here only the step to the next set has to be looked at. */
+  settledOn: ResourcesByName | undefined;
   /** The response that is neither accepted nor rejected yet. At most one. */
   outstanding: OutstandingResponse | undefined;
   /** Whether anything was ever sent for the type. */
@@ -50,6 +52,7 @@ export function createTypeState(typeUrl: string): TypeState {
     subscribed: new Set(),
     sent: new Map(),
     absent: new Set(),
+    settledOn: undefined,
     outstanding: undefined,
     responded: false,
     waiting: false,
@@ -67,8 +70,27 @@ export interface Difference {
   readonly removed: readonly string[];
 }
 
+const nothing: Difference = { changed: [], removed: [] };
+
 /** What the client lacks, and what it has too much. */
 export function difference(state: TypeState, resources: ResourcesByName): Difference {
+  const { settledOn } = state;
+  if (settledOn === undefined) return wholeDifference(state, resources);
+  if (settledOn === resources) return nothing;
+  const step = stepBetween(settledOn, resources);
+  return {
+    changed: step.changed.filter(({ name, version }) => wants(state, name) && state.sent.get(name) !== version),
+    removed: step.removed.filter(
+      (name) => state.sent.has(name) || (state.subscribed.has(name) && !state.absent.has(name)),
+    ),
+  };
+}
+
+function wants(state: TypeState, name: string): boolean {
+  return state.wildcard || state.subscribed.has(name);
+}
+
+function wholeDifference(state: TypeState, resources: ResourcesByName): Difference {
   const changed: EncodedResource[] = [];
   const removed: string[] = [];
   if (state.wildcard) {
@@ -80,13 +102,31 @@ export function difference(state: TypeState, resources: ResourcesByName): Differ
       if (resource !== undefined && state.sent.get(name) !== resource.version) changed.push(resource);
     }
   }
-  for (const name of state.sent.keys()) {
-    if (!resources.has(name) || !(state.wildcard || state.subscribed.has(name))) removed.push(name);
-  }
+  for (const name of state.sent.keys()) if (!resources.has(name) || !wants(state, name)) removed.push(name);
   for (const name of state.subscribed) {
     if (!resources.has(name) && !state.sent.has(name) && !state.absent.has(name)) removed.push(name);
   }
   return { changed, removed };
+}
+
+/** Proxies that share their sets share the steps between them. */
+const steps = new WeakMap<ResourcesByName, WeakMap<ResourcesByName, Difference>>();
+
+function stepBetween(before: ResourcesByName, after: ResourcesByName): Difference {
+  let known = steps.get(before);
+  if (known === undefined) {
+    known = new WeakMap();
+    steps.set(before, known);
+  }
+  let step = known.get(after);
+  if (step === undefined) {
+    step = {
+      changed: [...after.values()].filter(({ name, version }) => before.get(name)?.version !== version),
+      removed: [...before.keys()].filter((name) => !after.has(name)),
+    };
+    known.set(after, step);
+  }
+  return step;
 }
 
 /** Writes down that a response with these contents is on its way. */
@@ -128,6 +168,7 @@ export function forget(state: TypeState, name: string): void {
   state.sent.delete(name);
   state.absent.delete(name);
   state.rejected.delete(name);
+  state.settledOn = undefined;
 }
 
 /** The names of a rejected response that the client's message speaks of. */

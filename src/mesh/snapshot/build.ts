@@ -9,12 +9,13 @@ import { type EffectiveMtlsMode, MtlsMode } from "../kinds/peer-authentication/s
 import { mergeDelegates } from "../kinds/virtual-service/delegation.ts";
 import { selects } from "../objects/fields/selector.ts";
 import { checkAll } from "./checks/all.ts";
-import { changesBetween, contentVersion, sortIssues } from "./content.ts";
-import { indexDestinationRules } from "./destination-rule-index.ts";
+import { changesBetween, contentVersion, settingsVersion, sortIssues } from "./content.ts";
+import { type DestinationRuleIndex, indexDestinationRules } from "./destination-rule-index.ts";
 import { discovered } from "./discovery.ts";
 import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
 import { indexEnvoyFilters } from "./envoy-filter-index.ts";
 import {
+  changesOfGenerated,
   gatewayApiChecks,
   gatewayApiObjectStatuses,
   type SnapshotGatewayApi,
@@ -28,10 +29,10 @@ import type { ProxyNode } from "./proxy-node.ts";
 import { type Entry, entryKey, readObject, type SourceObject } from "./read-object.ts";
 import { resourceStates } from "./resource-states.ts";
 import type { Service } from "./service.ts";
-import { indexServices } from "./service-index.ts";
+import { indexServices, type ServiceIndex } from "./service-index.ts";
 import { serviceInstances } from "./service-instances.ts";
 import { sidecarScopes } from "./sidecar-scopes.ts";
-import type { GatewayScope, MeshSnapshot, ServiceInstance } from "./snapshot.ts";
+import type { GatewayScope, MeshSnapshot, ObjectChange, ServiceInstance, SidecarScope } from "./snapshot.ts";
 
 export interface SnapshotOptions {
   readonly meshConfig?: MeshConfig;
@@ -43,7 +44,15 @@ export interface SnapshotOptions {
   readonly keySets?: KeySets;
 }
 
+/** What the next snapshot may take over when nothing that it is made of has changed. */
+interface SnapshotParts {
+  readonly services: ServiceIndex;
+  readonly destinationRules: DestinationRuleIndex;
+  readonly scope: (proxy: ProxyNode) => SidecarScope;
+}
+
 export interface BuiltSnapshot extends MeshSnapshot {
+  readonly parts: SnapshotParts;
   /** For the next `buildSnapshot` and for analyze. */
   readonly entries: ReadonlyMap<string, Entry>;
   readonly table: ObjectTable;
@@ -84,11 +93,20 @@ interface Content {
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
   const { entries, meshConfig, domain, keySets } = content;
   const { rootNamespace } = meshConfig;
+  const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets)]);
   const written = new ObjectTable([...discovered(entries, meshConfig)].flatMap((entry) => entry.object ?? []));
-  const services = indexServices(written, domain, meshConfig.defaultServiceExportTo);
+  const changesOfWritten = changesBetween(previous?.entries, entries);
+  const reused = previous?.settings === settings ? previous.parts : undefined;
+  const services =
+    reused !== undefined && areAll(changesOfWritten, besideServices)
+      ? reused.services
+      : indexServices(written, domain, meshConfig.defaultServiceExportTo);
   const gatewayApi = snapshotGatewayApi(written, services, domain, previous?.gatewayApi);
   const table = written.with(gatewayApi.api.objects);
-  const destinationRules = indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
+  const changes = [...changesOfWritten, ...changesOfGenerated(previous?.gatewayApi, gatewayApi)];
+  const scopes = reused !== undefined && areAll(changes, besideScopes) ? reused : undefined;
+  const destinationRules =
+    scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
   const endpoints = indexEndpoints(
     { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId },
@@ -104,7 +122,8 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     ),
   );
   const virtualServices = () => merged().routing;
-  const scope = sidecarScopes({ objects: table, services, destinationRules, virtualServices, meshConfig });
+  const scope =
+    scopes?.scope ?? sidecarScopes({ objects: table, services, destinationRules, virtualServices, meshConfig });
   const gatewaysOf = onceByKey<ProxyNode, GatewayScope>(
     (proxy) => JSON.stringify([proxy.namespace, proxy.name, proxy.ipAddresses, proxy.labels]),
     (proxy) =>
@@ -138,15 +157,20 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     entries,
     table,
     gatewayApi,
-    version: contentVersion(entries, [domain, meshConfig, keySetsVersion(keySets)]),
+    parts: { services, destinationRules, scope },
+    version: contentVersion(entries, settings),
+    settings,
     meshConfig,
     domain,
     get issues() {
       return issues();
     },
-    changes: changesBetween(previous?.entries, entries),
+    changes,
+    changedFrom: previous?.version,
     services: services.all,
+    servicesIn: (namespace) => services.byNamespace.get(namespace) ?? [],
     objects: (kind) => table.ofKind(kind),
+    object: (kind, namespace, name) => table.findOfKind(kind, namespace, name),
     scope,
     gateways: gatewaysOf,
     serviceInstances: instances,
@@ -189,6 +213,25 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     gatewayDeployments: () => gatewayDeployments(gatewayApi.api),
     gatewayApiStatuses: () => gatewayApiObjectStatuses(gatewayApi, entries),
   };
+}
+
+/** Kinds that no service is made of. */
+const besideServices: ReadonlySet<string> = new Set([
+  "EndpointSlice",
+  "Pod",
+  "VirtualService",
+  "DestinationRule",
+  "Sidecar",
+  "Gateway",
+  "PeerAuthentication",
+  "AuthorizationPolicy",
+  "RequestAuthentication",
+]);
+/** Kinds that decide nothing of what a sidecar sees. */
+const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod"]);
+
+function areAll(changes: readonly ObjectChange[], kinds: ReadonlySet<string>): boolean {
+  return changes.every(({ kind }) => kinds.has(kind));
 }
 
 function portMode(mtls: InboundMtls, port: number): EffectiveMtlsMode {

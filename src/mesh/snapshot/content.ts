@@ -5,12 +5,17 @@ import type { Entry } from "./read-object.ts";
 import type { ObjectChange } from "./snapshot.ts";
 
 /** Equal objects under equal settings give equal versions, in whatever order the objects came. */
-export function contentVersion(entries: ReadonlyMap<string, Entry>, settings: readonly unknown[]): string {
-  const sum = createHash("sha256").update(JSON.stringify(settings)).digest().subarray(0, 8);
+export function contentVersion(entries: ReadonlyMap<string, Entry>, settings: string): string {
+  const sum = Buffer.from(settings, "hex");
   for (const entry of entries.values()) {
     for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] ?? 0) ^ (entry.hash[index] ?? 0);
   }
   return sum.toString("hex");
+}
+
+/** Equal settings give equal text. */
+export function settingsVersion(settings: readonly unknown[]): string {
+  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 16);
 }
 
 /** Compares what is in force. */

@@ -10,6 +10,7 @@ import type { Finding } from "./checks/finding.ts";
 import type { ObjectTable, SpecByKind } from "./object-table.ts";
 import type { Entry } from "./read-object.ts";
 import type { ServiceIndex } from "./service-index.ts";
+import type { ObjectChange } from "./snapshot.ts";
 
 export interface SnapshotGatewayApi {
   readonly api: GatewayApi;
@@ -62,6 +63,28 @@ function isSame(a: SnapshotGatewayApi["inputs"], b: SnapshotGatewayApi["inputs"]
     const other = b[index] ?? [];
     return list.length === other.length && list.every((object, place) => object === other[place]);
   });
+}
+
+/** What is made of the Gateway API changes with what it is made from. */
+export function changesOfGenerated(previous: SnapshotGatewayApi | undefined, next: SnapshotGatewayApi): ObjectChange[] {
+  if (previous === next || previous === undefined) return [];
+  const [before, after] = [previous, next].map(
+    ({ api }) => new Map(api.objects.map((object) => [objectKey(object), object])),
+  ) as [Map<string, MeshObject<unknown>>, Map<string, MeshObject<unknown>>];
+  return [...new Map([...before, ...after])].flatMap(([key, { kind, namespace, name }]) => {
+    const [old, now] = [before.get(key), after.get(key)];
+    if (old !== undefined && now !== undefined && contentOf(old) === contentOf(now)) return [];
+    const change = old === undefined ? "added" : now === undefined ? "removed" : "changed";
+    return { kind, namespace, name, change } as const;
+  });
+}
+
+/** With the places that provenance names. */
+function contentOf(object: MeshObject<unknown>): string {
+  const places = Object.entries(object.spec as object).flatMap(([field, value]) =>
+    Array.isArray(value) ? value.map((_, index) => object.position(`spec.${field}[${index}]`)) : [],
+  );
+  return JSON.stringify([object, places]);
 }
 
 export function gatewayApiChecks({ api }: SnapshotGatewayApi, entries: ReadonlyMap<string, Entry>): Finding[] {

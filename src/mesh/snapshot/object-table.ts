@@ -90,11 +90,15 @@ export class ObjectTable {
   }
 
   find<K extends keyof SpecByKind>(kind: K, namespace: string, name: string): MeshObject<SpecByKind[K]> | undefined {
+    return this.findOfKind(kind, namespace, name) as MeshObject<SpecByKind[K]> | undefined;
+  }
+
+  findOfKind(kind: string, namespace: string, name: string): MeshObject<unknown> | undefined {
     let names = this.#byName.get(kind);
     if (names === undefined) {
       names = new Map(this.ofKind(kind).map((object) => [`${object.namespace}/${object.name}`, object]));
       this.#byName.set(kind, names);
     }
-    return names.get(`${namespace}/${name}`) as MeshObject<SpecByKind[K]> | undefined;
+    return names.get(`${namespace}/${name}`);
   }
 }

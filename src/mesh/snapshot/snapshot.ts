@@ -32,6 +32,8 @@ export type { ApplicableJwtRule, KeySource } from "../kinds/request-authenticati
 export interface MeshSnapshot {
   /** Hash of the content: equal versions mean equal answers. */
   readonly version: string;
+  /** Hash of what is not an object: MeshConfig, keys of token issuers. */
+  readonly settings: string;
   readonly meshConfig: MeshConfig;
   /** `cluster.local` */
   readonly domain: string;
@@ -39,11 +41,15 @@ export interface MeshSnapshot {
   readonly issues: readonly Issue[];
   /** Objects that were added, changed or removed since the previous snapshot; all of them without a previous one. */
   readonly changes: readonly ObjectChange[];
+  /** Version of the snapshot that the changes are counted from. */
+  readonly changedFrom: string | undefined;
 
   /** All services, oldest first. */
   readonly services: readonly Service[];
+  servicesIn(namespace: string): readonly Service[];
   /** The objects of a kind that are in force, oldest first. */
   objects(kind: string): readonly MeshObject<unknown>[];
+  object(kind: string, namespace: string, name: string): MeshObject<unknown> | undefined;
 
   /** What a sidecar sees: its Sidecar resource and everybody's exportTo applied. */
   scope(proxy: ProxyNode): SidecarScope;

@@ -1,0 +1,285 @@
+// What the step from one snapshot to the next can reach: the proxies that have to be compiled anew, and beside them only
+// endpoints of some hosts. Says "everything" wherever it is not certain: compiling more than necessary costs time, less
+// would leave a proxy wrong.
+//
+//   VirtualService                         proxies that see it, before or after
+//   DestinationRule                        proxies that see a service for its host
+//   Service, ServiceEntry                  proxies that see a service that differs, and those of its namespace
+//   EndpointSlice, Pod, WorkloadEntry      endpoints of the services; proxies at the addresses that came or went
+//   Sidecar, and policies of workloads     proxies of the namespace; all of them for the root namespace
+//   PeerAuthentication                     these, and proxies that see a service of the namespace
+//   Gateway                                gateways
+//   routes of the Gateway API              as the VirtualServices that are made of them
+//   anything else, and settings            everything
+
+import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
+import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
+import type { PodSpec } from "../kinds/pod/spec.ts";
+import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
+import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
+import type { WorkloadEntrySpec } from "../kinds/workload-entry/spec.ts";
+import { type Labels, selects } from "../objects/fields/selector.ts";
+import { isSubsetOf } from "../objects/host.ts";
+import type { MeshObject } from "../objects/mesh-object.ts";
+import type { ProxyNode } from "./proxy-node.ts";
+import { Resolution, type Service } from "./service.ts";
+import type { GatewayScope, MeshSnapshot, ObjectChange, SidecarScope } from "./snapshot.ts";
+
+export interface Reach {
+  /** Hosts whose endpoints differ, for everybody who sees them. */
+  readonly hostnames: ReadonlySet<string>;
+  /** Whether the proxy has to be compiled as a whole. */
+  concerns(proxy: ProxyNode): boolean;
+}
+
+type Concern = (proxy: ProxyNode) => boolean;
+
+interface Step {
+  readonly previous: MeshSnapshot;
+  readonly next: MeshSnapshot;
+}
+
+/** What one object change adds; "everything" when that is not known. */
+interface Found {
+  readonly concerns: Concern[];
+  readonly hostnames: Set<string>;
+}
+
+export function reachOf(previous: MeshSnapshot, next: MeshSnapshot): Reach | "everything" {
+  if (next.changedFrom !== previous.version || previous.settings !== next.settings) return "everything";
+  const step: Step = { previous, next };
+  const found: Found = { concerns: [], hostnames: new Set() };
+  const byKind = Map.groupBy(next.changes, ({ kind }) => kind);
+  for (const [kind, changes] of byKind) {
+    const rule = Object.hasOwn(rules, kind) ? rules[kind] : undefined;
+    if (rule === undefined || !rule(step, changes, found)) return "everything";
+  }
+  addEndpoints(step, found);
+  const { concerns, hostnames } = found;
+  return { hostnames, concerns: (proxy) => concerns.some((concern) => concern(proxy)) };
+}
+
+/** False when the reach cannot be told. */
+type Rule = (step: Step, changes: readonly ObjectChange[], found: Found) => boolean;
+
+const ofNamespace: Rule = ({ next }, changes, { concerns }) => {
+  const namespaces = new Set(changes.map(({ namespace }) => namespace));
+  const isForAll = namespaces.has(next.meshConfig.rootNamespace);
+  concerns.push((proxy) => isForAll || namespaces.has(proxy.namespace));
+  return true;
+};
+
+const rules: Readonly<Record<string, Rule>> = {
+  VirtualService: (step, changes, { concerns }) => {
+    // Fragments are joined into other VirtualServices.
+    const versions = changes.flatMap((change) => versionsOf<VirtualServiceSpec>(step, change));
+    if (versions.some(({ spec }) => spec.hosts.length === 0)) return false;
+    const wanted = new Set(changes.map(nameOf));
+    concerns.push(inScopes(step, (scope) => virtualServicesIn(scope).some((object) => wanted.has(nameOf(object)))));
+    return true;
+  },
+  DestinationRule: (step, changes, { concerns }) => {
+    const hosts = changes.flatMap((change) =>
+      versionsOf<DestinationRuleSpec>(step, change).map(({ spec }) => spec.host),
+    );
+    concerns.push(
+      inScopes(step, ({ services }) =>
+        services.some(({ hostname }) => hosts.some((host) => isSubsetOf(hostname, host))),
+      ),
+    );
+    return true;
+  },
+  Service: servicesDiffer,
+  ServiceEntry: (step, changes, found) => {
+    // Endpoints that stand in an entry are no part of its services.
+    for (const { spec } of changes.flatMap((change) => versionsOf<ServiceEntrySpec>(step, change))) {
+      for (const host of spec.hosts) found.hostnames.add(host.toLowerCase());
+    }
+    const namespaces = new Set(changes.map(({ namespace }) => namespace));
+    found.concerns.push((proxy) => namespaces.has(proxy.namespace));
+    return servicesDiffer(step, changes, found);
+  },
+  WorkloadEntry: (step, changes, found) => {
+    const addresses = new Set<string>();
+    for (const { namespace, metadata, spec } of changes.flatMap((change) =>
+      versionsOf<WorkloadEntrySpec>(step, change),
+    )) {
+      addresses.add(spec.address);
+      addSelecting(step, namespace, { ...metadata.labels, ...spec.labels }, found);
+    }
+    found.concerns.push((proxy) => proxy.ipAddresses.some((address) => addresses.has(address)));
+    return true;
+  },
+  EndpointSlice: (step, changes, found) => {
+    const addresses = new Set<string>();
+    for (const change of changes) {
+      const [before, after] = bothOf<EndpointSliceSpec>(step, change);
+      for (const version of [before, after]) {
+        const name = version?.spec.serviceName ?? "";
+        if (version !== undefined && name === "") return false;
+        if (version !== undefined)
+          found.hostnames.add(`${name}.${version.namespace}.svc.${step.next.domain}`.toLowerCase());
+      }
+      for (const address of addressesThatDiffer(before?.spec, after?.spec)) addresses.add(address);
+    }
+    found.concerns.push((proxy) => proxy.ipAddresses.some((address) => addresses.has(address)));
+    return true;
+  },
+  Pod: (step, changes, found) => {
+    const names = new Set(changes.map(nameOf));
+    const addresses = new Set<string>();
+    for (const change of changes) {
+      for (const pod of versionsOf<PodSpec>(step, change)) {
+        for (const address of pod.spec.podIPs) addresses.add(address);
+        addSelecting(step, pod.namespace, pod.metadata.labels ?? {}, found);
+      }
+    }
+    found.concerns.push(
+      (proxy) => names.has(nameOf(proxy)) || proxy.ipAddresses.some((address) => addresses.has(address)),
+    );
+    return true;
+  },
+  Sidecar: ofNamespace,
+  AuthorizationPolicy: ofNamespace,
+  RequestAuthentication: ofNamespace,
+  Telemetry: ofNamespace,
+  EnvoyFilter: ofNamespace,
+  WasmPlugin: ofNamespace,
+  TrafficExtension: ofNamespace,
+  ProxyConfig: ofNamespace,
+  PeerAuthentication: (step, changes, found) => {
+    ofNamespace(step, changes, found);
+    const namespaces = new Set(changes.map(({ namespace }) => namespace));
+    found.concerns.push(inScopes(step, ({ services }) => services.some(({ namespace }) => namespaces.has(namespace))));
+    return true;
+  },
+  // Their effect is in the objects that are made of them, which are among the changes too.
+  HTTPRoute: () => true,
+  GRPCRoute: () => true,
+  TCPRoute: () => true,
+  TLSRoute: () => true,
+  ReferenceGrant: () => true,
+  BackendTLSPolicy: () => true,
+  GatewayClass: () => true,
+  Gateway: (_step, _changes, { concerns }) => {
+    concerns.push((proxy) => proxy.type === "router");
+    return true;
+  },
+};
+
+function servicesDiffer(step: Step, _changes: readonly ObjectChange[], found: Found): boolean {
+  const { previous, next } = step;
+  if (previous.services === next.services) return true;
+  const [before, after] = [previous, next].map(contentByService) as [Map<string, string>, Map<string, string>];
+  const changed = new Set(
+    [...before, ...after].filter(([key]) => before.get(key) !== after.get(key)).map(([key]) => key),
+  );
+  const namespaces = new Set([...changed].map((key) => key.slice(0, key.indexOf("/"))));
+  found.concerns.push((proxy) => namespaces.has(proxy.namespace));
+  found.concerns.push(inScopes(step, ({ services }) => services.some((service) => changed.has(serviceKey(service)))));
+  return true;
+}
+
+function contentByService(snapshot: MeshSnapshot): Map<string, string> {
+  const contents = new Map<string, string>();
+  for (const service of snapshot.services) {
+    const key = serviceKey(service);
+    contents.set(key, (contents.get(key) ?? "") + JSON.stringify(service));
+  }
+  return contents;
+}
+
+function serviceKey({ namespace, hostname }: Service): string {
+  return `${namespace}/${hostname}`;
+}
+
+/** Clusters carry the identities of a service and whether it takes mutual TLS; both follow from its endpoints. */
+function addEndpoints(step: Step, found: Found): void {
+  const whole = new Set<string>();
+  for (const hostname of found.hostnames) if (!differsInEndpointsOnly(step, hostname)) whole.add(hostname);
+  if (whole.size === 0) return;
+  found.concerns.push(inScopes(step, ({ services }) => services.some(({ hostname }) => whole.has(hostname))));
+}
+
+function differsInEndpointsOnly({ previous, next }: Step, hostname: string): boolean {
+  const [before, after] = [previous, next].map(({ services }) =>
+    services.filter((service) => service.hostname === hostname),
+  ) as [Service[], Service[]];
+  if (before.length !== after.length) return false;
+  return after.every((service, index) => {
+    const earlier = before[index];
+    if (earlier === undefined || earlier.namespace !== service.namespace) return false;
+    // Elsewhere clusters and listeners name the endpoints.
+    if (service.resolution !== Resolution.ClientSideLb || earlier.resolution !== service.resolution) return false;
+    if (previous.serviceAccountsOf(earlier).join() !== next.serviceAccountsOf(service).join()) return false;
+    // Whether endpoints are load-balanced here, named in the cluster, or all without TLS.
+    return service.ports.every(
+      ({ number }) =>
+        previous.serviceMtlsMode(earlier, number) === next.serviceMtlsMode(service, number) &&
+        tlsModes(previous, earlier, number) === tlsModes(next, service, number),
+    );
+  });
+}
+
+function tlsModes(snapshot: MeshSnapshot, service: Service, port: number): string {
+  return [...new Set(snapshot.endpoints(service, port).map(({ workload }) => workload.tlsMode))].sort().join();
+}
+
+/** The services that a workload is behind, before or after. */
+function addSelecting({ previous, next }: Step, namespace: string, labels: Labels, { hostnames }: Found): void {
+  for (const snapshot of [previous, next]) {
+    for (const { selector, hostname } of snapshot.servicesIn(namespace)) {
+      if (Object.keys(selector).length > 0 && selects(selector, labels)) hostnames.add(hostname);
+    }
+  }
+}
+
+/** All addresses when ports differ. */
+function addressesThatDiffer(before: EndpointSliceSpec | undefined, after: EndpointSliceSpec | undefined): string[] {
+  const [old, now] = [before, after].map(
+    (spec) => new Set(spec?.endpoints.flatMap(({ addresses }) => addresses) ?? []),
+  ) as [Set<string>, Set<string>];
+  if (JSON.stringify(before?.ports) !== JSON.stringify(after?.ports)) return [...old, ...now];
+  return [...old.symmetricDifference(now)];
+}
+
+/** Asks each scope once, before and after. */
+function inScopes({ previous, next }: Step, test: (scope: SidecarScope | GatewayScope) => boolean): Concern {
+  const answers = new Map<object, boolean>();
+  const ask = (scope: SidecarScope | GatewayScope): boolean => {
+    let answer = answers.get(scope);
+    if (answer === undefined) {
+      answer = test(scope);
+      answers.set(scope, answer);
+    }
+    return answer;
+  };
+  return (proxy) => [previous, next].some((snapshot) => ask(scopeOf(snapshot, proxy)));
+}
+
+function scopeOf(snapshot: MeshSnapshot, proxy: ProxyNode): SidecarScope | GatewayScope {
+  return proxy.type === "router" ? snapshot.gateways(proxy) : snapshot.scope(proxy);
+}
+
+function virtualServicesIn(scope: SidecarScope | GatewayScope): { namespace: string; name: string }[] {
+  if ("virtualServices" in scope) return [...scope.virtualServices];
+  return scope.listeners.flatMap(({ servers }) =>
+    servers.flatMap((server) => server.virtualServices.map(({ virtualService }) => virtualService)),
+  );
+}
+
+function versionsOf<Spec>(step: Step, change: ObjectChange): MeshObject<Spec>[] {
+  return bothOf<Spec>(step, change).filter((version) => version !== undefined);
+}
+
+function bothOf<Spec>(
+  { previous, next }: Step,
+  { kind, namespace, name }: ObjectChange,
+): [MeshObject<Spec> | undefined, MeshObject<Spec> | undefined] {
+  const find = (snapshot: MeshSnapshot) => snapshot.object(kind, namespace, name) as MeshObject<Spec> | undefined;
+  return [find(previous), find(next)];
+}
+
+function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return `${namespace}/${name}`;
+}
