@@ -59,8 +59,8 @@ class PushScene {
   constructor(size: MeshSize, proxyCount: number) {
     this.size = size;
     this.proxyCount = proxyCount;
-    this.control = new Child("control-plane.ts", ["--expose-gc"]);
-    this.proxies = new Child("proxies.ts", ["--max-old-space-size=6000"]);
+    this.control = new Child("control-plane-entry.ts", ["--expose-gc"]);
+    this.proxies = new Child("proxies-entry.ts", ["--max-old-space-size=6000"]);
   }
 
   async start(): Promise<{ connectMs: number; empty: ControlPlaneAnswer; full: ControlPlaneAnswer }> {
