@@ -53,7 +53,7 @@ export function podOf(size: MeshSize, service: number, endpoint: number, generat
   };
 }
 
-export const lonelyNamespace = "lonely";
+const lonelyNamespace = "lonely";
 export const lonelyPod: SimulatedPod = {
   name: "lonely-0",
   namespace: lonelyNamespace,
