@@ -94,7 +94,8 @@ async function answerTo(question: Question, yaml: string): Promise<string> {
   const { stdout, stderr } = await run(["explain", "-f", "-", "-o", "json", ...place, ...rest], {
     stdin: `${world}${yaml}`,
   });
-  return stdout === "" ? stderr.trim() : shortAnswer(JSON.parse(stdout) as Explanation);
+  assert.equal(stderr, "", "the configuration is in order");
+  return shortAnswer(JSON.parse(stdout) as Explanation);
 }
 
 function shortAnswer({ outcomes, tls, authorization, hops }: Explanation): string {

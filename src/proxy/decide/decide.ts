@@ -202,7 +202,9 @@ function decideFilters(
     if (outcome.refusal !== null) return refuse(decided, null, outcome.refusal, trace);
     if (outcome.answer !== null) return answer(decided, null, outcome.answer);
     cluster = outcome.cluster ?? cluster;
-    if (isTerminal) return decideCluster(view, cluster ?? "", question, decided, false, trace);
+    // Nobody there could answer a request.
+    const bytes = { ...question, http: null };
+    if (isTerminal) return decideCluster(view, cluster ?? "", bytes, decided, false, trace);
   }
   return refuse({ ...draft, authorization }, null, "the filter chain leads nowhere", trace);
 }

@@ -140,7 +140,8 @@ function receive(
 ): Walk {
   const trace = newTrace();
   if (receiver.node === undefined) {
-    addStep(trace, "proxy", `${receiver.name} has no sidecar: the application gets what is sent as it is`);
+    const itself = question.tls === null ? "" : ", and has to speak TLS itself";
+    addStep(trace, "proxy", `${receiver.name} has no sidecar: the application gets what is sent as it is${itself}`);
     return { ...before, steps: [...before.steps, ...stepsOf(trace, receiver.name)], ...arrived(request) };
   }
   const decision = decideInbound(views.of(receiver.node), question, trace);
