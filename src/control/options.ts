@@ -66,7 +66,11 @@ export interface ControlPlaneOptions {
   readonly injection?: InjectionContext;
   /** Default 10,000. */
   readonly maxStreams?: number;
+  /** Default 500; who comes above that waits. */
+  readonly newStreamsPerSecond?: number;
   readonly maxConnectionAgeMs?: number;
+  /** How long streams are handed over to other replicas when this one stops; default not at all. */
+  readonly drainMs?: number;
   readonly debounce?: DebounceSettings;
   readonly log?: LogRegistry;
   readonly metrics?: MetricRegistry;

@@ -18,6 +18,8 @@ import { createValidateHandler } from "./webhooks/validate.ts";
 import { WebhookServer } from "./webhooks/webhook-server.ts";
 import { createAdsHandlers } from "./xds/ads-server.ts";
 import { GrpcServer } from "./xds/grpc-server.ts";
+import { SendBudget } from "./xds/send-budget.ts";
+import { StreamAdmission } from "./xds/stream-admission.ts";
 
 export interface ServedParts {
   readonly pusher: Pusher;
@@ -35,8 +37,9 @@ export async function startServers(context: ControlPlaneContext, parts: ServedPa
       dnsNames: servingNames(namespace, revision, options.servingNames),
     }),
   );
-  await startGrpcServers(context, parts, serving);
+  // What starts last ends first: the webhooks answer while streams are handed over.
   if (options.ports.webhook !== undefined) await startWebhooks(context, serving, options.ports.webhook);
+  await startGrpcServers(context, parts, serving);
 }
 
 async function startGrpcServers(
@@ -53,6 +56,8 @@ async function startGrpcServers(
     log: log.scope("ca"),
     metrics,
   });
+  const admission = new StreamAdmission(clock, options.newStreamsPerSecond ?? 500);
+  const budget = new SendBudget(clock);
   const ads = (authenticated: boolean): ReturnType<typeof createAdsHandlers> =>
     createAdsHandlers(connections, {
       pusher,
@@ -61,22 +66,45 @@ async function startGrpcServers(
       clock,
       authentication: authenticated ? authentication : undefined,
       maxStreams: options.maxStreams ?? 10_000,
+      admission,
+      budget,
     });
   const age = options.maxConnectionAgeMs;
   const settings = { host, certificates, ...(age !== undefined && { maxConnectionAgeMs: age }) };
   const { tls, plaintext } = options.ports;
+  const servers: GrpcServer[] = [];
   if (tls !== undefined) {
     const material = (): ServerTlsMaterial => ({ ...serving.current, clientRoots: authority.rootCertificates });
     const credentials = new ReloadableServerCredentials(material());
     serving.onChange(() => credentials.update(material()));
     const server = lifecycle.add(new GrpcServer({ ...settings, port: tls, credentials, ads: ads(true) }));
+    servers.push(server);
     addresses.tls = await server.listen();
   }
   if (plaintext !== undefined) {
     const server = lifecycle.add(new GrpcServer({ ...settings, port: plaintext, ads: ads(false) }));
+    servers.push(server);
     addresses.plaintext = await server.listen();
   }
+  lifecycle.onStop(() => handOver(context, servers));
 }
+
+/** Streams end one by one, so that the other replicas are not flooded; a few end at once. */
+async function handOver(
+  { options, connections, clock, log }: ControlPlaneContext,
+  servers: GrpcServer[],
+): Promise<void> {
+  if (options.drainMs === undefined || connections.size === 0) return;
+  const durationMs = Math.min(options.drainMs, connections.size * mostMsPerStream);
+  log.scope("ads").info("streams are handed over", { proxies: connections.size, durationMs });
+  const ended = Promise.all(servers.map((server) => server.retire()));
+  await connections.closeAll(durationMs, clock);
+  await Promise.race([ended, new Promise<void>((resolve) => clock.after(lastWordMs, resolve))]);
+}
+
+const mostMsPerStream = 20;
+/** For the ends of streams to reach their clients. */
+const lastWordMs = 1000;
 
 function createAuthentication(context: ControlPlaneContext, mesh: () => MeshConfig | undefined): AuthenticatorOptions {
   const { options, tokens } = context;

@@ -113,7 +113,10 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
       return authority.rootCertificates;
     },
     snapshot: () => keeper.current,
-    stop: () => lifecycle.stop(),
+    stop: () => {
+      isReady = false;
+      return lifecycle.stop();
+    },
   };
 }
 

@@ -11,6 +11,7 @@ import { KubernetesClient } from "#control/sources/kubernetes/client.ts";
 import { inClusterAddress } from "#control/sources/kubernetes/connection.ts";
 import { KubernetesSource } from "#control/sources/kubernetes/kubernetes-source.ts";
 import { startControlPlane } from "#control/start.ts";
+import { parseDuration } from "#mesh/objects/duration.ts";
 import { type CliContext, UsageError } from "../context.ts";
 import { terminated } from "./terminated.ts";
 
@@ -22,6 +23,7 @@ export async function runPilot(argv: readonly string[], context: CliContext): Pr
     options: {
       files: { type: "string", short: "f", multiple: true },
       log_output_level: { type: "string", default: "default:info" },
+      shutdownDuration: { type: "string", default: "10s" },
     },
   });
   const log = new LogRegistry({ level: parseLevel(values.log_output_level) });
@@ -31,7 +33,14 @@ export async function runPilot(argv: readonly string[], context: CliContext): Pr
   const blockedKeyAddresses = (context.env["BLOCKED_CIDRS_IN_JWKS_URIS"] ?? "")
     .split(",")
     .filter((block) => block !== "");
-  const plane = await startControlPlane({ ...sourcesOf(context, values.files, log), ports, log, blockedKeyAddresses });
+  const plane = await startControlPlane({
+    ...sourcesOf(context, values.files, log),
+    ports,
+    log,
+    blockedKeyAddresses,
+    // Istio's flag.
+    drainMs: parseDuration(values.shutdownDuration) ?? 10_000,
+  });
   lifecycle.add(plane);
   await ended;
   await lifecycle.stop();

@@ -13,7 +13,9 @@ import type { Pusher } from "../push/pusher.ts";
 import { ProxyConnection } from "./connection.ts";
 import type { ConnectionTable } from "./connection-table.ts";
 import { deltaVariant } from "./delta.ts";
+import type { SendBudget } from "./send-budget.ts";
 import { stateOfTheWorldVariant } from "./state-of-the-world.ts";
+import type { StreamAdmission } from "./stream-admission.ts";
 import type { ProtocolVariant } from "./stream-session.ts";
 
 export interface AdsOptions {
@@ -24,6 +26,8 @@ export interface AdsOptions {
   /** Absent on the plaintext port, where nobody is authenticated. */
   readonly authentication: AuthenticatorOptions | undefined;
   readonly maxStreams: number;
+  readonly admission: StreamAdmission;
+  readonly budget: SendBudget;
 }
 
 type RawStream = ServerDuplexStream<Buffer, Buffer>;
@@ -58,7 +62,7 @@ function serveStream<Request extends NodeRequest>(
     if (connection === undefined) return;
     table.remove(connection as ProxyConnection);
     pusher.remove(connection);
-    connection.session.end();
+    connection.end();
     log.info("proxy disconnected", { proxy: connection.node.id, connection: connection.info.id });
   };
   const refuse = (code: status, details: string): void => {
@@ -80,8 +84,13 @@ function serveStream<Request extends NodeRequest>(
       clock: options.clock,
       log,
       metrics: options.metrics,
-      write: (bytes) => {
-        if (!ended) call.write(bytes);
+      write: (bytes, onSent) => {
+        if (ended) onSent();
+        else call.write(bytes, onSent);
+      },
+      budget: options.budget,
+      close: () => {
+        if (!ended) call.end();
       },
       onProgress: () => table.progressed(),
     });
@@ -116,9 +125,9 @@ function serveStream<Request extends NodeRequest>(
   });
   // Requests are not even read before the caller is known.
   call.pause();
-  authenticateCall(call, options).then(
+  admitCall(call, options).then(
     (result) => {
-      if (typeof result === "string") return refuse(status.UNAUTHENTICATED, result);
+      if ("refused" in result) return refuse(result.code, result.refused);
       caller = result.caller;
       call.resume();
     },
@@ -132,14 +141,20 @@ function serveStream<Request extends NodeRequest>(
   call.on("error", end);
 }
 
-async function authenticateCall(
+async function admitCall(
   call: RawStream,
   options: AdsOptions,
-): Promise<{ caller: Caller | undefined } | string> {
-  if (options.authentication === undefined) return { caller: undefined };
-  const certificate = call.getAuthContext().sslPeerCertificate?.raw;
-  const result = await authenticate({ metadata: call.metadata, certificate }, options.authentication);
-  return "caller" in result ? { caller: result.caller } : result.refused;
+): Promise<{ caller: Caller | undefined } | { code: status; refused: string }> {
+  let caller: Caller | undefined;
+  if (options.authentication !== undefined) {
+    const certificate = call.getAuthContext().sslPeerCertificate?.raw;
+    const result = await authenticate({ metadata: call.metadata, certificate }, options.authentication);
+    if (!("caller" in result)) return { code: status.UNAUTHENTICATED, refused: result.refused };
+    caller = result.caller;
+  }
+  // Who is not authenticated takes nobody's place.
+  if (await options.admission.admit()) return { caller };
+  return { code: status.RESOURCE_EXHAUSTED, refused: "too many proxies come at once" };
 }
 
 function readNode(node: Node | undefined): ProxyNode | string {

@@ -1,4 +1,5 @@
 // The open streams.
+import type { Clock } from "#base/time/clock.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { ProxyConnection } from "./connection.ts";
 
@@ -28,6 +29,17 @@ export class ConnectionTable {
   remove(connection: ProxyConnection): void {
     this.#connections.delete(connection.info.id);
     this.#onProgress();
+  }
+
+  /** Ends all streams, one after the other, evenly over the time. Resolves when the last is asked to end. */
+  async closeAll(durationMs: number, clock: Clock): Promise<void> {
+    const all = [...this.#connections.values()];
+    const started = clock.now();
+    for (const [index, connection] of all.entries()) {
+      const dueMs = started + (durationMs * index) / all.length;
+      if (dueMs > clock.now()) await new Promise<void>((resolve) => clock.after(dueMs - clock.now(), resolve));
+      connection.close();
+    }
   }
 
   /** Calls back when a proxy comes, goes, accepts or rejects something. */

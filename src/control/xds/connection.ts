@@ -9,6 +9,7 @@ import type { Caller } from "../ca/authenticate.ts";
 import type { ProxyResources } from "../push/encoded-resource.ts";
 import type { PushMetrics } from "../push/push-metrics.ts";
 import type { PushTarget } from "../push/pusher.ts";
+import type { SendBudget } from "./send-budget.ts";
 import { type ProtocolVariant, StreamSession } from "./stream-session.ts";
 import type { Rejection, TypeState } from "./type-state.ts";
 
@@ -38,7 +39,11 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: PushMetrics;
-  readonly write: (bytes: Buffer) => void;
+  /** Calls back when the bytes are on the wire. */
+  readonly write: (bytes: Buffer, onSent: () => void) => void;
+  readonly budget: SendBudget;
+  /** Ends the stream in order. */
+  readonly close: () => void;
   /** The proxy accepted or rejected something. */
   readonly onProgress: () => void;
 }
@@ -47,6 +52,8 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
   readonly info: ConnectionInfo;
   readonly session: StreamSession<Request>;
   readonly #options: ConnectionOptions;
+  readonly #flush: () => void = () => this.session.flush();
+  readonly #unsent = new Set<() => void>();
   #updatedAtMs = 0;
 
   constructor(variant: ProtocolVariant<Request>, options: ConnectionOptions) {
@@ -56,6 +63,7 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
       clock: options.clock,
       resendEndpoints: options.info.userAgent === "envoy",
       events: {
+        maySend: () => options.budget.admits(this.#flush),
         send: (bytes, url) => this.#send(bytes, url),
         onAck: () => this.#acked(),
         onNack: (url, rejection) => this.#rejected(url, rejection),
@@ -90,7 +98,25 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
     const { metrics } = this.#options;
     metrics.pushes.labels(type).increment();
     metrics.configBytes.labels(url).observe(bytes.length);
-    this.#options.write(bytes);
+    const release = this.#options.budget.spend(bytes.length);
+    this.#unsent.add(release);
+    this.#options.write(bytes, () => {
+      release();
+      this.#unsent.delete(release);
+    });
+  }
+
+  /** Asks the proxy to go on at another replica. */
+  close(): void {
+    this.#options.close();
+  }
+
+  /** The stream is gone, and what was on its way with it. */
+  end(): void {
+    this.session.end();
+    this.#options.budget.forget(this.#flush);
+    for (const release of this.#unsent) release();
+    this.#unsent.clear();
   }
 
   #acked(): void {

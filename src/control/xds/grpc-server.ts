@@ -53,6 +53,13 @@ export class GrpcServer implements Running {
     });
   }
 
+  /** Takes no new connections and streams any more: open ones go on, their clients are told (GOAWAY). */
+  retire(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.tryShutdown(() => resolve());
+    });
+  }
+
   /** Closes at once: proxies keep their configuration and reconnect elsewhere. */
   async stop(): Promise<void> {
     this.#server.forceShutdown();

@@ -32,7 +32,7 @@ function subscribe(state: TypeState, request: DiscoveryRequest, isFirst: boolean
     state.wildcard = true;
     return true;
   }
-  state.settledOn = undefined;
+  if (names.symmetricDifference(state.subscribed).size > 0) state.settledOn = undefined;
   if (names.has("*")) state.wildcard = names.delete("*");
   else if (names.size > 0) state.wildcard = false;
   for (const name of state.subscribed) {

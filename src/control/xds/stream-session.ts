@@ -42,6 +42,8 @@ export interface ProtocolVariant<Request> {
 }
 
 interface SessionEvents {
+  /** Whether responses may be made now; if not, `flush` is called when they may. */
+  maySend?(): boolean;
   send(bytes: Buffer, typeUrl: string): void;
   onAck?(typeUrl: string, waitedMs: number): void;
   onNack?(typeUrl: string, rejection: Rejection): void;
@@ -117,7 +119,7 @@ export class StreamSession<Request> {
 
   flush(): void {
     // Before the first compilation an empty answer would take away what a reconnecting proxy has.
-    if (this.#resources === noResources) return;
+    if (this.#resources === noResources || this.#options.events.maySend?.() === false) return;
     for (const url of this.#order()) {
       const state = this.#types.get(url);
       if (state !== undefined && !this.#flushType(state, !removedLast.has(url))) return this.#waitPatiently(state);
