@@ -326,7 +326,7 @@ const badFields: readonly (readonly [string, Field])[] = [
   ["keep-alive", ["keep-alive", "5"]],
 ];
 
-test("CVE-2023-27491 CVE-2023-27493 no malformed request reaches a server, and each is in the log", async (context) => {
+test("CVE-2023-27491 CVE-2023-27493 RFC 9113 10.3 no malformed request reaches a server, and each is in the log", async (context) => {
   const server = await cannedServer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
   const path = await pathTo(context, server, "http1");
   const bad: (readonly Field[])[] = [

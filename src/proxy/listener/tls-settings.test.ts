@@ -485,7 +485,7 @@ test("CVE-2026-21637: a peer whose certificate can't even be read ends its own c
   good.stop();
 });
 
-test("CVE-2011-1473: a client that asks for another handshake in TLS 1.2 does not get one", async () => {
+test("CVE-2011-1473 RFC 9113 9.2.1 a client that asks for another handshake in TLS 1.2 does not get one", async () => {
   const { path, stop } = await endTls(common(`${own(["c"])}, tls_params: { tls_maximum_protocol_version: TLSv1_2 }`), {
     c: authority.issueFor("DNS:a.example"),
   });

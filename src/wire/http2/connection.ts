@@ -54,7 +54,9 @@ import {
   Http2Stream,
   type Http2StreamHandler,
   IGNORES_INPUT,
+  IS_CONNECT,
   IS_HEAD,
+  IS_TUNNEL,
   LOCAL_END,
   REMOTE_END,
 } from "./stream.ts";
@@ -321,7 +323,9 @@ export class Http2Connection implements FrameSink {
     this.#streams.add(stream);
     this.#counters.streamsActive++;
     this.#streamsOpened++;
-    stream.state = head.method === "HEAD" ? HEAD_SENT | IS_HEAD : HEAD_SENT;
+    stream.state = HEAD_SENT;
+    if (head.method === "HEAD") stream.state |= IS_HEAD;
+    else if (head.method === "CONNECT") stream.state |= IS_CONNECT;
     this.#out.beginFrame(HEADERS, END_HEADERS, stream.id);
     this.#encoder.encodeRequest(this.#out, head, headers);
     this.#sentBlock(stream, isEnd);
@@ -606,7 +610,7 @@ export class Http2Connection implements FrameSink {
     if ((stream.state & (CLOSED | LOCAL_END | HEAD_SENT)) !== 0 || this.#isClosed) return;
     this.#out.beginFrame(HEADERS, END_HEADERS, stream.id);
     this.#encoder.encodeResponse(this.#out, status, headers);
-    if (status >= 200) stream.state |= HEAD_SENT;
+    if (status >= 200) stream.state |= isTunnel(stream, status) ? HEAD_SENT | IS_TUNNEL : HEAD_SENT;
     this.#sentBlock(stream, isEnd);
   }
 
@@ -832,6 +836,7 @@ export class Http2Connection implements FrameSink {
     opened.openedAt = this.#sink.now();
     opened.expectedBytes = head.contentLength;
     opened.state = isEnd ? HEAD_RECEIVED | REMOTE_END : HEAD_RECEIVED;
+    if (head.method === "CONNECT") opened.state |= IS_CONNECT;
     this.#streams.add(opened);
     this.#counters.streamsActive++;
     if (reader.isTooLarge) this.#tooLarge(opened);
@@ -875,6 +880,7 @@ export class Http2Connection implements FrameSink {
     }
     if (dependency === stream.id) return this.#streamError(stream, PROTOCOL_ERROR, "a stream that depends on itself");
     if ((stream.state & IGNORES_INPUT) !== 0) return;
+    if ((stream.state & IS_TUNNEL) !== 0) return this.#malformed(stream, "HEADERS inside a tunnel");
     const reader = this.#headReader;
     if (reader.isTooLarge) {
       this.#counters.headerOverflow++;
@@ -902,7 +908,9 @@ export class Http2Connection implements FrameSink {
       return;
     }
     const hasNoContent = (stream.state & IS_HEAD) !== 0 || status === 204 || status === 304;
-    if (hasNoContent) stream.expectedBytes = 0;
+    if (isTunnel(stream, status)) stream.state |= IS_TUNNEL;
+    // RFC 9110 9.3.6: a length in front of a tunnel says nothing.
+    else if (hasNoContent) stream.expectedBytes = 0;
     else {
       if (isEnd && head.contentLength > 0) return this.#malformed(stream, "less content than content-length says");
       stream.expectedBytes = head.contentLength;
@@ -1247,4 +1255,9 @@ export class Http2Connection implements FrameSink {
   onFrameError(code: number, words: string): void {
     this.#fail(code, words);
   }
+}
+
+/** Whether an answer with this status makes a tunnel of the stream. */
+function isTunnel(stream: Http2Stream, status: number): boolean {
+  return (stream.state & IS_CONNECT) !== 0 && status < 300;
 }

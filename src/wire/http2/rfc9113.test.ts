@@ -201,7 +201,7 @@ const serverRows: readonly Row[] = [
   row("6.5.2 MAX_FRAME_SIZE above 2^24-1", "connection PROTOCOL_ERROR", settings([5, 16777216])),
   row("6.5.2 an unknown setting is ignored", "", settings([0xff, 1])),
   row(
-    "6.6 a server gets no PUSH_PROMISE",
+    "8.4 a client can't push",
     "connection PROTOCOL_ERROR",
     open,
     frame(PUSH_PROMISE, END_HEADERS, 1, Buffer.concat([uint32(2), block(get)])),
@@ -735,4 +735,189 @@ test("RFC 9113 4.3 the peer's largest frame is obeyed by header blocks", () => {
     frames.map(({ type, flags, payload }) => `${type} ${flags} ${payload.length <= 16384}`),
     ["HEADERS 1 true", "CONTINUATION 0 true", "CONTINUATION 4 true"],
   );
+});
+
+// What we send.
+
+test("RFC 9113 4.1 undefined flags and the reserved bit are never set", () => {
+  const known: Readonly<Record<string, number>> = {
+    DATA: END_STREAM,
+    HEADERS: END_STREAM | END_HEADERS,
+    RST_STREAM: 0,
+    SETTINGS: 1,
+    PING: 1,
+    GOAWAY: 0,
+    WINDOW_UPDATE: 0,
+    CONTINUATION: END_HEADERS,
+  };
+  const peer = rawServer({ silent: true });
+  peer.events.onRequest = ({ stream }) => {
+    const list = new Headers();
+    list.add("x", "y".repeat(40_000));
+    stream.sendHead(200, list, false);
+    stream.sendData(Buffer.from("ok"), true);
+  };
+  const chunk = Buffer.alloc(16384);
+  const sent = peer.frames(
+    Buffer.from(CLIENT_PREFACE),
+    settings(),
+    settingsAck,
+    ping(),
+    headers(1, get),
+    headers(3, post, END_HEADERS),
+    ...Array.from({ length: 20 }, () => data(3, chunk)),
+    headers(5, [...get, ["X", "1"]]),
+    data(0, "x"),
+  );
+  assert.deepEqual([...new Set(sent.map(({ type }) => type))].sort(), Object.keys(known).sort());
+  for (const { type, flags, streamId } of sent) {
+    assert.equal(flags & ~(known[type] ?? 0), 0, type);
+    assert.equal(streamId & 0x80000000, 0, type);
+  }
+});
+
+test("RFC 9113 4.3.1 a smaller table of the peer is taken up in the next block, before its first field", () => {
+  const peer = rawServer();
+  peer.events.onRequest = ({ stream }) => stream.sendHead(200, new Headers(), true);
+  peer.send(headers(1, get));
+  const [, block] = peer.frames(settings([1, 0]), headers(3, get));
+  assert.equal(block?.type, "HEADERS");
+  // RFC 7541 6.3: 001, and the new size.
+  assert.equal(block?.payload[0], 0x20);
+});
+
+test("RFC 9113 4.3.1 a size above the one that we allow is an error of compression", () => {
+  const peer = rawServer({ settings: { headerTableSize: 100 } });
+  const larger = Buffer.concat([Buffer.from([0x3f, 101 - 31]), block(get)]);
+  assert.deepEqual(peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, larger)), ["GOAWAY 1 COMPRESSION_ERROR"]);
+});
+
+test("RFC 9113 5.2.1 only DATA waits for windows", () => {
+  const peer = rawServer({ peerSettings: settings([4, 0]) });
+  peer.events.onRequest = ({ stream }) => {
+    stream.sendHead(200, new Headers(), false);
+    if (stream.id === 1) stream.sendData(Buffer.from("waits"), true);
+    else stream.sendTrailers(new Headers());
+  };
+  assert.deepEqual(peer.send(headers(1, get), headers(3, get), ping()), [
+    "HEADERS 1",
+    "HEADERS 3",
+    "HEADERS 3 END",
+    "PING ACK 12345678",
+  ]);
+});
+
+test("RFC 9113 5.2.2 bytes that are taken are told, so that nobody waits for ever", () => {
+  const peer = rawServer({ settings: { streamWindow: 65535, connectionWindow: 65535 } });
+  peer.send(open);
+  const windows = { stream: 65535, connection: 65535 };
+  for (let i = 0; i < 100; i++) {
+    windows.stream -= 16384;
+    windows.connection -= 16384;
+    for (const answer of peer.send(data(1, Buffer.alloc(16384)))) {
+      const [, streamId, increment] = answer.split(" ");
+      if (streamId === "1") windows.stream += Number(increment);
+      else windows.connection += Number(increment);
+    }
+    assert.ok(windows.stream >= 16384 && windows.connection >= 16384, `after ${i} frames`);
+  }
+});
+
+test("RFC 9113 5.4.1 after an error of the connection nothing follows GOAWAY, and the owner is told to close", () => {
+  const peer = rawServer();
+  peer.events.onRequest = ({ stream }) => stream.sendHead(200, new Headers(), false);
+  assert.deepEqual(peer.send(headers(1, get), data(0, "x")).at(-1), "GOAWAY 1 PROTOCOL_ERROR");
+  peer.events.requests[0]?.stream.sendData(Buffer.from("late"), true);
+  assert.deepEqual(peer.send(ping()), []);
+  assert.equal(peer.events.errors.length, 1);
+});
+
+test("RFC 9113 5.4.2 RST_STREAM is never answered with RST_STREAM", () => {
+  const peer = rawServer();
+  peer.events.onRequest = (received) => {
+    received.onReset = () => received.stream.reset(8);
+  };
+  assert.deepEqual(peer.send(open, rst(1, 2)), []);
+  assert.deepEqual(peer.send(rst(1, 2)), []);
+});
+
+test("RFC 9113 5.4.3 streams of a lost connection may have been served and are not called refused", () => {
+  const peer = rawClient();
+  const recorder = new StreamRecorder();
+  peer.connection.openStream(recorder, request, new Headers(), true);
+  peer.connection.connectionLost();
+  assert.deepEqual(recorder.resets, ["INTERNAL_ERROR by peer"]);
+});
+
+test("RFC 9113 6.8 the last stream of our GOAWAY only falls, and blocks of later streams still build the table", () => {
+  const peer = rawServer();
+  peer.send(headers(1, post, END_HEADERS));
+  peer.connection.drain();
+  const first = peer.send();
+  const second = peer.send(ping("\0\0\0\0\0\0\0\x01", 1), data(1, ""));
+  assert.match(first.join(), /^GOAWAY 2147483647 NO_ERROR,PING /);
+  assert.deepEqual(second, ["GOAWAY 1 NO_ERROR"]);
+  // An entry that a stream adds which is not served, and one that names it.
+  const adds = Buffer.concat([block(get), Buffer.from([0x40, 1, 120, 1, 121])]);
+  assert.deepEqual(peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, adds)), []);
+  peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, [0xbe]));
+  assert.deepEqual(peer.events.requests[0]?.trailers, [["x", "y"]]);
+});
+
+const connect = { method: "CONNECT", scheme: "", authority: "a.example:1", path: "", protocol: "", status: 0 };
+const connectFields: readonly Field[] = [
+  [":method", "CONNECT"],
+  [":authority", "a.example:1"],
+];
+
+test("RFC 9113 8.5 in a tunnel HEADERS are an error of the stream, before it they are not", () => {
+  const server = rawServer();
+  server.send(headers(1, connectFields, END_HEADERS));
+  server.events.requests[0]?.stream.sendHead(200, new Headers(), false);
+  assert.deepEqual(server.send(data(1, "bytes"), headers(1, [["x-sum", "1"]])), [
+    "HEADERS 1",
+    "RST_STREAM 1 PROTOCOL_ERROR",
+  ]);
+  const client = rawClient();
+  const [tunnel, refused] = [new StreamRecorder(), new StreamRecorder()];
+  client.connection.openStream(tunnel, connect, new Headers(), false);
+  client.connection.openStream(refused, connect, new Headers(), false);
+  client.send();
+  const ends = (streamId: number): Buffer => headers(streamId, [["x-sum", "1"]]);
+  assert.deepEqual(client.send(headers(1, ok, END_HEADERS), data(1, "bytes"), ends(1)), [
+    "RST_STREAM 1 PROTOCOL_ERROR",
+  ]);
+  assert.deepEqual(client.send(headers(3, [[":status", "403"]], END_HEADERS), ends(3)), []);
+  assert.deepEqual(refused.trailers, [["x-sum", "1"]]);
+});
+
+test("RFC 9110 9.3.6 a length in front of a tunnel says nothing", () => {
+  const peer = rawClient();
+  const recorder = new StreamRecorder();
+  peer.connection.openStream(recorder, connect, new Headers(), false);
+  peer.send();
+  const answers = peer.send(headers(1, [...ok, ["content-length", "2"]], END_HEADERS), data(1, "many bytes"));
+  assert.deepEqual(answers, []);
+  assert.equal(recorder.body, "many bytes");
+});
+
+test("RFC 9113 8.7 what a GOAWAY or REFUSED_STREAM leaves out is told apart from what may have been served", () => {
+  const peer = rawClient();
+  const recorders = [1, 3, 5].map(() => new StreamRecorder());
+  for (const recorder of recorders) peer.connection.openStream(recorder, request, new Headers(), true);
+  peer.send(rst(1, 7), rst(3, 2), goaway(3, 0));
+  assert.deepEqual(
+    recorders.map(({ resets }) => resets),
+    [["REFUSED_STREAM by peer"], ["INTERNAL_ERROR by peer"], ["REFUSED_STREAM by peer"]],
+  );
+});
+
+test("RFC 9113 10.5.1 a header block that we do not serve still builds the table", () => {
+  const peer = rawServer({ limits: { maxHeaderCount: 6 } });
+  peer.events.onTooLarge = (stream) => stream.sendHead(431, new Headers(), true);
+  const fields = Array.from({ length: 6 }, (_, i) => Buffer.from([0x40, 1, 97 + i, 1, 121]));
+  peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, Buffer.concat([block(get), ...fields])));
+  assert.equal(peer.events.tooLarge.length, 1);
+  peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, Buffer.concat([block(get), Buffer.from([0xbe])])));
+  assert.equal(peer.events.requests[0]?.head?.headers.get("f"), "y");
 });

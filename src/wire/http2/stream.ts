@@ -30,6 +30,10 @@ export const CLOSED = 16;
 export const IS_HEAD = 32;
 /** What the peer still sends is dropped. */
 export const IGNORES_INPUT = 64;
+/** The request was a CONNECT. */
+export const IS_CONNECT = 128;
+/** It was answered with 2xx: both sides carry DATA and nothing else (RFC 9113 8.5). */
+export const IS_TUNNEL = 256;
 
 export class Http2Stream {
   id = 0;
