@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { parse } from "yaml";
 import { describeError } from "#base/error.ts";
 import type { Issue } from "#base/issue.ts";
+import { gatewayObjects } from "#control/gateway-deployment/gateway-objects.ts";
 import { meshConfigText } from "#control/push/build-snapshot.ts";
 import type { JsonRecord } from "#mesh/inject/pod.ts";
 import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
@@ -12,12 +13,13 @@ import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { ParsedObject } from "#mesh/objects/yaml.ts";
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
 import { sortIssues } from "#mesh/snapshot/content.ts";
+import type { SourceObject } from "#mesh/snapshot/read-object.ts";
 import { withNamespace } from "../apply/default-namespace.ts";
 import { loadConfiguration } from "../apply/load.ts";
 import { type CliContext, UsageError } from "../context.ts";
 import type { Pod } from "../mesh/pods.ts";
 import { readStdin } from "../read-stdin.ts";
-import { completeObjects } from "./complete-objects.ts";
+import { type CompletedObjects, completeObjects } from "./complete-objects.ts";
 import { weighReferences } from "./partial-knowledge.ts";
 
 export interface OfflineMesh {
@@ -49,31 +51,54 @@ export async function readOfflineMesh(context: CliContext, sources: OfflineSourc
 }
 
 /** `settings` is mesh configuration as YAML. */
-function offlineMesh(parsed: readonly ParsedObject[], settings?: string): OfflineMesh {
-  const objects = parsed.map(({ object }) => withNamespace(withName(object)));
+export function offlineMesh(parsed: readonly ParsedObject[], settings?: string): OfflineMesh {
+  const written = parsed.map(({ object }) => withNamespace(withName(object)));
   const text =
     settings ??
     meshConfigText(
-      objects.map((object) => ({ object })),
+      written.map((object) => ({ object })),
       { namespace: "istio-system", revision: "default" },
     );
   const { meshConfig, issues } =
     text === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(text);
-  const completion = completeObjects(objects, {
-    rootNamespace: meshConfig.rootNamespace,
-    injection: { meshConfig: readMapping(text) },
-  });
-  const sources = objects.map((object, index) => ({
-    object: completion.completed.get(object) ?? object,
-    position: (path: string) => parsed[index]?.position(path) ?? { file: "", line: 0, column: 0 },
-  }));
-  const snapshot = buildSnapshot([...sources, ...completion.added.map((object) => ({ object }))], { meshConfig });
+  const injection = { meshConfig: readMapping(text) };
+  const build = (objects: readonly KubernetesObject[]): Built => {
+    const completion = completeObjects(objects, { rootNamespace: meshConfig.rootNamespace, injection });
+    const sources = objects.map((object, index): SourceObject => {
+      const place = parsed[index];
+      const completed = completion.completed.get(object) ?? object;
+      return place === undefined
+        ? { object: completed }
+        : { object: completed, position: (path) => place.position(path) };
+    });
+    const snapshot = buildSnapshot([...sources, ...completion.added.map((object) => ({ object }))], { meshConfig });
+    return { snapshot, completion };
+  };
+  let built = build(written);
+  const gateways = deployedGateways(built.snapshot, written);
+  if (gateways.length > 0) built = build([...written, ...gateways]);
+  const { snapshot, completion } = built;
   return {
     snapshot,
     pods: completion.pods,
-    issues: sortIssues([...issues, ...completion.issues, ...weighReferences(snapshot.issues, objects)]),
-    objectCount: objects.length,
+    issues: sortIssues([...issues, ...completion.issues, ...weighReferences(snapshot.issues, written)]),
+    objectCount: written.length,
   };
+}
+
+interface Built {
+  readonly snapshot: BuiltSnapshot;
+  readonly completion: CompletedObjects;
+}
+
+/** What the control plane would run for Gateways of the Gateway API, as far as the files do not hold it. */
+function deployedGateways(snapshot: BuiltSnapshot, written: readonly KubernetesObject[]): KubernetesObject[] {
+  const keyOf = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.namespace}/${metadata.name}`;
+  const there = new Set(written.map(keyOf));
+  return snapshot
+    .gatewayDeployments()
+    .gateways.flatMap((gateway) => gatewayObjects(gateway, "default"))
+    .filter((object) => !there.has(keyOf(object)));
 }
 
 /** An API server would make a name of `generateName`. */

@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Explanation, Outcome } from "../commands/explain/explain.ts";
 import type { Authorization } from "../commands/explain/hop.ts";
+import { judgeResources } from "./refused-resources.ts";
 import { run } from "./run-cli.ts";
 
 const pod = (
@@ -39,7 +40,7 @@ spec: {clusterIP: ${ip}, selector: {app: ${name}}, ports: [${ports}]}
  * HTTP, workloads v1 and v2, and 90 → 9090, HTTP), `db` (3306, TCP), `safe` (443, TLS), `cart` in namespace `other`
  * (80), `old` (80, a workload without a sidecar), and the ingress gateway (80 → 8080, 443 → 8443, 3306).
  */
-const world = [
+export const world: string = [
   service(
     "api",
     "10.96.0.1",
@@ -79,6 +80,11 @@ export function requestCases(name: string, yaml: string, rows: Readonly<Record<Q
     const answers: Record<Question, string> = {};
     for (const question of Object.keys(rows)) answers[question] = await answerTo(question, yaml);
     assert.deepEqual(answers, rows);
+    assert.deepEqual(
+      judgeResources(`${world}${yaml}`, ["shop", "api-v1", "edge"]).refused,
+      [],
+      "every resource is accepted",
+    );
   });
 }
 

@@ -99,6 +99,26 @@ spec:
     assert.deepEqual((await compile(yaml, "--proxy", "router", "--labels", "istio=other")).json.listeners, []);
   });
 
+  test("a Gateway of the Gateway API runs as the control plane would deploy it", async () => {
+    const yaml = `${shop}
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web}
+spec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: api, port: 80}]}]}
+`;
+    const { json } = await compile(yaml, "--proxy", "router", "--namespace", "default", "--name", "web-istio");
+    assert.deepEqual(
+      json.listeners.map(({ name }) => name),
+      ["0.0.0.0_80"],
+    );
+    assert.match(JSON.stringify(json.routes), /outbound\|80\|\|api\.default\.svc\.cluster\.local/);
+  });
+
   test("--only leaves the other sections out, and -o yaml says the same", async () => {
     const { json } = await compile(shop, "--only", "endpoints,routes");
     assert.deepEqual(Object.keys(json), ["routes", "endpoints"]);

@@ -1,5 +1,6 @@
 // From where a question is asked: a workload that sends, a gateway that is reached from outside, or a workload that is
 // reached directly.
+import type { GatewaySpec } from "#mesh/kinds/gateway/spec.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { UsageError } from "../../context.ts";
 import { parseLabels } from "../../labels-argument.ts";
@@ -154,9 +155,12 @@ function selectorOf(
   argument: string,
   defaultNamespace: string,
   snapshot: MeshSnapshot,
-): Record<string, string> | undefined {
+): Readonly<Record<string, string>> | undefined {
   const { namespace, name } = splitName(argument, defaultNamespace);
-  const gateway = snapshot.objects("Gateway").find((item) => item.namespace === namespace && item.name === name);
-  const spec = gateway?.spec as { readonly selector?: Readonly<Record<string, string>> } | undefined;
-  return spec?.selector === undefined ? undefined : { ...spec.selector };
+  const isMeant = (item: { readonly namespace: string; readonly name: string }): boolean =>
+    item.namespace === namespace && item.name === name;
+  const gateway = snapshot.objects("Gateway").find(isMeant);
+  if (gateway !== undefined) return (gateway.spec as Pick<GatewaySpec, "selector">).selector;
+  const isOfGatewayApi = snapshot.objects("KubernetesGateway").some(isMeant);
+  return isOfGatewayApi ? { "gateway.networking.k8s.io/gateway-name": name } : undefined;
 }

@@ -54,8 +54,20 @@ function checkAny(any: Any, path: string, context: Context): void {
   checkMessage(reflect(schema, fromBinary(schema, any.value)), `${path}<${schema.name}>`, context);
 }
 
+/** Reading an option decodes it anew each time. */
+const knownRules = new WeakMap<DescField, FieldRules | null>();
+
+function rulesOf(field: DescField): FieldRules | undefined {
+  let known = knownRules.get(field);
+  if (known === undefined) {
+    known = hasOption(field, rules) ? getOption(field, rules) : null;
+    knownRules.set(field, known);
+  }
+  return known ?? undefined;
+}
+
 function checkField(message: ReflectMessage, field: DescField, path: string, context: Context): void {
-  const constraints = hasOption(field, rules) ? getOption(field, rules) : undefined;
+  const constraints = rulesOf(field);
   const isSet = message.isSet(field);
   // What is not the chosen member of a oneof is not there at all.
   if (field.oneof !== undefined && !isSet) return;
@@ -84,6 +96,9 @@ function checkField(message: ReflectMessage, field: DescField, path: string, con
       checkWrapped(message.get(field), constraints, path, context);
       checkMessage(message.get(field), path, context);
       break;
+    case "enum":
+      checkEnum(field, Number(message.get(field)), constraints, path, context);
+      break;
     default:
       checkScalar(message.get(field), constraints, path, context);
   }
@@ -105,6 +120,9 @@ function checkScalar(value: unknown, constraints: FieldRules | undefined, path: 
   const type = constraints?.type;
   if (type === undefined || type.case === undefined) return;
   if (typeof value === "string" && type.case === "string") checkString(value, type.value, path, context);
+  if (value instanceof Uint8Array && type.case === "bytes" && value.length < Number(type.value.minLen)) {
+    context.report(`${path}: too short`);
+  }
   if ((typeof value === "number" || typeof value === "bigint") && "gte" in type.value) {
     const limits: { gte?: unknown; gt?: unknown; lte?: unknown; lt?: unknown; ignoreEmpty?: unknown } = type.value;
     const isIgnored = limits.ignoreEmpty === true && Number(value) === 0;
@@ -115,6 +133,19 @@ function checkScalar(value: unknown, constraints: FieldRules | undefined, path: 
       (isSet(limits.lt) && Number(value) >= Number(limits.lt));
     if (breaks && !isIgnored) context.report(`${path}: ${value} is out of range`);
   }
+}
+
+function checkEnum(
+  field: DescField & { readonly fieldKind: "enum" },
+  value: number,
+  constraints: FieldRules | undefined,
+  path: string,
+  context: Context,
+): void {
+  if (constraints?.type.case !== "enum") return;
+  const { definedOnly, notIn } = constraints.type.value;
+  const isDefined = field.enum.values.some(({ number }) => number === value);
+  if ((definedOnly && !isDefined) || notIn.includes(value)) context.report(`${path}: ${value} is not allowed`);
 }
 
 function isSet(limit: unknown): boolean {
@@ -133,6 +164,11 @@ function checkString(value: string, constraints: StringRules, path: string, cont
   if (constraints.pattern !== "" && constraints.pattern !== undefined && !new RegExp(constraints.pattern).test(value)) {
     context.report(`${path}: must match ${constraints.pattern}`);
   }
+  if (constraints.minBytes > 0n && Buffer.byteLength(value) < Number(constraints.minBytes)) {
+    context.report(`${path}: too short`);
+  }
+  if (constraints.in.length > 0 && !constraints.in.includes(value)) context.report(`${path}: ${value} is not allowed`);
+  if (constraints.notIn.includes(value)) context.report(`${path}: ${value} is not allowed`);
   if (constraints.wellKnown.case === "wellKnownRegex" && /[\0\r\n]/.test(value)) {
     context.report(`${path}: not a header`);
   }
