@@ -5,6 +5,7 @@ import { describeError, OutriggerError } from "#base/error.ts";
 import { Lifecycle, type Running } from "#base/lifecycle.ts";
 import type { LogRegistry } from "#base/log/log.ts";
 import { Compaction, shrinkHeap } from "#base/memory/compaction.ts";
+import { ProcessCells, type ProcessCellsMemory, processCellsMemory } from "#base/threads/process-cells.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
@@ -25,12 +26,13 @@ import { processReadings, type Readings } from "./overload/readings.ts";
 import { RouteStore } from "./route/route-store.ts";
 import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
+import type { EjectedEndpoint } from "./upstream/cluster.ts";
 import { ClusterManager } from "./upstream/cluster-manager.ts";
 import { clusterClients } from "./wasm/cluster-clients.ts";
 import { propertyFromMessage } from "./wasm/properties.ts";
 import { WasmHost } from "./wasm/wasm-host.ts";
 import { reportOf, sumClusters, sumListeners, sumMetrics, sumStats, type WorkerReport } from "./worker/report.ts";
-import type { WorkerPool } from "./worker/worker-pool.ts";
+import type { WorkerPool, WorkerPoolOptions } from "./worker/worker-pool.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 import type { ConnectionLimits } from "./xds/connection-limits.ts";
@@ -51,6 +53,9 @@ export interface ProxyOptions {
   readonly overload?: OverloadConfig;
   readonly connectionLimits?: ConnectionLimits;
   readonly runtime?: RuntimeLayers;
+  /** For a thread: what all of them count together, and how the others hear that it ejected an endpoint. */
+  readonly cells?: ProcessCells;
+  readonly onEjected?: (ejected: EjectedEndpoint) => void;
   /** Event loops that serve traffic; each one above the first is a worker thread. */
   readonly concurrency?: number;
   /** Other threads listen on the same ports. */
@@ -103,6 +108,8 @@ export interface RunningProxy extends Running {
   failHealthChecks(isFailed: boolean): void;
   /** As `/runtime_modify`. */
   modifyRuntime(changes: RuntimeChanges): void;
+  /** Another thread ejected an endpoint. */
+  adoptEjection(ejected: EjectedEndpoint): void;
   /** Stops accepting, waits for connections to end, and cuts what is left at the deadline: their number. */
   drain(deadlineMs: number): Promise<number>;
   /** The port that a listener is bound to. */
@@ -130,7 +137,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const layers = fromFile?.runtime ?? options.runtime ?? noLayers;
   const runtime = new Runtime(layers.layers, layers.hasAdmin);
   const loops = options.loops ?? concurrency;
+  const memory = concurrency > 1 ? processCellsMemory(concurrency) : null;
+  const cells = memory === null ? (options.cells ?? null) : new ProcessCells(memory, 0);
   const lifecycle = new Lifecycle();
+  let workers: WorkerPool | null = null;
   const log = registry.scope("proxy");
   const startedAtMs = clock.now();
 
@@ -143,7 +153,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     onBroken: (error) => log.error(`a connection was ended by an error of this proxy: ${describeError(error)}`),
   });
   lifecycle.onStop(() => loop.stop());
-  const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream") });
+  const onEjected = (ejected: EjectedEndpoint): void => {
+    options.onEjected?.(ejected);
+    workers?.tell({ type: "ejection", ejected });
+  };
+  const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream"), cells, onEjected });
   lifecycle.onStop(() => clusters.stop());
   const routes = new RouteStore();
   const stats = new Stats();
@@ -163,6 +177,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const listeners = new ListenerManager({
     loop,
     runtime,
+    cells,
     wasm,
     shedding,
     clusters,
@@ -239,10 +254,16 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       cancelDrainEnd ??= clock.after(options.drainTimeMs ?? defaultDrainMs, () => stopAccepting({ inboundOnly }));
     }
   };
-  const workers =
-    concurrency > 1
-      ? await startWorkers({ ...options, overload, connectionLimits, runtime: layers }, concurrency - 1, runtime, clock)
-      : null;
+  workers =
+    memory === null || cells === null
+      ? null
+      : await startWorkers({ ...options, overload, connectionLimits, runtime: layers }, concurrency - 1, {
+          runtime,
+          cells,
+          memory,
+          clock,
+          onEjected: (ejected) => clusters.adoptEjection(ejected),
+        });
   if (workers !== null) {
     lifecycle.add(workers);
     configuration.onUpdate((update) => workers.update(update));
@@ -330,6 +351,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     stopAccepting,
     failHealthChecks,
     modifyRuntime,
+    adoptEjection: (ejected) => clusters.adoptEjection(ejected),
     drain: async (deadlineMs) => {
       await workers?.refresh();
       const open = listeners.connectionCount + (workers?.connectionCount ?? 0);
@@ -390,8 +412,12 @@ async function loadBootstrap(path: string, registry: LogRegistry): Promise<Loade
 async function startWorkers(
   options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits" | "runtime">>,
   count: number,
-  live: Runtime,
-  clock: Clock,
+  {
+    memory,
+    ...live
+  }: Omit<WorkerPoolOptions, "count" | "settings" | "secrets" | "log"> & {
+    readonly memory: ProcessCellsMemory;
+  },
 ): Promise<WorkerPool> {
   const { WorkerPool } = await import("./worker/worker-pool.ts");
   const { node, role, version, secrets, log, overload, connectionLimits, runtime } = options;
@@ -399,6 +425,7 @@ async function startWorkers(
     overload,
     connectionLimits,
     runtime,
+    cells: memory,
     loops: count + 1,
     node,
     role,
@@ -408,7 +435,7 @@ async function startWorkers(
     logLevel: log.level("proxy"),
     logAsJson: log.json,
   };
-  return new WorkerPool({ count, settings, secrets, runtime: live, log: log.scope("worker"), clock });
+  return new WorkerPool({ ...live, count, settings, secrets, log: log.scope("worker") });
 }
 
 /** Istio's `ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS`. */

@@ -2,6 +2,7 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { describeError } from "#base/error.ts";
 import { type LogLevel, LogRegistry } from "#base/log/log.ts";
+import { ProcessCells } from "#base/threads/process-cells.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { type RunningProxy, startProxy } from "./start.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker/messages.ts";
@@ -27,6 +28,8 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
     overload: settings.overload,
     connectionLimits: settings.connectionLimits,
     runtime: settings.runtime,
+    cells: new ProcessCells(settings.cells, settings.index),
+    onEjected: (ejected) => tell({ type: "ejection", ejected }),
     loops: settings.loops,
     feed: (target) => {
       configuration = target;
@@ -62,6 +65,9 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
         break;
       case "failHealthChecks":
         running.failHealthChecks(message.isFailed);
+        break;
+      case "ejection":
+        running.adoptEjection(message.ejected);
         break;
       case "runtime":
         running.modifyRuntime(message.changes);

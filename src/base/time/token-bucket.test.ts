@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { TokenBucket } from "./token-bucket.ts";
 
 test("a bucket begins full, fills in steps, and never above its maximum", () => {
-  const bucket = new TokenBucket(3, 2, 100, 0);
+  const bucket = new TokenBucket({ maxTokens: 3, tokensPerFill: 2, fillIntervalMs: 100 }, 0);
   assert.deepEqual(
     [1, 2, 3, 4].map(() => bucket.take(0)),
     [true, true, true, false],
@@ -17,7 +17,7 @@ test("a bucket begins full, fills in steps, and never above its maximum", () => 
 });
 
 test("a clock that goes back takes nothing away", () => {
-  const bucket = new TokenBucket(1, 1, 100, 1000);
+  const bucket = new TokenBucket({ maxTokens: 1, tokensPerFill: 1, fillIntervalMs: 100 }, 1000);
   assert.equal(bucket.take(500), true);
   assert.equal(bucket.take(1050), false);
   assert.equal(bucket.take(1100), true);

@@ -42,7 +42,10 @@ export class StatusWriter {
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
-    this.#rate = new TokenBucket(burst, perSecond / 10, 100, options.clock.now());
+    this.#rate = new TokenBucket(
+      { maxTokens: burst, tokensPerFill: perSecond / 10, fillIntervalMs: 100 },
+      options.clock.now(),
+    );
   }
 
   /** Makes these the wanted statuses. What an earlier list wanted and was not written yet is forgotten. */

@@ -16,7 +16,8 @@ export class StreamAdmission {
   /** Of a second's worth at once, and as many waiting as are admitted within the patience. */
   constructor(clock: Clock, perSecond: number, patienceMs = 10_000) {
     this.#clock = clock;
-    this.#rate = new TokenBucket(perSecond, Math.max(1, (perSecond * stepMs) / 1000), stepMs, clock.now());
+    const tokensPerFill = Math.max(1, (perSecond * stepMs) / 1000);
+    this.#rate = new TokenBucket({ maxTokens: perSecond, tokensPerFill, fillIntervalMs: stepMs }, clock.now());
     this.#maxWaiting = (perSecond * patienceMs) / 1000;
   }
 

@@ -3,7 +3,7 @@
 import { codecStats } from "../stats/codec-stats.ts";
 import { histogramStat, type StatValue } from "../stats/stats.ts";
 import { DEGRADED_ACTIVE_HC, FAILED_ACTIVE_HC, isDegraded, isUnhealthy } from "../upstream/balance/host.ts";
-import type { CircuitBreaker } from "../upstream/circuit-breaker.ts";
+import { type CircuitBreaker, mostRetries } from "../upstream/circuit-breaker.ts";
 import type { ClusterDescription, OutlierDescription } from "../upstream/cluster-description.ts";
 import type { HealthCheckCounters } from "../upstream/health/health-checker.ts";
 import type { EjectionType } from "../upstream/outlier/ejection.ts";
@@ -96,12 +96,12 @@ function checkRows({ endpoints }: ClusterDescription, counters: HealthCheckCount
 }
 
 function breakerRows(breaker: CircuitBreaker): Row[] {
-  const { limits, maxRetries } = breaker;
+  const { limits } = breaker;
   const used: [string, number, number][] = [
     ["cx", breaker.connections, limits.maxConnections],
     ["rq_pending", breaker.pendingRequests, limits.maxPendingRequests],
     ["rq", breaker.requests, limits.maxRequests],
-    ["rq_retry", breaker.retries, maxRetries],
+    ["rq_retry", breaker.retries, mostRetries(limits, breaker.requests)],
   ];
   const left = {
     cx: "remaining_cx",

@@ -1,5 +1,6 @@
 // What the HTTP part needs from the rest of the proxy, given once at start.
 import type { Logger } from "#base/log/log.ts";
+import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { Runtime } from "../config/runtime.ts";
 import type { LoadShedding } from "../overload/load-shedding.ts";
@@ -27,6 +28,8 @@ export interface OwnPeerMetadata {
 export interface HttpEnvironment {
   readonly loop: EventLoop;
   readonly runtime: Runtime;
+  /** What limits of the whole process count; null with one thread. */
+  readonly cells: ProcessCells | null;
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
   readonly log: Logger;

@@ -1,5 +1,6 @@
 // Slows the bytes of one direction of a stream down to a rate, for filters. It keeps what may not go yet, and asks for
 // the peer to be stopped while it keeps much. Streams may share a budget.
+import { clockSkewMs, type ProcessCell } from "#base/threads/process-cells.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 
 export interface ThrottleUser {
@@ -19,9 +20,12 @@ export class ByteBudget {
   readonly #bytesPerMs: number;
   #allowance: number;
   #since: number;
+  /** Null: this thread has it for itself. */
+  readonly #cell: ProcessCell | null;
 
   /** Who waits for bytes asks again every `intervalMs`. */
-  constructor(kibPerSecond: number, intervalMs: number, now: number) {
+  constructor(kibPerSecond: number, intervalMs: number, now: number, cell: ProcessCell | null = null) {
+    this.#cell = cell;
     this.intervalMs = intervalMs;
     this.#bytesPerMs = (kibPerSecond * 1024) / 1000;
     this.#allowance = this.#bytesPerMs * intervalMs;
@@ -30,12 +34,25 @@ export class ByteBudget {
 
   /** Takes as many of `bytes` as there are. */
   take(bytes: number, now: number): number {
+    const cell = this.#cell;
+    if (cell !== null) {
+      cell.lock();
+      if (cell.since !== 0) {
+        this.#allowance = cell.tokens;
+        this.#since = cell.since;
+      }
+    }
     if (now > this.#since) {
       this.#allowance = Math.min(this.#allowance + (now - this.#since) * this.#bytesPerMs, this.#bytesPerMs * 1000);
     }
-    this.#since = now;
+    if (cell === null || now > this.#since || now < this.#since - clockSkewMs) this.#since = now;
     const taken = Math.min(bytes, Math.floor(this.#allowance));
     this.#allowance -= taken;
+    if (cell !== null) {
+      cell.tokens = this.#allowance;
+      cell.since = this.#since;
+      cell.unlock();
+    }
     return taken;
   }
 }

@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import { OutriggerError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
+import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import { Runtime } from "../config/runtime.ts";
@@ -42,6 +43,8 @@ export interface ListenerManagerOptions {
   readonly loop: EventLoop;
   /** Unless given, nothing is configured there. */
   readonly runtime?: Runtime;
+  /** Counts of the whole process; unless given there is one thread. */
+  readonly cells?: ProcessCells | null;
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
   readonly secrets: SecretReader;
@@ -135,6 +138,7 @@ export class ListenerManager {
     const http: HttpEnvironment = {
       loop,
       runtime: options.runtime ?? new Runtime(),
+      cells: options.cells ?? null,
       clusters,
       routes,
       log,

@@ -1,11 +1,12 @@
 // All clusters by name. Fed by CDS and EDS; read by routes and TCP proxies for each new stream or connection.
 import type { Logger } from "#base/log/log.ts";
+import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { SocketCalls } from "../transport/socket-calls.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type EjectedEndpoint } from "./cluster.ts";
 import { type ClusterDescription, describeCluster } from "./cluster-description.ts";
 import { type ResolveDns, systemResolver } from "./dns/resolve-dns.ts";
 
@@ -14,6 +15,10 @@ export interface ClusterManagerOptions {
   readonly secrets: SecretReader;
   readonly log: Logger;
   readonly resolve?: ResolveDns;
+  /** Counts of the whole process; unless given there is one thread. */
+  readonly cells?: ProcessCells | null;
+  /** Tells the other threads. */
+  readonly onEjected?: (ejected: EjectedEndpoint) => void;
 }
 
 export class ClusterManager {
@@ -39,10 +44,18 @@ export class ClusterManager {
       known.update(config);
     } else {
       known?.drain();
-      const { log, resolve = systemResolver } = this.#options;
+      const { log, resolve = systemResolver, cells = null, onEjected = () => {} } = this.#options;
       this.#clusters.set(
         config.name,
-        new Cluster(config, { loop: this.#loop, contexts: this.#contexts, resolve, log, calls: this.#calls }),
+        new Cluster(config, {
+          loop: this.#loop,
+          contexts: this.#contexts,
+          resolve,
+          log,
+          calls: this.#calls,
+          cells,
+          onEjected,
+        }),
       );
     }
     if (config.type === "eds") {
@@ -63,6 +76,11 @@ export class ClusterManager {
 
   removeEndpoints(clusterName: string): void {
     this.#endpointSets.delete(clusterName);
+  }
+
+  /** Another thread ejected an endpoint. */
+  adoptEjection({ cluster, endpoint, ejection }: EjectedEndpoint): void {
+    this.#clusters.get(cluster)?.outliers?.adopt(endpoint, ejection);
   }
 
   /** Removes a cluster; requests that it carries finish. */

@@ -1,6 +1,8 @@
 // One cluster at run time: its configuration, its endpoints, the balancer over them and the counters of its circuit
 // breakers. Updates change it in place: pools of endpoints that stay are kept as long as their transport is the same.
+
 import type { Logger } from "#base/log/log.ts";
+import type { ProcessCells } from "#base/threads/process-cells.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
 import type { RequestPriority } from "../config/http.ts";
 import { http1, type ProtocolWish } from "../decide/upstream-protocol.ts";
@@ -23,6 +25,7 @@ import { makeProbe, type ProbeEnvironment, probeProtocol } from "./health/make-p
 import { HttpPool } from "./http-pool.ts";
 import { Membership } from "./membership.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
+import type { Ejection } from "./outlier/ejection.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
 import { TcpTunnel } from "./tcp-tunnel.ts";
 
@@ -32,6 +35,18 @@ export interface ClusterEnvironment {
   readonly calls: SocketCalls;
   readonly resolve: ResolveDns;
   readonly log: Logger;
+  /** Counts of the whole process; null with one thread. */
+  readonly cells: ProcessCells | null;
+  /** Tells the other threads. */
+  readonly onEjected: (ejected: EjectedEndpoint) => void;
+}
+
+/** What one thread tells the others. */
+export interface EjectedEndpoint {
+  readonly cluster: string;
+  /** Its key. */
+  readonly endpoint: string;
+  readonly ejection: Ejection;
 }
 
 export class Cluster {
@@ -61,9 +76,10 @@ export class Cluster {
     this.#environment = environment;
     this.#transports = new ClusterTransports(config, environment);
     const { circuitBreakers, loadBalancing } = config;
+    const threads = { cells: environment.cells, clusterName: config.name };
     this.breakers = {
-      default: new CircuitBreaker("default", circuitBreakers.default, this.counters),
-      high: new CircuitBreaker("high", circuitBreakers.high, this.counters),
+      default: new CircuitBreaker("default", circuitBreakers.default, this.counters, threads),
+      high: new CircuitBreaker("high", circuitBreakers.high, this.counters, threads),
     };
     this.#members = new Membership({
       loop: environment.loop,
@@ -141,6 +157,8 @@ export class Cluster {
       clusterName: config.name,
       config: outlierDetection,
       onChange: (endpoint) => this.#healthChanged(endpoint),
+      onEjected: (endpoint, ejection) =>
+        this.#environment.onEjected({ cluster: config.name, endpoint: endpoint.config.key, ejection }),
     });
     for (const endpoint of this.endpoints) outliers.add(endpoint);
     this.#outliers = outliers;

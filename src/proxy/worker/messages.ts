@@ -1,10 +1,12 @@
 // What the main thread and its workers say to each other. Everything is plain data: it crosses threads as a copy.
+import type { ProcessCellsMemory } from "#base/threads/process-cells.ts";
 import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
 import type { ProxyNode } from "../admin/proxy-state.ts";
 import type { OverloadConfig } from "../config/overload.ts";
 import type { RuntimeChanges } from "../config/runtime.ts";
 import type { DrainScope } from "../listener/listener-manager.ts";
+import type { EjectedEndpoint } from "../upstream/cluster.ts";
 import type { ConnectionLimits } from "../xds/connection-limits.ts";
 import type { RuntimeLayers } from "../xds/runtime-layers.ts";
 import type { WorkerReport } from "./report.ts";
@@ -18,6 +20,8 @@ export interface WorkerSettings {
   readonly overload: OverloadConfig;
   readonly connectionLimits: ConnectionLimits;
   readonly runtime: RuntimeLayers;
+  /** What all threads count together. */
+  readonly cells: ProcessCellsMemory;
   /** Event loops of the whole proxy. */
   readonly loops: number;
   readonly explainToClients: boolean;
@@ -35,6 +39,8 @@ export type ToWorker =
   | { readonly type: "stopAccepting"; readonly scope: DrainScope }
   | { readonly type: "failHealthChecks"; readonly isFailed: boolean }
   | { readonly type: "runtime"; readonly changes: RuntimeChanges }
+  /** Another thread ejected an endpoint. */
+  | { readonly type: "ejection"; readonly ejected: EjectedEndpoint }
   | { readonly type: "drain"; readonly id: number; readonly deadlineMs: number }
   | { readonly type: "stop" };
 
@@ -42,5 +48,6 @@ export type FromWorker =
   /** Whether the first configuration runs. */
   | { readonly type: "ready" }
   | { readonly type: "report"; readonly id: number; readonly report: WorkerReport }
+  | { readonly type: "ejection"; readonly ejected: EjectedEndpoint }
   /** `cut`: connections that had to be closed. */
   | { readonly type: "drained"; readonly id: number; readonly cut: number };

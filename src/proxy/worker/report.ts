@@ -5,6 +5,7 @@ import type { CodecCounters } from "../stats/codec-stats.ts";
 import { addedHistograms, type HistogramValue } from "../stats/histogram.ts";
 import { histogramStat, type StatValue } from "../stats/stats.ts";
 import type { ClusterDescription, EndpointDescription } from "../upstream/cluster-description.ts";
+import type { OutlierCounters } from "../upstream/outlier/outlier-counters.ts";
 
 type Numbers = Readonly<Record<string, number>>;
 
@@ -24,7 +25,7 @@ interface ClusterNumbers {
   readonly codecs: CodecCounters | null;
   readonly balancer: Numbers;
   readonly breakers: readonly Numbers[];
-  readonly outliers: Numbers;
+  readonly outliers: OutlierCounters | null;
   /** By address. */
   readonly endpoints: ReadonlyMap<string, Numbers>;
 }
@@ -77,7 +78,7 @@ function clusterNumbers(cluster: ClusterDescription): ClusterNumbers {
     codecs: cluster.codecs,
     balancer: numbersOf(cluster.balancer),
     breakers: cluster.breakers.map(numbersOf),
-    outliers: numbersOf(cluster.outliers?.counters ?? {}),
+    outliers: cluster.outliers?.counters ?? null,
     endpoints: new Map(
       cluster.endpoints.map((endpoint) => [
         endpoint.config.key,
@@ -117,7 +118,7 @@ function addCluster(cluster: ClusterDescription, other: ClusterNumbers): Cluster
     codecs: addedCodecs(cluster.codecs, other.codecs),
     balancer: added(balancer, other.balancer),
     breakers: breakers.map((breaker, i) => added(breaker, other.breakers[i] ?? {})),
-    outliers: outliers && { ...outliers, counters: added(outliers.counters, other.outliers) },
+    outliers: outliers && { ...outliers, counters: addedOutliers(outliers.counters, other.outliers) },
     endpoints: endpoints.map((endpoint) => added(endpoint, other.endpoints.get(endpoint.config.key) ?? {})),
   };
 }
@@ -142,6 +143,17 @@ function addedTimes(own: HistogramValue | null, other: HistogramValue | null): H
 function addedCodecs(own: CodecCounters | null, other: CodecCounters | null): CodecCounters | null {
   if (own === null || other === null) return own ?? other;
   return { http1: added(own.http1, numbersOf(other.http1)), http2: added(own.http2, numbersOf(other.http2)) };
+}
+
+/** What one thread ejects is out in all of them. */
+function addedOutliers(own: OutlierCounters, other: OutlierCounters | null): OutlierCounters {
+  if (other === null) return own;
+  return {
+    ejectionsActive: Math.max(own.ejectionsActive, other.ejectionsActive),
+    ejectionsOverflow: own.ejectionsOverflow + other.ejectionsOverflow,
+    detected: added(own.detected, other.detected),
+    enforced: added(own.enforced, other.enforced),
+  };
 }
 
 function addedStatuses(own: Uint32Array | null, other: Uint32Array | null): Uint32Array | null {

@@ -7,10 +7,12 @@ import { Worker } from "node:worker_threads";
 import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
+import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
 import type { Runtime } from "../config/runtime.ts";
+import type { EjectedEndpoint } from "../upstream/cluster.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./messages.ts";
 import type { WorkerReport } from "./report.ts";
 
@@ -21,6 +23,9 @@ export interface WorkerPoolOptions {
   readonly secrets: SecretStore;
   /** Of this thread; a new worker is told what it was changed to. */
   readonly runtime: Runtime;
+  readonly cells: ProcessCells;
+  /** A worker ejected an endpoint. */
+  readonly onEjected: (ejected: EjectedEndpoint) => void;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -71,6 +76,10 @@ export class WorkerPool implements Running {
     const member = new Member({ ...this.#options.settings, index }, this.#options.log);
     this.#members.push(member);
     member.onReady = () => this.#onReady();
+    member.onEjected = (ejected) => {
+      this.#options.onEjected(ejected);
+      for (const other of this.#members) if (other !== member) other.send({ type: "ejection", ejected });
+    };
     member.onGone = (words) => this.#gone(member, index, words);
     for (const [typeUrl, byName] of this.#resources) {
       member.send({ type: "update", update: { typeUrl, version: "", added: [...byName.values()], removed: [] } });
@@ -83,6 +92,7 @@ export class WorkerPool implements Running {
   #gone(member: Member, index: number, words: string): void {
     const at = this.#members.indexOf(member);
     if (at >= 0) this.#members.splice(at, 1);
+    this.#options.cells.forget(index);
     if (this.#isStopped) return;
     this.#options.log.error(`worker ${index} ended and is started anew: ${words}`);
     const cancel = this.#options.clock.after(restartMs, () => {
@@ -135,6 +145,7 @@ export class WorkerPool implements Running {
 class Member {
   isReady = false;
   onReady: () => void = () => {};
+  onEjected: (ejected: EjectedEndpoint) => void = () => {};
   onGone: (words: string) => void = () => {};
   readonly #worker: Worker;
   readonly #answers = new Map<number, (message: FromWorker | null) => void>();
@@ -159,7 +170,8 @@ class Member {
     if (message.type === "ready") {
       this.isReady = true;
       this.onReady();
-    } else if (message.type === "report" || message.type === "drained") {
+    } else if (message.type === "ejection") this.onEjected(message.ejected);
+    else if (message.type === "report" || message.type === "drained") {
       this.#answers.get(message.id)?.(message);
     }
   }

@@ -20,6 +20,7 @@ function detection(yaml: string, endpointCount = 10) {
   assert.ok(config);
   const log: string[] = [];
   const changed: UpstreamEndpoint[] = [];
+  const told: string[] = [];
   const write = (message: string): void => void log.push(message);
   const logger: Logger = { error: write, warn: write, info: write, debug: () => {} };
   const detector = new OutlierDetector({
@@ -28,6 +29,7 @@ function detection(yaml: string, endpointCount = 10) {
     clusterName: "c",
     config,
     onChange: (endpoint) => changed.push(endpoint),
+    onEjected: (endpoint, { reason }) => void told.push(`${endpoint.config.key}: ${reason}`),
   });
   const endpoints = Array.from({ length: endpointCount }, (_, i) => new UpstreamEndpoint(endpointConfig(80 + i), 0));
   for (const endpoint of endpoints) detector.add(endpoint);
@@ -38,7 +40,18 @@ function detection(yaml: string, endpointCount = 10) {
     for (let i = 0; i < times; i++) endpoints[at]?.outlier?.onLocalFailure(isTimeout);
   };
   const ejected = (): number[] => endpoints.flatMap((it, i) => ((it.healthFlags & 2) === 0 ? [] : [i]));
-  return { clock, detector, endpoints, log, changed, answer, fail, ejected, setDraw: (to: number) => (draw = to) };
+  return {
+    clock,
+    detector,
+    endpoints,
+    log,
+    changed,
+    told,
+    answer,
+    fail,
+    ejected,
+    setDraw: (to: number) => (draw = to),
+  };
 }
 
 test("five 5xx in a row eject an endpoint; anything else in between begins anew", () => {
@@ -252,6 +265,25 @@ test("an endpoint that leaves is not counted any more, and nothing is held again
   assert.equal(detector.counters.ejectionsActive, 0);
   assert.deepEqual(ejected(), []);
   assert.equal(gone.outlier, null);
+});
+
+test("an ejection is told to other threads, and one of theirs is taken over until its time is over", () => {
+  const own = detection("");
+  own.answer(0, 500, 5);
+  assert.deepEqual(own.told, ["127.0.0.1:80: 5 responses in a row were 5xx"]);
+  const other = detection("max_ejection_percent: 10");
+  const ejection = own.endpoints[0]?.outlier?.ejection;
+  assert.ok(ejection);
+  other.detector.adopt("127.0.0.1:80", ejection);
+  other.detector.adopt("127.0.0.1:80", ejection);
+  other.detector.adopt("10.9.9.9:1", ejection);
+  assert.deepEqual([other.ejected(), other.told, other.changed.length], [[0], [], 1]);
+  assert.equal(other.detector.counters.enforced.CONSECUTIVE_5XX, 0, "it is counted where it was found");
+  other.answer(1, 500, 5);
+  assert.deepEqual(other.ejected(), [0], "the highest percentage is that of all threads");
+  other.clock.advance(30_000);
+  assert.deepEqual(other.ejected(), []);
+  assert.equal(other.detector.counters.ejectionsActive, 0);
 });
 
 test("without traffic nobody looks at the endpoints, and stopping brings everything back", () => {

@@ -7,7 +7,7 @@ import type { OutlierDetectionConfig } from "../../config/outlier-detection.ts";
 import type { EventLoop } from "../../transport/event-loop.ts";
 import { FAILED_OUTLIER_CHECK } from "../balance/host.ts";
 import type { UpstreamEndpoint } from "../endpoint.ts";
-import type { EjectionType } from "./ejection.ts";
+import type { Ejection, EjectionType } from "./ejection.ts";
 import { type OutlierCounters, outlierCounters } from "./outlier-counters.ts";
 import { type OutlierJudge, OutlierMonitor, type ResultWindow } from "./outlier-monitor.ts";
 import { type SuccessRateLimit, successRateLimit, unknownLimit } from "./success-rate.ts";
@@ -19,6 +19,8 @@ export interface OutlierDetectorOptions {
   readonly config: OutlierDetectionConfig;
   /** An endpoint's flags changed. */
   readonly onChange: (endpoint: UpstreamEndpoint) => void;
+  /** This thread ejected an endpoint. */
+  readonly onEjected: (endpoint: UpstreamEndpoint, ejection: Ejection) => void;
 }
 
 interface Rated {
@@ -194,15 +196,30 @@ export class OutlierDetector implements OutlierJudge {
     const longest = Math.max(config.baseEjectionMs, config.maxEjectionMs);
     const jitter = Math.floor(loop.random() * (config.maxEjectionJitterMs + 1));
     const time = Math.min(config.baseEjectionMs * monitor.backoff, longest) + jitter;
-    monitor.ejection = { type, reason, since: now, until: now + time };
+    const ejection: Ejection = { type, reason, since: now, until: now + time };
     monitor.ejections++;
-    counters.ejectionsActive++;
     counters.enforced[type]++;
-    endpoint.healthFlags |= FAILED_OUTLIER_CHECK;
+    this.#eject(endpoint, monitor, ejection);
     log.warn(`cluster ${clusterName}: ${key} is ejected for ${time / 1000} s because ${reason}`, {
       type,
       ejections: monitor.ejections,
     });
+    this.#options.onEjected(endpoint, ejection);
+  }
+
+  /** Another thread ejected an endpoint: here it is out as well, and comes back by itself. */
+  adopt(endpointKey: string, ejection: Ejection): void {
+    for (const [monitor, endpoint] of this.#monitors) {
+      if (endpoint.config.key !== endpointKey || monitor.ejection !== null) continue;
+      monitor.backoff++;
+      this.#eject(endpoint, monitor, ejection);
+    }
+  }
+
+  #eject(endpoint: UpstreamEndpoint, monitor: OutlierMonitor, ejection: Ejection): void {
+    monitor.ejection = ejection;
+    this.counters.ejectionsActive++;
+    endpoint.healthFlags |= FAILED_OUTLIER_CHECK;
     if (!this.isWatching) this.watch();
     this.#options.onChange(endpoint);
   }

@@ -1,5 +1,6 @@
 // envoy.filters.http.bandwidth_limit: one budget of bytes a second for all requests of a chain or route, and one for
 // their responses.
+import type { ProcessCell } from "#base/threads/process-cells.ts";
 import {
   type BandwidthLimit,
   BandwidthLimitSchema,
@@ -18,6 +19,7 @@ import {
   sharedFilter,
   type Verdict,
 } from "../../filter.ts";
+import { limitName } from "../../limit-name.ts";
 import { type MessageSide, requestSide, responseSide } from "../../message-side.ts";
 import type { Stream } from "../../stream.ts";
 import { ByteBudget, Throttle } from "../../throttle.ts";
@@ -80,20 +82,22 @@ class BandwidthFilter implements HttpFilter {
     const settings = this.#context.routeSettings(stream) ?? this.#settings;
     const { limitsRequests, limitsResponses } = settings;
     if (!limitsRequests && !limitsResponses) return CONTINUE;
-    const { request, response, requestStats, responseStats } = this.#budgetsOf(settings);
+    const { request, response, requestStats, responseStats } = this.#budgetsOf(settings, stream);
     if (limitsRequests && !end) this.#limit(stream, requestSide, request, requestStats);
     if (limitsResponses) this.#limit(stream, responseSide, response, responseStats);
     return CONTINUE;
   }
 
-  #budgetsOf(settings: BandwidthSettings): Budgets {
+  #budgetsOf(settings: BandwidthSettings, stream: Stream): Budgets {
     let budgets = this.#budgets.get(settings);
     if (budgets === undefined) {
       const { kibPerSecond, intervalMs, statPrefix } = settings;
-      const { loop, stats } = this.#context.environment;
+      const { cells, loop, stats } = this.#context.environment;
+      const name = limitName(stream, this.#context.name, settings, settings !== this.#settings);
+      const cell = (side: string): ProcessCell | null => cells?.claim(`${side}\n${name}`) ?? null;
       budgets = {
-        request: new ByteBudget(kibPerSecond, intervalMs, loop.now),
-        response: new ByteBudget(kibPerSecond, intervalMs, loop.now),
+        request: new ByteBudget(kibPerSecond, intervalMs, loop.now, cell("request")),
+        response: new ByteBudget(kibPerSecond, intervalMs, loop.now, cell("response")),
         requestStats: new DirectionStats(stats, `${statPrefix}.http_bandwidth_limit.request_`),
         responseStats: new DirectionStats(stats, `${statPrefix}.http_bandwidth_limit.response_`),
       };

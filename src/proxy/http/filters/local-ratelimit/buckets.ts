@@ -1,4 +1,5 @@
 // HOT: per request. The token buckets of one settings object: shared by all streams, or one set per connection.
+import type { ProcessCell, ProcessCells } from "#base/threads/process-cells.ts";
 import type { RateLimitDescriptor } from "../../../config/rate-limit.ts";
 import type { Counter, Stats } from "../../../stats/stats.ts";
 import type { ConnectionInfo } from "../../../transport/connection-info.ts";
@@ -9,6 +10,11 @@ export interface Bucket {
   readonly tokens: TokenBucket;
   /** Of a descriptor; empty for the bucket of all requests. */
   readonly words: string;
+}
+
+interface NamedCells {
+  readonly cells: ProcessCells;
+  readonly name: string;
 }
 
 interface BucketVerdict {
@@ -28,9 +34,12 @@ export class Buckets {
   readonly stats: LocalRateLimitStats;
   readonly #settings: LocalRateLimitSettings;
   #shared: BucketSet | null = null;
+  readonly #cells: NamedCells | null;
   readonly #byConnection = new WeakMap<ConnectionInfo, BucketSet>();
 
-  constructor(settings: LocalRateLimitSettings, stats: Stats) {
+  /** `cells`: those of the process, under the name of these settings; null with one thread. */
+  constructor(settings: LocalRateLimitSettings, stats: Stats, cells: NamedCells | null) {
+    this.#cells = cells;
     const prefix = `${settings.statPrefix}.http_local_rate_limit.`;
     this.#settings = settings;
     this.stats = {
@@ -43,12 +52,12 @@ export class Buckets {
 
   of(connection: ConnectionInfo, now: number): BucketSet {
     if (!this.#settings.perConnection) {
-      this.#shared ??= new BucketSet(this.#settings, now);
+      this.#shared ??= new BucketSet(this.#settings, now, this.#cells);
       return this.#shared;
     }
     let set = this.#byConnection.get(connection);
     if (set === undefined) {
-      set = new BucketSet(this.#settings, now);
+      set = new BucketSet(this.#settings, now, null);
       this.#byConnection.set(connection, set);
     }
     return set;
@@ -60,10 +69,15 @@ class BucketSet {
   readonly #byDescriptor: ReadonlyMap<string, Bucket>;
   readonly #alwaysTakesDefault: boolean;
 
-  constructor({ bucket, descriptors, alwaysTakesDefault }: LocalRateLimitSettings, now: number) {
-    this.#default = bucket === null ? null : { tokens: new TokenBucket(bucket, now), words: "" };
+  constructor(
+    { bucket, descriptors, alwaysTakesDefault }: LocalRateLimitSettings,
+    now: number,
+    cells: NamedCells | null,
+  ) {
+    const cell = (name: string): ProcessCell | null => cells?.cells.claim(`${cells.name}\n${name}`) ?? null;
+    this.#default = bucket === null ? null : { tokens: new TokenBucket(bucket, now, cell("")), words: "" };
     this.#byDescriptor = new Map(
-      descriptors.map(({ key, words, bucket: own }) => [key, { tokens: new TokenBucket(own, now), words }]),
+      descriptors.map(({ key, words, bucket: own }) => [key, { tokens: new TokenBucket(own, now, cell(key)), words }]),
     );
     this.#alwaysTakesDefault = alwaysTakesDefault;
   }

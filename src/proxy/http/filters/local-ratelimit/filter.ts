@@ -16,6 +16,7 @@ import {
   type Verdict,
 } from "../../filter.ts";
 import { applyHeaderMutations } from "../../header-mutation.ts";
+import { limitName } from "../../limit-name.ts";
 import { localRateLimited } from "../../local-replies.ts";
 import { descriptorsOf } from "../../rate-limit-descriptors.ts";
 import type { Stream } from "../../stream.ts";
@@ -56,7 +57,7 @@ class LocalRateLimitFilter implements HttpFilter {
     const { random, now } = loop;
     const enabled = runtime.fraction(settings.enabled);
     if (enabled === 0 || (enabled < 1 && random() >= enabled)) return CONTINUE;
-    const buckets = this.#bucketsOf(settings);
+    const buckets = this.#bucketsOf(settings, stream);
     const { stats } = buckets;
     stats.enabled.add();
     const descriptors =
@@ -85,10 +86,12 @@ class LocalRateLimitFilter implements HttpFilter {
     return DONE;
   }
 
-  #bucketsOf(settings: LocalRateLimitSettings): Buckets {
+  #bucketsOf(settings: LocalRateLimitSettings, stream: Stream): Buckets {
     let buckets = this.#buckets.get(settings);
     if (buckets === undefined) {
-      buckets = new Buckets(settings, this.#context.environment.stats);
+      const { cells, stats } = this.#context.environment;
+      const name = limitName(stream, this.#context.name, settings, settings !== this.#settings);
+      buckets = new Buckets(settings, stats, cells && { cells, name });
       this.#buckets.set(settings, buckets);
     }
     return buckets;

@@ -1,10 +1,12 @@
 // Limits how many connections a filter chain has at a time. One too many is closed, after a delay when one is set, so
 // that clients that try again at once are slowed down.
+import type { ProcessCell } from "#base/threads/process-cells.ts";
 import {
   type ConnectionLimit,
   ConnectionLimitSchema,
 } from "#wire/gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.ts";
 import { milliseconds } from "../../../config/parse/values.ts";
+import type { ConnectionInfo } from "../../../transport/connection-info.ts";
 import type { NetworkConnection } from "../../connection.ts";
 import {
   CONTINUE,
@@ -30,6 +32,17 @@ export const connectionLimit: NetworkFilterType = defineNetworkFilter<Connection
     const limited = stats.counter(`connection_limit.${statPrefix}.limited_connections`);
     const active = stats.gauge(`connection_limit.${statPrefix}.active_connections`);
     let count = 0;
+    let cell: ProcessCell | null | undefined;
+    const take = ({ filterChainName, listenerName }: ConnectionInfo): boolean => {
+      // Where the filter stands is told by the first connection, the same in every thread.
+      cell ??=
+        environment.http.cells?.claim(
+          `connection_limit\n${listenerName}\n${filterChainName}\n${statPrefix}\n${maxConnections}`,
+        ) ?? null;
+      if (!(cell?.take(0, maxConnections) ?? count < maxConnections)) return false;
+      count++;
+      return true;
+    };
     let delayed = 0;
     const refuse = (connection: NetworkConnection): void =>
       connection.refuse({
@@ -43,9 +56,8 @@ export const connectionLimit: NetworkFilterType = defineNetworkFilter<Connection
         let isCounted = false;
         return {
           onNewConnection: (connection) => {
-            if (count < maxConnections) {
+            if (take(connection.info)) {
               isCounted = true;
-              count++;
               active.add(1);
               return CONTINUE;
             }
@@ -64,6 +76,7 @@ export const connectionLimit: NetworkFilterType = defineNetworkFilter<Connection
           onClose: () => {
             if (!isCounted) return;
             count--;
+            cell?.give(0);
             active.add(-1);
           },
         };

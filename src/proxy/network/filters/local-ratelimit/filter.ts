@@ -6,6 +6,8 @@ import {
   LocalRateLimitSchema,
 } from "#wire/gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.ts";
 import { milliseconds } from "../../../config/parse/values.ts";
+import type { ConnectionInfo } from "../../../transport/connection-info.ts";
+import type { NetworkEnvironment } from "../../environment.ts";
 import {
   CONTINUE,
   defineNetworkFilter,
@@ -38,10 +40,13 @@ export const localRateLimit: NetworkFilterType = defineNetworkFilter<LocalRateLi
     const { stats, loop } = environment.http;
     const { statPrefix, isOn } = settings;
     const limited = stats.counter(`local_rate_limit.${statPrefix}.rate_limited`);
-    const bucket = bucketFor(settings, environment.sharedBuckets, loop.now);
+    let bucket: TokenBucket | null = null;
     return sharedFilter({
       onNewConnection: (connection) => {
-        if (!isOn || bucket.take(loop.now)) return CONTINUE;
+        if (!isOn) return CONTINUE;
+        // Where the filter stands is told by the first connection, the same in every thread.
+        bucket ??= bucketFor(settings, environment, connection.info);
+        if (bucket.take(loop.now)) return CONTINUE;
         limited.add();
         connection.refuse({
           flag: "RL",
@@ -54,14 +59,21 @@ export const localRateLimit: NetworkFilterType = defineNetworkFilter<LocalRateLi
   },
 });
 
-function bucketFor(settings: LocalRateLimitSettings, shared: Map<string, TokenBucket>, now: number): TokenBucket {
-  const { maxTokens, tokensPerFill, fillIntervalMs, shareKey } = settings;
-  const make = (): TokenBucket => new TokenBucket(maxTokens, tokensPerFill, fillIntervalMs, now);
-  if (shareKey === "") return make();
+function bucketFor(
+  settings: LocalRateLimitSettings,
+  { http: { cells, loop }, sharedBuckets }: NetworkEnvironment,
+  { filterChainName, listenerName }: ConnectionInfo,
+): TokenBucket {
+  const { maxTokens, tokensPerFill, fillIntervalMs, shareKey, statPrefix } = settings;
   const key = `${maxTokens} ${tokensPerFill} ${fillIntervalMs} ${shareKey}`;
-  const bucket = shared.get(key) ?? make();
-  if (shared.size >= maxShared) shared.clear();
-  shared.set(key, bucket);
+  const known = shareKey === "" ? undefined : sharedBuckets.get(key);
+  if (known !== undefined) return known;
+  const place = shareKey === "" ? `${listenerName}\n${filterChainName}\n${statPrefix}` : "";
+  const cell = cells?.claim(`network local_ratelimit\n${place}\n${key}`) ?? null;
+  const bucket = new TokenBucket(settings, loop.now, cell);
+  if (shareKey === "") return bucket;
+  if (sharedBuckets.size >= maxShared) sharedBuckets.clear();
+  sharedBuckets.set(key, bucket);
   return bucket;
 }
 
