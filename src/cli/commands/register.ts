@@ -1,6 +1,7 @@
 // All commands that a person types, in the order of the help text.
 import type { Command } from "commander";
 import type { CliContext } from "../context.ts";
+import { registerAnalyze } from "./analyze.ts";
 import { registerCompile } from "./compile/register.ts";
 import { registerDown } from "./down.ts";
 import { registerExec } from "./exec.ts";
@@ -25,6 +26,7 @@ export function registerCommands(program: Command, context: CliContext, finish: 
   registerProxyConfig(program, context);
   registerExplain(program, context, finish);
   registerValidate(program, context, finish);
+  registerAnalyze(program, context, finish);
   registerCompile(program, context, finish);
   registerKubeInject(program, context, finish);
   registerVersion(program, context);

@@ -3,8 +3,10 @@
 import type { Issue } from "#base/issue.ts";
 import { createSnapshotBuilder } from "#control/push/build-snapshot.ts";
 import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
+import { analyze } from "#mesh/analyze/analyze.ts";
 import { catalog } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import type { BuiltSnapshot } from "#mesh/snapshot/build.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { kind } from "./connection.ts";
 
@@ -23,7 +25,15 @@ export async function readMeshIssues(client: SnapshotClient): Promise<readonly I
   return [...settingsIssues, ...snapshot.issues];
 }
 
-async function readMesh(client: SnapshotClient): Promise<{ snapshot: MeshSnapshot; settingsIssues: readonly Issue[] }> {
+/** Also what is in order and most likely not meant. */
+export async function analyzeMesh(client: SnapshotClient): Promise<readonly Issue[]> {
+  const { snapshot, settingsIssues } = await readMesh(client);
+  return [...settingsIssues, ...analyze(snapshot)];
+}
+
+async function readMesh(
+  client: SnapshotClient,
+): Promise<{ snapshot: BuiltSnapshot; settingsIssues: readonly Issue[] }> {
   const builder = createSnapshotBuilder(controlPlane);
   const snapshot = builder.build((await readMeshObjects(client)).map((object) => ({ object })));
   return { snapshot, settingsIssues: builder.issues() };

@@ -7,6 +7,7 @@ import { describeError } from "#base/error.ts";
 import type { Issue } from "#base/issue.ts";
 import { gatewayObjects } from "#control/gateway-deployment/gateway-objects.ts";
 import { meshConfigText } from "#control/push/build-snapshot.ts";
+import { analyze } from "#mesh/analyze/analyze.ts";
 import type { JsonRecord } from "#mesh/inject/pod.ts";
 import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
@@ -36,6 +37,8 @@ export interface OfflineSources {
   readonly paths: readonly string[];
   /** Mesh configuration, in place of a ConfigMap `istio` among the files. */
   readonly meshConfigFile?: string | undefined;
+  /** Also what is in order and most likely not meant. */
+  readonly advice?: boolean;
 }
 
 export async function readOfflineMesh(context: CliContext, sources: OfflineSources): Promise<OfflineMesh> {
@@ -46,12 +49,12 @@ export async function readOfflineMesh(context: CliContext, sources: OfflineSourc
     sources.meshConfigFile === undefined
       ? undefined
       : readMeshConfigFile(resolve(context.cwd, sources.meshConfigFile), sources.meshConfigFile);
-  const mesh = offlineMesh(loaded.objects, settings);
+  const mesh = offlineMesh(loaded.objects, settings, sources.advice);
   return { ...mesh, issues: sortIssues([...loaded.issues, ...mesh.issues]) };
 }
 
 /** `settings` is mesh configuration as YAML. */
-export function offlineMesh(parsed: readonly ParsedObject[], settings?: string): OfflineMesh {
+export function offlineMesh(parsed: readonly ParsedObject[], settings?: string, advice = false): OfflineMesh {
   const written = parsed.map(({ object }) => withNamespace(withName(object)));
   const text =
     settings ??
@@ -78,10 +81,11 @@ export function offlineMesh(parsed: readonly ParsedObject[], settings?: string):
   const gateways = deployedGateways(built.snapshot, written);
   if (gateways.length > 0) built = build([...written, ...gateways]);
   const { snapshot, completion } = built;
+  const found = weighReferences(advice ? analyze(snapshot) : snapshot.issues, written);
   return {
     snapshot,
     pods: completion.pods,
-    issues: sortIssues([...issues, ...completion.issues, ...weighReferences(snapshot.issues, written)]),
+    issues: sortIssues([...issues, ...completion.issues, ...found]),
     objectCount: written.length,
   };
 }
