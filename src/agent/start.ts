@@ -10,6 +10,7 @@ import type { ProxyBootstrap } from "./bootstrap/bootstrap.ts";
 import { startDnsProxy } from "./dns/dns-proxy.ts";
 import type { MeshNames } from "./dns/mesh-names.ts";
 import { parseResolvConf } from "./dns/resolver-settings.ts";
+import { FileSecrets } from "./identity/file-secrets.ts";
 import { certificateName, type Identity, startIdentity } from "./identity/start-identity.ts";
 import { Terminator } from "./lifecycle/terminator.ts";
 import { startReadinessServer, startStatusServer } from "./probes/status-server.ts";
@@ -86,6 +87,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       lifecycle.add(server);
     }
     if (options.names !== undefined) lifecycle.add(await startDns(options.names, options));
+    lifecycle.add(new FileSecrets({ secrets, log: log.scope("secrets"), clock }));
     lifecycle.add(await startReadinessServer({ port: bootstrap.readinessPort, notReadyReason }));
     const identity = await startIdentity({
       caAddress: bootstrap.caAddress,

@@ -16,6 +16,7 @@ import { type ClusterMaterialOptions, loadClusterMaterial } from "./ca/cluster-m
 import { type AuthorityMaterial, createSelfSignedMaterial, readMaterialFolder } from "./ca/material.ts";
 import { watchMaterialFolder, watchMaterialSecret } from "./ca/material-watch.ts";
 import { RootDistribution } from "./ca/root-distribution.ts";
+import { SecretAccessReviews } from "./ca/secret-access.ts";
 import { TokenReviewVerifier } from "./ca/token-review.ts";
 import type { ControlPlaneContext } from "./context.ts";
 import type { DebugState } from "./debug/debug-endpoints.ts";
@@ -27,7 +28,7 @@ import { KeySetKeeper } from "./jwks/key-set-keeper.ts";
 import type { ControlPlane, ControlPlaneOptions } from "./options.ts";
 import { defaultDebounce } from "./push/debounce.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
-import { Pusher } from "./push/pusher.ts";
+import { Pusher, type SecretAccess } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 import { desiredStatuses } from "./status/desired-statuses.ts";
@@ -65,7 +66,8 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   ]);
   const keySets = createKeySetKeeper(context, () => keeper.rebuild());
   const builder = building.createSnapshotBuilder({ ...context, keySets: () => keySets.keySets });
-  const pusher = new Pusher(compiling.meshCompiler, log.scope("ads"), pushMetrics);
+  const secretAccess = createSecretAccess(context, () => pusher.refreshSecrets());
+  const pusher: Pusher = new Pusher(compiling.meshCompiler, secretAccess, log.scope("ads"), pushMetrics);
   lifecycle.onStop(() => pusher.stop());
   let statesChanged = (): void => {};
   const keeper = lifecycle.add(
@@ -118,6 +120,14 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
       return lifecycle.stop();
     },
   };
+}
+
+function createSecretAccess(context: ControlPlaneContext, onChange: () => void): SecretAccess {
+  const { client } = context.options;
+  // Without an API server there are no permissions to ask for.
+  if (client === undefined) return { mayRead: () => true };
+  const { lifecycle, clock, log } = context;
+  return lifecycle.add(new SecretAccessReviews({ client, clock, log: log.scope("sds"), onChange }));
 }
 
 function createKeySetKeeper(context: ControlPlaneContext, onChange: () => void): KeySetKeeper {

@@ -210,7 +210,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     }),
   );
   const configuration = new Configuration({
-    targets: { clusters, routes, listeners },
+    targets: { clusters, routes, listeners, secrets },
     log: registry.scope("xds"),
     clock,
     initialFetchTimeoutMs: options.initialFetchTimeoutMs ?? 15_000,

@@ -52,7 +52,13 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
         secrets.setCertificate(message.name, message.certificate);
         break;
       case "roots":
-        secrets.setTrustedRoots(message.name, message.pem);
+        secrets.setTrustedRoots(message.name, message.pem, message.revocationList);
+        break;
+      case "revocations":
+        secrets.setRevocationList(message.name, message.pem);
+        break;
+      case "noSecret":
+        secrets.remove(message.name);
         break;
       case "report":
         tell({ type: "report", id: message.id, report: running.report() });

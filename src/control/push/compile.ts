@@ -1,5 +1,6 @@
 // The compiler as the push pipeline needs it, and its results as bytes.
 
+import type { CompiledSecret } from "#mesh/compile/tls/secrets.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { Cluster } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
@@ -12,7 +13,7 @@ import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_p
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { encodeNameTable, type NameTable, nameTableType } from "#wire/xds/name-table.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-import type { ProxyResources, ResourceEncoder, ResourcesByName } from "./encoded-resource.ts";
+import type { ProxyResources, ResourceEncoder, ResourcesByName, SecretLookup } from "./encoded-resource.ts";
 
 /** What a proxy should have, as messages by name. */
 export interface CompiledMessages {
@@ -32,15 +33,19 @@ export interface MeshCompiler {
     node: ProxyNode,
     clusterNames: Iterable<string>,
   ): ReadonlyMap<string, ClusterLoadAssignment>;
+  /** Undefined when there is no secret of that name for the proxy. */
+  compileSecret(snapshot: MeshSnapshot, node: ProxyNode, name: string): CompiledSecret | undefined;
 }
 
 export function encodeCompiled(
   encoder: ResourceEncoder,
   snapshotVersion: string,
   compiled: CompiledMessages,
+  secret: SecretLookup,
 ): ProxyResources {
   return {
     snapshotVersion,
+    secret,
     byType: new Map<string, ResourcesByName>([
       [typeUrl.cluster, encoder.encodeAll(typeUrl.cluster, ClusterSchema, compiled.clusters)],
       [typeUrl.endpoint, encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints)],
@@ -72,5 +77,5 @@ export function replaceEndpoints(
   const replaced = encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, assignments);
   const endpoints = encoder.replace(before, replaced);
   if (endpoints === before) return previous;
-  return { snapshotVersion, byType: new Map(previous.byType).set(typeUrl.endpoint, endpoints) };
+  return { ...previous, snapshotVersion, byType: new Map(previous.byType).set(typeUrl.endpoint, endpoints) };
 }

@@ -28,9 +28,16 @@ export interface ProxyResources {
   /** Of the snapshot that it was compiled from. */
   readonly snapshotVersion: string;
   readonly byType: ReadonlyMap<string, ResourcesByName>;
+  /** Secrets stand apart: each is made when the proxy asks for its name, and only for who may have it. */
+  readonly secret: SecretLookup;
 }
 
-export const noResources: ProxyResources = { snapshotVersion: "", byType: new Map() };
+/** Undefined: there is none for this proxy. "undecided": nobody knows yet whether it may have it. */
+export type SecretLookup = (name: string) => EncodedResource | "undecided" | undefined;
+
+const noSecrets: SecretLookup = () => undefined;
+
+export const noResources: ProxyResources = { snapshotVersion: "", byType: new Map(), secret: noSecrets };
 
 /**
  * Encodes messages and keeps one copy of equal content: of a resource, and of a whole set of them. What nobody holds any

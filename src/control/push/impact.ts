@@ -13,6 +13,8 @@ export type Impact =
       readonly hostnames: ReadonlySet<string>;
       /** Proxies that are compiled as a whole. */
       readonly concerns: (proxy: ProxyNode) => boolean;
+      /** Secrets may differ, for proxies that ask for them by name. */
+      readonly secrets: boolean;
     };
 
 /** Whether a change alone is one of endpoints, and may be pushed sooner. */
@@ -24,7 +26,8 @@ export function assessImpact(previous: MeshSnapshot | undefined, next: MeshSnaps
   if (previous === undefined) return { kind: "everything" };
   if (previous.version === next.version) return { kind: "none" };
   const reach = reachOf(previous, next);
-  return reach === "everything" ? { kind: "everything" } : { kind: "partial", ...reach };
+  if (reach === "everything") return { kind: "everything" };
+  return { kind: "partial", ...reach, secrets: next.changes.some(({ kind }) => kind === "Secret") };
 }
 
 /** What both reach together. */
@@ -36,5 +39,6 @@ export function joinImpacts(a: Impact, b: Impact): Impact {
     kind: "partial",
     hostnames: new Set([...a.hostnames, ...b.hostnames]),
     concerns: (proxy) => a.concerns(proxy) || b.concerns(proxy),
+    secrets: a.secrets || b.secrets,
   };
 }

@@ -7,6 +7,7 @@ import { type ProxyNode, parseProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { MeshCompiler } from "./compile.ts";
 import type { ProxyResources } from "./encoded-resource.ts";
@@ -24,6 +25,7 @@ describe("the pusher", () => {
 
   class Target implements PushTarget {
     readonly node: ProxyNode;
+    account: PushTarget["account"] = { namespace: "default", serviceAccount: "a" };
     readonly updates: ProxyResources[] = [];
     constructor(ip: string) {
       this.node = node(ip);
@@ -49,8 +51,15 @@ describe("the pusher", () => {
         compiled.push(`${ip} ${[...names].join()} ${current.version}`);
         return assignment(current.version);
       },
+      compileSecret: (_current, _node, name) =>
+        name === "kubernetes://web" ? { secret: create(SecretSchema, { name }), needsPermission: true } : undefined,
     };
-    return { pusher: new Pusher(compiler, silentLogger, createPushMetrics(new MetricRegistry())), compiled, fail };
+    const secretAccess = { mayRead: () => true };
+    return {
+      pusher: new Pusher(compiler, secretAccess, silentLogger, createPushMetrics(new MetricRegistry())),
+      compiled,
+      fail,
+    };
   }
 
   test("a change of endpoints compiles only those, and everything for the proxy that came or went", async () => {
@@ -62,16 +71,39 @@ describe("the pusher", () => {
     compiled.length = 0;
     const hostnames = new Set(["a.default.svc.cluster.local"]);
     const isOwn = ({ ipAddresses }: ProxyNode): boolean => ipAddresses.includes("10.0.0.2");
-    pusher.push(snapshot("2"), { kind: "partial", hostnames, concerns: isOwn });
+    pusher.push(snapshot("2"), { kind: "partial", hostnames, concerns: isOwn, secrets: false });
     await pusher.idle();
     assert.deepEqual(compiled, [`10.0.0.1 ${cluster} 2`, "10.0.0.2 all 2"]);
     const [first, second] = near.updates;
     const type = (resources: ProxyResources | undefined, url: string): unknown => resources?.byType.get(url);
     assert.equal(type(first, typeUrl.cluster), type(second, typeUrl.cluster));
     assert.notEqual(type(first, typeUrl.endpoint), type(second, typeUrl.endpoint));
-    pusher.push(snapshot("3"), { kind: "partial", hostnames: new Set(["other"]), concerns: () => false });
+    pusher.push(snapshot("3"), {
+      kind: "partial",
+      hostnames: new Set(["other"]),
+      concerns: () => false,
+      secrets: false,
+    });
     await pusher.idle();
     assert.equal(near.updates.length, 2);
+  });
+
+  test("a Secret compiles nothing: who is known and may have it is given the newest when he looks again", async () => {
+    const { pusher, compiled } = setUp();
+    const target = new Target("10.0.0.1");
+    pusher.push(snapshot("1"), { kind: "everything" });
+    pusher.add(target);
+    compiled.length = 0;
+    pusher.refreshSecrets();
+    await pusher.idle();
+    assert.deepEqual([compiled, target.updates.length], [[], 2]);
+    const secretOf = (name: string): unknown => target.updates.at(-1)?.secret(name);
+    assert.equal((secretOf("kubernetes://web") as { name: string }).name, "kubernetes://web");
+    assert.equal(secretOf("kubernetes://nobody"), undefined);
+    target.account = undefined;
+    pusher.remove(target);
+    pusher.add(target);
+    assert.equal(secretOf("kubernetes://web"), undefined, "nobody knows who asks");
   });
 
   test("a compilation that fails leaves that proxy as it is and does not stop the others", async () => {
@@ -88,7 +120,7 @@ describe("the pusher", () => {
     );
     fail.for = "";
     // It is caught up with the next push, even if that does not concern it.
-    pusher.push(snapshot("3"), { kind: "partial", hostnames: new Set(), concerns: () => false });
+    pusher.push(snapshot("3"), { kind: "partial", hostnames: new Set(), concerns: () => false, secrets: false });
     await pusher.idle();
     assert.deepEqual(
       targets.map((target) => target.updates.at(-1)?.snapshotVersion),

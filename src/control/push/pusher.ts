@@ -5,17 +5,32 @@ import { describeError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
+import type { WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { encodeCompiled, type MeshCompiler, replaceEndpoints } from "./compile.ts";
-import { noResources, type ProxyResources, ResourceEncoder, type ResourcesByName } from "./encoded-resource.ts";
+import {
+  noResources,
+  type ProxyResources,
+  ResourceEncoder,
+  type ResourcesByName,
+  type SecretLookup,
+} from "./encoded-resource.ts";
 import { type Impact, joinImpacts } from "./impact.ts";
 import type { PushMetrics } from "./push-metrics.ts";
 
 /** A connected proxy, as the pusher sees it. */
 export interface PushTarget {
   readonly node: ProxyNode;
+  /** Who it proved to be; undefined where nobody is asked. Secrets are for who is known only. */
+  readonly account: Pick<WorkloadIdentity, "namespace" | "serviceAccount"> | undefined;
   /** Takes the resources over and sends what differs from the last ones. */
   update(resources: ProxyResources): void;
+}
+
+/** Whether the proxies of a service account may be given its namespace's Secrets; undefined: not known yet. */
+export interface SecretAccess {
+  mayRead(account: NonNullable<PushTarget["account"]>): boolean | undefined;
 }
 
 interface TargetState {
@@ -28,6 +43,7 @@ const turnMs = 10;
 
 export class Pusher {
   readonly #compiler: MeshCompiler;
+  readonly #secretAccess: SecretAccess;
   readonly #log: Logger;
   readonly #metrics: PushMetrics;
   readonly #encoder = new ResourceEncoder();
@@ -39,8 +55,9 @@ export class Pusher {
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  constructor(compiler: MeshCompiler, log: Logger, metrics: PushMetrics) {
+  constructor(compiler: MeshCompiler, secretAccess: SecretAccess, log: Logger, metrics: PushMetrics) {
     this.#compiler = compiler;
+    this.#secretAccess = secretAccess;
     this.#log = log;
     this.#metrics = metrics;
   }
@@ -114,7 +131,7 @@ export class Pusher {
     this.#attempt(target, state, () => {
       const started = performance.now();
       const compiled = this.#compiler.compile(snapshot, target.node);
-      state.resources = encodeCompiled(this.#encoder, snapshot.version, compiled);
+      state.resources = encodeCompiled(this.#encoder, snapshot.version, compiled, this.#secretsOf(target));
       state.compiledVersion = snapshot.version;
       this.#metrics.compileSeconds.observe((performance.now() - started) / 1000);
       target.update(state.resources);
@@ -127,14 +144,31 @@ export class Pusher {
     if (state.compiledVersion === "" || impact.concerns(target.node)) return this.#pushEverything(target, snapshot);
     const endpoints = state.resources.byType.get(typeUrl.endpoint);
     const names = endpoints === undefined ? [] : namesOfHosts(endpoints, impact.hostnames);
-    if (names.length === 0) return;
+    if (names.length === 0 && !impact.secrets) return;
     this.#attempt(target, state, () => {
       const assignments = this.#compiler.compileEndpoints(snapshot, target.node, names);
       const next = replaceEndpoints(this.#encoder, state.resources, snapshot.version, assignments);
-      if (next === state.resources) return;
+      if (next === state.resources && !impact.secrets) return;
       state.resources = next;
       target.update(next);
     });
+  }
+
+  /** Looks again at the secrets that proxies have asked for. */
+  refreshSecrets(): void {
+    if (this.#snapshot === undefined) return;
+    this.push(this.#snapshot, { kind: "partial", hostnames: new Set(), concerns: () => false, secrets: true });
+  }
+
+  /** Answers by the newest snapshot, whenever it is asked. */
+  #secretsOf({ node, account }: PushTarget): SecretLookup {
+    return (name) => {
+      const compiled = this.#snapshot && account && this.#compiler.compileSecret(this.#snapshot, node, name);
+      if (account === undefined || compiled === undefined) return undefined;
+      const mayHave = !compiled.needsPermission || this.#secretAccess.mayRead(account);
+      if (mayHave === undefined) return "undecided";
+      return mayHave ? this.#encoder.encode(typeUrl.secret, SecretSchema, name, compiled.secret) : undefined;
+    };
   }
 
   /** One proxy that cannot be served must not keep the others from being served. */

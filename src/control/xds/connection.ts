@@ -76,6 +76,10 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
     return this.info.node;
   }
 
+  get account(): PushTarget["account"] {
+    return this.info.caller?.identity;
+  }
+
   get types(): ReadonlyMap<string, TypeState> {
     return this.session.types;
   }

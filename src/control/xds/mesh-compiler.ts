@@ -1,6 +1,7 @@
 // The mesh compiler behind the push pipeline. Loaded lazily: it brings the Envoy messages with it.
 import { compileEndpoints, compileProxy } from "#mesh/compile/compile.ts";
 import { compileNameTable } from "#mesh/compile/name-table.ts";
+import { compileSecret } from "#mesh/compile/tls/secrets.ts";
 import type { MeshCompiler } from "../push/compile.ts";
 import { isProxyless, toProxyless } from "./proxyless.ts";
 
@@ -13,4 +14,5 @@ export const meshCompiler: MeshCompiler = {
       : compiled;
   },
   compileEndpoints,
+  compileSecret,
 };

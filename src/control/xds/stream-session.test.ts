@@ -25,6 +25,7 @@ let version = 0;
 function resources(byType: Record<string, string[]>): ProxyResources {
   return {
     snapshotVersion: String(++version),
+    secret: () => undefined,
     byType: new Map(
       Object.entries(byType).map(([url, entries]) => [
         url,
@@ -104,6 +105,28 @@ describe("a delta stream", () => {
     client.ack(cds);
     client.session.update(resources({ [cds]: ["b=new", "c"] }));
     assert.deepEqual(client.take(), ["cds -a"]);
+  });
+
+  test("secrets are sent to who asks by name; what is undecided is neither sent nor said to be gone", () => {
+    const client = new DeltaClient();
+    const secret = encoder.encode(typeUrl.secret, ClusterSchema, "a", create(ClusterSchema, { name: "a" }));
+    const known = new Map<string, typeof secret | "undecided">([["b", "undecided"]]);
+    const base = { ...resources({}), secret: (name: string) => known.get(name) };
+    client.session.update(base);
+    client.request(typeUrl.secret, { resourceNamesSubscribe: ["a", "b", "c"] });
+    assert.deepEqual(client.take(), [`${typeUrl.secret} -a -c`]);
+    client.ack(typeUrl.secret);
+    known.set("a", secret);
+    client.session.update({ ...base });
+    assert.deepEqual(client.take(), [`${typeUrl.secret} +a`]);
+    client.ack(typeUrl.secret);
+    known.set("a", "undecided");
+    client.session.update({ ...base });
+    assert.deepEqual(client.take(), [], "what the client has stays");
+    known.delete("a");
+    known.delete("b");
+    client.session.update({ ...base });
+    assert.deepEqual(client.take(), [`${typeUrl.secret} -a -b`]);
   });
 
   test("sends the types in order, and what goes away among clusters last", () => {

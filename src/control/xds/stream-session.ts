@@ -10,7 +10,12 @@
 // what it had; the same content is not sent again, and other types go on.
 import type { Clock } from "#base/time/clock.ts";
 import { pushOrder, typeUrl } from "#wire/xds/type-urls.ts";
-import { noResources, type ProxyResources, type ResourcesByName } from "../push/encoded-resource.ts";
+import {
+  type EncodedResource,
+  noResources,
+  type ProxyResources,
+  type ResourcesByName,
+} from "../push/encoded-resource.ts";
 import {
   createTypeState,
   type Difference,
@@ -128,17 +133,33 @@ export class StreamSession<Request> {
       const state = this.#types.get(url);
       if (state !== undefined && !this.#flushType(state, true)) return this.#waitPatiently(state);
     }
-    for (const state of this.#types.values()) if (!state.waiting) state.settledOn = this.#resourcesOf(state);
+    for (const state of this.#types.values()) {
+      // Of secrets nothing is settled: who may have which can change by itself.
+      if (!state.waiting && state.typeUrl !== typeUrl.secret) state.settledOn = this.#resourcesOf(state);
+    }
   }
 
+  /** Of secrets those that the client asks for by name, or has. */
   #resourcesOf(state: TypeState): ResourcesByName {
-    return this.#resources.byType.get(state.typeUrl) ?? emptyResources;
+    if (state.typeUrl !== typeUrl.secret) return this.#resources.byType.get(state.typeUrl) ?? emptyResources;
+    const secrets = new Map<string, EncodedResource>();
+    for (const name of new Set([...state.subscribed, ...state.sent.keys()])) {
+      const secret = this.#resources.secret(name);
+      if (secret !== undefined && secret !== "undecided") secrets.set(name, secret);
+    }
+    return secrets;
+  }
+
+  /** What may turn out to be there must not be told to be gone. */
+  #withoutUndecided(state: TypeState, found: Difference): Difference {
+    if (state.typeUrl !== typeUrl.secret || found.removed.length === 0) return found;
+    return { ...found, removed: found.removed.filter((name) => this.#resources.secret(name) !== "undecided") };
   }
 
   /** Returns false when something has to go out first and cannot yet. */
   #flushType(state: TypeState, sendRemovals: boolean): boolean {
     const resources = this.#resourcesOf(state);
-    const found = difference(state, resources);
+    const found = this.#withoutUndecided(state, difference(state, resources));
     const forced = this.#forced.has(state.typeUrl);
     const content =
       this.variant.select(state, found, resources, sendRemovals) ?? (forced ? { changed: [], removed: [] } : undefined);

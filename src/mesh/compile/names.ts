@@ -97,5 +97,16 @@ export function secretName(credential: string): string {
 
 /** SDS name of the client roots that belong to such a certificate: `kubernetes://bookinfo-cert-cacert`. */
 export function secretRootsName(credential: string): string {
-  return `${secretName(credential)}-cacert`;
+  const name = secretName(credential);
+  return name.endsWith("-cacert") ? name : `${name}-cacert`;
+}
+
+/** SDS name of a certificate in files of the proxy's container, which the agent reads. */
+export function fileCertificate(files: { readonly serverCertificate: string; readonly privateKey: string }): string {
+  return `file-cert:${files.serverCertificate}~${files.privateKey}`;
+}
+
+/** SDS name of roots in a file; of `system` the platform's. */
+export function fileRoots(path: string): string {
+  return `file-root:${path}`;
 }

@@ -10,6 +10,7 @@ import { mergeDelegates } from "../kinds/virtual-service/delegation.ts";
 import { selects } from "../objects/fields/selector.ts";
 import { checkAll } from "./checks/all.ts";
 import { changesBetween, contentVersion, settingsVersion, sortIssues } from "./content.ts";
+import { findCredential } from "./credentials.ts";
 import { type DestinationRuleIndex, indexDestinationRules } from "./destination-rule-index.ts";
 import { discovered } from "./discovery.ts";
 import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
@@ -206,6 +207,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     },
     authorizationPolicies: (proxy) => policies.authorization(proxy),
     envoyFilterPatches: indexEnvoyFilters(table, rootNamespace),
+    credential: (name) => findCredential(table, name),
     jwtRules: (proxy) => policies.jwtRules(proxy),
     keySources: () => keySources(table),
     keySets,
@@ -217,6 +219,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
 
 /** Kinds that no service is made of. */
 const besideServices: ReadonlySet<string> = new Set([
+  "Secret",
   "EndpointSlice",
   "Pod",
   "VirtualService",
@@ -228,7 +231,7 @@ const besideServices: ReadonlySet<string> = new Set([
   "RequestAuthentication",
 ]);
 /** Kinds that decide nothing of what a sidecar sees. */
-const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod"]);
+const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod", "Secret"]);
 
 function areAll(changes: readonly ObjectChange[], kinds: ReadonlySet<string>): boolean {
   return changes.every(({ kind }) => kinds.has(kind));

@@ -16,6 +16,7 @@ import { peerAuthentication } from "../kinds/peer-authentication/kind.ts";
 import { pod } from "../kinds/pod/kind.ts";
 import { referenceGrant } from "../kinds/reference-grant/kind.ts";
 import { requestAuthentication } from "../kinds/request-authentication/kind.ts";
+import { secret } from "../kinds/secret/kind.ts";
 import { service } from "../kinds/service/kind.ts";
 import { serviceEntry } from "../kinds/service-entry/kind.ts";
 import { sidecar } from "../kinds/sidecar/kind.ts";
@@ -47,6 +48,7 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["gateway.networking.k8s.io/BackendTLSPolicy", erase(backendTlsPolicy)],
   ["/Service", erase(service)],
   ["/Pod", erase(pod)],
+  ["/Secret", erase(secret)],
   ["/Namespace", erase(namespace)],
   ["/Node", erase(node)],
   ["discovery.k8s.io/EndpointSlice", erase(endpointSlice)],

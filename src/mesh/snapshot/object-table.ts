@@ -15,6 +15,7 @@ import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.t
 import type { PodSpec } from "../kinds/pod/spec.ts";
 import type { ReferenceGrantSpec } from "../kinds/reference-grant/spec.ts";
 import type { RequestAuthenticationSpec } from "../kinds/request-authentication/spec.ts";
+import type { SecretSpec } from "../kinds/secret/spec.ts";
 import type { ServiceSpec } from "../kinds/service/spec.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import type { SidecarSpec } from "../kinds/sidecar/spec.ts";
@@ -38,6 +39,7 @@ export interface SpecByKind {
   readonly RequestAuthentication: RequestAuthenticationSpec;
   readonly Service: ServiceSpec;
   readonly Pod: PodSpec;
+  readonly Secret: SecretSpec;
   readonly Node: NodeSpec;
   readonly EndpointSlice: EndpointSliceSpec;
   readonly Namespace: NamespaceSpec;

@@ -10,6 +10,7 @@
 //   PeerAuthentication                     these, and proxies that see a service of the namespace
 //   Gateway                                gateways
 //   routes of the Gateway API              as the VirtualServices that are made of them
+//   Secret                                 nobody; who asked for it by name is told apart from this
 //   anything else, and settings            everything
 
 import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
@@ -153,6 +154,8 @@ const rules: Readonly<Record<string, Rule>> = {
     found.concerns.push(inScopes(step, ({ services }) => services.some(({ namespace }) => namespaces.has(namespace))));
     return true;
   },
+  // Proxies ask for them by name, and are compiled without.
+  Secret: () => true,
   // Their effect is in the objects that are made of them, which are among the changes too.
   HTTPRoute: () => true,
   GRPCRoute: () => true,

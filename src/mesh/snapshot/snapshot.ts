@@ -18,6 +18,7 @@ import type { OutboundMode } from "../objects/fields/outbound-traffic-policy.ts"
 import type { Port, Protocol } from "../objects/fields/port.ts";
 import type { Labels } from "../objects/fields/selector.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
+import type { Credential, CredentialName } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { SelectedPatch } from "./envoy-filter-index.ts";
 import type { KeySets } from "./key-sets.ts";
@@ -72,6 +73,8 @@ export interface MeshSnapshot {
 
   /** The authorization policies that apply to the proxy's workload, by action, in their order of evaluation. */
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
+  /** What a Secret gives under an SDS name. */
+  credential(name: CredentialName): Credential;
   /** Whose tokens the proxy's workload believes, by issuer. */
   jwtRules(proxy: ProxyNode): readonly ApplicableJwtRule[];
   /** Where keys of token issuers have to come from. */

@@ -15,7 +15,7 @@ import {
   UpstreamTlsContextSchema,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import type { TransportSocketMatch } from "./cluster.ts";
-import { decodePeerRequirements } from "./parse/peer-requirements.ts";
+import { decodePeerRequirements, namesOverAds } from "./parse/peer-requirements.ts";
 import { passedTlvs } from "./parse/proxy-protocol.ts";
 import { decodeTlsParameters } from "./parse/tls-parameters.ts";
 import { inlineBytes, inlineText, milliseconds, typeName, unpack } from "./parse/values.ts";
@@ -54,6 +54,7 @@ function decodeDownstream(context: DownstreamTlsContext, path: string, problems:
   return {
     ...decodeTlsParameters(common?.tlsParams, "TLSv1.3", `${path}.common_tls_context.tls_params`, problems),
     ...peer,
+    secretsOverAds: [...certificates.overAds, ...peer.secretsOverAds],
     alpnProtocols: common?.alpnProtocols ?? [],
     certificateNames: certificates.names,
     inlineCertificates: certificates.inline,
@@ -143,6 +144,7 @@ function decodeUpstream(context: UpstreamTlsContext, path: string, problems: Pro
   return {
     ...decodeTlsParameters(common?.tlsParams, "TLSv1.2", `${path}.common_tls_context.tls_params`, problems),
     ...peer,
+    secretsOverAds: [...certificates.overAds, ...peer.secretsOverAds],
     sni: context.sni,
     alpnProtocols: common?.alpnProtocols ?? [],
     certificateName: certificates.names[0] ?? null,
@@ -154,12 +156,13 @@ function decodeUpstream(context: UpstreamTlsContext, path: string, problems: Pro
 
 interface Certificates {
   readonly names: readonly string[];
+  readonly overAds: readonly string[];
   readonly inline: readonly InlineCertificate[];
 }
 
 function decodeCertificates(common: CommonTlsContext | undefined, path: string, problems: Problems): Certificates {
   const where = `${path}.common_tls_context`;
-  if (common === undefined) return { names: [], inline: [] };
+  if (common === undefined) return { names: [], overAds: [], inline: [] };
   if (common.customHandshaker !== undefined)
     problems.unsupported(`${where}.custom_handshaker`, "a handshaker of its own");
   if (common.keyLog !== undefined) problems.unsupported(`${where}.key_log`, "writing session keys to a file");
@@ -172,7 +175,7 @@ function decodeCertificates(common: CommonTlsContext | undefined, path: string, 
   const inline = common.tlsCertificates.flatMap(
     (it, i) => decodeInline(it, `${where}.tls_certificates[${i}]`, problems) ?? [],
   );
-  return { names, inline };
+  return { names, overAds: namesOverAds(common.tlsCertificateSdsSecretConfigs), inline };
 }
 
 function decodeInline(certificate: TlsCertificate, path: string, problems: Problems): InlineCertificate | null {

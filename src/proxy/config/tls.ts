@@ -30,6 +30,10 @@ export interface PeerRequirements {
   readonly inlineRoots: string | null;
   /** PEM of revocation lists. */
   readonly revocationList: string | null;
+  /** Name of revocation lists that are kept in a file. Without them nobody is trusted. */
+  readonly revocationName: string | null;
+  /** Names of certificates and roots that the control plane gives. */
+  readonly secretsOverAds: readonly string[];
   /** One of them must match one name of its type; an empty list accepts every name. */
   readonly sanMatchers: readonly SanMatcher[];
   /** SHA-256 of the certificate, in hexadecimal, or of its public key, in base64: one of all must be the peer's. */
@@ -84,6 +88,8 @@ export const anyPeer: PeerRequirements = {
   validationName: null,
   inlineRoots: null,
   revocationList: null,
+  revocationName: null,
+  secretsOverAds: [],
   sanMatchers: [],
   certificateHashes: [],
   publicKeyHashes: [],

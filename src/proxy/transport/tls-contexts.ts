@@ -12,7 +12,7 @@ export interface ContextWish {
   /** SDS names; more than one for servers, each of its own kind of key. */
   readonly certificateNames: readonly string[];
   readonly inlineCertificates: readonly InlineCertificate[];
-  readonly peer: Pick<PeerRequirements, "validationName" | "inlineRoots" | "revocationList">;
+  readonly peer: Pick<PeerRequirements, "validationName" | "inlineRoots" | "revocationList" | "revocationName">;
   readonly parameters: TlsParameters;
   /** Null for clients. */
   readonly server: ServerWish | null;
@@ -81,7 +81,8 @@ export class TlsContexts {
     const made = this.#build(wish, key);
     if (typeof made !== "string") {
       const { certificateNames, peer } = wish;
-      this.#built.set(key, { secrets: new Set([...certificateNames, peer.validationName ?? ""]), context: made });
+      const secrets = new Set([...certificateNames, peer.validationName ?? "", peer.revocationName ?? ""]);
+      this.#built.set(key, { secrets, context: made });
     }
     return made;
   }
@@ -101,13 +102,15 @@ export class TlsContexts {
     const named = peer.validationName !== null && peer.validationName !== "system";
     const roots = named ? this.#secrets.trustedRoots(peer.validationName) : (peer.inlineRoots ?? undefined);
     if (named && roots === undefined) return peer.validationName;
+    const revocations = this.#revocations(peer);
+    if (revocations === undefined) return peer.revocationName ?? "";
     const context = createSecureContext({
       ...(own.length > 0 && {
         cert: own.map((it) => it.certificateChain),
         key: own.map(({ privateKey: pem, passphrase }) => (passphrase === undefined ? { pem } : { pem, passphrase })),
       }),
       ...(roots !== undefined && { ca: roots }),
-      ...(peer.revocationList !== null && { crl: peer.revocationList }),
+      ...(revocations.length > 0 && { crl: revocations }),
       ...parameterOptions(parameters),
       secureOptions:
         (wish.allowsRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION) |
@@ -115,6 +118,14 @@ export class TlsContexts {
       ...(server !== null && serverOptions(server, key)),
     });
     return { context, localUriSan, sessions: new LRUCache({ max: maxSessions }) };
+  }
+
+  /** Inline ones, those of a file, and those that came with the roots; undefined while the file's are missing. */
+  #revocations({ validationName, revocationList, revocationName }: ContextWish["peer"]): string[] | undefined {
+    const ofFile = revocationName === null ? undefined : this.#secrets.revocationList(revocationName);
+    if (revocationName !== null && ofFile === undefined) return undefined;
+    const ofRoots = validationName === null ? undefined : this.#secrets.revocationList(validationName);
+    return [revocationList, ofFile, ofRoots].filter((list) => list !== null && list !== undefined);
   }
 
   /**
@@ -233,6 +244,7 @@ function keyOf({
     peer.validationName,
     peer.inlineRoots === null ? null : createHash("sha256").update(peer.inlineRoots).digest("base64"),
     peer.revocationList === null ? null : createHash("sha256").update(peer.revocationList).digest("base64"),
+    peer.revocationName,
     [minVersion, maxVersion, ciphers, curves, signatureAlgorithms],
     server && [server.issuesTickets, server.ticketKeys?.toString("base64"), server.sessionTimeoutSeconds],
     allowsRenegotiation,

@@ -33,7 +33,9 @@ export interface WorkerSettings {
 export type ToWorker =
   | { readonly type: "update"; readonly update: DeltaUpdate }
   | { readonly type: "certificate"; readonly name: string; readonly certificate: TlsCertificate }
-  | { readonly type: "roots"; readonly name: string; readonly pem: string }
+  | { readonly type: "roots"; readonly name: string; readonly pem: string; readonly revocationList?: string }
+  | { readonly type: "revocations"; readonly name: string; readonly pem: string }
+  | { readonly type: "noSecret"; readonly name: string }
   | { readonly type: "report"; readonly id: number }
   | { readonly type: "startDraining"; readonly scope: DrainScope }
   | { readonly type: "stopAccepting"; readonly scope: DrainScope }

@@ -86,7 +86,12 @@ export class WorkerPool implements Running {
     }
     const { runtime, secrets } = this.#options;
     if (runtime.changes.length > 0) member.send({ type: "runtime", changes: runtime.changes });
-    for (const name of [...secrets.certificateNames(), ...secrets.rootNames()]) member.sendSecret(secrets, name);
+    for (const name of new Set([
+      ...secrets.certificateNames(),
+      ...secrets.rootNames(),
+      ...secrets.revocationListNames(),
+    ]))
+      member.sendSecret(secrets, name);
   }
 
   #gone(member: Member, index: number, words: string): void {
@@ -184,7 +189,10 @@ class Member {
     const certificate = secrets.certificate(name);
     if (certificate !== undefined) this.send({ type: "certificate", name, certificate });
     const pem = secrets.trustedRoots(name);
-    if (pem !== undefined) this.send({ type: "roots", name, pem });
+    const revocationList = secrets.revocationList(name);
+    if (pem !== undefined) this.send({ type: "roots", name, pem, ...(revocationList && { revocationList }) });
+    else if (revocationList !== undefined) this.send({ type: "revocations", name, pem: revocationList });
+    else if (certificate === undefined) this.send({ type: "noSecret", name });
   }
 
   async report(clock: Clock, limitMs: number): Promise<WorkerReport | null> {

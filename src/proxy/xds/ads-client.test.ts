@@ -15,6 +15,7 @@ import {
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { adsService } from "#wire/grpc/service-definition.ts";
+import { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { clusterOf, endpointsOf, listenerOf, tcpTo } from "../config/testing/resources.ts";
 import { AdsClient } from "./ads-client.ts";
@@ -114,6 +115,7 @@ const configuration = new Configuration({
     },
     routes: { set: () => {}, remove: () => {} },
     listeners: { update: (config) => void applied.push(`listener ${config.name}`), remove: () => {} },
+    secrets: new SecretStore(),
   },
   log: silentLogger,
   clock: impatientClock,

@@ -78,6 +78,7 @@ export class AdsClient {
       { typeUrl: typeUrl.endpoint, wildcard: false },
       { typeUrl: typeUrl.listener, wildcard: true },
       { typeUrl: typeUrl.route, wildcard: false },
+      { typeUrl: typeUrl.secret, wildcard: false },
       ...[...(options.otherTypes?.keys() ?? [])].map((url) => ({ typeUrl: url, wildcard: true })),
     ]);
   }
@@ -186,12 +187,17 @@ export class AdsClient {
     });
   }
 
-  /** Asks for the endpoints and routes that the configuration names now. */
+  /** Asks for what the configuration names now. */
   #subscribe(): void {
-    const endpoints = this.#state.setNames(typeUrl.endpoint, this.#configuration.wantedEndpoints());
-    if (endpoints !== null) this.#stream?.write(endpoints);
-    const routes = this.#state.setNames(typeUrl.route, this.#configuration.wantedRoutes());
-    if (routes !== null) this.#stream?.write(routes);
+    const wanted = [
+      [typeUrl.endpoint, this.#configuration.wantedEndpoints()],
+      [typeUrl.route, this.#configuration.wantedRoutes()],
+      [typeUrl.secret, this.#configuration.wantedSecrets()],
+    ] as const;
+    for (const [type, names] of wanted) {
+      const request = this.#state.setNames(type, names);
+      if (request !== null) this.#stream?.write(request);
+    }
   }
 
   #ended(reason: string): void {

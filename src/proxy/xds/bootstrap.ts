@@ -1,7 +1,6 @@
 // An Envoy bootstrap with static resources (JSON or YAML), for a proxy without a control plane. Its listeners, clusters
 // and secrets go the same way as those from ADS. Parts that a static proxy has no use for are ignored.
 
-import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { create, fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
@@ -12,7 +11,8 @@ import { type Bootstrap, BootstrapSchema } from "#wire/gen/envoy/config/bootstra
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { DataSource } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
-import type { SecretStore, TlsCertificate } from "#wire/tls/secrets.ts";
+import { readTlsCertificate } from "#wire/tls/read-certificate.ts";
+import type { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { decodeOverload } from "../config/decode-overload.ts";
 import type { OverloadConfig } from "../config/overload.ts";
@@ -82,7 +82,11 @@ export function applyBootstrap(
     if (secret.type.case === "tlsCertificate") {
       const chain = readSource(secret.type.value.certificateChain, path);
       const key = readSource(secret.type.value.privateKey, path);
-      secrets.setCertificate(secret.name, certificateOf(secret.name, chain, key));
+      const certificate = readTlsCertificate(chain, key);
+      if (typeof certificate === "string") {
+        throw new OutriggerError("BOOTSTRAP_INVALID", `the secret ${secret.name} ${certificate}`);
+      }
+      secrets.setCertificate(secret.name, certificate);
     } else if (secret.type.case === "validationContext") {
       secrets.setTrustedRoots(secret.name, readSource(secret.type.value.trustedCa, path));
     }
@@ -121,20 +125,4 @@ function readSource(source: DataSource | undefined, path: string): string {
   if (inline !== undefined) return inline;
   if (source?.specifier.case !== "filename") return "";
   return readFileSync(resolve(dirname(path), source.specifier.value), "utf8");
-}
-
-function certificateOf(name: string, certificateChain: string, privateKey: string): TlsCertificate {
-  try {
-    const leaf = new X509Certificate(certificateChain);
-    return {
-      certificateChain,
-      privateKey,
-      notAfterMs: leaf.validToDate.getTime(),
-      notBeforeMs: leaf.validFromDate.getTime(),
-      serialNumber: leaf.serialNumber.toLowerCase(),
-      spiffeId: /URI:(spiffe:[^,\s]+)/.exec(leaf.subjectAltName ?? "")?.[1],
-    };
-  } catch (cause) {
-    throw new OutriggerError("BOOTSTRAP_INVALID", `the secret ${name} has no readable certificate`, { cause });
-  }
 }

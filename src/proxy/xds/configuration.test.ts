@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { silentLogger } from "#base/log/log.ts";
 import { ManualClock } from "#base/time/clock.ts";
@@ -7,12 +8,16 @@ import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
+import { SecretStore } from "#wire/tls/secrets.ts";
+import { selfSigned } from "#wire/x509/testing/self-signed.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { clusterOf, endpointsOf, httpWithRoutes, listenerOf, routeOf, tcpTo } from "../config/testing/resources.ts";
 import { Configuration } from "./configuration.ts";
 
 class Bench {
   readonly clock = new ManualClock(1000);
+  readonly secrets = new SecretStore();
   /** What was done to the running parts, in order. */
   readonly log: string[] = [];
   bind: () => Promise<void> | void = () => {};
@@ -34,6 +39,7 @@ class Bench {
         },
         remove: (name) => this.log.push(`-listener ${name}`),
       },
+      secrets: this.secrets,
     },
     log: silentLogger,
     clock: this.clock,
@@ -81,6 +87,22 @@ class Bench {
     );
   }
 
+  /** Null: there is none. */
+  secret(name: string, pair: { readonly chain: string; readonly key: string } | null): ReadonlyMap<string, string> {
+    if (pair === null) return this.#send(typeUrl.secret, [], [name]);
+    const secret = create(SecretSchema, {
+      name,
+      type: {
+        case: "tlsCertificate",
+        value: {
+          certificateChain: { specifier: { case: "inlineString", value: pair.chain } },
+          privateKey: { specifier: { case: "inlineString", value: pair.key } },
+        },
+      },
+    });
+    return this.#send(typeUrl.secret, [[name, anyPack(SecretSchema, secret)]], []);
+  }
+
   #send(
     type: string,
     added: readonly (readonly [string, Any])[],
@@ -115,6 +137,29 @@ name: ${name}
 address: { socket_address: { address: 0.0.0.0, port_value: 81 } }
 filter_chains:
 - filters: ${tcpTo(cluster)}`;
+
+test("secrets are asked for by name, readiness waits for the answer, and listeners go without what is not there", () => {
+  const bench = new Bench();
+  bench.clusters([]);
+  const tls = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+  const own = "{ name: kubernetes://web, sds_config: { ads: {} } }";
+  const socket = `{ name: tls, typed_config: { "@type": type.googleapis.com/${tls}, common_tls_context: { tls_certificate_sds_secret_configs: [${own}] } } }`;
+  bench.listeners([`${tcpListener("l", "a")}\n  transport_socket: ${socket}`]);
+  assert.deepEqual(bench.took(), ["listener l"]);
+  assert.deepEqual([...bench.configuration.wantedSecrets()], ["kubernetes://web"]);
+  assert.deepEqual([...bench.secrets.wanted], ["kubernetes://web"]);
+  assert.equal(bench.configuration.isReady, false);
+  bench.secret("kubernetes://web", null);
+  assert.equal(bench.configuration.isReady, true);
+  const { chain, key } = selfSigned();
+  assert.equal(bench.secret("kubernetes://web", { chain, key }).size, 0);
+  assert.equal(bench.secrets.certificate("kubernetes://web")?.privateKey, key);
+  const refusal = bench.secret("kubernetes://web", { chain: selfSigned().chain, key }).get("kubernetes://web");
+  assert.equal(refusal, "secret kubernetes://web: has a key that is not that of its certificate");
+  assert.equal(bench.secrets.certificate("kubernetes://web")?.certificateChain, chain, "the last good one stays");
+  bench.listeners([], ["l"]);
+  assert.equal(bench.secrets.certificate("kubernetes://web"), undefined, "nothing names it any more");
+});
 
 test("a listener waits for its routes, routes for their clusters, clusters for their endpoints", () => {
   const bench = new Bench();

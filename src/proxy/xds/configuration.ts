@@ -7,6 +7,7 @@ import { describeError, OutriggerError } from "#base/error.ts";
 import { type Issue, Severity } from "#base/issue.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
+import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate, Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
@@ -15,7 +16,16 @@ import type { ListenerConfig } from "../config/listener.ts";
 import { type Decoded, nackText } from "../config/problems.ts";
 import type { ProxyView } from "../decide/view.ts";
 import { decodeAny } from "./decode-any.ts";
-import { clustersOfListener, clustersOfRoutes, edsNameOf, routesOfListener } from "./references.ts";
+import { decodeSecret } from "./decode-secret.ts";
+import {
+  clustersOfListener,
+  clustersOfRoutes,
+  edsNameOf,
+  type NeededSecrets,
+  routesOfListener,
+  secretsOfCluster,
+  secretsOfListener,
+} from "./references.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { Warming } from "./warming.ts";
 
@@ -27,6 +37,7 @@ interface ConfigurationTargets {
     remove(name: string): void;
   };
   readonly routes: { set(config: RouteConfig): void; remove(name: string): void };
+  readonly secrets: Pick<SecretStore, "setCertificate" | "setTrustedRoots" | "remove" | "setWanted">;
   /** An update that binds a socket ends when it is bound, and is rejected when it cannot be. */
   readonly listeners: { update(config: ListenerConfig): void | Promise<void>; remove(name: string): void };
 }
@@ -59,6 +70,8 @@ export class Configuration {
   /** Names that were answered with "does not exist". */
   readonly #absentEndpoints = new Set<string>();
   readonly #absentRoutes = new Set<string>();
+  /** Secrets that were answered, with what is there or that nothing is. */
+  readonly #answeredSecrets = new Set<string>();
   readonly #warming: Warming;
   readonly #removedAt = new Map<string, number>();
   /** Listeners whose socket is being bound now, and when others may be tried again. */
@@ -111,6 +124,20 @@ export class Configuration {
     for (const { value } of this.listeners.values()) for (const name of routesOfListener(value)) names.add(name);
     for (const value of this.#liveListeners.values()) for (const name of routesOfListener(value)) names.add(name);
     return names;
+  }
+
+  /** Names of secrets to ask the control plane for. */
+  wantedSecrets(): Set<string> {
+    return new Set(this.#neededSecrets().flatMap(({ overAds }) => overAds));
+  }
+
+  #neededSecrets(): NeededSecrets[] {
+    const listeners = [...this.listeners.values()].map(({ value }) => value);
+    const clusters = [...this.clusters.values()].map(({ value }) => value);
+    return [
+      ...[...listeners, ...this.#liveListeners.values()].flatMap(secretsOfListener),
+      ...[...clusters, ...this.#liveClusters.values()].flatMap(secretsOfCluster),
+    ];
   }
 
   /** True since the first complete configuration was applied. */
@@ -174,9 +201,30 @@ export class Configuration {
         for (const { name } of update.added) this.#absentRoutes.delete(name);
         for (const name of update.removed) this.#absentRoutes.add(name);
         return this.#storeInto(this.routes, update, decodeAny.route);
+      case typeUrl.secret:
+        return this.#storeSecrets(update);
       default:
         return new Map(update.added.map(({ name }) => [name, `${update.typeUrl} was not asked for`]));
     }
+  }
+
+  #storeSecrets(update: DeltaUpdate): Refusals {
+    const { secrets } = this.#options.targets;
+    const refusals = new Map<string, string>();
+    for (const { name, resource } of update.added) {
+      this.#answeredSecrets.add(name);
+      const decoded = decodeSecret(resource, name);
+      if (typeof decoded === "string") {
+        refusals.set(name, decoded);
+        this.#options.log.warn(`refused ${decoded}`);
+      } else if (decoded.type === "certificate") secrets.setCertificate(name, decoded.certificate);
+      else secrets.setTrustedRoots(name, decoded.pem, decoded.revocationList);
+    }
+    for (const name of update.removed) {
+      this.#answeredSecrets.add(name);
+      secrets.remove(name);
+    }
+    return refusals;
   }
 
   #storeInto<T>(
@@ -228,12 +276,29 @@ export class Configuration {
       this.#applyListeners();
     }
     this.#removeOld();
+    this.#followSecrets();
     const isWarm = this.#warming.end();
     if (!this.#isReady && this.#seen.has(typeUrl.cluster) && this.#seen.has(typeUrl.listener)) {
       this.#isReady = isWarm && this.#binding.size === 0 && this.#bindAgainAt.size === 0;
     }
     this.#schedule();
     for (const callback of this.#changed) callback();
+  }
+
+  /** Listeners and clusters go without a secret that is missing; only the first readiness waits for answers. */
+  #followSecrets(): void {
+    const { secrets } = this.#options.targets;
+    const needed = this.#neededSecrets();
+    const overAds = new Set(needed.flatMap((it) => it.overAds));
+    for (const name of this.#answeredSecrets) {
+      if (overAds.has(name)) continue;
+      this.#answeredSecrets.delete(name);
+      secrets.remove(name);
+    }
+    secrets.setWanted(new Set(needed.flatMap(({ all }) => all)));
+    if (this.#isReady) return;
+    for (const name of overAds)
+      if (!this.#answeredSecrets.has(name)) this.#warming.mustWait(`secret ${name} is asked for`);
   }
 
   #applyClusters(): void {

@@ -2,6 +2,7 @@
 import type { ClusterConfig } from "../config/cluster.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
+import type { PeerRequirements } from "../config/tls.ts";
 
 /** Names of route configurations that come over RDS. */
 export function routesOfListener(listener: ListenerConfig): Set<string> {
@@ -13,6 +14,27 @@ export function routesOfListener(listener: ListenerConfig): Set<string> {
     }
   }
   return names;
+}
+
+/** Names of the secrets that its TLS needs, all of them and those that come over ADS. */
+export function secretsOfListener(listener: ListenerConfig): NeededSecrets[] {
+  return chainsOf(listener).flatMap(({ tls }) => (tls === null ? [] : [neededBy(tls, tls.certificateNames)]));
+}
+
+export function secretsOfCluster(cluster: ClusterConfig): NeededSecrets[] {
+  return cluster.transports.flatMap(({ tls }) =>
+    tls === null ? [] : [neededBy(tls, tls.certificateName === null ? [] : [tls.certificateName])],
+  );
+}
+
+export interface NeededSecrets {
+  readonly all: readonly string[];
+  readonly overAds: readonly string[];
+}
+
+function neededBy(tls: PeerRequirements, certificates: readonly string[]): NeededSecrets {
+  const others = [tls.validationName, tls.revocationName].filter((name) => name !== null);
+  return { all: [...certificates, ...others], overAds: tls.secretsOverAds };
 }
 
 /** Clusters that the listener names itself: TCP proxies and inline routes. */

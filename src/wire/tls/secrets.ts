@@ -17,6 +17,8 @@ export interface SecretReader {
   certificate(name: string): TlsCertificate | undefined;
   /** PEM bundle of trusted roots. */
   trustedRoots(name: string): string | undefined;
+  /** PEM of revocation lists: those that came with roots of this name, or that stand alone under it. */
+  revocationList(name: string): string | undefined;
   /** Calls back after any secret changed; the returned function ends the subscription. */
   onChange(callback: (name: string) => void): () => void;
 }
@@ -24,6 +26,9 @@ export interface SecretReader {
 export class SecretStore implements SecretReader {
   readonly #certificates = new Map<string, TlsCertificate>();
   readonly #roots = new Map<string, string>();
+  readonly #revocationLists = new Map<string, string>();
+  readonly #wantedSubscribers = new Set<() => void>();
+  #wanted: ReadonlySet<string> = new Set();
   readonly #subscribers = new Set<(name: string) => void>();
 
   certificate(name: string): TlsCertificate | undefined {
@@ -32,6 +37,27 @@ export class SecretStore implements SecretReader {
 
   trustedRoots(name: string): string | undefined {
     return this.#roots.get(name);
+  }
+
+  revocationList(name: string): string | undefined {
+    return this.#revocationLists.get(name);
+  }
+
+  /** Names that the configuration refers to now, whoever fills them. */
+  get wanted(): ReadonlySet<string> {
+    return this.#wanted;
+  }
+
+  /** Calls back after other names are wanted; the returned function ends the subscription. */
+  onWanted(callback: () => void): () => void {
+    this.#wantedSubscribers.add(callback);
+    return () => this.#wantedSubscribers.delete(callback);
+  }
+
+  setWanted(names: ReadonlySet<string>): void {
+    if (names.size === this.#wanted.size && names.isSubsetOf(this.#wanted)) return;
+    this.#wanted = names;
+    for (const subscriber of this.#wantedSubscribers) subscriber();
   }
 
   onChange(callback: (name: string) => void): () => void {
@@ -44,14 +70,32 @@ export class SecretStore implements SecretReader {
     this.#notify(name);
   }
 
-  setTrustedRoots(name: string, pem: string): void {
-    if (this.#roots.get(name) === pem) return;
+  setTrustedRoots(name: string, pem: string, revocationList?: string): void {
+    if (this.#roots.get(name) === pem && this.#revocationLists.get(name) === revocationList) return;
     this.#roots.set(name, pem);
+    if (revocationList === undefined) this.#revocationLists.delete(name);
+    else this.#revocationLists.set(name, revocationList);
     this.#notify(name);
+  }
+
+  setRevocationList(name: string, pem: string): void {
+    if (this.#revocationLists.get(name) === pem) return;
+    this.#revocationLists.set(name, pem);
+    this.#notify(name);
+  }
+
+  /** New connections do without it, which is to say that they fail. */
+  remove(name: string): void {
+    const wasThere = [this.#certificates, this.#roots, this.#revocationLists].map((all) => all.delete(name));
+    if (wasThere.includes(true)) this.#notify(name);
   }
 
   certificateNames(): string[] {
     return [...this.#certificates.keys()];
+  }
+
+  revocationListNames(): string[] {
+    return [...this.#revocationLists.keys()];
   }
 
   rootNames(): string[] {

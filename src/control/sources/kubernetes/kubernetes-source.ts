@@ -1,5 +1,5 @@
-// Configuration from an API server: one reflector per kind that the mesh looks at. Secrets are read only in the
-// namespaces that were named; a kind that the server does not have counts as empty.
+// Configuration from an API server: one reflector per kind that the mesh looks at. A kind that the server does not have
+// counts as empty.
 import type { Issue } from "#base/issue.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
@@ -11,13 +11,22 @@ import { Reflector } from "./reflector.ts";
 
 export interface KubernetesSourceOptions {
   readonly client: KubernetesClient;
-  /** Where the mesh's own ConfigMaps and Secrets are. */
+  /** Where the mesh's own ConfigMaps are. */
   readonly rootNamespace: string;
-  /** Further namespaces whose Secrets gateways use. */
-  readonly secretNamespaces?: readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
 }
+
+/** Types of Secrets that are many, and never hold the certificates of a gateway. */
+const withoutCertificates = [
+  "kubernetes.io/service-account-token",
+  "kubernetes.io/dockerconfigjson",
+  "kubernetes.io/dockercfg",
+  "helm.sh/release.v1",
+  "bootstrap.kubernetes.io/token",
+]
+  .map((type) => `type!=${type}`)
+  .join(",");
 
 const watchedKinds: ReadonlySet<string> = new Set([
   "Namespace",
@@ -60,14 +69,12 @@ export class KubernetesSource implements ConfigSource {
   }
 
   #watches(): [CatalogEntry, Selection][] {
-    const { rootNamespace, secretNamespaces = [] } = this.#options;
+    const { rootNamespace } = this.#options;
     const watches: [CatalogEntry, Selection][] = [];
     for (const kind of catalog) {
       if (kind.mesh || watchedKinds.has(kind.kind)) watches.push([kind, {}]);
       if (kind.kind === "ConfigMap") watches.push([kind, { namespace: rootNamespace }]);
-      if (kind.kind === "Secret") {
-        for (const namespace of new Set([rootNamespace, ...secretNamespaces])) watches.push([kind, { namespace }]);
-      }
+      if (kind.kind === "Secret") watches.push([kind, { fieldSelector: withoutCertificates }]);
     }
     return watches;
   }

@@ -19,7 +19,7 @@ import { resourceMetadata } from "../metadata.ts";
 import { listenerName } from "../names.ts";
 import { isHttp } from "../protocol.ts";
 import { wildcard } from "../proxy-addresses.ts";
-import { gatewayTls } from "../tls/downstream.ts";
+import { serverTls } from "../tls/downstream.ts";
 import { type ChainMatch, filterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
 import { pathNormalization } from "./outbound-http.ts";
 import { tcpChoices, tcpRouteFilter, tlsChoices } from "./tcp-destinations.ts";
@@ -116,23 +116,7 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
   // Needs the SNI routing between clusters, which this version does not offer.
   if (mode === "AUTO_PASSTHROUGH") return [];
   const isHttpServer = isHttp(server.protocol) || server.protocol === "HTTPS";
-  const [files] = tls.tlsCertificates;
-  const socket = gatewayTls({
-    mode,
-    credentialNames:
-      tls.credentialNames.length > 0 ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [],
-    caCredentialName: tls.caCertCredentialName,
-    serverCertificate: files?.serverCertificate ?? tls.serverCertificate,
-    privateKey: files?.privateKey ?? tls.privateKey,
-    caCertificates: files?.caCertificates ?? tls.caCertificates,
-    subjectAltNames: tls.subjectAltNames,
-    verifyCertificateSpki: tls.verifyCertificateSpki,
-    verifyCertificateHash: tls.verifyCertificateHash,
-    minVersion: tls.minProtocolVersion,
-    maxVersion: tls.maxProtocolVersion,
-    cipherSuites: tls.cipherSuites,
-    protocol: isHttpServer ? "http" : "tcp",
-  });
+  const socket = serverTls(tls, isHttpServer ? "http" : "tcp");
   if (!isHttpServer) return tcpChains(context, server, tcpChoices, socket);
   return [
     filterChain({

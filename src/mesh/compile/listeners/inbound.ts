@@ -27,8 +27,7 @@ import {
 import { isGrpc, type ListenerProtocol, listenerProtocol } from "../protocol.ts";
 import { wildcard } from "../proxy-addresses.ts";
 import { inboundRoutes } from "../routes/inbound.ts";
-import { inboundMutualTls } from "../tls/downstream.ts";
-import { sidecarIngressTls } from "../tls/sidecar-ingress.ts";
+import { inboundMutualTls, serverTls } from "../tls/downstream.ts";
 import { clusterChain, filterChain, listenerDefaults, meshAccessLogs, trustDomains } from "./chain.ts";
 import { inboundChainChoices, userTlsChainChoices } from "./inbound-matrix.ts";
 import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
@@ -171,7 +170,7 @@ function endedTls(
   userTls: ServerTlsSettings | undefined,
   protocol: "http" | "tcp",
 ): TransportSocket {
-  if (userTls !== undefined) return sidecarIngressTls(userTls, protocol);
+  if (userTls !== undefined) return serverTls(userTls, protocol);
   const { minProtocolVersion, cipherSuites } = snapshot.meshConfig.meshMTLS;
   return inboundMutualTls(protocol, {
     trustDomains: trustDomains(snapshot),

@@ -128,6 +128,17 @@ test("httpsRedirect asks for TLS on every host of the server", () => {
   assert.equal(host?.requireTls, 2);
 });
 
+test("a TLS server answers 421 for names that are not its own, and 404 for its own that nobody serves", () => {
+  const yaml = gateway(
+    "- {port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example.com, idle.example.com], tls: {mode: SIMPLE, credentialName: shop}}",
+    virtualService("a", "[shop.example.com]", `http: [{${to("reviews")}}]`),
+  );
+  const [routes] = [...compiled(yaml).routes.values()];
+  assert.match(whereGoes(routes, { host: "shop.example.com" }), /reviews/);
+  assert.equal(whereGoes(routes, { host: "idle.example.com" }), "no route");
+  assert.equal(whereGoes(routes, { host: "other.example.com" }), "answers 421");
+});
+
 test("a gateway believes no forwarded header and shows its own name", () => {
   const { listeners } = compiled(
     gateway(

@@ -8,7 +8,7 @@ import {
   VirtualHostSchema,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
-import { type MeshObject, originsOf } from "../../objects/mesh-object.ts";
+import { type MeshObject, originAt, originsOf } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { resourceMetadata } from "../metadata.ts";
@@ -34,9 +34,10 @@ export function gatewayRoutes(snapshot: MeshSnapshot, proxy: ProxyNode, name: st
   const virtualHosts = [...hosts.values()]
     .filter(({ routes, redirects }) => routes.length > 0 || redirects)
     .map((host) => gatewayHost(host, port));
+  const others = terminatesTls(first) ? misdirected(first, virtualHosts, port) : [];
   return create(RouteConfigurationSchema, {
     name,
-    virtualHosts: virtualHosts.length > 0 ? virtualHosts.sort(byName) : [blackhole(port)],
+    virtualHosts: virtualHosts.length > 0 ? [...virtualHosts.sort(byName), ...others] : [blackhole(port)],
     validateClusters: false,
     maxDirectResponseBodySizeBytes: 1024 * 1024,
     ignorePortInHostMatching: true,
@@ -107,6 +108,37 @@ function catchAllLast(routes: readonly Route[]): Route[] {
 /** A server without routes answers 404. */
 function blackhole(port: number): VirtualHost {
   return create(VirtualHostSchema, { name: `blackhole:${port}`, domains: ["*"] });
+}
+
+/**
+ * What a connection that was made for some names asks of others: 421, so that the client makes a connection of its own
+ * (RFC 9113 9.1.2; browsers share connections between names of one certificate). Names of the server that no
+ * VirtualService serves stay without a route.
+ */
+function misdirected(
+  { gateway, index, hosts }: GatewayServer,
+  served: readonly VirtualHost[],
+  port: number,
+): VirtualHost[] {
+  if (hosts.includes("*")) return [];
+  const taken = new Set(served.flatMap(({ domains }) => domains));
+  const own = hosts.map(bracketed).filter((domain) => !taken.has(domain));
+  const metadata = resourceMetadata({ origins: [originAt(gateway, `spec.servers[${index}]`)] });
+  return [
+    ...own.map((domain) => create(VirtualHostSchema, { name: `${domain}:${port}`, domains: [domain], metadata })),
+    create(VirtualHostSchema, {
+      name: `misdirected:${port}`,
+      domains: ["*"],
+      routes: [
+        {
+          match: { pathSpecifier: { case: "prefix", value: "/" } },
+          action: { case: "directResponse", value: { status: 421 } },
+          metadata,
+        },
+      ],
+      metadata,
+    }),
+  ];
 }
 
 function terminatesTls({ server }: GatewayServer): boolean {

@@ -1,10 +1,21 @@
-// TLS contexts of listeners: Istio's mutual TLS on inbound, and the servers of a Gateway.
+// TLS contexts of listeners: Istio's mutual TLS on inbound, and the servers of Gateways and Sidecars.
 import { create } from "@bufbuild/protobuf";
 import { type TransportSocket, TransportSocketSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
-import { TlsParameters_TlsProtocol } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
+import {
+  TlsParameters_TlsProtocol,
+  CertificateValidationContext_TrustChainVerification as TrustChainVerification,
+} from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
 import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import type { ServerTlsSettings, TlsVersion } from "../../objects/fields/server-tls.ts";
 import { exactMatcher, pack, prefixMatcher } from "../envoy-values.ts";
-import { secretName, secretRootsName, trustedRoots, workloadCertificate } from "../names.ts";
+import {
+  fileCertificate,
+  fileRoots,
+  secretName,
+  secretRootsName,
+  trustedRoots,
+  workloadCertificate,
+} from "../names.ts";
 import { secretReference } from "./secret-reference.ts";
 
 export interface InboundTlsSettings {
@@ -49,27 +60,8 @@ const serverCiphers: readonly string[] = [
   "AES128-GCM-SHA256",
 ];
 
-type TlsVersion = "TLS_AUTO" | "TLSV1_0" | "TLSV1_1" | "TLSV1_2" | "TLSV1_3";
-
-export interface GatewayTlsSettings {
-  readonly mode: "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL" | "ISTIO_MUTUAL";
-  /** Secrets of the gateway's namespace, or one pair of files. */
-  readonly credentialNames: readonly string[];
-  readonly caCredentialName: string;
-  readonly serverCertificate: string;
-  readonly privateKey: string;
-  readonly caCertificates: string;
-  readonly subjectAltNames: readonly string[];
-  readonly verifyCertificateSpki: readonly string[];
-  readonly verifyCertificateHash: readonly string[];
-  readonly minVersion: TlsVersion;
-  readonly maxVersion: TlsVersion;
-  readonly cipherSuites: readonly string[];
-  readonly protocol: "http" | "tcp";
-}
-
-/** Builds the TLS that a Gateway's server terminates. */
-export function gatewayTls(settings: GatewayTlsSettings): TransportSocket {
+/** Builds the TLS that a server of a Gateway, or an ingress listener of a Sidecar, terminates. */
+export function serverTls(settings: ServerTlsSettings, protocol: "http" | "tcp"): TransportSocket {
   const asksForCertificate = settings.mode !== "SIMPLE";
   const istioMutual = settings.mode === "ISTIO_MUTUAL";
   const rootsName = clientRootsName(settings);
@@ -77,12 +69,14 @@ export function gatewayTls(settings: GatewayTlsSettings): TransportSocket {
     matchSubjectAltNames: settings.subjectAltNames.map(exactMatcher),
     verifyCertificateSpki: [...settings.verifyCertificateSpki],
     verifyCertificateHash: [...settings.verifyCertificateHash],
+    ...(settings.caCrl !== "" && { crl: { specifier: { case: "filename" as const, value: settings.caCrl } } }),
+    ...(settings.insecureSkipVerify === true && { trustChainVerification: TrustChainVerification.ACCEPT_UNTRUSTED }),
   };
   return downstreamSocket({
     commonTlsContext: {
       tlsParams: {
-        tlsMinimumProtocolVersion: version(settings.minVersion, TlsParameters_TlsProtocol.TLSv1_2),
-        tlsMaximumProtocolVersion: version(settings.maxVersion, TlsParameters_TlsProtocol.TLSv1_3),
+        tlsMinimumProtocolVersion: version(settings.minProtocolVersion, TlsParameters_TlsProtocol.TLSv1_2),
+        tlsMaximumProtocolVersion: version(settings.maxProtocolVersion, TlsParameters_TlsProtocol.TLSv1_3),
         cipherSuites: [...(settings.cipherSuites.length > 0 ? settings.cipherSuites : serverCiphers)],
       },
       tlsCertificateSdsSecretConfigs: istioMutual
@@ -94,22 +88,30 @@ export function gatewayTls(settings: GatewayTlsSettings): TransportSocket {
           value: { defaultValidationContext: validation, validationContextSdsSecretConfig: secretReference(rootsName) },
         },
       }),
-      alpnProtocols: settings.protocol === "http" ? ["h2", "http/1.1"] : ["istio-peer-exchange", "h2", "http/1.1"],
+      alpnProtocols: protocol === "http" ? ["h2", "http/1.1"] : ["istio-peer-exchange", "h2", "http/1.1"],
     },
     requireClientCertificate: settings.mode === "MUTUAL" || istioMutual,
   });
 }
 
-function certificateNames(settings: GatewayTlsSettings): readonly string[] {
-  if (settings.credentialNames.length > 0) return settings.credentialNames.map(secretName);
-  return [`file-cert:${settings.serverCertificate}~${settings.privateKey}`];
+function certificateNames(settings: ServerTlsSettings): readonly string[] {
+  const credentials = credentialNames(settings);
+  if (credentials.length > 0) return credentials.map(secretName);
+  return (settings.tlsCertificates.length > 0 ? settings.tlsCertificates : [settings]).map(fileCertificate);
 }
 
-function clientRootsName(settings: GatewayTlsSettings): string {
-  if (settings.mode === "ISTIO_MUTUAL") return trustedRoots;
-  if (settings.caCredentialName !== "") return secretName(settings.caCredentialName);
-  const [credential] = settings.credentialNames;
-  return credential === undefined ? `file-root:${settings.caCertificates}` : secretRootsName(credential);
+function credentialNames({ credentialNames, credentialName }: ServerTlsSettings): readonly string[] {
+  return credentialNames.length > 0 || credentialName === "" ? credentialNames : [credentialName];
+}
+
+function clientRootsName(settings: ServerTlsSettings): string {
+  const { mode, caCertCredentialName, caCertificates, tlsCertificates } = settings;
+  if (mode === "ISTIO_MUTUAL") return trustedRoots;
+  if (caCertCredentialName !== "") return secretRootsName(caCertCredentialName);
+  const [credential] = credentialNames(settings);
+  if (credential !== undefined) return secretRootsName(credential);
+  const ofPair = tlsCertificates.find((pair) => pair.caCertificates !== "")?.caCertificates;
+  return fileRoots(caCertificates || (ofPair ?? ""));
 }
 
 function version(asked: TlsVersion, otherwise: TlsParameters_TlsProtocol): TlsParameters_TlsProtocol {

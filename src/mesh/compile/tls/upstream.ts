@@ -9,7 +9,14 @@ import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/ra
 import { TlsParameters_TlsProtocol } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
 import { UpstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import { exactMatcher, pack } from "../envoy-values.ts";
-import { secretName, secretRootsName, trustedRoots, workloadCertificate } from "../names.ts";
+import {
+  fileCertificate,
+  fileRoots,
+  secretName,
+  secretRootsName,
+  trustedRoots,
+  workloadCertificate,
+} from "../names.ts";
 import { secretReference } from "./secret-reference.ts";
 
 export interface MutualTlsSettings {
@@ -46,6 +53,7 @@ export interface ClientTlsSettings {
   readonly clientCertificate: string;
   readonly privateKey: string;
   readonly caCertificates: string;
+  readonly caCrl: string;
   readonly insecureSkipVerify: boolean;
   readonly http2: boolean;
 }
@@ -62,7 +70,10 @@ export function originatedTls(settings: ClientTlsSettings): TransportSocket {
         : {
             case: "combinedValidationContext",
             value: {
-              defaultValidationContext: { matchSubjectAltNames: settings.subjectAltNames.map(exactMatcher) },
+              defaultValidationContext: {
+                matchSubjectAltNames: settings.subjectAltNames.map(exactMatcher),
+                ...(settings.caCrl !== "" && { crl: { specifier: { case: "filename", value: settings.caCrl } } }),
+              },
               validationContextSdsSecretConfig: secretReference(rootsName(settings)),
             },
           },
@@ -73,12 +84,12 @@ export function originatedTls(settings: ClientTlsSettings): TransportSocket {
 
 function certificateName(settings: ClientTlsSettings): string {
   if (settings.credentialName !== "") return secretName(settings.credentialName);
-  return `file-cert:${settings.clientCertificate}~${settings.privateKey}`;
+  return fileCertificate({ serverCertificate: settings.clientCertificate, privateKey: settings.privateKey });
 }
 
 function rootsName(settings: ClientTlsSettings): string {
   if (settings.credentialName !== "") return secretRootsName(settings.credentialName);
-  return `file-root:${settings.caCertificates === "" ? "system" : settings.caCertificates}`;
+  return fileRoots(settings.caCertificates === "" ? "system" : settings.caCertificates);
 }
 
 /** Chooses per endpoint: mutual TLS where the endpoint says it can, plaintext elsewhere. */

@@ -1,4 +1,5 @@
 // All checks between objects.
+import { checkCredentials } from "./credentials.ts";
 import { checkDelegations } from "./delegations.ts";
 import { checkDestinationRules } from "./destination-rules.ts";
 import { checkFieldsInForce } from "./fields-not-in-force.ts";
@@ -15,6 +16,7 @@ export function checkAll(context: CheckContext): Finding[] {
     checkDelegations,
     checkDestinationRules,
     checkGateways,
+    checkCredentials,
     checkPolicies,
     checkSidecars,
     checkRequestAuthentications,

@@ -13,17 +13,11 @@ type Instead = string | { readonly when: RegExp; readonly instead: string };
 /** Path within the spec (`[]` stands for every item) → what happens instead. */
 type Fields = Readonly<Record<string, Instead>>;
 
-const noSecret = "certificates from secrets and files are not delivered, and connections fail";
-
 const trafficPolicy: Fields = {
   "loadBalancer.localityLbSetting": "endpoints of all localities are used alike",
   "loadBalancer.zoneAwareLbSetting": "endpoints of all zones are used alike",
   "connectionPool.tcp.tcpKeepalive": "the system's settings are used",
   "connectionPool.tcp.maxConnectionDuration": "connections have no greatest age",
-  "tls.clientCertificate": noSecret,
-  "tls.caCertificates": { when: /^(?!system$)/, instead: noSecret },
-  "tls.credentialName": noSecret,
-  "tls.caCrl": "no revocation list is read",
   tunnel: "connections are not tunneled",
   proxyProtocol: "no PROXY header is sent",
 };
@@ -32,15 +26,6 @@ const under = (prefix: string, fields: Fields): Fields =>
   Object.fromEntries(Object.entries(fields).map(([path, instead]) => [`${prefix}.${path}`, instead]));
 
 const serverTls: Fields = {
-  credentialName: noSecret,
-  credentialNames: noSecret,
-  caCertCredentialName: noSecret,
-  serverCertificate: noSecret,
-  tlsCertificates: noSecret,
-  caCertificates: noSecret,
-  caCrl: "no revocation list is read",
-  verifyCertificateHash: "the gateway refuses the port's listener",
-  verifyCertificateSpki: "the gateway refuses the port's listener",
   mode: { when: /^AUTO_PASSTHROUGH$/, instead: "the server is left out" },
 };
 
@@ -64,7 +49,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
     resolution: { when: /^DYNAMIC_DNS$/, instead: "connections go to the address that the client dialled" },
     "endpoints[].network": "every network is reached directly",
   },
-  Sidecar: { "ingress[].tls.serverCertificate": noSecret },
   WorkloadEntry: { network: "every network is reached directly" },
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^(EXTENSION_CONFIG|BOOTSTRAP)$/, instead: "nothing is patched" },
@@ -74,7 +58,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   KubernetesGateway: {
     allowedListeners: "no ListenerSet attaches",
     "infrastructure.parametersRef": "the gateway is deployed as it is by default",
-    "listeners[].tls.certificateRefs": noSecret,
     tls: "clients and backends follow listeners and DestinationRules",
     defaultScope: "routes attach where they name the Gateway",
   },

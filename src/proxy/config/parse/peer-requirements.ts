@@ -4,6 +4,7 @@ import {
   type CertificateValidationContext,
   CertificateValidationContext_TrustChainVerification as TrustChain,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
+import type { SdsSecretConfig } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import type { CommonTlsContext } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import type { Problems } from "../problems.ts";
 import { anyPeer, type PeerRequirements } from "../tls.ts";
@@ -19,13 +20,19 @@ export function decodePeerRequirements(
   const where = `${path}.common_tls_context`;
   switch (type?.case) {
     case "validationContextSdsSecretConfig":
-      return { ...anyPeer, validationName: rootsName(type.value.name) };
+      return { ...anyPeer, validationName: rootsName(type.value.name), secretsOverAds: namesOverAds([type.value]) };
     case "combinedValidationContext": {
       const at = `${where}.combined_validation_context.default_validation_context`;
       const own = decodeContext(type.value.defaultValidationContext, at, problems);
-      const name = type.value.validationContextSdsSecretConfig?.name;
+      const roots = type.value.validationContextSdsSecretConfig;
+      if (roots === undefined) return own;
       // What SDS delivers replaces what stands here.
-      return name === undefined ? own : { ...own, validationName: rootsName(name), inlineRoots: null };
+      return {
+        ...own,
+        validationName: rootsName(roots.name),
+        inlineRoots: null,
+        secretsOverAds: namesOverAds([roots]),
+      };
     }
     case "validationContext":
       return decodeContext(type.value, `${where}.validation_context`, problems);
@@ -35,6 +42,11 @@ export function decodePeerRequirements(
       problems.unsupported(where, `validation by ${type?.case}`);
       return anyPeer;
   }
+}
+
+/** Names of secrets that come over the same stream as the configuration. */
+export function namesOverAds(secrets: readonly SdsSecretConfig[]): string[] {
+  return secrets.flatMap(({ name, sdsConfig }) => (sdsConfig?.configSourceSpecifier.case === "ads" ? [name] : []));
 }
 
 /** Istio's name for the platform's roots. */
@@ -52,7 +64,8 @@ function decodeContext(
   return {
     validationName: context.systemRootCerts === undefined ? null : "system",
     inlineRoots: decodeRoots(context, path, problems),
-    revocationList: decodeRevocations(context, path, problems),
+    ...decodeRevocations(context, path, problems),
+    secretsOverAds: [],
     sanMatchers: [
       ...context.matchSubjectAltNames.flatMap((it, i) =>
         decodeUntypedSan(it, `${path}.match_subject_alt_names[${i}]`, problems),
@@ -107,12 +120,23 @@ function decodeRoots(context: CertificateValidationContext, path: string, proble
   return pem;
 }
 
-function decodeRevocations(context: CertificateValidationContext, path: string, problems: Problems): string | null {
-  if (context.crl === undefined) return null;
-  const pem = inlineText(context.crl);
-  if (pem === undefined) problems.unsupported(`${path}.crl`, "a revocation list that is not given inline");
+/** A list in a file is a secret by this name, so that it is read where secrets are, and again when it changes. */
+const revocationFile = "file-crl:";
+
+function decodeRevocations(
+  { crl }: CertificateValidationContext,
+  path: string,
+  problems: Problems,
+): Pick<PeerRequirements, "revocationList" | "revocationName"> {
+  if (crl?.specifier.case === "filename") {
+    return { revocationList: null, revocationName: `${revocationFile}${crl.specifier.value}` };
+  }
+  const none = { revocationList: null, revocationName: null };
+  if (crl === undefined) return none;
+  const pem = inlineText(crl);
+  if (pem === undefined) problems.unsupported(`${path}.crl`, "a revocation list from there");
   else if (!pem.includes("BEGIN X509 CRL")) problems.invalid(`${path}.crl`, "has no revocation list in PEM");
-  return pem ?? null;
+  return { ...none, revocationList: pem ?? null };
 }
 
 /** Hexadecimal, with colons or without. */

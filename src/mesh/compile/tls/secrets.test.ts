@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { selfSigned } from "#wire/x509/testing/self-signed.ts";
+import { meshFromYaml, proxy } from "../../snapshot/testing/mesh-from-yaml.ts";
+import { compileSecret } from "./secrets.ts";
+
+const { chain, key } = selfSigned();
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+const secret = (namespace: string): string => `---
+apiVersion: v1
+kind: Secret
+metadata: { name: web, namespace: ${namespace} }
+data: { tls.crt: ${base64(chain)}, tls.key: ${base64(key)}, ca.crt: ${base64(chain)}, ca.crl: ${base64("list")} }
+`;
+const snapshot = meshFromYaml(`${secret("edge")}${secret("other")}---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: g, namespace: edge }
+spec:
+  selector: { istio: gateway }
+  servers:
+  - port: { number: 443, name: https, protocol: HTTPS }
+    hosts: ["*"]
+    tls: { mode: SIMPLE, credentialName: "kubernetes-gateway://other/web" }
+`);
+const gateway = proxy({ type: "router", namespace: "edge", labels: { istio: "gateway" } });
+const sidecar = proxy({ namespace: "edge", labels: { istio: "gateway" } });
+
+test("a certificate and the roots beside it become two secrets, the same message as long as the Secret is the same", () => {
+  const certificate = compileSecret(snapshot, gateway, "kubernetes://web");
+  assert.equal(certificate?.secret.type.case, "tlsCertificate");
+  const roots = compileSecret(snapshot, gateway, "kubernetes://web-cacert")?.secret.type;
+  const crl = roots?.case === "validationContext" ? roots.value.crl?.specifier : undefined;
+  assert.equal(crl?.case === "inlineBytes" && Buffer.from(crl.value).toString(), "list");
+  assert.equal(compileSecret(snapshot, sidecar, "kubernetes://web")?.secret, certificate.secret);
+});
+
+test("a proxy gets Secrets of its own namespace if it may read them, and others only as a gateway that names them", () => {
+  const mayHave = (node: typeof gateway, name: string): string => {
+    const compiled = compileSecret(snapshot, node, name);
+    return compiled === undefined ? "no" : compiled.needsPermission ? "with permission" : "yes";
+  };
+  assert.equal(mayHave(gateway, "kubernetes://web"), "with permission");
+  assert.equal(mayHave(sidecar, "kubernetes://edge/web"), "with permission");
+  assert.equal(mayHave(gateway, "kubernetes://other/web"), "no");
+  assert.equal(mayHave(gateway, "kubernetes-gateway://other/web"), "yes");
+  assert.equal(mayHave(gateway, "kubernetes-gateway://edge/web"), "no");
+  assert.equal(mayHave(sidecar, "kubernetes-gateway://other/web"), "no");
+  assert.equal(mayHave(gateway, "kubernetes://nobody"), "no");
+});

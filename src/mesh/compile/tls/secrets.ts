@@ -1,0 +1,72 @@
+// Secrets as SDS resources, for proxies that ask for them by name. Which proxy may have which:
+//
+// | name                                 | who                                                               |
+// |--------------------------------------|-------------------------------------------------------------------|
+// | kubernetes://[namespace/]name        | proxies of that namespace whose service account may list Secrets  |
+// | kubernetes-gateway://namespace/name  | gateways with a server that names it                              |
+import { create } from "@bufbuild/protobuf";
+import { type Secret, SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
+import { type Credential, parseCredentialName } from "../../snapshot/credentials.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { secretName, secretRootsName } from "../names.ts";
+import { once } from "../shared-work.ts";
+
+export interface CompiledSecret {
+  readonly secret: Secret;
+  /** Only for a service account that may list the Secrets of its namespace. */
+  readonly needsPermission: boolean;
+}
+
+/** Undefined when there is no such secret for the proxy. The same message as long as the Secret is the same. */
+export function compileSecret(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): CompiledSecret | undefined {
+  const asked = parseCredentialName(name, proxy.namespace);
+  if (asked === undefined) return undefined;
+  const isOfGateway = asked.scheme === "kubernetes-gateway";
+  const mayHave = isOfGateway ? namedByGateway(snapshot, proxy, name) : asked.namespace === proxy.namespace;
+  if (!mayHave) return undefined;
+  const credential = snapshot.credential(asked);
+  if (credential.type === "none") return undefined;
+  const secret = once(credential.secret, `secret ${name}`, () => toSecret(name, credential));
+  return { secret, needsPermission: !isOfGateway };
+}
+
+function toSecret(name: string, credential: Exclude<Credential, { type: "none" }>): Secret {
+  if (credential.type === "certificate") {
+    const { chain, key } = credential;
+    return create(SecretSchema, {
+      name,
+      type: { case: "tlsCertificate", value: { certificateChain: inline(chain), privateKey: inline(key) } },
+    });
+  }
+  const { roots, revocationList } = credential;
+  return create(SecretSchema, {
+    name,
+    type: {
+      case: "validationContext",
+      value: { trustedCa: inline(roots), ...(revocationList !== undefined && { crl: inline(revocationList) }) },
+    },
+  });
+}
+
+function inline(pem: string): { specifier: { case: "inlineBytes"; value: Uint8Array } } {
+  return { specifier: { case: "inlineBytes", value: Buffer.from(pem) } };
+}
+
+function namedByGateway(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): boolean {
+  if (proxy.type !== "router") return false;
+  const scope = snapshot.gateways(proxy);
+  const names = once(scope, "names of secrets", () => {
+    const all = scope.listeners.flatMap(({ servers }) => servers.map(({ server }) => server.tls));
+    return new Set(
+      all.flatMap((tls) =>
+        tls === undefined
+          ? []
+          : [tls.credentialName, ...tls.credentialNames, tls.caCertCredentialName]
+              .filter((credential) => credential !== "")
+              .flatMap((credential) => [secretName(credential), secretRootsName(credential)]),
+      ),
+    );
+  });
+  return names.has(name);
+}
