@@ -146,8 +146,15 @@ export class Pusher {
     const names = endpoints === undefined ? [] : namesOfHosts(endpoints, impact.hostnames);
     if (names.length === 0 && !impact.secrets) return;
     this.#attempt(target, state, () => {
-      const assignments = this.#compiler.compileEndpoints(snapshot, target.node, names);
-      const next = replaceEndpoints(this.#encoder, state.resources, snapshot.version, assignments);
+      const next =
+        names.length === 0
+          ? state.resources
+          : replaceEndpoints(
+              this.#encoder,
+              state.resources,
+              snapshot.version,
+              this.#compiler.compileEndpoints(snapshot, target.node, names),
+            );
       if (next === state.resources && !impact.secrets) return;
       state.resources = next;
       target.update(next);

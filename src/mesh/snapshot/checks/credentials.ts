@@ -19,16 +19,18 @@ function missingCredentials(gateway: MeshObject<GatewaySpec>, { objects }: Check
   const pods = objects.all("Pod").filter((pod) => selectsWorkload(gateway.spec, pod.metadata.labels ?? {}));
   const namespaces = new Set(pods.map(({ namespace }) => namespace));
   return gateway.spec.servers.flatMap(({ tls, hosts }, index) =>
-    namesIn(tls).flatMap(({ name, field }) =>
-      [...namespaces].flatMap((namespace) => {
+    namesIn(tls).flatMap(({ name, field }) => {
+      const problems = [...namespaces].flatMap((namespace) => {
         const asked = parseCredentialName(name.includes("://") ? name : `kubernetes://${name}`, namespace);
         const credential = asked === undefined ? undefined : findCredential(objects, asked);
-        if (credential?.type !== "none") return [];
+        return credential?.type === "none" ? [credential.problem] : [];
+      });
+      return [...new Set(problems)].map((problem) => {
         const path = `spec.servers[${index}].tls.${field}`;
-        const message = `${credential.problem}: TLS handshakes for ${hosts.join(", ")} fail`;
-        return [finding(gateway, { code: "IST0101", severity: Severity.Error, path, message }, "partly")];
-      }),
-    ),
+        const message = `${problem}: TLS handshakes for ${hosts.join(", ")} fail`;
+        return finding(gateway, { code: "IST0101", severity: Severity.Error, path, message }, "partly");
+      });
+    }),
   );
 }
 
