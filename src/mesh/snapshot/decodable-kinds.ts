@@ -22,7 +22,9 @@ import { serviceEntry } from "../kinds/service-entry/kind.ts";
 import { sidecar } from "../kinds/sidecar/kind.ts";
 import { tcpRoute } from "../kinds/tcp-route/kind.ts";
 import { tlsRoute } from "../kinds/tls-route/kind.ts";
+import { trafficExtension } from "../kinds/traffic-extension/kind.ts";
 import { virtualService } from "../kinds/virtual-service/kind.ts";
+import { wasmPlugin } from "../kinds/wasm-plugin/kind.ts";
 import { workloadEntry } from "../kinds/workload-entry/kind.ts";
 import type { Kind } from "../objects/kind.ts";
 
@@ -46,6 +48,8 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["gateway.networking.k8s.io/TLSRoute", erase(tlsRoute)],
   ["gateway.networking.k8s.io/ReferenceGrant", erase(referenceGrant)],
   ["gateway.networking.k8s.io/BackendTLSPolicy", erase(backendTlsPolicy)],
+  ["extensions.istio.io/WasmPlugin", erase(wasmPlugin)],
+  ["extensions.istio.io/TrafficExtension", erase(trafficExtension)],
   ["/Service", erase(service)],
   ["/Pod", erase(pod)],
   ["/Secret", erase(secret)],

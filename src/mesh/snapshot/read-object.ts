@@ -66,7 +66,11 @@ export function readObject(source: SourceObject, domain: string, previous: Entry
     const accepted = acceptedKinds.has(key) && issue.severity !== Severity.Error;
     return { ...base, object: undefined, issues: [issue], invalid: !accepted, accepted };
   }
-  return { ...base, ...decodeObject(kind, object, origin, place, domain, previous), accepted: false };
+  const decoded = decodeObject(kind, object, origin, place, domain, previous);
+  if (decoded.invalid || !acceptedKinds.has(key)) return { ...base, ...decoded, accepted: false };
+  // It is in order, and nobody asks for it.
+  const issues = [...decoded.issues, refuseKind(object, key, ref, place)];
+  return { ...base, object: undefined, issues, invalid: false, accepted: true };
 }
 
 type Place = (path: string) => SourcePosition | undefined;
