@@ -110,7 +110,7 @@ export function compileEndpoints(
 ): ReadonlyMap<string, ClusterLoadAssignment> {
   const scope = proxy.type === "router" ? snapshot.gateways(proxy) : snapshot.scope(proxy);
   const names = clusterNames ?? edsClusterNames(compileClusters(snapshot, proxy));
-  return new Map([...names].map((name) => [name, clusterEndpoints(snapshot, scope, name)]));
+  return new Map([...names].map((name) => [name, clusterEndpoints(snapshot, proxy, scope, name)]));
 }
 
 function edsClusterNames(clusters: ReadonlyMap<string, Cluster>): string[] {

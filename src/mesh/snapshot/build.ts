@@ -27,6 +27,7 @@ import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
 import { ObjectTable } from "./object-table.ts";
 import { indexPolicies } from "./policy-index.ts";
 import type { ProxyNode } from "./proxy-node.ts";
+import { placeOf } from "./proxy-place.ts";
 import { type Entry, entryKey, readObject, type SourceObject } from "./read-object.ts";
 import { resourceStates } from "./resource-states.ts";
 import type { Service } from "./service.ts";
@@ -175,6 +176,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     scope,
     gateways: gatewaysOf,
     serviceInstances: instances,
+    placeOf: (proxy) => placeOf(proxy, table, endpoints),
     endpoints(service, portNumber, subsetLabels) {
       const all = endpoints.of(service, portNumber);
       return subsetLabels === undefined

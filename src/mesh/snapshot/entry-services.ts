@@ -1,4 +1,6 @@
 // Makes Services of ServiceEntries: one for each host.
+
+import { trafficDistributionOf } from "../kinds/service/resolve.ts";
 import { EntryLocation, EntryResolution, type ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import { parseProtocol } from "../objects/fields/port.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
@@ -30,6 +32,8 @@ export function servicesFromEntry(
     exportTo: spec.exportTo.length > 0 ? spec.exportTo : defaultExportTo,
     subjectAltNames: spec.subjectAltNames,
     externalName: "",
+    trafficDistribution: trafficDistributionOf("", object.metadata),
+    nodeLocal: false,
     labels: object.metadata.labels ?? {},
     selector: spec.workloadSelector?.labels ?? {},
     createdAt: object.createdAt,

@@ -234,11 +234,11 @@ spec:
   trafficPolicy:
     portLevelSettings:
     - port: { number: 9080 }
-      connectionPool: { tcp: { maxConnectionDuration: 3s } }
+      loadBalancer: { zoneAwareLbSetting: { enabled: true } }
 `);
   assert.deepEqual(snapshot.issues.map(formatIssue), [
-    "mesh.yaml:24:32 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].connectionPool.tcp.maxConnectionDuration: " +
-      "maxConnectionDuration is accepted and not in force yet: connections have no greatest age",
+    "mesh.yaml:24:23 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].loadBalancer.zoneAwareLbSetting: " +
+      "zoneAwareLbSetting is accepted and not in force yet: endpoints of all zones are used alike",
   ]);
   assert.equal(stateOf(snapshot.resourceStates(), "DestinationRule default/ratings")?.state, ForceState.Partly);
 });

@@ -1,5 +1,5 @@
 // Makes Services of Kubernetes Services.
-import { annotatedExportTo, isHeadless, portProtocol } from "../kinds/service/resolve.ts";
+import { annotatedExportTo, isHeadless, portProtocol, trafficDistributionOf } from "../kinds/service/resolve.ts";
 import type { ServiceSpec } from "../kinds/service/spec.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import { Resolution, type Service } from "./service.ts";
@@ -32,6 +32,8 @@ export function serviceFromKubernetes(
     exportTo: exportTo.length > 0 ? exportTo : defaultExportTo,
     subjectAltNames: [],
     externalName: isExternalName ? spec.externalName.toLowerCase() : "",
+    trafficDistribution: trafficDistributionOf(spec.trafficDistribution, object.metadata),
+    nodeLocal: spec.internalTrafficPolicy === "Local",
     labels: object.metadata.labels ?? {},
     selector: spec.selector,
     createdAt: object.createdAt,

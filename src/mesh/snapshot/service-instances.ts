@@ -30,7 +30,12 @@ export function serviceInstances(
   });
 }
 
-function podOf(proxy: ProxyNode, objects: ObjectTable, endpoints: EndpointIndex): MeshObject<PodSpec> | undefined {
+/** The pod of a proxy, by name or else by address. */
+export function podOf(
+  proxy: ProxyNode,
+  objects: ObjectTable,
+  endpoints: EndpointIndex,
+): MeshObject<PodSpec> | undefined {
   const named = objects.find("Pod", proxy.namespace, proxy.name);
   if (named !== undefined) return named;
   for (const address of proxy.ipAddresses) {

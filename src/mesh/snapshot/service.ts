@@ -1,5 +1,6 @@
 // One model for Kubernetes Services and for the hosts of ServiceEntries.
 import type { Origin } from "#base/issue.ts";
+import type { TrafficDistribution } from "../kinds/service/spec.ts";
 import type { Protocol } from "../objects/fields/port.ts";
 import type { Labels } from "../objects/fields/selector.ts";
 
@@ -37,6 +38,10 @@ export interface Service {
   readonly subjectAltNames: readonly string[];
   /** Target of a Kubernetes Service of type ExternalName; empty otherwise. */
   readonly externalName: string;
+  /** Which endpoints clients prefer where no DestinationRule says it. */
+  readonly trafficDistribution: TrafficDistribution;
+  /** Clients use endpoints of their own node only. */
+  readonly nodeLocal: boolean;
   readonly labels: Labels;
   /** Pod or workload selector; empty when the service has none. */
   readonly selector: Labels;

@@ -19,7 +19,7 @@ import type { Port, Protocol } from "../objects/fields/port.ts";
 import type { Labels } from "../objects/fields/selector.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Credential, CredentialName } from "./credentials.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint, Locality } from "./endpoint.ts";
 import type { SelectedPatch } from "./envoy-filter-index.ts";
 import type { KeySets } from "./key-sets.ts";
 import type { ProxyNode } from "./proxy-node.ts";
@@ -59,6 +59,9 @@ export interface MeshSnapshot {
   /** The services whose endpoint the proxy itself is. */
   serviceInstances(proxy: ProxyNode): readonly ServiceInstance[];
 
+  /** Where the proxy's workload runs: as it says itself, else as its pod and node say. */
+  placeOf(proxy: ProxyNode): ProxyPlace;
+
   /** Endpoints of a service port, as its clients see them; `subsetLabels` keeps only workloads that carry them. */
   endpoints(service: Service, portNumber: number, subsetLabels?: Labels): readonly Endpoint[];
   /** SPIFFE ids that may answer for a service: of its endpoints, and its ServiceEntries' subjectAltNames. Sorted. */
@@ -91,6 +94,12 @@ export interface MeshSnapshot {
   gatewayApiStatuses(): readonly DesiredStatus[];
   /** What the cluster has to run for the Gateway API. */
   gatewayDeployments(): GatewayDeployments;
+}
+
+export interface ProxyPlace {
+  readonly locality: Locality;
+  /** Empty when unknown. */
+  readonly nodeName: string;
 }
 
 export interface ObjectChange extends ObjectRef {

@@ -9,6 +9,7 @@ import {
   patternProblem,
   trustDomainProblem,
 } from "../kinds/authorization-policy/validate.ts";
+import { destinationRule } from "../kinds/destination-rule/kind.ts";
 import { decodeGateway } from "../kinds/gateway/decode.ts";
 import {
   isHttpServer,
@@ -17,12 +18,14 @@ import {
   isTlsServer,
 } from "../kinds/gateway/resolve.ts";
 import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
+import { parseMeshConfig } from "../kinds/mesh-config/decode.ts";
 import { annotatedExportTo, portProtocol } from "../kinds/service/resolve.ts";
 import { exportToAnnotation, type ServiceSpec } from "../kinds/service/spec.ts";
 import { parseProtocol } from "../objects/fields/port.ts";
 import { selects, validateLabels } from "../objects/fields/selector.ts";
 import { HostIndex } from "../objects/host.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
+import { problemsOf } from "../objects/testing/objects.ts";
 import { mergeServers } from "./gateway-scopes.ts";
 
 const file = join(import.meta.dirname, "../../../../shared/testdata/tables.json");
@@ -134,5 +137,21 @@ test("patterns in authorization policies", options, () => {
   }
   for (const { path, isPathTemplate: expected } of rows("TestContainsPathTemplate")) {
     assert.equal(isPathTemplate(textOf(path)), expected, textOf(path));
+  }
+});
+
+test("localities that a DestinationRule may distribute from", options, () => {
+  for (const { name, localities, valid } of rows("TestValidateLocalities@")) {
+    const distribute = (localities as string[]).map((from) => ({ from, to: { elsewhere: 100 } }));
+    const spec = { host: "a", trafficPolicy: { loadBalancer: { localityLbSetting: { distribute } } } };
+    assert.equal(problemsOf(destinationRule, spec).length === 0, valid, textOf(name));
+  }
+});
+
+test("localityLbSetting of the mesh, with and without zoneAwareLbSetting", options, () => {
+  for (const { name, yaml, wantLocEnabled } of rows("TestApplyMeshConfigLocalityZoneAware")) {
+    const { localityLbSetting } = parseMeshConfig(textOf(yaml)).meshConfig;
+    // What is not said is on.
+    assert.equal(localityLbSetting?.enabled ?? true, wantLocEnabled ?? false, textOf(name));
   }
 });

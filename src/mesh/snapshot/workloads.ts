@@ -92,7 +92,8 @@ export function podLocality(labels: Labels, nodeName: string, objects: ObjectTab
   return labeledLocality(labels) ?? nodeLocality(nodeName, objects);
 }
 
-function labeledLocality(labels: Labels): Locality | undefined {
+/** What a workload's labels say of its locality. */
+export function labeledLocality(labels: Labels): Locality | undefined {
   const label = labels["topology.istio.io/locality"] ?? labels["istio-locality"];
   if (label === undefined || label === "") return undefined;
   return parseLocality(label, label.includes("/") ? "/" : ".");

@@ -1,7 +1,7 @@
 // The blocks of a cluster that a traffic policy sets: connection pool, load balancing, outlier detection, protocol.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import type { Any } from "@bufbuild/protobuf/wkt";
+import type { Any, Duration } from "@bufbuild/protobuf/wkt";
 import { type CircuitBreakers, CircuitBreakersSchema } from "#wire/gen/envoy/config/cluster/v3/circuit_breaker_pb.ts";
 import { Cluster_LbPolicy, type ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import {
@@ -29,14 +29,14 @@ export function circuitBreakers(pool: ConnectionPoolSettings | undefined, budget
         maxConnections: pool?.tcp?.maxConnections || unlimited,
         maxPendingRequests: pool?.http?.http1MaxPendingRequests || unlimited,
         maxRequests: pool?.http?.http2MaxRequests || unlimited,
-        ...(budget === undefined
-          ? { maxRetries: pool?.http?.maxRetries || unlimited }
-          : {
-              retryBudget: {
-                budgetPercent: { value: budget.percent ?? 20 },
-                minRetryConcurrency: budget.minRetryConcurrency || 3,
-              },
-            }),
+        // Of no effect beside a budget, and there all the same, as in Istio.
+        maxRetries: pool?.http?.maxRetries || unlimited,
+        ...(budget !== undefined && {
+          retryBudget: {
+            budgetPercent: { value: budget.percent ?? 20 },
+            minRetryConcurrency: budget.minRetryConcurrency || 3,
+          },
+        }),
       },
     ],
   });
@@ -45,7 +45,7 @@ export function circuitBreakers(pool: ConnectionPoolSettings | undefined, budget
 /** Istio never ejects by success rate; consecutive errors only. */
 export function outlierDetection(settings: OutlierDetection): EnvoyOutlierDetection {
   const gateway = settings.consecutiveGatewayErrors;
-  const fiveXx = settings.consecutive5xxErrors ?? (settings.consecutiveErrors || undefined);
+  const fiveXx = settings.consecutive5xxErrors;
   return create(OutlierDetectionSchema, {
     enforcingSuccessRate: 0,
     ...(settings.interval !== undefined && { interval: milliseconds(settings.interval) }),
@@ -58,9 +58,9 @@ export function outlierDetection(settings: OutlierDetection): EnvoyOutlierDetect
     }),
     ...(settings.splitExternalLocalOriginErrors && {
       splitExternalLocalOriginErrors: true,
-      ...(settings.consecutiveLocalOriginFailures !== undefined && {
+      ...(settings.consecutiveLocalOriginFailures && {
         consecutiveLocalOriginFailure: settings.consecutiveLocalOriginFailures,
-        enforcingConsecutiveLocalOriginFailure: settings.consecutiveLocalOriginFailures > 0 ? 100 : 0,
+        enforcingConsecutiveLocalOriginFailure: 100,
       }),
       enforcingLocalOriginSuccessRate: 0,
     }),
@@ -75,13 +75,15 @@ export function loadBalancing(settings: LoadBalancerSettings | undefined): Clust
     if (maglev !== undefined) {
       return {
         lbPolicy: Cluster_LbPolicy.MAGLEV,
-        lbConfig: { case: "maglevLbConfig", value: { tableSize: BigInt(maglev.tableSize || 65537) } },
+        ...(maglev.tableSize > 0 && {
+          lbConfig: { case: "maglevLbConfig", value: { tableSize: BigInt(maglev.tableSize) } },
+        }),
       };
     }
-    const size = ringHash?.minimumRingSize || minimumRingSize || 1024;
+    const size = ringHash === undefined ? minimumRingSize || 1024 : ringHash.minimumRingSize;
     return {
       lbPolicy: Cluster_LbPolicy.RING_HASH,
-      lbConfig: { case: "ringHashLbConfig", value: { minimumRingSize: BigInt(size) } },
+      ...(size > 0 && { lbConfig: { case: "ringHashLbConfig", value: { minimumRingSize: BigInt(size) } } }),
     };
   }
   switch (settings?.simple) {
@@ -103,7 +105,7 @@ export function loadBalancing(settings: LoadBalancerSettings | undefined): Clust
 }
 
 interface SlowStart {
-  slowStartWindow: ReturnType<typeof milliseconds>;
+  slowStartWindow: Duration;
   minWeightPercent?: { value: number };
   aggression?: { defaultValue: number; runtimeKey: string };
 }
@@ -115,7 +117,8 @@ function slowStart(settings: LoadBalancerSettings | undefined): SlowStart | unde
   return {
     slowStartWindow: milliseconds(window),
     ...(warmup && { minWeightPercent: { value: warmup.minimumPercent } }),
-    ...(warmup && { aggression: { defaultValue: warmup.aggression, runtimeKey: "" } }),
+    // Envoy wants a key; nobody sets this one, which is Istio's.
+    ...(warmup && { aggression: { defaultValue: warmup.aggression, runtimeKey: "(" } }),
   };
 }
 
@@ -138,22 +141,21 @@ export function keepalive(pool: TcpKeepalive | undefined, mesh: TcpKeepalive | u
 
 export interface HttpOptions {
   readonly protocol: "http1" | "http2" | "downstream";
-  readonly pool: ConnectionPoolSettings["http"] | undefined;
+  readonly pool: ConnectionPoolSettings | undefined;
   /** SNI and names to verify follow the Host header; for TLS of the user's own. */
   readonly autoSni: boolean;
   readonly autoSanValidation: boolean;
-  readonly idleTimeoutMs?: number | undefined;
 }
 
 const extensionKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /** Protocol options, or nothing where Envoy's defaults (HTTP/1.1, an hour idle) are meant. */
 export function httpProtocolOptions(options: HttpOptions): Record<string, Any> {
-  const { protocol, pool } = options;
-  const idleTimeout = pool?.idleTimeout ?? options.idleTimeoutMs;
-  const maxRequests = pool?.maxRequestsPerConnection || undefined;
+  const { protocol } = options;
+  const pool = options.pool?.http;
+  const common = commonHttpOptions(options.pool);
   const needsUpstream = options.autoSni || options.autoSanValidation;
-  if (protocol === "http1" && idleTimeout === undefined && maxRequests === undefined && !needsUpstream) return {};
+  if (protocol === "http1" && common === undefined && !needsUpstream) return {};
   const http2ProtocolOptions = {
     ...(pool?.maxConcurrentStreams && { maxConcurrentStreams: pool.maxConcurrentStreams }),
     ...(pool?.http2KeepAlive?.interval !== undefined && {
@@ -176,15 +178,29 @@ export function httpProtocolOptions(options: HttpOptions): Record<string, Any> {
                   : { case: "httpProtocolOptions", value: {} },
             },
           },
-    ...((idleTimeout !== undefined || maxRequests !== undefined) && {
-      commonHttpProtocolOptions: {
-        ...(idleTimeout !== undefined && { idleTimeout: milliseconds(idleTimeout) }),
-        ...(maxRequests !== undefined && { maxRequestsPerConnection: maxRequests }),
-      },
-    }),
+    ...(common !== undefined && { commonHttpProtocolOptions: common }),
     ...(needsUpstream && {
       upstreamHttpProtocolOptions: { autoSni: options.autoSni, autoSanValidation: options.autoSanValidation },
     }),
   });
   return { [extensionKey]: value };
+}
+
+/** Limits of a connection whatever is spoken on it. The TCP idle timeout holds for HTTP that has none of its own. */
+function commonHttpOptions(pool: ConnectionPoolSettings | undefined): HttpLimits | undefined {
+  const idle = pool?.http?.idleTimeout ?? pool?.tcp?.idleTimeout;
+  const requests = pool?.http?.maxRequestsPerConnection ?? 0;
+  const age = pool?.tcp?.maxConnectionDuration;
+  if (idle === undefined && requests === 0 && age === undefined) return undefined;
+  return {
+    ...(idle !== undefined && { idleTimeout: milliseconds(idle) }),
+    ...(requests > 0 && { maxRequestsPerConnection: requests }),
+    ...(age !== undefined && { maxConnectionDuration: milliseconds(age) }),
+  };
+}
+
+interface HttpLimits {
+  idleTimeout?: Duration;
+  maxRequestsPerConnection?: number;
+  maxConnectionDuration?: Duration;
 }

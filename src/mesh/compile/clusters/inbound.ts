@@ -32,7 +32,7 @@ export function inboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, port: I
     ...destination(snapshot, proxy, port, name),
     typedExtensionProtocolOptions: httpProtocolOptions({
       protocol: isHttp2(port.protocol) ? "http2" : listenerProtocol(port.protocol) === "auto" ? "downstream" : "http1",
-      pool: pool?.http,
+      pool,
       autoSni: false,
       autoSanValidation: false,
     }),

@@ -9,9 +9,10 @@ import {
 } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
-import type { Service, ServicePort } from "../../snapshot/service.ts";
+import { Resolution, type Service, type ServicePort } from "../../snapshot/service.ts";
 import type { MergedDestinationRule, MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { loadAssignment } from "../endpoints/load-assignment.ts";
+import { type LocalityPlan, localityClient, localityPlan, weighsLocalities } from "../endpoints/locality.ts";
 import { fromAds, milliseconds, pack } from "../envoy-values.ts";
 import { configOf, resourceMetadata, servicesOf } from "../metadata.ts";
 import { mutualTlsSni, outboundClusterName, statDelimiter } from "../names.ts";
@@ -30,6 +31,7 @@ import {
   outlierDetection,
 } from "./cluster-blocks.ts";
 import { discoveryType } from "./discovery.ts";
+import { behindProxyProtocol, type UpstreamTransport } from "./proxy-protocol.ts";
 
 /** What a proxy of either kind sees of the mesh. */
 export interface OutboundScope {
@@ -43,7 +45,8 @@ export function outboundClusters(snapshot: MeshSnapshot, proxy: ProxyNode, scope
     // An alias is reached through the clusters of the service that it names.
     if (service.externalName !== "") return [];
     const rule = scope.destinationRule(service);
-    const key = `outbound ${proxy.type} ${addressFamily(proxy)} ${service.hostname} ${service.namespace} ${ruleKey(rule)}`;
+    const place = isResolvedByName(service) ? JSON.stringify(snapshot.placeOf(proxy).locality) : "";
+    const key = `outbound ${proxy.type} ${addressFamily(proxy)} ${service.hostname} ${service.namespace} ${ruleKey(rule)} ${place}`;
     return once(snapshot, key, () => serviceClusters(snapshot, proxy, service, rule));
   });
 }
@@ -88,21 +91,27 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
   const tls = upstreamTls(snapshot, { service, port: port.number, tls: policy.tls, isOriginalDestination });
   const http2 = speaksHttp2(port, policy, meshConfig.h2UpgradePolicy);
   const originates = tls.kind === "originate" ? tls.tls : undefined;
+  const plan = localityPlan(snapshot, service, policy);
   return create(ClusterSchema, {
     name,
     altStatName: `${name}${statDelimiter}`,
     clusterDiscoveryType: { case: "type", value: type },
     connectTimeout: milliseconds(policy.connectionPool?.tcp?.connectTimeout ?? meshConfig.connectTimeout),
-    ...source(snapshot, proxy, target, type),
+    ...source(snapshot, proxy, target, { type, plan }),
     ...(isOriginalDestination ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancing(policy.loadBalancer)),
-    commonLbConfig: { healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 } },
+    commonLbConfig: {
+      healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 },
+      ...(plan !== undefined &&
+        !isOriginalDestination &&
+        weighsLocalities(plan) && { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } }),
+    },
     circuitBreakers: circuitBreakers(policy.connectionPool, policy.retryBudget),
     ...(policy.outlierDetection &&
       !isOriginalDestination && { outlierDetection: outlierDetection(policy.outlierDetection) }),
     ...keepalive(policy.connectionPool?.tcp?.tcpKeepalive, meshConfig.tcpKeepalive),
     typedExtensionProtocolOptions: httpProtocolOptions({
       protocol: upstreamProtocol(proxy, port, policy, http2),
-      pool: policy.connectionPool?.http,
+      pool: policy.connectionPool,
       autoSni: originates !== undefined && originates.sni === "",
       autoSanValidation:
         originates !== undefined &&
@@ -110,7 +119,7 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
         originates.subjectAltNames.length === 0 &&
         originates.insecureSkipVerify !== true,
     }),
-    ...transport(snapshot, target, tls, http2),
+    ...behindProxyProtocol(transport(snapshot, target, tls, http2), policy.proxyProtocol),
     filters: [{ name: "istio.metadata_exchange", typedConfig: peerExchange }],
     metadata: resourceMetadata({
       istio: istioMetadata(target, originates !== undefined),
@@ -123,9 +132,10 @@ const peerExchange = pack(MetadataExchangeSchema, { protocol: "istio-peer-exchan
 
 function speaksHttp2(port: ServicePort, policy: EffectivePolicy, meshUpgrade: string): boolean {
   if (isHttp2(port.protocol)) return true;
-  if (!isHttp(port.protocol) || policy.connectionPool?.http?.useClientProtocol) return false;
+  if (policy.connectionPool?.http?.useClientProtocol) return false;
   const asked = policy.connectionPool?.http?.h2UpgradePolicy ?? "DEFAULT";
-  return asked === "UPGRADE" || (asked === "DEFAULT" && meshUpgrade === "UPGRADE");
+  // Who asks for it in a rule knows the port; the mesh as a whole knows only what the port's name says.
+  return asked === "UPGRADE" || (asked === "DEFAULT" && meshUpgrade === "UPGRADE" && isHttp(port.protocol));
 }
 
 function upstreamProtocol(
@@ -140,8 +150,25 @@ function upstreamProtocol(
   return listenerProtocol(port.protocol) === "auto" && proxy.type === "sidecar" ? "downstream" : "http1";
 }
 
+/** The endpoints of such a service stand in its cluster, so that the client's place shapes the cluster too. */
+function isResolvedByName({ resolution }: Service): boolean {
+  return resolution === Resolution.DnsLb || resolution === Resolution.DnsRoundRobinLb;
+}
+
+/** Istio ranks by labels only what is sent as endpoints. */
+function withoutLabels(plan: LocalityPlan): LocalityPlan | undefined {
+  const { failoverPriority, failover } = plan.setting;
+  if (failoverPriority.length === 0) return plan;
+  return failover.length === 0 ? undefined : { ...plan, setting: { ...plan.setting, failoverPriority: [] } };
+}
+
 /** The part that depends on where endpoints come from. */
-function source(snapshot: MeshSnapshot, proxy: ProxyNode, target: Target, type: Cluster_DiscoveryType): ClusterInit {
+function source(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  target: Target,
+  { type, plan }: { readonly type: Cluster_DiscoveryType; readonly plan: LocalityPlan | undefined },
+): ClusterInit {
   const { service, port, subset } = target;
   switch (type) {
     case Cluster_DiscoveryType.EDS:
@@ -158,14 +185,22 @@ function source(snapshot: MeshSnapshot, proxy: ProxyNode, target: Target, type: 
           addressFamily(proxy) === "ipv6" ? Cluster_DnsLookupFamily.V6_ONLY : Cluster_DnsLookupFamily.V4_ONLY,
         dnsRefreshRate: milliseconds(snapshot.meshConfig.dnsRefreshRate),
         respectDnsTtl: true,
-        loadAssignment: loadAssignment(snapshot, { service, port, subset }),
+        loadAssignment: loadAssignment(snapshot, {
+          service,
+          port,
+          subset,
+          sendsUnhealthy: true,
+          node: undefined,
+          plan: plan && withoutLabels(plan),
+          client: plan && localityClient(snapshot, proxy),
+        }),
       };
     default:
       return {};
   }
 }
 
-function transport(snapshot: MeshSnapshot, target: Target, tls: UpstreamTls, http2: boolean): ClusterInit {
+function transport(snapshot: MeshSnapshot, target: Target, tls: UpstreamTls, http2: boolean): UpstreamTransport {
   const { service, port, subset } = target;
   const sni = mutualTlsSni(port.number, subset?.name ?? "", service.hostname);
   switch (tls.kind) {

@@ -50,10 +50,9 @@ function passthrough(snapshot: MeshSnapshot, name: string, more: ClusterInit = {
     circuitBreakers: circuitBreakers(undefined),
     typedExtensionProtocolOptions: httpProtocolOptions({
       protocol: "downstream",
-      pool: undefined,
+      pool: { tcp: { maxConnections: 0, idleTimeout: 300_000 } },
       autoSni: false,
       autoSanValidation: false,
-      idleTimeoutMs: 300_000,
     }),
   });
 }

@@ -1,20 +1,25 @@
-// Load assignments for the clusters whose endpoints are sent to the proxy (EDS).
+// Load assignments for the clusters whose endpoints are sent to the proxy (EDS). Proxies share them as far as their
+// place in the world does not matter.
 import { create } from "@bufbuild/protobuf";
 import {
   type ClusterLoadAssignment,
   ClusterLoadAssignmentSchema,
 } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { servicePort } from "../../snapshot/service.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
-import type { OutboundScope } from "../clusters/outbound.ts";
+import { type OutboundScope, ruleKey } from "../clusters/outbound.ts";
 import { parseOutboundClusterName } from "../names.ts";
+import { effectivePolicy } from "../policy/traffic-policy.ts";
 import type { DestinationScope } from "../routes/destination.ts";
 import { once } from "../shared-work.ts";
 import { loadAssignment } from "./load-assignment.ts";
+import { localityClient, localityClientKey, localityPlan } from "./locality.ts";
 
-/** Compiles the endpoints of one cluster; a cluster that the proxy does not know has none. */
+/** Compiles the endpoints of one cluster for a proxy; a cluster that the proxy does not know has none. */
 export function clusterEndpoints(
   snapshot: MeshSnapshot,
+  proxy: ProxyNode,
   scope: OutboundScope & DestinationScope,
   clusterName: string,
 ): ClusterLoadAssignment {
@@ -22,16 +27,30 @@ export function clusterEndpoints(
   const service = key && scope.service(key.host);
   const port = service && servicePort(service, key.port);
   if (key === undefined || service === undefined || port === undefined) return empty(clusterName);
-  if (key.subset === "") {
-    return once(snapshot, `endpoints ${service.namespace} ${clusterName}`, () =>
-      loadAssignment(snapshot, { service, port, subset: undefined }),
-    );
-  }
-  const subset = scope.destinationRule(service)?.subsets.find(({ name }) => name === key.subset);
-  if (subset === undefined) return empty(clusterName);
-  const labels = JSON.stringify(Object.entries(subset.labels).sort());
-  return once(snapshot, `endpoints ${service.namespace} ${clusterName} ${labels}`, () =>
-    loadAssignment(snapshot, { service, port, subset }),
+  const rule = scope.destinationRule(service);
+  const subset = rule?.subsets.find(({ name }) => name === key.subset);
+  if (key.subset !== "" && subset === undefined) return empty(clusterName);
+  const policy = effectivePolicy(
+    rule?.trafficPolicy,
+    subset?.trafficPolicy,
+    key.port,
+    snapshot.meshConfig.defaultTrafficPolicy,
+  );
+  const plan = localityPlan(snapshot, service, policy);
+  const client = plan && localityClient(snapshot, proxy);
+  const sendsUnhealthy = (policy.outlierDetection?.minHealthPercent ?? 0) === 0;
+  const node = service.nodeLocal ? snapshot.placeOf(proxy).nodeName : undefined;
+  const sharedKey = JSON.stringify([
+    "endpoints",
+    service.namespace,
+    clusterName,
+    subset && Object.entries(subset.labels).sort(),
+    sendsUnhealthy,
+    node,
+    plan && client && [ruleKey(rule), localityClientKey(plan, client)],
+  ]);
+  return once(snapshot, sharedKey, () =>
+    loadAssignment(snapshot, { service, port, subset, sendsUnhealthy, node, plan, client }),
   );
 }
 

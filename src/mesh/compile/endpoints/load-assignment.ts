@@ -1,4 +1,4 @@
-// Endpoints of a cluster, grouped by locality. The same for every proxy of the mesh.
+// Endpoints of a cluster, grouped by locality, as one client prefers them.
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { HealthStatus } from "#wire/gen/envoy/config/core/v3/health_check_pb.ts";
 import {
@@ -11,43 +11,64 @@ import {
   type ClusterLoadAssignment,
   ClusterLoadAssignmentSchema,
 } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
-import type { Endpoint } from "../../snapshot/endpoint.ts";
+import { type Endpoint, type Locality, noLocality } from "../../snapshot/endpoint.ts";
 import type { Service, ServicePort } from "../../snapshot/service.ts";
 import type { MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { endpointAddress } from "../envoy-values.ts";
 import { outboundClusterName } from "../names.ts";
+import { type LocalityClient, type LocalityGroup, type LocalityPlan, preferLocalities } from "./locality.ts";
 
 export interface AssignmentTarget {
   readonly service: Service;
   readonly port: ServicePort;
   readonly subset: MergedSubset | undefined;
+  /** Whether endpoints that are not ready are sent along, for the proxy to know that they are there. */
+  readonly sendsUnhealthy: boolean;
+  /** The only node whose endpoints are used. */
+  readonly node: string | undefined;
+  /** Without a plan, or without a client to apply it for, all localities are used alike. */
+  readonly plan: LocalityPlan | undefined;
+  readonly client: LocalityClient | undefined;
 }
 
 export function loadAssignment(snapshot: MeshSnapshot, target: AssignmentTarget): ClusterLoadAssignment {
-  const { service, port, subset } = target;
+  const { service, port, subset, sendsUnhealthy, node, plan, client } = target;
+  const endpoints = snapshot
+    .endpoints(service, port.number, subset?.labels)
+    .filter(({ health }) => sendsUnhealthy || health !== "unhealthy")
+    .filter(({ workload }) => node === undefined || workload.nodeName === node);
+  const groups = byLocality(endpoints);
+  const preferred = plan === undefined || client === undefined ? groups : preferLocalities(groups, plan, client);
   return create(ClusterLoadAssignmentSchema, {
     clusterName: outboundClusterName(port.number, subset?.name ?? "", service.hostname),
-    endpoints: byLocality(snapshot.endpoints(service, port.number, subset?.labels)),
+    endpoints: preferred.map(localityEndpoints),
   });
 }
 
-function byLocality(endpoints: readonly Endpoint[]): LocalityLbEndpoints[] {
-  const groups = new Map<string, Endpoint[]>();
-  for (const endpoint of endpoints) {
-    const { region, zone, subzone } = endpoint.workload.locality;
-    const key = `${region}/${zone}/${subzone}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [endpoint]);
-    else group.push(endpoint);
-  }
-  return [...groups.keys()].sort().map((key) => {
-    const group = groups.get(key) ?? [];
-    const { region = "", zone = "", subzone = "" } = group[0]?.workload.locality ?? {};
-    return create(LocalityLbEndpointsSchema, {
-      locality: { region, zone, subZone: subzone },
-      lbEndpoints: group.map(lbEndpoint),
-      loadBalancingWeight: group.reduce((sum, endpoint) => sum + endpoint.weight, 0),
-    });
+function byLocality(endpoints: readonly Endpoint[]): LocalityGroup[] {
+  const groups = Map.groupBy(endpoints, ({ workload: { locality } }) => localityName(locality));
+  return [...groups.keys()].sort().map((name) => {
+    const group = groups.get(name) ?? [];
+    return {
+      locality: group[0]?.workload.locality ?? noLocality,
+      endpoints: group,
+      weight: group.reduce((sum, endpoint) => sum + endpoint.weight, 0),
+      priority: 0,
+    };
+  });
+}
+
+function localityName({ region, zone, subzone }: Locality): string {
+  return `${region}/${zone}/${subzone}`;
+}
+
+function localityEndpoints({ locality, endpoints, weight, priority }: LocalityGroup): LocalityLbEndpoints {
+  const { region, zone, subzone } = locality;
+  return create(LocalityLbEndpointsSchema, {
+    locality: { region, zone, subZone: subzone },
+    lbEndpoints: endpoints.map(lbEndpoint),
+    loadBalancingWeight: weight,
+    priority,
   });
 }
 

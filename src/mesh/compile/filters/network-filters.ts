@@ -34,6 +34,12 @@ export interface TcpProxySettings {
   readonly accessLogs: AccessLogs;
   /** Undefined keeps Envoy's hour. */
   readonly idleTimeout?: Duration | undefined;
+  /** Undefined sets no greatest age. */
+  readonly maxDuration?: Duration | undefined;
+  /** Consistent balancers go by the client's address. */
+  readonly hashesSourceIp?: boolean;
+  /** Bytes travel in a request to an HTTP proxy, which is told this destination. */
+  readonly tunnel?: { readonly hostname: string; readonly usePost: boolean } | undefined;
 }
 
 /** Builds `envoy.filters.network.tcp_proxy` to one cluster, or to several by weight. */
@@ -50,5 +56,8 @@ export function tcpProxy(settings: TcpProxySettings): Filter {
           },
     accessLog: [...settings.accessLogs.filter],
     ...(settings.idleTimeout !== undefined && { idleTimeout: settings.idleTimeout }),
+    ...(settings.maxDuration !== undefined && { maxDownstreamConnectionDuration: settings.maxDuration }),
+    ...(settings.hashesSourceIp && { hashPolicy: [{ policySpecifier: { case: "sourceIp", value: {} } }] }),
+    ...(settings.tunnel !== undefined && { tunnelingConfig: settings.tunnel }),
   });
 }

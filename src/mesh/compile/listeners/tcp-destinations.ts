@@ -6,10 +6,11 @@ import { type MeshObject, originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { milliseconds } from "../envoy-values.ts";
 import type { AccessLogs } from "../filters/access-log.ts";
-import { tcpProxy } from "../filters/network-filters.ts";
+import { type TcpProxySettings, tcpProxy } from "../filters/network-filters.ts";
 import { parseOutboundClusterName } from "../names.ts";
 import { effectivePolicy } from "../policy/traffic-policy.ts";
 import { type DestinationScope, resolveDestination } from "../routes/destination.ts";
+import { bracketed } from "../routes/domains.ts";
 import { appliesTo } from "../routes/route-match.ts";
 
 /** One way a connection can go, and what it must look like. */
@@ -73,20 +74,34 @@ export function tcpRouteFilter(
     statPrefix: destinations.length === 1 && only !== undefined ? only.cluster : choice.statPrefix,
     destinations,
     accessLogs: logs,
-    idleTimeout: only && idleTimeout(scope, only.cluster),
+    ...(only !== undefined && connectionSettings(scope, only.cluster, destinations.length > 1)),
   });
 }
 
-/** The idle timeout that a DestinationRule sets for the cluster. */
-function idleTimeout(scope: DestinationScope, cluster: string): ReturnType<typeof milliseconds> | undefined {
+/** What the DestinationRule of the first destination says of connections; its subset does not count among several. */
+function connectionSettings(
+  scope: DestinationScope,
+  cluster: string,
+  isWeighted: boolean,
+): Pick<TcpProxySettings, "idleTimeout" | "maxDuration" | "hashesSourceIp" | "tunnel"> {
   const key = parseOutboundClusterName(cluster);
   const service = key && scope.service(key.host);
   const rule = service && scope.destinationRule(service);
-  if (key === undefined || rule === undefined) return undefined;
-  const subset = rule.subsets.find(({ name }) => name === key.subset);
+  if (key === undefined || rule === undefined) return {};
+  const subset = isWeighted ? undefined : rule.subsets.find(({ name }) => name === key.subset);
   const policy = effectivePolicy(rule.trafficPolicy, subset?.trafficPolicy, key.port);
-  const idle = policy.connectionPool?.tcp?.idleTimeout;
-  return idle === undefined ? undefined : milliseconds(idle);
+  const { idleTimeout, maxConnectionDuration } = policy.connectionPool?.tcp ?? {};
+  // A subset does not take over a tunnel from the rule.
+  const tunnel = subset === undefined ? rule.trafficPolicy?.tunnel : subset.trafficPolicy?.tunnel;
+  return {
+    idleTimeout: idleTimeout === undefined ? undefined : milliseconds(idleTimeout),
+    maxDuration: maxConnectionDuration === undefined ? undefined : milliseconds(maxConnectionDuration),
+    hashesSourceIp: policy.loadBalancer?.consistentHash?.useSourceIp ?? false,
+    tunnel: tunnel && {
+      hostname: `${bracketed(tunnel.targetHost)}:${tunnel.targetPort}`,
+      usePost: tunnel.protocol === "POST",
+    },
+  };
 }
 
 function choiceOf(

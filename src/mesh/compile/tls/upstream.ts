@@ -104,7 +104,7 @@ export function autoMutualTls(mutualTls: TransportSocket): Cluster_TransportSock
   ];
 }
 
-const plaintext: TransportSocket = create(TransportSocketSchema, {
+export const plaintext: TransportSocket = create(TransportSocketSchema, {
   name: "envoy.transport_sockets.raw_buffer",
   configType: { case: "typedConfig", value: pack(RawBufferSchema, {}) },
 });

@@ -134,13 +134,7 @@ const meshConfigFields: Fields<MeshConfig> = {
 const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
 
 /** Fields that are read and that nothing asks for today. */
-const readOnly: ReadonlySet<string> = new Set([
-  "tcpKeepalive",
-  "localityLbSetting",
-  "inboundClusterStatName",
-  "outboundClusterStatName",
-  "enableTracing",
-]);
+const readOnly: ReadonlySet<string> = new Set(["inboundClusterStatName", "outboundClusterStatName", "enableTracing"]);
 
 /** Fields that stay in `rest` and are looked at there. */
 const usedFromRest: ReadonlySet<string> = new Set(["gatewayTopology"]);

@@ -47,13 +47,13 @@ test("text that is not YAML is one issue and the defaults", () => {
 
 test("a field that nothing asks for yet is reported, one that is looked at elsewhere is not", () => {
   const { issues } = parseMeshConfig(`
-tcpKeepalive: { probes: 3 }
+hboneIdleTimeout: 3s
 connectTimeout: 3s
 defaultConfig:
   gatewayTopology: { numTrustedProxies: 1 }
 `);
   assert.deepEqual(
     issues.map(({ code, path }) => [code, path]),
-    [["OUT0003", "tcpKeepalive"]],
+    [["OUT0003", "hboneIdleTimeout"]],
   );
 });

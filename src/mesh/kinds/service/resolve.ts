@@ -1,7 +1,14 @@
 // What the fields of a Kubernetes Service mean to the mesh.
 import { Protocol, parseProtocol } from "../../objects/fields/port.ts";
+import type { ObjectMeta } from "../../objects/kubernetes-object.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
-import { exportToAnnotation, type ServicePortSpec, type ServiceSpec } from "./spec.ts";
+import {
+  exportToAnnotation,
+  type ServicePortSpec,
+  type ServiceSpec,
+  type TrafficDistribution,
+  trafficDistributionAnnotation,
+} from "./spec.ts";
 
 /** Ports whose protocols speak first, so that sniffing would wait for ever. */
 const serverFirstPorts: ReadonlySet<number> = new Set([25, 53, 3306, 27017]);
@@ -41,4 +48,18 @@ export function annotatedExportTo(service: MeshObject<ServiceSpec>): string[] {
 
 export function isHeadless(spec: ServiceSpec): boolean {
   return spec.clusterIP === "None" && spec.type !== "ExternalName";
+}
+
+/** What the field says, else the annotation in any case. PreferClose is the older name of PreferSameZone. */
+export function trafficDistributionOf(field: string, metadata: ObjectMeta): TrafficDistribution {
+  const said = field || (metadata.annotations?.[trafficDistributionAnnotation] ?? "");
+  switch (said.toLowerCase()) {
+    case "preferclose":
+    case "prefersamezone":
+      return "same-zone";
+    case "prefersamenode":
+      return "same-node";
+    default:
+      return "any";
+  }
 }

@@ -27,3 +27,8 @@ export interface ServicePortSpec {
 
 /** Annotation with the namespaces that see a Service. */
 export const exportToAnnotation = "networking.istio.io/exportTo";
+
+/** Annotation that says the same as `trafficDistribution`, also of a ServiceEntry. */
+export const trafficDistributionAnnotation = "networking.istio.io/traffic-distribution";
+
+export type TrafficDistribution = "any" | "same-zone" | "same-node";

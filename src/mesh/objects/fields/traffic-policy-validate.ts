@@ -170,15 +170,20 @@ function validateLocality(setting: LocalityLbSetting, path: string, report: Repo
   if (setting.distribute.length > 0 && kinds.length > 1) {
     report({ path, message: "distribute cannot be combined with failover or failoverPriority" });
   }
-  const froms = new Set<string>();
+  const froms: string[] = [];
   for (const [index, { from, to }] of setting.distribute.entries()) {
     const at = `${path}.distribute[${index}]`;
     const total = Object.values(to).reduce((sum, weight) => sum + weight, 0);
     if (total !== 100) report({ path: `${at}.to`, message: `the weights add up to ${total}, not 100` });
     if (Object.values(to).includes(0)) report({ path: `${at}.to`, message: "a weight is 0" });
-    if (froms.has(from)) report({ path: `${at}.from`, message: `${from} stands twice` });
-    froms.add(from);
+    const earlier = froms.find((other) => overlap(other, from));
+    if (earlier !== undefined) report({ path: `${at}.from`, message: `${from} and ${earlier} overlap` });
+    froms.push(from);
     for (const locality of [from, ...Object.keys(to)]) validateLocalityName(locality, at, report);
+    for (const [place, locality] of Object.keys(to).entries()) {
+      const other = Object.keys(to).find((name, index) => index < place && overlap(name, locality));
+      if (other !== undefined) report({ path: `${at}.to`, message: `${locality} and ${other} overlap` });
+    }
   }
   for (const [index, { from, to }] of setting.failover.entries()) {
     const at = `${path}.failover[${index}]`;
@@ -187,6 +192,15 @@ function validateLocality(setting: LocalityLbSetting, path: string, report: Repo
       if (region.includes("*") || region.includes("/")) report({ path: at, message: `"${region}" is not a region` });
     }
   }
+}
+
+/** Tells whether some locality is part of both; `*` and nothing are any. */
+function overlap(a: string, b: string): boolean {
+  const [first, second] = [a.split("/"), b.split("/")];
+  return [0, 1, 2].every((index) => {
+    const [x = "*", y = "*"] = [first[index], second[index]];
+    return x === "*" || y === "*" || x === y;
+  });
 }
 
 function validateLocalityName(locality: string, path: string, report: Report): void {

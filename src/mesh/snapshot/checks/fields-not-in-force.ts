@@ -14,12 +14,10 @@ type Instead = string | { readonly when: RegExp; readonly instead: string };
 type Fields = Readonly<Record<string, Instead>>;
 
 const trafficPolicy: Fields = {
-  "loadBalancer.localityLbSetting": "endpoints of all localities are used alike",
   "loadBalancer.zoneAwareLbSetting": "endpoints of all zones are used alike",
-  "connectionPool.tcp.tcpKeepalive": "the system's settings are used",
-  "connectionPool.tcp.maxConnectionDuration": "connections have no greatest age",
-  tunnel: "connections are not tunneled",
-  proxyProtocol: "no PROXY header is sent",
+  "outlierDetection.consecutiveErrors": "consecutive5xxErrors counts, as in Istio",
+  "outlierDetection.outlierDetectionHttpErrorCodes": "every 5xx is an error, as in Istio",
+  "retryBudget.budgetInterval": "the budget is a share of the requests that are open, as in Istio",
 };
 
 const under = (prefix: string, fields: Fields): Fields =>
