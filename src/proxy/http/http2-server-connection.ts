@@ -2,9 +2,10 @@
 // codec (wire/http2) owns the rules of the protocol; this gives it a socket, limits in time, and the way to the filters.
 import { Headers } from "#wire/http/headers.ts";
 import type { Http2CodecCounters } from "#wire/http2/codec-counters.ts";
-import { Http2Connection, type Http2Events, type Http2Sink, SERVER } from "#wire/http2/connection.ts";
+import { Http2Connection, SERVER } from "#wire/http2/connection.ts";
 import { NO_ERROR } from "#wire/http2/frame.ts";
 import type { Http2Head } from "#wire/http2/head.ts";
+import type { Http2Events, Http2Sink } from "#wire/http2/owner.ts";
 import type { Http2Stream } from "#wire/http2/stream.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { Flushable } from "../transport/event-loop.ts";

@@ -35,17 +35,8 @@ import {
 } from "./filter.ts";
 import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
-import { applyHeaderMutations } from "./header-mutation.ts";
-import {
-  grpcMessage,
-  grpcStatusOf,
-  type LocalReply,
-  overloaded,
-  reasonPhrase,
-  routeConfigMissing,
-  routeNotFound,
-  upgradeRefused,
-} from "./local-replies.ts";
+import { type LocalReply, overloaded, routeConfigMissing, routeNotFound, upgradeRefused } from "./local-replies.ts";
+import { localReplyMessage } from "./local-reply-message.ts";
 import type { RequestFacts } from "./observer.ts";
 import { withFlag } from "./response-flags.ts";
 import type { ResponseSink } from "./response-sink.ts";
@@ -660,7 +651,7 @@ export class Stream implements RouteRequest, RequestFacts {
     this.#beginAnswer();
     const headers = new Headers();
     this.responseHeaders = headers;
-    const body = this.#localBody(reply, headers);
+    const body = localReplyMessage(this, reply, headers);
     decorate?.(headers);
     this.responseLength = body.length;
     const empty = body.length === 0 || this.method === "HEAD";
@@ -681,36 +672,6 @@ export class Stream implements RouteRequest, RequestFacts {
     if (this.#response.nextHeaders === 0) return;
     this.#hooks = { ...this.#hooks, responseHeaders: [], responseData: [], responseEnd: [] };
     this.#response.restart();
-  }
-
-  #localBody(reply: LocalReply, headers: Headers): Buffer {
-    const explained = this.manager.environment.explainToClients && this.cause !== "";
-    const mapped = this.manager.mapReply(this, reply);
-    const status = mapped?.status ?? reply.status;
-    let text = mapped?.body ?? reply.body;
-    if (this.isGrpc) {
-      this.#setStatus(200);
-      headers.add("content-type", "application/grpc");
-      headers.add("grpc-status", String(reply.grpcStatus ?? grpcStatusOf(status)));
-      headers.add("grpc-message", grpcMessage(text || reply.details));
-      text = "";
-    } else {
-      this.#setStatus(status);
-    }
-    if (reply.location !== undefined) headers.add("location", reply.location);
-    if (explained) {
-      headers.add("x-outrigger-explain", headerText(this.cause));
-      const mayAdd = reply.isConfigured !== true && mapped === null && !this.isGrpc;
-      if (mayAdd) text = `${text}${text === "" ? "" : "\n"}${this.cause}\n`;
-    }
-    if (text !== "") headers.add("content-type", mapped?.contentType ?? "text/plain");
-    if (mapped !== null) applyHeaderMutations(this, headers, mapped.headers, false);
-    return text !== "" && mapped === null && reply.bytes !== undefined ? reply.bytes : Buffer.from(text, "utf8");
-  }
-
-  #setStatus(status: number): void {
-    this.responseStatus = status;
-    this.responseReason = reasonPhrase(status);
   }
 
   /** Ends a response that has begun and can't be completed. */
@@ -754,9 +715,4 @@ function isGrpcContentType(contentType: string): boolean {
   if (!contentType.startsWith("application/grpc")) return false;
   const next = contentType.charCodeAt(16);
   return contentType.length === 16 || next === 0x2b || next === 0x3b;
-}
-
-/** One line of visible ASCII. */
-function headerText(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/g, "?");
 }

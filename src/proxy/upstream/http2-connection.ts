@@ -3,9 +3,10 @@
 import { createHash } from "node:crypto";
 import type { Headers } from "#wire/http/headers.ts";
 import type { Http2CodecCounters } from "#wire/http2/codec-counters.ts";
-import { CLIENT, Http2Connection, type Http2Events, type Http2Sink } from "#wire/http2/connection.ts";
+import { CLIENT, Http2Connection } from "#wire/http2/connection.ts";
 import { CANCEL, ENHANCE_YOUR_CALM, errorName, NO_ERROR, REFUSED_STREAM } from "#wire/http2/frame.ts";
 import type { Http2Head, PseudoHeaders } from "#wire/http2/head.ts";
+import type { Http2Events, Http2Sink } from "#wire/http2/owner.ts";
 import type { Http2Settings } from "#wire/http2/settings.ts";
 import type { Http2Stream, Http2StreamHandler } from "#wire/http2/stream.ts";
 import type { KeepaliveConfig } from "../config/http2.ts";

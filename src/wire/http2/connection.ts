@@ -5,47 +5,40 @@
 // Every limit on what a peer may cost is in Http2Limits; what has no place of its own there adds to the abuse score.
 import type { Headers } from "../http/headers.ts";
 import { AbuseScore } from "./abuse-score.ts";
-import { ByteQueue } from "./byte-queue.ts";
 import type { Http2CodecCounters } from "./codec-counters.ts";
+import { endHeaders, writeGoaway, writePing, writeReset, writeSettings, writeWindowUpdate } from "./control-frames.ts";
+import { DataReceiver, type DataReceiverUser } from "./data-receiver.ts";
+import { DataSender, type DataSenderUser } from "./data-sender.ts";
 import {
   ACK,
   CLIENT_PREFACE,
   COMPRESSION_ERROR,
-  CONTINUATION,
-  DATA,
   END_HEADERS,
   END_STREAM,
   ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,
-  FRAME_HEADER_BYTES,
   FRAME_SIZE_ERROR,
-  GOAWAY,
   HEADERS,
   INTERNAL_ERROR,
   NO_ERROR,
   PING,
   PROTOCOL_ERROR,
   REFUSED_STREAM,
-  RST_STREAM,
   SETTINGS,
-  SETTINGS_ENABLE_CONNECT_PROTOCOL,
-  SETTINGS_ENABLE_PUSH,
-  SETTINGS_HEADER_CASE,
-  SETTINGS_HEADER_TABLE_SIZE,
-  SETTINGS_INITIAL_WINDOW_SIZE,
-  SETTINGS_MAX_CONCURRENT_STREAMS,
-  SETTINGS_MAX_FRAME_SIZE,
-  SETTINGS_MAX_HEADER_LIST_SIZE,
   SETTINGS_TIMEOUT,
   STREAM_CLOSED,
-  WINDOW_UPDATE,
 } from "./frame.ts";
+import { FrameProportion } from "./frame-proportion.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import type { Http2Head, PseudoHeaders } from "./head.ts";
 import { HeadReader, REQUEST_HEAD, RESPONSE_HEAD, TRAILERS } from "./head-reader.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
-import { type ByteSink, FrameOutput } from "./output.ts";
+import { Outlet } from "./outlet.ts";
+import type { FrameOutput } from "./output.ts";
+import type { Http2Events, Http2Sink } from "./owner.ts";
+import { PeerSettings } from "./peer-settings.ts";
+import { ResetMemory } from "./reset-memory.ts";
 import type { Http2Limits, Http2Settings } from "./settings.ts";
 import {
   CLOSED,
@@ -62,67 +55,30 @@ import {
 } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
 
-export interface Http2Sink extends ByteSink {
-  /** The connection has output: its `flush` has to be called before the turn ends. Called once until then. */
-  flushSoon(connection: Http2Connection): void;
-  /** Milliseconds, coarse: read for deadlines and rates. */
-  now(): number;
-  /** Shared by as many connections as are counted together. */
-  readonly counters: Http2CodecCounters;
-}
-
-export interface Http2Events {
-  /** Server: a request. Sets the stream's handler, unless all is said already. */
-  onStream(stream: Http2Stream, head: Http2Head, isEnd: boolean): void;
-  /** Server: a request whose head passes the limits and was dropped. Answer it here, or it is reset. */
-  onHeadTooLarge(stream: Http2Stream): void;
-  /** Server: a malformed request, refused before it became a stream. What is wrong is not in the head. */
-  onMalformedRequest(head: Http2Head, words: string, isFieldFault: boolean): void;
-  /** A stream was reset because of what the peer sent. For logs and counters; its handler is told by itself. */
-  onStreamError(streamId: number, code: number, words: string): void;
-  /** The peer takes no new streams. Those above `lastStreamId` were reset as refused before. */
-  onGoaway(lastStreamId: number, code: number): void;
-  /** The peer's SETTINGS are in force. */
-  onSettings(): void;
-  /** The connection is over; GOAWAY is on its way. Close the socket after the output was flushed. */
-  onConnectionError(code: number, words: string): void;
-  /** Draining, and no stream is left. */
-  onDrained(): void;
-}
-
 type FloodCounter = "inboundEmptyFramesFlood" | "inboundPriorityFramesFlood" | "inboundWindowUpdateFramesFlood";
 
 export const CLIENT = 0;
 export const SERVER = 1;
 
-const largestWindow = 0x7fffffff;
 const largestStreamId = 0x7fffffff;
-const initialWindow = 65535;
-/** Output of one turn above which it is handed on before the turn ends, to hear whether the socket still takes it. */
-const handOnBytes = 64 * 1024;
-/** Largest DATA frame, whatever the peer allows, so that streams take turns. */
-const largestDataFrame = 64 * 1024;
 /** Payload of the PING that measures a round trip for draining. */
 const drainPing = 1;
-/** What a late frame counts besides its payload. */
-const lateFrameBytes = 256;
-const noBytes: Buffer = Buffer.alloc(0);
 
-export class Http2Connection implements FrameSink {
+export class Http2Connection implements FrameSink, DataSenderUser, DataReceiverUser {
   readonly role: number;
   readonly settings: Http2Settings;
-  /** True once the peer announced RFC 8441. */
-  peerAllowsExtendedConnect = false;
   /** True once names of headers travel in the case in which they are written. */
   preservesCase = false;
-  /** The largest head that the peer wants, decoded. */
-  peerMaxHeaderBytes: number = Number.POSITIVE_INFINITY;
   readonly #limits: Http2Limits;
   readonly #sink: Http2Sink;
   readonly #counters: Http2CodecCounters;
   readonly #events: Http2Events;
   readonly #reader: FrameReader;
-  readonly #out: FrameOutput = new FrameOutput();
+  readonly #outlet: Outlet;
+  readonly #out: FrameOutput;
+  readonly #sender: DataSender;
+  readonly #receiver: DataReceiver;
+  readonly #peer: PeerSettings;
   readonly #decoder: HpackDecoder;
   readonly #encoder: HpackEncoder;
   readonly #headReader: HeadReader;
@@ -131,28 +87,11 @@ export class Http2Connection implements FrameSink {
   #nextStreamId: number;
   /** Highest stream of the peer that we have seen. */
   #lastPeerStreamId = 0;
-  /** Streams that were reset by us, as a ring. */
-  #resets: Int32Array | null = null;
-  #resetCount = 0;
-
-  #isDirty = false;
+  readonly #resets: ResetMemory;
+  readonly #proportion: FrameProportion = new FrameProportion();
   #isClosed = false;
-  /** The socket takes no more for now. */
-  #isBlocked = false;
-  #blockedSince = 0;
-  #queuedControls = 0;
-  #queuedHeads = 0;
 
-  #sendWindow = initialWindow;
-  #receiveWindow = initialWindow;
-  #credit = 0;
-  #peerStreamWindow = initialWindow;
-  #peerMaxFrameSize = 16384;
-  #dataFrameSize = 16384;
-  #peerMaxStreams: number;
-  #ownStreamWindow: number;
   #settingsSentAt = 0;
-  #hasPeerSettings = false;
   /** The number of the header block that was incomplete at the last sweep, and since when. */
   #unfinishedHead = 0;
   #unfinishedSince = 0;
@@ -167,22 +106,9 @@ export class Http2Connection implements FrameSink {
   /** When a PING was sent whose answer did not come, or 0. */
   #pingSentAt = 0;
 
-  #dataFramesSent = 0;
-  #streamsOpened = 0;
-  #dataFramesReceived = 0;
-  /** Frames that come without a use of their own, and are borne in proportion to those that have one. */
-  #windowUpdates = 0;
-  #pings = 0;
-  #priorities = 0;
-  /** What may still arrive for streams that we reset: bytes, and some for each frame. */
-  #lateBytes = 0;
-
   /** The stream of the DATA frame that is being read, or null where its bytes are dropped. */
   #dataStream: Http2Stream | null = null;
   #dataIsEnd = false;
-
-  #firstWaiting: Http2Stream | null = null;
-  #lastWaiting: Http2Stream | null = null;
 
   constructor(role: number, settings: Http2Settings, sink: Http2Sink, events: Http2Events) {
     const limits = settings.limits;
@@ -193,8 +119,11 @@ export class Http2Connection implements FrameSink {
     this.#counters = sink.counters;
     this.#events = events;
     this.#nextStreamId = role === CLIENT ? 1 : 2;
-    this.#peerMaxStreams = Math.min(settings.initialPeerStreams, settings.maxConcurrentStreams);
-    this.#ownStreamWindow = Math.max(initialWindow, settings.streamWindow);
+    this.#receiver = new DataReceiver(this, settings);
+    this.#outlet = new Outlet(this, sink, limits);
+    this.#out = this.#outlet.frames;
+    this.#sender = new DataSender(this, this.#outlet, sink);
+    this.#resets = new ResetMemory(limits.resetMemory, settings.streamWindow);
     this.#reader = new FrameReader(
       this,
       {
@@ -211,6 +140,7 @@ export class Http2Connection implements FrameSink {
       huffman: settings.huffman,
       preserveHeaderCase: this.preservesCase,
     });
+    this.#peer = new PeerSettings(settings, this.#encoder, role === CLIENT);
     this.#headReader = new HeadReader(limits.maxHeaderBytes, limits.maxHeaderCount, this.preservesCase);
     this.#abuse = new AbuseScore(() => sink.now(), limits.abuseDecayPerSecond);
   }
@@ -220,26 +150,10 @@ export class Http2Connection implements FrameSink {
     const settings = this.settings;
     const out = this.#out;
     if (this.role === CLIENT) out.copy(CLIENT_PREFACE, 0, CLIENT_PREFACE.length);
-    out.beginFrame(SETTINGS, 0, 0);
-    this.#setting(SETTINGS_HEADER_TABLE_SIZE, settings.headerTableSize);
-    if (this.role === CLIENT) this.#setting(SETTINGS_ENABLE_PUSH, 0);
-    else this.#setting(SETTINGS_MAX_CONCURRENT_STREAMS, settings.maxConcurrentStreams);
-    this.#setting(SETTINGS_INITIAL_WINDOW_SIZE, settings.streamWindow);
-    this.#setting(SETTINGS_MAX_FRAME_SIZE, settings.maxFrameSize);
-    this.#setting(SETTINGS_MAX_HEADER_LIST_SIZE, this.#limits.maxHeaderBytes);
-    if (this.role === SERVER && settings.enableConnectProtocol) this.#setting(SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
-    if (this.preservesCase) this.#setting(SETTINGS_HEADER_CASE, 1);
-    out.endFrame();
+    writeSettings(out, settings, this.role === CLIENT);
     this.#settingsSentAt = Math.max(1, this.#sink.now());
-    const more = settings.connectionWindow - initialWindow;
-    if (more > 0) this.#windowUpdate(0, more);
-    this.#receiveWindow += Math.max(0, more);
-    this.#dirty();
-  }
-
-  #setting(id: number, value: number): void {
-    this.#out.uint16(id);
-    this.#out.uint32(value);
+    this.#receiver.start();
+    this.#outlet.flushSoon();
   }
 
   // Input.
@@ -258,12 +172,9 @@ export class Http2Connection implements FrameSink {
 
   /** The socket takes bytes again after `writeBytes` had returned false. */
   onSinkDrain(): void {
-    if (!this.#isBlocked) return;
-    this.#isBlocked = false;
-    this.#blockedSince = 0;
-    this.#queuedControls = 0;
-    this.#queuedHeads = 0;
-    this.#pump();
+    if (!this.#outlet.isBlocked) return;
+    this.#outlet.unblock();
+    this.#sender.pump();
   }
 
   // State that the owner asks for.
@@ -279,7 +190,12 @@ export class Http2Connection implements FrameSink {
 
   /** True when the peer's SETTINGS came. */
   get isReady(): boolean {
-    return this.#hasPeerSettings;
+    return this.#peer.isKnown;
+  }
+
+  /** True once the peer announced RFC 8441. */
+  get peerAllowsExtendedConnect(): boolean {
+    return this.#peer.allowsExtendedConnect;
   }
 
   get activeStreams(): number {
@@ -291,19 +207,19 @@ export class Http2Connection implements FrameSink {
       !this.#isClosed &&
       !this.#goawayReceived &&
       !this.#isDraining &&
-      this.#streams.size < this.#peerMaxStreams &&
+      this.#streams.size < this.#peer.maxStreams &&
       this.#nextStreamId <= largestStreamId
     );
   }
 
   /** Received bytes that nobody took yet: they keep the window of the connection from all its streams. */
   get heldBytes(): number {
-    return Math.max(initialWindow, this.settings.connectionWindow) - this.#receiveWindow - this.#credit;
+    return this.#receiver.heldBytes;
   }
 
   /** Streams that the peer lets us have open. */
   get peerMaxStreams(): number {
-    return this.#peerMaxStreams;
+    return this.#peer.maxStreams;
   }
 
   /** When the PING was sent that the peer did not answer yet, or 0. */
@@ -316,13 +232,13 @@ export class Http2Connection implements FrameSink {
   /** Client: sends a request. Null when there may be no new stream now; see `canOpenStream`. */
   openStream(handler: Http2StreamHandler, head: PseudoHeaders, headers: Headers, isEnd: boolean): Http2Stream | null {
     if (this.role !== CLIENT || !this.canOpenStream) return null;
-    const stream = new Http2Stream(this, this.#peerStreamWindow, this.#ownStreamWindow);
+    const stream = new Http2Stream(this, this.#peer.streamWindow, this.#receiver.streamWindow);
     stream.handler = handler;
     stream.id = this.#nextStreamId;
     this.#nextStreamId += 2;
     this.#streams.add(stream);
     this.#counters.streamsActive++;
-    this.#streamsOpened++;
+    this.#proportion.streamsOpened++;
     stream.state = HEAD_SENT;
     if (head.method === "HEAD") stream.state |= IS_HEAD;
     else if (head.method === "CONNECT") stream.state |= IS_CONNECT;
@@ -340,12 +256,8 @@ export class Http2Connection implements FrameSink {
   }
 
   #ping(payload: number): void {
-    const out = this.#out;
-    out.beginFrame(PING, 0, 0);
-    out.uint32(0);
-    out.uint32(payload);
-    out.endFrame();
-    this.#dirty();
+    writePing(this.#out, payload);
+    this.#outlet.flushSoon();
   }
 
   /**
@@ -363,7 +275,7 @@ export class Http2Connection implements FrameSink {
     } else {
       this.#lastServedStreamId = 0;
     }
-    this.#dirty();
+    this.#outlet.flushSoon();
   }
 
   #finishDrain(): void {
@@ -391,7 +303,8 @@ export class Http2Connection implements FrameSink {
     }
     if (this.#sweepHead(now)) return this.#fail(ENHANCE_YOUR_CALM, "a header block that does not end");
     if (this.#drainingSince !== 0 && now - this.#drainingSince > limits.drainTimeoutMs) this.#finishDrain();
-    if (this.#blockedSince !== 0 && now - this.#blockedSince > limits.stallTimeoutMs) {
+    const { blockedSince } = this.#outlet;
+    if (blockedSince !== 0 && now - blockedSince > limits.stallTimeoutMs) {
       this.#counters.flushTimeouts++;
       return this.#fail(ENHANCE_YOUR_CALM, "the peer did not read");
     }
@@ -420,25 +333,8 @@ export class Http2Connection implements FrameSink {
 
   /** Hands the output of this turn to the sink. */
   flush(): void {
-    this.#isDirty = false;
-    this.#handOn();
-    if (!this.#isBlocked) {
-      this.#queuedControls = 0;
-      this.#queuedHeads = 0;
-    }
+    this.#outlet.flush();
     if (this.#isDraining || this.#goawayReceived) this.#checkDrained();
-  }
-
-  #handOn(): void {
-    if (this.#out.length === 0 || this.#out.flush(this.#sink) || this.#isBlocked) return;
-    this.#isBlocked = true;
-    this.#blockedSince = Math.max(1, this.#sink.now());
-  }
-
-  #dirty(): void {
-    if (this.#isDirty) return;
-    this.#isDirty = true;
-    this.#sink.flushSoon(this);
   }
 
   // Errors.
@@ -484,7 +380,7 @@ export class Http2Connection implements FrameSink {
     if ((stream.state & CLOSED) !== 0) return;
     // Closed first: writing may end the connection, which tells all streams that are left.
     this.#closeStream(stream);
-    this.#dropInbound(stream);
+    this.#receiver.drop(stream);
     stream.failure = words;
     this.#rst(stream.id, code);
     this.#events.onStreamError(stream.id, code, words);
@@ -509,49 +405,34 @@ export class Http2Connection implements FrameSink {
 
   #rst(streamId: number, code: number): void {
     this.#counters.resetsSent++;
-    const out = this.#out;
-    out.beginFrame(RST_STREAM, 0, streamId);
-    out.uint32(code);
-    out.endFrame();
+    writeReset(this.#out, streamId, code);
     this.#control();
-    const size = this.#limits.resetMemory;
-    this.#resets ??= new Int32Array(size);
-    this.#resets[this.#resetCount++ % size] = streamId;
-    // The peer may have filled the stream's window before it hears of the reset.
-    this.#lateBytes += this.settings.streamWindow * 2;
+    this.#resets.add(streamId);
   }
 
   /** A frame for a stream that we reset. It was on its way, unless there are too many of them. */
   #late(length: number): void {
-    this.#lateBytes -= length + lateFrameBytes;
-    if (this.#lateBytes >= 0) return;
-    this.#lateBytes = 0;
-    this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
+    if (!this.#resets.takesLate(length)) {
+      this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
+    }
   }
 
   /** The peer may have sent it before it heard that we reset the stream, or do not serve it. */
   #isOnItsWay(streamId: number): boolean {
-    return (this.role === SERVER && streamId > this.#lastServedStreamId) || this.#resets?.includes(streamId) === true;
+    return (this.role === SERVER && streamId > this.#lastServedStreamId) || this.#resets.has(streamId);
   }
 
   /** A control frame was written. */
   #control(): void {
-    this.#dirty();
-    // Counted always, and forgotten whenever the socket takes the output.
-    if (++this.#queuedControls > this.#limits.maxQueuedControlFrames && this.#isBlocked) {
-      this.#counters.outboundControlFlood++;
-      this.#fail(ENHANCE_YOUR_CALM, "the peer does not read the answers that it causes");
-    }
+    if (this.#outlet.controlWritten()) return;
+    this.#counters.outboundControlFlood++;
+    this.#fail(ENHANCE_YOUR_CALM, "the peer does not read the answers that it causes");
   }
 
   #goaway(lastStreamId: number, code: number): void {
     this.#counters.goawaySent++;
-    const out = this.#out;
-    out.beginFrame(GOAWAY, 0, 0);
-    out.uint32(lastStreamId);
-    out.uint32(code);
-    out.endFrame();
-    this.#dirty();
+    writeGoaway(this.#out, lastStreamId, code);
+    this.#outlet.flushSoon();
   }
 
   // Streams.
@@ -559,26 +440,12 @@ export class Http2Connection implements FrameSink {
   #closeStream(stream: Http2Stream): void {
     if ((stream.state & CLOSED) !== 0) return;
     stream.state |= CLOSED;
-    stream.stalledSince = 0;
     this.#streams.delete(stream.id);
     this.#counters.streamsActive--;
-    if (stream.isWaiting) this.#unlink(stream);
-    if (stream.outbound !== null) this.#counters.pendingSendBytes -= stream.outbound.length;
-    stream.outbound = null;
-    stream.outboundTrailers = null;
+    this.#sender.forget(stream);
     if (this.#dataStream === stream) this.#dataStream = null;
     // Whether all are gone is looked at when the turn ends.
-    if (this.#isDraining || this.#goawayReceived) this.#dirty();
-  }
-
-  /** Drops what a handler did not take, and gives the window of the connection back. */
-  #dropInbound(stream: Http2Stream): void {
-    const inbound = stream.inbound;
-    stream.inboundEnd = false;
-    stream.inboundTrailers = null;
-    if (inbound === null) return;
-    stream.inbound = null;
-    this.#taken(inbound.length);
+    if (this.#isDraining || this.#goawayReceived) this.#outlet.flushSoon();
   }
 
   /** Closes a stream whose both sides are complete. */
@@ -597,7 +464,7 @@ export class Http2Connection implements FrameSink {
 
   /** Ends a stream; its user asked for it. */
   resetStream(stream: Http2Stream, code: number): void {
-    this.#dropInbound(stream);
+    this.#receiver.drop(stream);
     if ((stream.state & CLOSED) !== 0) return;
     this.#closeStream(stream);
     if (!this.#isClosed) this.#rst(stream.id, code);
@@ -636,11 +503,8 @@ export class Http2Connection implements FrameSink {
     const out = this.#out;
     const refused = this.#encoder.hasRefused;
     if (isEnd && !refused) out.bytes[out.frameStart + 4] = END_HEADERS | END_STREAM;
-    const length = out.at - out.frameStart - FRAME_HEADER_BYTES;
-    if (length > this.#peerMaxFrameSize) this.#split(stream.id, length);
-    else out.endFrame();
-    this.#dirty();
-    if (++this.#queuedHeads > this.#limits.maxQueuedHeads && this.#isBlocked) {
+    endHeaders(out, stream.id, this.#peer.maxFrameSize);
+    if (!this.#outlet.headWritten()) {
       this.#counters.outboundFlood++;
       return this.#fail(ENHANCE_YOUR_CALM, "the peer does not read the answers that it asks for");
     }
@@ -658,148 +522,18 @@ export class Http2Connection implements FrameSink {
     this.#finishIfDone(stream);
   }
 
-  /** Cuts a long header block into HEADERS and CONTINUATION frames. */
-  #split(streamId: number, length: number): void {
-    const out = this.#out;
-    const start = out.frameStart;
-    const flags = out.bytes[start + 4]!;
-    const most = this.#peerMaxFrameSize;
-    const rest = Buffer.from(out.bytes.subarray(start + FRAME_HEADER_BYTES + most, out.at));
-    out.bytes[start + 4] = flags & ~END_HEADERS;
-    out.at = start + FRAME_HEADER_BYTES + most;
-    out.endFrame();
-    for (let at = 0; at < length - most; at += most) {
-      const end = Math.min(at + most, rest.length);
-      out.beginFrame(CONTINUATION, end === rest.length ? END_HEADERS : 0, streamId);
-      out.copy(rest, at, end);
-      out.endFrame();
-    }
-  }
-
   sendData(stream: Http2Stream, data: Buffer, isEnd: boolean): boolean {
     if ((stream.state & (CLOSED | LOCAL_END)) !== 0 || stream.outboundEnd || this.#isClosed) return true;
-    const outbound = stream.outbound;
-    let sent = 0;
-    if (outbound === null || outbound.length === 0) {
-      sent = this.#writeData(stream, data, isEnd);
-      if (sent === data.length) {
-        if (isEnd) {
-          stream.state |= LOCAL_END;
-          this.#finishIfDone(stream);
-          return true;
-        }
-        if (!this.#isBlocked) return true;
-        stream.wantsDrain = true;
-        this.#wait(stream);
-        return false;
-      }
-      stream.outbound ??= new ByteQueue();
-      stream.stalledSince = Math.max(1, this.#sink.now());
-    }
-    stream.outbound!.push(sent === 0 ? data : data.subarray(sent));
-    this.#counters.pendingSendBytes += data.length - sent;
-    stream.outboundEnd = isEnd;
-    stream.wantsDrain = true;
-    // Without a window of its own the stream waits for the peer's WINDOW_UPDATE and not for the connection.
-    if (stream.sendWindow > 0) this.#wait(stream);
-    return false;
+    return this.#sender.send(stream, data, isEnd);
   }
 
-  /** Writes as much as the windows and the socket allow and returns the number of bytes. */
-  #writeData(stream: Http2Stream, data: Buffer, isEnd: boolean): number {
-    const total = data.length;
-    if (total === 0) {
-      // An empty frame needs no window. Without an end it would say nothing.
-      if (isEnd) this.#writeFrame(stream, data, 0, 0, true);
-      return 0;
-    }
-    let at = 0;
-    while (at < total && !this.#isBlocked) {
-      const window = stream.sendWindow < this.#sendWindow ? stream.sendWindow : this.#sendWindow;
-      if (window <= 0) break;
-      let count = total - at;
-      if (count > window) count = window;
-      if (count > this.#dataFrameSize) count = this.#dataFrameSize;
-      stream.sendWindow -= count;
-      this.#sendWindow -= count;
-      this.#writeFrame(stream, data, at, at + count, isEnd && at + count === total);
-      at += count;
-    }
-    return at;
+  onContentSent(stream: Http2Stream): void {
+    stream.state |= LOCAL_END;
+    this.#finishIfDone(stream);
   }
 
-  #writeFrame(stream: Http2Stream, data: Buffer, start: number, end: number, isEnd: boolean): void {
-    this.#out.dataFrame(DATA, stream.id, data, start, end, isEnd);
-    this.#dataFramesSent++;
-    this.#dirty();
-    if (this.#out.length > handOnBytes) this.#handOn();
-  }
-
-  #wait(stream: Http2Stream): void {
-    if (stream.isWaiting) return;
-    stream.isWaiting = true;
-    stream.previous = this.#lastWaiting;
-    stream.next = null;
-    if (this.#lastWaiting === null) this.#firstWaiting = stream;
-    else this.#lastWaiting.next = stream;
-    this.#lastWaiting = stream;
-  }
-
-  #unlink(stream: Http2Stream): void {
-    if (stream.previous === null) this.#firstWaiting = stream.next;
-    else stream.previous.next = stream.next;
-    if (stream.next === null) this.#lastWaiting = stream.previous;
-    else stream.next.previous = stream.previous;
-    stream.isWaiting = false;
-    stream.previous = null;
-    stream.next = null;
-  }
-
-  /** Lets the waiting streams send in turn, one frame each. */
-  #pump(): void {
-    while (this.#firstWaiting !== null && !this.#isBlocked && this.#sendWindow > 0 && !this.#isClosed) {
-      const stream = this.#firstWaiting;
-      this.#unlink(stream);
-      this.#sendQueued(stream);
-    }
-  }
-
-  /** Sends one frame of what a stream has queued. */
-  #sendQueued(stream: Http2Stream): void {
-    const queue = stream.outbound;
-    if (queue !== null && queue.length > 0) {
-      const window = Math.min(stream.sendWindow, this.#sendWindow, this.#dataFrameSize);
-      if (window <= 0) return;
-      const data = queue.shift(window);
-      this.#counters.pendingSendBytes -= data.length;
-      const isLast = queue.length === 0;
-      const isEnd = isLast && stream.outboundEnd && stream.outboundTrailers === null;
-      stream.sendWindow -= data.length;
-      this.#sendWindow -= data.length;
-      this.#writeFrame(stream, data, 0, data.length, isEnd);
-      if (!isLast) {
-        stream.stalledSince = Math.max(1, this.#sink.now());
-        if (stream.sendWindow > 0) this.#wait(stream);
-        return;
-      }
-      stream.stalledSince = 0;
-      if (stream.outboundEnd) {
-        if (stream.outboundTrailers !== null) return this.#writeTrailers(stream, stream.outboundTrailers);
-        stream.state |= LOCAL_END;
-        return this.#finishIfDone(stream);
-      }
-    }
-    if (!stream.wantsDrain) return;
-    if (this.#isBlocked) return this.#wait(stream);
-    stream.wantsDrain = false;
-    stream.handler?.onDrain();
-  }
-
-  /** After its own window opened. */
-  #windowOpened(stream: Http2Stream): void {
-    if (stream.outbound === null || stream.outbound.length === 0 || stream.sendWindow <= 0) return;
-    this.#wait(stream);
-    this.#pump();
+  onTrailersDue(stream: Http2Stream, trailers: Headers): void {
+    this.#writeTrailers(stream, trailers);
   }
 
   // Receiving: heads.
@@ -816,7 +550,7 @@ export class Http2Connection implements FrameSink {
     // RFC 9113 6.8: what came after the last stream that we named is not served.
     if (streamId > this.#lastServedStreamId)
       return this.#addAbuse(this.#limits.costs.closedStreamFrame, "frames for closed streams");
-    this.#streamsOpened++;
+    this.#proportion.streamsOpened++;
     if (dependency === streamId) return this.#refuse(streamId, PROTOCOL_ERROR, "a stream that depends on itself");
     if (this.#streams.size >= this.settings.maxConcurrentStreams) {
       return this.#refuse(streamId, REFUSED_STREAM, "more streams than we allow");
@@ -831,7 +565,7 @@ export class Http2Connection implements FrameSink {
       this.#events.onMalformedRequest(head, fault, reader.fault !== "");
       return this.#refuse(streamId, PROTOCOL_ERROR, fault);
     }
-    const opened = new Http2Stream(this, this.#peerStreamWindow, this.#ownStreamWindow);
+    const opened = new Http2Stream(this, this.#peer.streamWindow, this.#receiver.streamWindow);
     opened.id = streamId;
     opened.openedAt = this.#sink.now();
     opened.expectedBytes = head.contentLength;
@@ -938,11 +672,11 @@ export class Http2Connection implements FrameSink {
     if (this.#isClosed) return;
     this.#dataStream = null;
     this.#dataIsEnd = isEnd;
-    this.#receiveWindow -= length;
-    if (this.#receiveWindow < 0)
+    if (!this.#receiver.takesFrame(length)) {
       return this.#fail(FLOW_CONTROL_ERROR, "more content than the connection's window holds");
+    }
     const stream = this.#streams.get(streamId);
-    this.#dataFramesReceived++;
+    this.#proportion.dataFramesReceived++;
     if (stream === undefined) return this.#strayData(streamId, length);
     if ((stream.state & REMOTE_END) !== 0) {
       return this.#streamError(stream, STREAM_CLOSED, "DATA after the end of the stream");
@@ -971,19 +705,19 @@ export class Http2Connection implements FrameSink {
   onPadding(count: number): void {
     if (this.#isClosed) return;
     const stream = this.#dataStream;
-    if (stream !== null) this.#takenFrom(stream, count);
-    this.#taken(count);
+    if (stream !== null) this.#receiver.takenFrom(stream, count);
+    this.#receiver.taken(count);
   }
 
   onDataBytes(bytes: Buffer, start: number, end: number, isLast: boolean): void {
     if (this.#isClosed) return;
     const count = end - start;
     const stream = this.#dataStream;
-    if (stream === null) return this.#taken(count);
+    if (stream === null) return this.#receiver.taken(count);
     if (stream.expectedBytes >= 0) {
       stream.expectedBytes -= count;
       if (stream.expectedBytes < 0 || (isLast && this.#dataIsEnd && stream.expectedBytes > 0)) {
-        this.#taken(count);
+        this.#receiver.taken(count);
         return this.#malformed(stream, "content of another length than content-length says");
       }
     }
@@ -993,62 +727,17 @@ export class Http2Connection implements FrameSink {
       stream.state |= REMOTE_END;
       this.#finishIfDone(stream);
     }
-    if (stream.isPaused || (stream.inbound !== null && stream.inbound.length > 0)) {
-      stream.inbound ??= new ByteQueue();
-      stream.inbound.push(bytes.subarray(start, end));
-      stream.inboundEnd = isEnd;
-      return;
-    }
-    this.#takenFrom(stream, count);
-    this.#taken(count);
-    const handler = stream.handler;
-    if (handler === null || (stream.state & IGNORES_INPUT) !== 0 || (count === 0 && !isEnd)) return;
-    handler.onData(count === 0 ? noBytes : (bytes.subarray(start, end) as Buffer), isEnd);
+    this.#receiver.receive(stream, bytes, start, end, isEnd);
   }
 
   /** Hands on what was kept while the stream was paused. */
   deliver(stream: Http2Stream): void {
-    const inbound = stream.inbound;
-    while (inbound !== null && inbound.length > 0 && !stream.isPaused && stream.inbound === inbound) {
-      const data = inbound.shift(inbound.length);
-      const isEnd = stream.inboundEnd && inbound.length === 0;
-      if (isEnd) stream.inboundEnd = false;
-      this.#takenFrom(stream, data.length);
-      this.#taken(data.length);
-      stream.handler?.onData(data, isEnd);
-    }
-    if (stream.isPaused) return;
-    if (stream.inboundEnd) {
-      stream.inboundEnd = false;
-      stream.handler?.onData(noBytes, true);
-    }
-    const trailers = stream.inboundTrailers;
-    if (trailers === null) return;
-    stream.inboundTrailers = null;
-    stream.handler?.onTrailers(trailers);
+    this.#receiver.deliver(stream);
   }
 
-  #takenFrom(stream: Http2Stream, count: number): void {
-    stream.credit += count;
-    if (stream.credit * 2 < this.#ownStreamWindow || (stream.state & (REMOTE_END | CLOSED)) !== 0) return;
-    stream.receiveWindow += stream.credit;
-    this.#windowUpdate(stream.id, stream.credit);
-    stream.credit = 0;
-  }
-
-  #taken(count: number): void {
-    this.#credit += count;
-    if (this.#credit * 2 < this.settings.connectionWindow || this.#isClosed) return;
-    this.#receiveWindow += this.#credit;
-    this.#windowUpdate(0, this.#credit);
-    this.#credit = 0;
-  }
-
-  #windowUpdate(streamId: number, increment: number): void {
-    const out = this.#out;
-    out.beginFrame(WINDOW_UPDATE, 0, streamId);
-    out.uint32(increment);
-    out.endFrame();
+  onWindowOpened(streamId: number, increment: number): void {
+    if (this.#isClosed) return;
+    writeWindowUpdate(this.#out, streamId, increment);
     this.#control();
   }
 
@@ -1057,7 +746,7 @@ export class Http2Connection implements FrameSink {
   onPriority(streamId: number, dependency: number): void {
     if (this.#isClosed) return;
     if (dependency === streamId) return this.#badStream(streamId, PROTOCOL_ERROR, "a stream that depends on itself");
-    if (++this.#priorities > 10 + 10 * this.#streamsOpened)
+    if (!this.#proportion.bearsPriority())
       this.#addAbuse(this.#limits.costs.priority, "PRIORITY frames", "inboundPriorityFramesFlood");
   }
 
@@ -1084,7 +773,7 @@ export class Http2Connection implements FrameSink {
     }
     if (code === REFUSED_STREAM) this.#counters.refusedStreams++;
     this.#closeStream(stream);
-    this.#dropInbound(stream);
+    this.#receiver.drop(stream);
     stream.failure = "the peer reset the stream";
     stream.handler?.onReset(code, true);
     // CVE-2023-44487. A server that resets our requests attacks nobody.
@@ -1095,59 +784,24 @@ export class Http2Connection implements FrameSink {
 
   onSettings(bytes: Buffer, start: number, end: number): void {
     if (this.#isClosed) return;
-    let newWindow = -1;
-    for (let at = start; at < end; at += 6) {
-      const value = bytes.readUInt32BE(at + 2);
-      switch (bytes.readUInt16BE(at)) {
-        case SETTINGS_HEADER_TABLE_SIZE:
-          this.#encoder.setPeerLimit(value);
-          break;
-        case SETTINGS_ENABLE_PUSH:
-          if (value > 1 || (value === 1 && this.role === CLIENT)) {
-            return this.#fail(PROTOCOL_ERROR, "a wrong SETTINGS_ENABLE_PUSH");
-          }
-          break;
-        case SETTINGS_MAX_CONCURRENT_STREAMS:
-          this.#peerMaxStreams = Math.min(value, this.settings.maxConcurrentStreams);
-          break;
-        case SETTINGS_INITIAL_WINDOW_SIZE:
-          if (value > largestWindow) return this.#fail(FLOW_CONTROL_ERROR, "a window above 2^31-1");
-          newWindow = value;
-          break;
-        case SETTINGS_MAX_FRAME_SIZE:
-          if (value < 16384 || value > 16777215) return this.#fail(PROTOCOL_ERROR, "a wrong SETTINGS_MAX_FRAME_SIZE");
-          this.#peerMaxFrameSize = value;
-          this.#dataFrameSize = Math.min(value, largestDataFrame);
-          break;
-        case SETTINGS_MAX_HEADER_LIST_SIZE:
-          this.peerMaxHeaderBytes = value;
-          break;
-        case SETTINGS_ENABLE_CONNECT_PROTOCOL:
-          // RFC 8441 3: it is never taken back.
-          if (value > 1 || (value === 0 && this.peerAllowsExtendedConnect)) {
-            return this.#fail(PROTOCOL_ERROR, "a wrong SETTINGS_ENABLE_CONNECT_PROTOCOL");
-          }
-          this.peerAllowsExtendedConnect = value === 1;
-          break;
-        case SETTINGS_HEADER_CASE:
-          if (value === 1 && this.settings.preserveHeaderCase && !this.#hasPeerSettings) this.#preserveCase();
-          break;
-        default:
-          break;
-      }
-    }
+    const peer = this.#peer;
+    const before = peer.streamWindow;
+    const code = peer.read(bytes, start, end);
+    if (code !== NO_ERROR) return this.#fail(code, peer.fault);
+    this.#sender.setFrameSize(peer.maxFrameSize);
+    if (peer.asksForCase && !this.preservesCase) this.#preserveCase();
     // Only the last value counts, so a frame full of values costs one pass over the streams.
-    const before = this.#peerStreamWindow;
-    if (newWindow >= 0 && !this.#changeWindows(newWindow)) return;
+    const change = peer.streamWindow - before;
+    if (change !== 0 && !this.#changeWindows(change)) return;
     this.#out.beginFrame(SETTINGS, ACK, 0);
     this.#out.endFrame();
     this.#control();
     if (this.#isClosed) return;
     // After the acknowledgement, so that the peer knows by which window it is sent to.
-    if (newWindow > before) this.#pumpAll();
-    if (this.#hasPeerSettings) this.#addAbuse(this.#limits.costs.settings, "SETTINGS frames");
+    if (change > 0) this.#pumpAll();
+    if (peer.isKnown) this.#addAbuse(this.#limits.costs.settings, "SETTINGS frames");
     if (this.#isClosed) return;
-    this.#hasPeerSettings = true;
+    peer.isKnown = true;
     this.#events.onSettings();
   }
 
@@ -1158,25 +812,18 @@ export class Http2Connection implements FrameSink {
     this.#headReader.keepHost();
   }
 
-  #changeWindows(window: number): boolean {
-    const change = window - this.#peerStreamWindow;
-    this.#peerStreamWindow = window;
-    if (change === 0) return true;
+  #changeWindows(change: number): boolean {
     for (const stream of this.#streams.list()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > largestWindow) {
-        this.#fail(FLOW_CONTROL_ERROR, "SETTINGS that make a window larger than 2^31-1");
-        return false;
-      }
+      if (this.#sender.changeWindow(stream, change)) continue;
+      this.#fail(FLOW_CONTROL_ERROR, "SETTINGS that make a window larger than 2^31-1");
+      return false;
     }
     return true;
   }
 
   #pumpAll(): void {
-    for (const stream of this.#streams.list()) {
-      if (stream.outbound !== null && stream.outbound.length > 0 && stream.sendWindow > 0) this.#wait(stream);
-    }
-    this.#pump();
+    for (const stream of this.#streams.list()) this.#sender.windowOpened(stream);
+    this.#sender.pump();
   }
 
   onSettingsAck(): void {
@@ -1184,8 +831,8 @@ export class Http2Connection implements FrameSink {
     if (this.#settingsSentAt === 0) return this.#addAbuse(this.#limits.costs.settings, "SETTINGS frames");
     this.#settingsSentAt = 0;
     this.#decoder.setLimit(this.settings.headerTableSize);
-    const change = this.settings.streamWindow - this.#ownStreamWindow;
-    this.#ownStreamWindow = this.settings.streamWindow;
+    const change = this.settings.streamWindow - this.#receiver.streamWindow;
+    this.#receiver.streamWindow = this.settings.streamWindow;
     if (change !== 0) for (const stream of this.#streams.list()) stream.receiveWindow += change;
   }
 
@@ -1202,9 +849,7 @@ export class Http2Connection implements FrameSink {
     out.copy(bytes, start, start + 8);
     out.endFrame();
     this.#control();
-    // gRPC measures the bandwidth with a PING for nearly every round trip that brings DATA.
-    const borne = 10 + 10 * this.#streamsOpened + this.#dataFramesReceived + this.#dataFramesSent;
-    if (++this.#pings > borne) this.#addAbuse(this.#limits.costs.ping, "PING frames");
+    if (!this.#proportion.bearsPing(this.#sender.framesSent)) this.#addAbuse(this.#limits.costs.ping, "PING frames");
   }
 
   onGoaway(lastStreamId: number, code: number): void {
@@ -1214,27 +859,26 @@ export class Http2Connection implements FrameSink {
       for (const stream of this.#streams.list()) {
         if (stream.id <= lastStreamId || (stream.state & CLOSED) !== 0) continue;
         this.#closeStream(stream);
-        this.#dropInbound(stream);
+        this.#receiver.drop(stream);
         stream.failure = "the peer went away before the request";
         stream.handler?.onReset(REFUSED_STREAM, true);
         if (this.#isClosed) return;
       }
     }
     this.#events.onGoaway(lastStreamId, code);
-    this.#dirty();
+    this.#outlet.flushSoon();
   }
 
   onWindowUpdate(streamId: number, increment: number): void {
     if (this.#isClosed) return;
-    if (++this.#windowUpdates > 5 + 2 * this.#streamsOpened + 10 * this.#dataFramesSent) {
+    if (!this.#proportion.bearsWindowUpdate(this.#sender.framesSent)) {
       this.#addAbuse(this.#limits.costs.windowUpdate, "WINDOW_UPDATE frames", "inboundWindowUpdateFramesFlood");
       if (this.#isClosed) return;
     }
     if (streamId === 0) {
       if (increment === 0) return this.#fail(PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
-      this.#sendWindow += increment;
-      if (this.#sendWindow > largestWindow) return this.#fail(FLOW_CONTROL_ERROR, "a window above 2^31-1");
-      return this.#pump();
+      if (!this.#sender.openWindow(increment)) return this.#fail(FLOW_CONTROL_ERROR, "a window above 2^31-1");
+      return this.#sender.pump();
     }
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
@@ -1242,10 +886,11 @@ export class Http2Connection implements FrameSink {
       return;
     }
     if (increment === 0) return this.#streamError(stream, PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
-    stream.sendWindow += increment;
-    if (stream.sendWindow > largestWindow)
+    if (!this.#sender.changeWindow(stream, increment)) {
       return this.#streamError(stream, FLOW_CONTROL_ERROR, "a window above 2^31-1");
-    this.#windowOpened(stream);
+    }
+    this.#sender.windowOpened(stream);
+    this.#sender.pump();
   }
 
   onUselessFrame(): void {

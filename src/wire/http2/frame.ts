@@ -63,6 +63,10 @@ const errorNames: readonly string[] = [
   "HTTP_1_1_REQUIRED",
 ];
 
+/** Of a stream or connection, until SETTINGS or WINDOW_UPDATE say more. */
+export const INITIAL_WINDOW = 65535;
+export const LARGEST_WINDOW = 0x7fffffff;
+
 /** The name of an error code, for logs. */
 export function errorName(code: number): string {
   return errorNames[code] ?? `error ${code}`;

@@ -1,6 +1,7 @@
 // A sink without a socket: output is kept, flushed on request, and time stands still until a test moves it.
 import { type Http2CodecCounters, http2CodecCounters } from "../codec-counters.ts";
-import type { Http2Connection, Http2Sink } from "../connection.ts";
+import type { Http2Connection } from "../connection.ts";
+import type { Http2Sink } from "../owner.ts";
 
 export class MemorySink implements Http2Sink {
   readonly counters: Http2CodecCounters = http2CodecCounters();

@@ -1,8 +1,8 @@
 // Events of a connection and of its streams, written down for tests.
 import type { Headers } from "../../http/headers.ts";
-import type { Http2Events } from "../connection.ts";
 import { errorName } from "../frame.ts";
 import type { Http2Head } from "../head.ts";
+import type { Http2Events } from "../owner.ts";
 import type { Http2Stream, Http2StreamHandler } from "../stream.ts";
 
 export class StreamRecorder implements Http2StreamHandler {

@@ -1,7 +1,8 @@
 // A connection over a real socket, for tests with other implementations as peers. Output goes out at the end of a turn.
 import type { Socket } from "node:net";
 import { http2CodecCounters } from "../codec-counters.ts";
-import { Http2Connection, type Http2Events, type Http2Sink } from "../connection.ts";
+import { Http2Connection } from "../connection.ts";
+import type { Http2Events, Http2Sink } from "../owner.ts";
 import type { Http2Settings } from "../settings.ts";
 
 class SocketSink implements Http2Sink {
