@@ -193,7 +193,11 @@ export function readTime(item: DerElement): number {
   if (parts === null) throw derError("malformed time");
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1).map(Number);
   const fullYear = isUtc ? year + (year < 50 ? 2000 : 1900) : year;
-  return Date.UTC(fullYear, month - 1, day, hour, minute, second);
+  const time = Date.UTC(fullYear, month - 1, day, hour, minute, second);
+  // A month 21 would be one of a later year.
+  const written = `${isUtc ? fullYear : parts[1]}-${parts.slice(2, 4).join("-")}T${parts.slice(4).join(":")}.000Z`;
+  if (new Date(time).toISOString() !== written) throw derError("a time that does not exist");
+  return time;
 }
 
 /** The bytes of a BIT STRING that holds whole bytes. */

@@ -10,6 +10,7 @@ import fc from "fast-check";
 import { hasCode } from "#base/error.ts";
 import { parseCertificate } from "./certificate.ts";
 import { buildCertificateRequest, parseCertificateRequest } from "./certificate-request.ts";
+import { DerReader, element, readTime, tag } from "./der.ts";
 import { type Issuer, issueAuthority, issueLeaf, readIssuer } from "./issue-certificate.ts";
 import { decodeOnePem, encodePem } from "./pem.ts";
 import { loadX509Oracle } from "./testing/x509-oracle.ts";
@@ -124,6 +125,15 @@ describe("certificates", () => {
     }
     assert.ok(performance.now() - started < 1000, "200 leaves took longer than a second");
   });
+});
+
+test("a time that does not exist is refused, and not taken for a later one", () => {
+  const read = (text: string, kind: number): number => readTime(new DerReader(element(kind, Buffer.from(text))).next());
+  assert.equal(read("280229000000Z", tag.utcTime), Date.UTC(2028, 1, 29));
+  assert.equal(read("20500101000000Z", tag.generalizedTime), Date.UTC(2050, 0, 1));
+  for (const text of ["362101000000Z", "260229000000Z", "260101240000Z", "260101006000Z", "260100000000Z"]) {
+    assert.throws(() => read(text, tag.utcTime), /a time that does not exist/, text);
+  }
 });
 
 describe("certificate requests", () => {
