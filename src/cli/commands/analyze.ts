@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { formatObjectRef, type Issue, Severity } from "#base/issue.ts";
 import { type CliContext, print, UsageError } from "../context.ts";
 import { withMesh } from "../mesh/connection.ts";
+import { analyzeMesh } from "../mesh/snapshot.ts";
 import { parseOutputFormat, renderOutput } from "../render/output.ts";
 
 interface Flags {
@@ -72,7 +73,6 @@ async function ofFiles(
 }
 
 async function ofMesh(context: CliContext): Promise<readonly Issue[]> {
-  const { analyzeMesh } = await import("../mesh/snapshot.ts");
   return withMesh(context, analyzeMesh);
 }
 
