@@ -3,6 +3,7 @@ import type { Lifecycle } from "#base/lifecycle.ts";
 import type { LogRegistry } from "#base/log/log.ts";
 import type { MetricRegistry } from "#base/metrics/registry.ts";
 import type { Clock } from "#base/time/clock.ts";
+import type { InjectionContext } from "#mesh/inject/injection.ts";
 import type { BoundAddress } from "./bind.ts";
 import type { TokenVerifier } from "./ca/token-review.ts";
 import type { ControlPlaneOptions, ControlPlanePorts } from "./options.ts";
@@ -22,5 +23,7 @@ export interface ControlPlaneContext {
   readonly clusterId?: string;
   readonly tokens: TokenVerifier | undefined;
   readonly connections: ConnectionTable;
+  /** What the injector works with, once it runs. */
+  readonly injection: { current?: () => InjectionContext };
   readonly addresses: { -readonly [P in keyof ControlPlanePorts]?: BoundAddress };
 }

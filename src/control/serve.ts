@@ -133,6 +133,7 @@ async function startWebhooks(
     log: log.scope("injection"),
     ...(options.injection !== undefined && { defaults: options.injection }),
   });
+  context.injection.current = () => settings.current();
   const server = lifecycle.add(
     new WebhookServer({
       host,

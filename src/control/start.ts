@@ -9,7 +9,7 @@ import { MetricRegistry } from "#base/metrics/registry.ts";
 import { Backoff } from "#base/time/backoff.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { loadEnvoyTypes } from "#mesh/objects/envoy-types.ts";
-import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { ForceState, type MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
 import { CertificateAuthority } from "./ca/authority.ts";
 import { type ClusterMaterialOptions, loadClusterMaterial } from "./ca/cluster-material.ts";
@@ -19,7 +19,7 @@ import { RootDistribution } from "./ca/root-distribution.ts";
 import { SecretAccessReviews } from "./ca/secret-access.ts";
 import { TokenReviewVerifier } from "./ca/token-review.ts";
 import type { ControlPlaneContext } from "./context.ts";
-import type { DebugState } from "./debug/debug-endpoints.ts";
+import type { DebugState } from "./debug/answer.ts";
 import { MonitoringServer } from "./debug/monitoring-server.ts";
 import { GatewayDeployer } from "./gateway-deployment/gateway-deployer.ts";
 import { addressFilter } from "./jwks/blocked-addresses.ts";
@@ -52,7 +52,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promise<ControlPlane> {
   const context = createContext(options, lifecycle);
-  const { log, pushMetrics, clock } = context;
+  const { log, metrics, pushMetrics, clock } = context;
   const authorityReady = createAuthority(context);
   authorityReady.catch(() => {
     // Awaited below; this only keeps an early failure from being reported as unhandled.
@@ -85,11 +85,16 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
       metrics: pushMetrics,
     }),
   );
+  metrics.onCollect(() => {
+    const states = keeper.current?.resourceStates() ?? [];
+    pushMetrics.rejectedConfigs.labels().set(states.filter(({ state }) => state === ForceState.Invalid).length);
+  });
   let isReady = false;
   await startMonitoring(context, {
     pusher,
     snapshot: () => keeper.current,
     connections: context.connections,
+    injection: () => context.injection.current?.(),
     sourceIssues: () => [...keeper.issues(), ...builder.issues()],
     isReady: () => isReady,
   });
@@ -185,6 +190,7 @@ function createContext(options: ControlPlaneOptions, lifecycle: Lifecycle): Cont
     tokens:
       options.tokens ?? (options.client === undefined ? undefined : new TokenReviewVerifier(options.client, clock)),
     addresses: {},
+    injection: {},
     ...(options.clusterId !== undefined && { clusterId: options.clusterId }),
   };
 }

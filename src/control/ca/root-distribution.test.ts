@@ -115,6 +115,37 @@ test("the injector's webhooks get the bundle, whenever they appear without it", 
   assert.deepEqual(JSON.parse(patches[0] ?? ""), [operation]);
 });
 
+test("validation refuses when a call fails as soon as somebody answers", async () => {
+  const { api, client } = await setUp();
+  const validating = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+  const patches: string[] = [];
+  api.respond = (request, body) => {
+    if (!request.url?.startsWith(validating)) return undefined;
+    if (request.method === "PATCH") patches.push(body);
+    if (request.url.includes("watch=true")) return undefined;
+    const webhooks = [{ clientConfig: {}, failurePolicy: "Ignore" }];
+    const items = [{ metadata: { name: "istio-validator-istio-system" }, webhooks }];
+    return { status: 200, body: { metadata: { resourceVersion: "1" }, items } };
+  };
+  const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
+  const distribution = new RootDistribution({
+    client,
+    authority,
+    mutatingWebhooks: [],
+    validatingWebhooks: ["istio-validator-istio-system"],
+    log: silentLogger,
+    clock: hurried,
+  });
+  cleanups.push(() => distribution.stop());
+  await distribution.start();
+  await until(() => patches.length > 0);
+  const caBundle = Buffer.from(authority.rootCertificates).toString("base64");
+  assert.deepEqual(JSON.parse(patches[0] ?? ""), [
+    { op: "add", path: "/webhooks/0/clientConfig/caBundle", value: caBundle },
+    { op: "replace", path: "/webhooks/0/failurePolicy", value: "Fail" },
+  ]);
+});
+
 test("the self-signed root is made once and shared by every instance", async () => {
   const { client } = await setUp();
   const options = { client, namespace: "istio-system", trustDomain: "cluster.local", nowMs: Date.now() };

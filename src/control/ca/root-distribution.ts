@@ -237,14 +237,27 @@ export class RootDistribution implements Running {
   }
 }
 
-/** A JSON patch that sets the bundle in every webhook that lacks it; undefined when all have it. */
+/**
+ * A JSON patch that sets the bundle in every webhook that lacks it; undefined when all have it. Validation begins with
+ * failures ignored, so that an installation can come up, and is closed once somebody answers, as Istio does it.
+ */
 function webhookPatch(object: KubernetesObject, caBundle: string): unknown[] | undefined {
   const webhooks = object["webhooks"];
   if (!Array.isArray(webhooks)) return undefined;
-  const operations = (webhooks as { clientConfig?: { caBundle?: string } }[]).flatMap((webhook, index) =>
-    webhook.clientConfig === undefined || webhook.clientConfig.caBundle === caBundle
-      ? []
-      : [{ op: "add", path: `/webhooks/${index}/clientConfig/caBundle`, value: caBundle }],
+  const isValidating = object.kind === validating.kind;
+  const operations = (webhooks as { clientConfig?: { caBundle?: string }; failurePolicy?: string }[]).flatMap(
+    ({ clientConfig, failurePolicy }, index) => {
+      if (clientConfig === undefined) return [];
+      const at = `/webhooks/${index}`;
+      return [
+        ...(clientConfig.caBundle === caBundle
+          ? []
+          : [{ op: "add", path: `${at}/clientConfig/caBundle`, value: caBundle }]),
+        ...(isValidating && failurePolicy === "Ignore"
+          ? [{ op: "replace", path: `${at}/failurePolicy`, value: "Fail" }]
+          : []),
+      ];
+    },
   );
   return operations.length === 0 ? undefined : operations;
 }

@@ -76,6 +76,82 @@ test("the debug endpoints show services, endpoints, issues and what a proxy has"
   assert.equal((await get(plane, "/debug/__proto__")).status, 404);
 });
 
+test("the debug endpoints tell what proxies subscribe to and see, and who has an object", async () => {
+  const plane = await start();
+  plane.source.apply(`
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody, namespace: default}
+spec: {}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec: {host: reviews, trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}}
+`);
+  const client = new DeltaXdsClient({ port: plane.control.addresses.plaintext?.port ?? 0 });
+  cleanups.push(() => client.close());
+  client.request(typeUrl.cluster);
+  client.request(typeUrl.route, { resourceNamesSubscribe: ["9080"] });
+  const json = async (path: string): Promise<Record<string, unknown>[]> => {
+    const { status, text } = await get(plane, `/debug/${path}`);
+    assert.equal(status, 200, `${path}: ${text}`);
+    return JSON.parse(text);
+  };
+  const until = async (condition: () => Promise<boolean>): Promise<void> => {
+    const deadline = Date.now() + 10_000;
+    while (!(await condition())) {
+      assert.ok(Date.now() < deadline, `never: ${condition}`);
+      if (client.waiting > 0) await client.accept();
+    }
+  };
+  const rule = "config_distribution?resource=DestinationRule/default/reviews";
+  const cluster = "outbound|9080||reviews.default.svc.cluster.local";
+  await until(async () => JSON.stringify(await json(rule)).includes('"accepted":true'));
+  const [holder] = await json(rule);
+  assert.equal(holder?.["proxy"], "productpage-v1.default");
+  const [resource] = holder?.["resources"] as { type: string; resource: string }[];
+  assert.deepEqual([resource?.type, resource?.resource], ["cds", cluster]);
+  const [subscriber] = await json("adsz?proxyID=productpage-v1.default");
+  assert.deepEqual(subscriber?.["watches"], { cds: ["*"], rds: ["9080"] });
+  assert.deepEqual((await json("adsz")).length, 1);
+  const [sees] = await json("sidecarz");
+  assert.deepEqual(sees?.["services"], ["ratings.default.svc.cluster.local", "reviews.default.svc.cluster.local"]);
+  const resolved = (await json("resolve?proxyID=productpage-v1.default&host=reviews")) as unknown as {
+    hostname: string;
+    virtualServices: { name: string }[];
+    destinationRules: { name: string }[];
+  };
+  assert.deepEqual(
+    [resolved.hostname, resolved.virtualServices[0]?.name, resolved.destinationRules[0]?.name],
+    ["reviews.default.svc.cluster.local", "broken", "reviews"],
+  );
+  const server = new DeltaXdsClient({
+    port: plane.control.addresses.plaintext?.port ?? 0,
+    node: { id: "sidecar~127.0.0.2~reviews-v1.default~default.svc.cluster.local" },
+  });
+  cleanups.push(() => server.close());
+  server.request(typeUrl.cluster);
+  await server.accept();
+  const [instance] = await json("instancesz?proxyID=reviews-v1.default");
+  assert.deepEqual(instance?.["instances"], [
+    {
+      hostname: "reviews.default.svc.cluster.local",
+      namespace: "default",
+      port: 9080,
+      portName: "http",
+      targetPort: 9080,
+    },
+  ]);
+  assert.match(JSON.stringify(await json("authorizationz")), /"default":\[{"name":"nobody"/);
+  assert.deepEqual(await json("telemetryz"), {});
+  assert.match(JSON.stringify(await json("inject")), /"revision":"default"/);
+  const shared = (await json("cachez")) as unknown as { resources: number; sets: number };
+  assert.ok(shared.resources > 0 && shared.sets > 0);
+  const [state] = (await json("statusz")).filter(({ kind }) => kind === "DestinationRule");
+  assert.deepEqual([state?.["state"], state?.["current"]], ["in force", state?.["proxies"]]);
+});
+
 test("from another machine the debug endpoints want a token of the control plane's namespace", async (context) => {
   const address = Object.values(networkInterfaces())
     .flat()

@@ -7,7 +7,8 @@ import type { Logger } from "#base/log/log.ts";
 import { type MetricRegistry, textContentType } from "#base/metrics/registry.ts";
 import { type BoundAddress, listenOn } from "../bind.ts";
 import type { TokenVerifier } from "../ca/token-review.ts";
-import { answerDebug, type DebugState } from "./debug-endpoints.ts";
+import type { DebugState } from "./answer.ts";
+import { answerDebug } from "./debug-endpoints.ts";
 
 export interface MonitoringOptions {
   readonly metrics: MetricRegistry;

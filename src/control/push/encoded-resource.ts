@@ -79,6 +79,11 @@ export class ResourceEncoder {
     return this.#sets.get(versionOf(resources), () => resources);
   }
 
+  /** How many contents are shared now. */
+  counts(): { readonly resources: number; readonly sets: number } {
+    return { resources: this.#resources.size, sets: this.#sets.size };
+  }
+
   /** The set with some resources replaced; the same set when nothing differs. */
   replace(set: ResourcesByName, replaced: ResourcesByName): ResourcesByName {
     const key = versionOf(replaced);
@@ -98,6 +103,10 @@ class Interned<Value extends object> {
   readonly #forget = new FinalizationRegistry<string>((key) => {
     if (this.#byKey.get(key)?.deref() === undefined) this.#byKey.delete(key);
   });
+
+  get size(): number {
+    return this.#byKey.size;
+  }
 
   get(key: string, make: () => Value): Value {
     const known = this.#byKey.get(key)?.deref();

@@ -66,6 +66,11 @@ export class Pusher {
     return this.#snapshot;
   }
 
+  /** How many encoded resources, and sets of them, proxies share. */
+  sharedResources(): ReturnType<ResourceEncoder["counts"]> {
+    return this.#encoder.counts();
+  }
+
   targets(): Iterable<PushTarget> {
     return this.#targets.keys();
   }

@@ -130,3 +130,29 @@ function resourcesByOrigin(resources: ResourcesByName): ReadonlyMap<string, read
   }
   return index;
 }
+
+interface AcceptedVersion {
+  /** `cds`, `lds`, ... */
+  readonly type: string;
+  readonly resource: string;
+  readonly version: string;
+  /** False while the answer is awaited, and after a rejection. */
+  readonly accepted: boolean;
+}
+
+/** What a proxy was given that was made from an object. */
+export function acceptedVersions(connection: ProxyConnection, key: string): AcceptedVersion[] {
+  return shownTypes.flatMap((url) => {
+    const resources = connection.session.resources.byType.get(url);
+    const state = connection.types.get(url);
+    if (resources === undefined || state === undefined) return [];
+    const unsettled = new Set(unsettledNames(state, resources));
+    const made = resourcesByOrigin(resources).get(key) ?? [];
+    return made.map(({ name, version }) => ({
+      type: shortTypeNames[url] ?? url,
+      resource: name,
+      version,
+      accepted: !unsettled.has(name),
+    }));
+  });
+}
