@@ -197,6 +197,7 @@ function checkStep(before: readonly KubernetesObject[], after: readonly Kubernet
   const previous = build(before);
   const old = proxies.map((proxy) => compiled(previous, proxy));
   const next = build(after, previous);
+  assert.equal(next.version, build(after).version, `${what}: version`);
   const reach = reachOf(previous, next);
   if (reach === "everything") return proxies.length;
   let reached = 0;

@@ -8,8 +8,10 @@ import type { InboundMtls } from "../kinds/peer-authentication/resolve.ts";
 import { type EffectiveMtlsMode, MtlsMode } from "../kinds/peer-authentication/spec.ts";
 import { mergeDelegates } from "../kinds/virtual-service/delegation.ts";
 import { selects } from "../objects/fields/selector.ts";
+import type { KubernetesObject } from "../objects/kubernetes-object.ts";
+import type { MeshObject } from "../objects/mesh-object.ts";
 import { checkAll } from "./checks/all.ts";
-import { changesBetween, contentVersion, settingsVersion, sortIssues } from "./content.ts";
+import { changesBetween, contentVersion, nextVersion, settingsVersion, sortIssues } from "./content.ts";
 import { findCredential } from "./credentials.ts";
 import { type DestinationRuleIndex, indexDestinationRules } from "./destination-rule-index.ts";
 import { discovered } from "./discovery.ts";
@@ -25,6 +27,7 @@ import {
 import { gatewayScope } from "./gateway-scopes.ts";
 import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
 import { ObjectTable } from "./object-table.ts";
+import { once } from "./once.ts";
 import { indexPolicies } from "./policy-index.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import { placeOf } from "./proxy-place.ts";
@@ -48,6 +51,8 @@ export interface SnapshotOptions {
 
 /** What the next snapshot may take over when nothing that it is made of has changed. */
 interface SnapshotParts {
+  /** Objects as the user wrote them, before the Gateway API adds its own. */
+  readonly written: ObjectTable;
   readonly services: ServiceIndex;
   readonly destinationRules: DestinationRuleIndex;
   readonly scope: (proxy: ProxyNode) => SidecarScope;
@@ -57,6 +62,8 @@ export interface BuiltSnapshot extends MeshSnapshot {
   readonly parts: SnapshotParts;
   /** For the next `buildSnapshot` and for analyze. */
   readonly entries: ReadonlyMap<string, Entry>;
+  /** What was read of an object, in this snapshot or an earlier one. */
+  readonly bySource: WeakMap<KubernetesObject, Entry>;
   readonly table: ObjectTable;
   readonly gatewayApi: SnapshotGatewayApi;
 }
@@ -71,20 +78,26 @@ export function buildSnapshot(
   const domain = options.domain ?? "cluster.local";
   const entries = new Map<string, Entry>();
   const duplicates: Issue[] = [];
-  const reusable = previous?.domain === domain ? previous.entries : undefined;
+  const reusable = previous?.domain === domain ? previous : undefined;
+  const bySource = reusable?.bySource ?? new WeakMap<KubernetesObject, Entry>();
   for (const source of objects) {
-    const entry = readObject(source, domain, reusable?.get(entryKey(source.object)));
-    if (entry === undefined) continue;
+    let entry = bySource.get(source.object);
+    if (entry === undefined || reusable?.entries.get(entry.key) !== entry) {
+      entry = readObject(source, domain, reusable?.entries.get(entryKey(source.object)));
+      if (entry === undefined) continue;
+      bySource.set(source.object, entry);
+    }
     const earlier = entries.get(entry.key);
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
   const { clusterId = "Kubernetes", keySets } = options;
-  return assemble({ entries, duplicates, meshConfig, domain, clusterId, keySets }, previous);
+  return assemble({ entries, bySource, duplicates, meshConfig, domain, clusterId, keySets }, previous);
 }
 
 interface Content {
   readonly entries: ReadonlyMap<string, Entry>;
+  readonly bySource: WeakMap<KubernetesObject, Entry>;
   readonly duplicates: readonly Issue[];
   readonly meshConfig: MeshConfig;
   readonly domain: string;
@@ -96,9 +109,17 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const { entries, meshConfig, domain, keySets } = content;
   const { rootNamespace } = meshConfig;
   const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets)]);
-  const written = new ObjectTable([...discovered(entries, meshConfig)].flatMap((entry) => entry.object ?? []));
-  const changesOfWritten = changesBetween(previous?.entries, entries);
-  const reused = previous?.settings === settings ? previous.parts : undefined;
+  const entryChanges = changesBetween(previous?.entries, entries);
+  const changesOfWritten = entryChanges.changes;
+  const isSettled = previous?.settings === settings && previous.domain === domain;
+  const reused = isSettled ? previous.parts : undefined;
+  const inForce = objectsOf(discovered(entries, meshConfig));
+  const changedKinds = new Set(changesOfWritten.map(({ kind }) => kind));
+  // Namespaces decide which others are read.
+  const written =
+    reused === undefined || changedKinds.has("Namespace")
+      ? new ObjectTable(inForce)
+      : reused.written.renewed(changedKinds, inForce);
   const services =
     reused !== undefined && areAll(changesOfWritten, besideServices)
       ? reused.services
@@ -159,8 +180,9 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     entries,
     table,
     gatewayApi,
-    parts: { services, destinationRules, scope },
-    version: contentVersion(entries, settings),
+    parts: { written, services, destinationRules, scope },
+    bySource: content.bySource,
+    version: isSettled ? nextVersion(previous.version, entryChanges) : contentVersion(entries, settings),
     settings,
     meshConfig,
     domain,
@@ -235,6 +257,10 @@ const besideServices: ReadonlySet<string> = new Set([
 /** Kinds that decide nothing of what a sidecar sees. */
 const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod", "Secret"]);
 
+function* objectsOf(entries: Iterable<Entry>): Generator<MeshObject<unknown>> {
+  for (const { object } of entries) if (object !== undefined) yield object;
+}
+
 function areAll(changes: readonly ObjectChange[], kinds: ReadonlySet<string>): boolean {
   return changes.every(({ kind }) => kinds.has(kind));
 }
@@ -251,14 +277,6 @@ function accountsOf(service: Service, endpoints: EndpointIndex): string[] {
     }
   }
   return [...found].sort();
-}
-
-function once<T>(compute: () => T): () => T {
-  let answer: { readonly value: T } | undefined;
-  return () => {
-    answer ??= { value: compute() };
-    return answer.value;
-  };
 }
 
 function onceByKey<A, T>(key: (argument: A) => string, compute: (argument: A) => T): (argument: A) => T {

@@ -7,6 +7,7 @@ import { type Labels, selects } from "../objects/fields/selector.ts";
 import type { WorkloadAddress } from "../objects/fields/workload.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Endpoint, Workload } from "./endpoint.ts";
+import { once } from "./once.ts";
 import { type Service, type ServicePort, servicePort } from "./service.ts";
 import { unknownWorkload, type WorkloadContext, workloadOfAddress, workloadOfPod } from "./workloads.ts";
 
@@ -27,11 +28,7 @@ export function indexEndpoints(
     [...objects.all("EndpointSlice")].sort((a, b) => (a.name < b.name ? -1 : 1)),
     (slice) => `${slice.namespace}/${slice.spec.serviceName}`,
   );
-  const podByAddress = new Map<string, MeshObject<PodSpec>>();
-  for (const pod of objects.all("Pod")) {
-    if (pod.spec.hostNetwork || pod.spec.phase === "Succeeded" || pod.spec.phase === "Failed") continue;
-    for (const address of pod.spec.podIPs) podByAddress.set(address, pod);
-  }
+  const pods = once(() => podsByAddress(objects.all("Pod")));
   const workloads = new Map<MeshObject<PodSpec>, Workload>();
   const podWorkload = (pod: MeshObject<PodSpec>): Workload => {
     let workload = workloads.get(pod);
@@ -41,10 +38,10 @@ export function indexEndpoints(
     }
     return workload;
   };
-  const sources: Sources = { context, slices, podByAddress, podWorkload };
+  const sources: Sources = { context, slices, podAt: (address) => pods().get(address), podWorkload };
   const memo = new Map<Service, Map<number, readonly Endpoint[]>>();
   return {
-    podAt: (address) => podByAddress.get(address),
+    podAt: sources.podAt,
     workloadOfPod: podWorkload,
     of(service, portNumber) {
       let ports = memo.get(service);
@@ -64,6 +61,15 @@ export function indexEndpoints(
   };
 }
 
+function podsByAddress(pods: readonly MeshObject<PodSpec>[]): ReadonlyMap<string, MeshObject<PodSpec>> {
+  const byAddress = new Map<string, MeshObject<PodSpec>>();
+  for (const pod of pods) {
+    if (pod.spec.hostNetwork || pod.spec.phase === "Succeeded" || pod.spec.phase === "Failed") continue;
+    for (const address of pod.spec.podIPs) byAddress.set(address, pod);
+  }
+  return byAddress;
+}
+
 /** A Service of type ExternalName leads to another name. */
 function aliasEndpoint(service: Service, port: ServicePort, context: WorkloadContext): Endpoint {
   return {
@@ -80,7 +86,7 @@ function aliasEndpoint(service: Service, port: ServicePort, context: WorkloadCon
 interface Sources {
   readonly context: WorkloadContext;
   readonly slices: ReadonlyMap<string, readonly MeshObject<EndpointSliceSpec>[]>;
-  readonly podByAddress: ReadonlyMap<string, MeshObject<PodSpec>>;
+  readonly podAt: (address: string) => MeshObject<PodSpec> | undefined;
   readonly podWorkload: (pod: MeshObject<PodSpec>) => Workload;
 }
 
@@ -132,7 +138,7 @@ function podOf(endpoint: SliceEndpoint, address: string, sources: Sources): Mesh
     const pod = sources.context.objects.find("Pod", reference.namespace, reference.name);
     if (pod !== undefined) return pod;
   }
-  return sources.podByAddress.get(address);
+  return sources.podAt(address);
 }
 
 function healthOf(endpoint: SliceEndpoint, labels: Labels): Endpoint["health"] {

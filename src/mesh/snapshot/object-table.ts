@@ -69,7 +69,45 @@ export class ObjectTable {
 
   /** A table that has further objects besides. */
   with(more: readonly MeshObject<unknown>[]): ObjectTable {
-    return more.length === 0 ? this : new ObjectTable([...[...this.#byKind.values()].flat(), ...more]);
+    if (more.length === 0) return this;
+    const next = this.#without(new Set(more.map(({ kind }) => kind)));
+    for (const [kind, some] of Map.groupBy(more, (object) => object.kind)) {
+      next.#byKind.set(kind, [...this.ofKind(kind), ...some].sort(byAge));
+    }
+    return next;
+  }
+
+  /** The next table, where only objects of these kinds have changed: everything else is shared. */
+  renewed(kinds: ReadonlySet<string>, objects: Iterable<MeshObject<unknown>>): ObjectTable {
+    if (kinds.size === 0) return this;
+    const next = this.#without(kinds);
+    const present = new Map([...kinds].map((kind) => [kind, new Set<MeshObject<unknown>>()]));
+    for (const object of objects) present.get(object.kind)?.add(object);
+    for (const [kind, all] of present) next.#renew(kind, all, this);
+    return next;
+  }
+
+  /** Most objects are the same: their order and their names are kept. */
+  #renew(kind: string, present: ReadonlySet<MeshObject<unknown>>, previous: ObjectTable): void {
+    const before = previous.ofKind(kind);
+    const stayed = before.filter((object) => present.has(object));
+    const known = new Set(stayed);
+    const come = [...present].filter((object) => !known.has(object));
+    if (present.size > 0) this.#byKind.set(kind, [...stayed, ...come].sort(byAge));
+    const names = previous.#byName.get(kind);
+    if (names === undefined) return;
+    const next = new Map(names);
+    for (const object of before) if (!present.has(object)) next.delete(nameOf(object));
+    for (const object of come) next.set(nameOf(object), object);
+    this.#byName.set(kind, next);
+  }
+
+  #without(kinds: ReadonlySet<string>): ObjectTable {
+    const next = new ObjectTable([]);
+    for (const [kind, list] of this.#byKind) if (!kinds.has(kind)) next.#byKind.set(kind, list);
+    for (const [kind, groups] of this.#byNamespace) if (!kinds.has(kind)) next.#byNamespace.set(kind, groups);
+    for (const [kind, names] of this.#byName) if (!kinds.has(kind)) next.#byName.set(kind, names);
+    return next;
   }
 
   /** All objects of a kind, oldest first. */
@@ -98,9 +136,13 @@ export class ObjectTable {
   findOfKind(kind: string, namespace: string, name: string): MeshObject<unknown> | undefined {
     let names = this.#byName.get(kind);
     if (names === undefined) {
-      names = new Map(this.ofKind(kind).map((object) => [`${object.namespace}/${object.name}`, object]));
+      names = new Map(this.ofKind(kind).map((object) => [nameOf(object), object]));
       this.#byName.set(kind, names);
     }
     return names.get(`${namespace}/${name}`);
   }
+}
+
+function nameOf({ namespace, name }: MeshObject<unknown>): string {
+  return `${namespace}/${name}`;
 }
