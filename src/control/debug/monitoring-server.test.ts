@@ -110,7 +110,7 @@ spec: {host: reviews, trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}
   await until(async () => JSON.stringify(await json(rule)).includes('"accepted":true'));
   const [holder] = await json(rule);
   assert.equal(holder?.["proxy"], "productpage-v1.default");
-  const [resource] = holder?.["resources"] as { type: string; resource: string }[];
+  const [resource] = (holder?.["resources"] ?? []) as { type: string; resource: string }[];
   assert.deepEqual([resource?.type, resource?.resource], ["cds", cluster]);
   const [subscriber] = await json("adsz?proxyID=productpage-v1.default");
   assert.deepEqual(subscriber?.["watches"], { cds: ["*"], rds: ["9080"] });
