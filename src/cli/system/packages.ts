@@ -32,6 +32,7 @@ export const testRequirements: readonly Requirement[] = [
   { program: "nghttpd", debianPackage: "nghttp2-server" },
   { program: "nginx", debianPackage: "nginx-light" },
   { program: "openssl", debianPackage: "openssl" },
+  { program: "/usr/lib/python3/dist-packages/grpc/__init__.py", debianPackage: "python3-grpcio" },
 ];
 
 export const benchRequirements: readonly Requirement[] = [

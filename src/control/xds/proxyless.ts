@@ -18,7 +18,7 @@ import {
 } from "#wire/gen/envoy/config/core/v3/config_source_pb.ts";
 import { ApiListenerSchema } from "#wire/gen/envoy/config/listener/v3/api_listener_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
-import type { VirtualHost } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import type { HeaderMatcher, Route, VirtualHost } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { RouterSchema } from "#wire/gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
 import {
@@ -69,7 +69,34 @@ function findVirtualHost(compiled: CompiledMessages, hostname: string, port: num
 
 /** The listener was found by host and port already, whatever authority the client uses. */
 function forAnyAuthority(host: VirtualHost): VirtualHost {
-  return { ...host, domains: ["*"] };
+  return { ...host, domains: ["*"], routes: host.routes.map(withOldHeaderMatchers) };
+}
+
+/** Clients of some years know no `string_match`, and refuse the whole configuration that has one. */
+function withOldHeaderMatchers(route: Route): Route {
+  const { match } = route;
+  if (match === undefined || match.headers.length === 0) return route;
+  return { ...route, match: { ...match, headers: match.headers.map(oldHeaderMatcher) } };
+}
+
+function oldHeaderMatcher(matcher: HeaderMatcher): HeaderMatcher {
+  const { headerMatchSpecifier } = matcher;
+  if (headerMatchSpecifier.case !== "stringMatch" || headerMatchSpecifier.value.ignoreCase) return matcher;
+  const { matchPattern } = headerMatchSpecifier.value;
+  switch (matchPattern.case) {
+    case "exact":
+      return { ...matcher, headerMatchSpecifier: { case: "exactMatch", value: matchPattern.value } };
+    case "prefix":
+      return { ...matcher, headerMatchSpecifier: { case: "prefixMatch", value: matchPattern.value } };
+    case "suffix":
+      return { ...matcher, headerMatchSpecifier: { case: "suffixMatch", value: matchPattern.value } };
+    case "contains":
+      return { ...matcher, headerMatchSpecifier: { case: "containsMatch", value: matchPattern.value } };
+    case "safeRegex":
+      return { ...matcher, headerMatchSpecifier: { case: "safeRegexMatch", value: matchPattern.value } };
+    default:
+      return matcher;
+  }
 }
 
 function adsSource(): ReturnType<typeof create<typeof ConfigSourceSchema>> {
