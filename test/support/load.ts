@@ -10,10 +10,10 @@ export interface Answer {
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
 /** Status 0 and the reason as body when no answer came. */
-export function fetchPage(url: string, headers: Record<string, string> = {}): Promise<Answer> {
+export function fetchPage(url: string, headers: Record<string, string> = {}, method = "GET"): Promise<Answer> {
   return new Promise((resolve) => {
     const fail = (error: Error): void => resolve({ status: 0, body: error.message, headers: {} });
-    const outgoing = request(url, { agent, headers, timeout: 15_000 }, (response) => {
+    const outgoing = request(url, { agent, headers, method, timeout: 15_000 }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.once("end", () =>
@@ -47,9 +47,12 @@ export async function fetchMany(
 
 export interface LoadReport {
   readonly requests: number;
-  /** One line for each request that did not get 200. */
+  /** One line for each of the first requests that did not get 200. */
   readonly failures: readonly string[];
 }
+
+/** More than these say nothing new, and a report of thousands takes minutes to print. */
+const maxFailures = 20;
 
 /** Keeps a few requests in flight until stopped. */
 export class SteadyLoad {
@@ -76,7 +79,7 @@ export class SteadyLoad {
     while (!this.#stopped) {
       const answer = await fetchPage(url);
       this.#requests++;
-      if (answer.status !== 200)
+      if (answer.status !== 200 && this.#failures.length < maxFailures)
         this.#failures.push(`${new Date().toISOString()} ${answer.status} ${answer.body.slice(0, 200)}`);
     }
   }

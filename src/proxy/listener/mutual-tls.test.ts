@@ -102,6 +102,33 @@ test("HTTP/1 requests share one connection between two sidecars, and application
   app.stop();
 });
 
+test("a request that the other sidecar can't deliver goes to another endpoint, whatever its method, and only then fails", async (t) => {
+  let requests = 0;
+  const app = await rawServer((socket) => {
+    socket.on("data", () => {
+      requests++;
+      socket.write("HTTP/1.1 200 OK\r\nX-Outrigger-Undelivered: 1\r\nContent-Length: 2\r\n\r\nok");
+    });
+  });
+  const ending = await rawServer(() => {});
+  const [alive, closed] = await Promise.all([startServer("strict", app.port), startServer("strict", ending.port)]);
+  const pair = { port: closed.port(), otherPorts: [alive.port()] };
+  const client = await startClientSidecar(authority, pair);
+  t.after(() => {
+    for (const part of [client, alive, closed, app]) part.stop();
+  });
+  ending.stop();
+  const post = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody";
+  const answers = await Promise.all(Array.from({ length: 20 }, () => sendRaw(client.port(), post)));
+  for (const answer of answers) assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+  assert.equal(requests, 20);
+  alive.stop();
+  app.stop();
+  const last = await sendRaw(client.port(), post);
+  assert.match(last, /^HTTP\/1\.1 503 /);
+  assert.doesNotMatch(last, /undelivered/i);
+});
+
 test("a client that offers istio-h2 and is no Outrigger proxy gets plain HTTP/2, names in small letters", async () => {
   const app = await rawServer((socket) => {
     socket.on("data", () => socket.write("HTTP/1.1 299 Very Fine\r\nX-Answer-CASE: Yes\r\nContent-Length: 0\r\n\r\n"));

@@ -38,6 +38,8 @@ export const PROXY_AUTHORIZATION = 58;
 export const SET_COOKIE = 63;
 /** Request headers with which a client would steer the router: stripped from untrusted peers. From here on. */
 export const FIRST_ENVOY_CONTROL = 88;
+/** A response of one sidecar to another: the application never saw the request. */
+export const X_OUTRIGGER_UNDELIVERED = 106;
 
 const names: readonly string[] = [
   "",
@@ -146,6 +148,7 @@ const names: readonly string[] = [
   "x-envoy-upstream-rq-timeout-alt-response",
   "x-envoy-upstream-rq-timeout-ms",
   "x-envoy-upstream-stream-duration-ms",
+  "x-outrigger-undelivered",
 ];
 
 const idByName: ReadonlyMap<string, number> = new Map(names.map((name, id) => [name, id] as const).slice(1));

@@ -108,6 +108,8 @@ export async function startServerSidecar(
 export interface ClientSidecar {
   /** Of the server's sidecar. */
   readonly port: number;
+  /** Of further ones. */
+  readonly otherPorts?: readonly number[];
   readonly tls?: Partial<UpstreamTlsConfig>;
   readonly cluster?: Partial<ClusterConfig>;
   readonly route?: Partial<ForwardAction>;
@@ -116,12 +118,12 @@ export interface ClientSidecar {
 
 export async function startClientSidecar(
   authority: TestAuthority,
-  { port, tls = {}, cluster = {}, route = {}, manager = {} }: ClientSidecar,
+  { port, otherPorts = [], tls = {}, cluster = {}, route = {}, manager = {} }: ClientSidecar,
 ): Promise<TestDataPath> {
   const path = dataPath();
   identify(path, authority, "client");
   const transports = [{ name: "tlsMode-istio", match: {}, tls: { ...clientTls, ...tls }, proxyProtocol: null }];
-  path.clusters.update(clusterOn("server", [port], { transports, ...cluster }));
+  path.clusters.update(clusterOn("server", [port, ...otherPorts], { transports, ...cluster }));
   const httpFilters = [filterConfig("istio_alpn", {}), filterConfig("router", {})];
   const routes = [routeEntry("/", forward("server", route))];
   const config = managerConfig(routes, { httpFilters, serverHeader: "pass_through", ...manager });

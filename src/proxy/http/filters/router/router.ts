@@ -3,7 +3,13 @@
 // policy, or the keep-alive race, asks for it. Timers exist only where a timeout is configured.
 
 import type { Origin } from "#base/issue.ts";
-import { CONNECTION, UPGRADE, X_ENVOY_ATTEMPT_COUNT, X_ENVOY_UPSTREAM_SERVICE_TIME } from "#wire/http/header-names.ts";
+import {
+  CONNECTION,
+  UPGRADE,
+  X_ENVOY_ATTEMPT_COUNT,
+  X_ENVOY_UPSTREAM_SERVICE_TIME,
+  X_OUTRIGGER_UNDELIVERED,
+} from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { ForwardAction, RetryPolicy } from "../../../config/http.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
@@ -76,6 +82,9 @@ export class Router implements AttemptOwner {
   #isRequestPaused = false;
   #retries = 0;
   #staleRetried = false;
+  /** Some attempt was sent, so that the server may have seen the request. */
+  #wasSent = false;
+  #avoidsTried = false;
   #isRetryCounted = false;
   #tried: UpstreamEndpoint[] | null = null;
   #headSentAt = 0;
@@ -170,13 +179,13 @@ export class Router implements AttemptOwner {
       cluster.config.type !== "original_dst" || connection.isOwnAddress
         ? null
         : { ip: connection.destinationIp, port: connection.destinationPort };
-    const avoid = retry !== null && retry.avoidPreviousHosts ? this.#tried : null;
+    const avoid = this.#avoidsTried || retry?.avoidPreviousHosts === true ? this.#tried : null;
     const endpoint = cluster.choose({
       destination,
       hash: this.#hash.hash,
       metadataMatch: stream.decision!.cluster!.metadataMatch,
       excluded: avoid,
-      attempts: retry?.hostSelectionAttempts ?? 0,
+      attempts: this.#avoidsTried ? undeliveredSelectionAttempts : (retry?.hostSelectionAttempts ?? 0),
       avoidsCanaries: retry !== null && retry.avoidCanaryHosts && this.#retries > 0,
       // Another attempt may go elsewhere.
       overrideHost: stream.attemptCount === 0 ? stream.overrideHost : null,
@@ -210,6 +219,7 @@ export class Router implements AttemptOwner {
 
   onAttemptReady(exchange: UpstreamExchange): void {
     const stream = this.#stream;
+    this.#wasSent = true;
     this.#headSentAt = stream.manager.environment.loop.now;
     stream.upstreamExchange = exchange;
     stream.upstreamStartUs = stream.elapsedUs();
@@ -299,6 +309,7 @@ export class Router implements AttemptOwner {
     const attempt = this.#attempt!;
     const retry = this.#retryPolicy;
     this.#cluster!.countStatus(head.status);
+    if (head.status === 503 && this.#retryUndelivered(head)) return;
     if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers)) {
       const waitMs = rateLimitedBackoffMs(retry, head.headers, stream.manager.environment.loop.clock.now());
       if (this.#retry(retry, waitMs)) return;
@@ -367,7 +378,9 @@ export class Router implements AttemptOwner {
       const retry = this.#retryPolicy;
       if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry, null)) return;
       const reply = resetReply(reason, failure);
-      this.#fail(reply, `${this.#place()}: ${failure?.words ?? "the connection was reset"}`, this.#origins());
+      const isUndelivered = reason === RESET_CONNECT_FAILURE && !this.#wasSent;
+      const cause = `${this.#place()}: ${failure?.words ?? "the connection was reset"}`;
+      this.#fail(reply, cause, this.#origins(), isUndelivered);
       return;
     }
     const [flag, words] = resetMeaning(reason);
@@ -402,13 +415,7 @@ export class Router implements AttemptOwner {
       return false;
     }
     if (this.#replay === null || this.#replayBytes > maxReplayBytes) return false;
-    if (!this.#isRetryCounted) {
-      if (this.#breaker?.takeRetry() !== true) {
-        this.#stream.addFlag("UO");
-        return false;
-      }
-      this.#isRetryCounted = true;
-    }
+    if (!this.#takeRetry()) return false;
     this.#retries++;
     cluster.counters.retriesTotal++;
     if (this.#attempt !== null) (this.#tried ??= []).push(this.#attempt.endpoint);
@@ -419,6 +426,15 @@ export class Router implements AttemptOwner {
       this.#try();
     });
     return true;
+  }
+
+  /** Each retry is asked about anew: a budget may have become smaller meanwhile (as in Envoy). */
+  #takeRetry(): boolean {
+    const breaker = this.#breaker;
+    if (this.#isRetryCounted) breaker?.giveRetry();
+    this.#isRetryCounted = breaker?.takeRetry() === true;
+    if (!this.#isRetryCounted) this.#stream.addFlag("UO");
+    return this.#isRetryCounted;
   }
 
   #endAttempt(): void {
@@ -480,8 +496,29 @@ export class Router implements AttemptOwner {
     );
   }
 
-  #fail(reply: LocalReply, cause: string, origins: readonly Origin[]): void {
-    this.#stream.sendLocalReply(reply, cause, origins, (headers) => mutateResponseHeaders(this.#stream, headers));
+  /** Another sidecar is told when the application can't have seen the request: it may try another endpoint. */
+  #fail(reply: LocalReply, cause: string, origins: readonly Origin[], isUndelivered = false): void {
+    const stream = this.#stream;
+    stream.sendLocalReply(reply, cause, origins, (headers) => {
+      mutateResponseHeaders(stream, headers);
+      if (isUndelivered && stream.connection.negotiatedAlpn === meshHttp2) {
+        headers.setId(X_OUTRIGGER_UNDELIVERED, "1");
+      }
+    });
+  }
+
+  /**
+   * The other sidecar could not reach its application, as while a pod ends: nobody saw the request, so it goes to
+   * another endpoint, whatever the retry policy says. False when that may not be.
+   */
+  #retryUndelivered(head: ResponseHead): boolean {
+    const attempt = this.#attempt!;
+    const said = head.headers.getId(X_OUTRIGGER_UNDELIVERED) !== undefined;
+    head.headers.removeId(X_OUTRIGGER_UNDELIVERED);
+    if (!said || attempt.exchange?.securedBy.negotiatedAlpn !== meshHttp2) return false;
+    (this.#tried ??= []).push(attempt.endpoint);
+    this.#avoidsTried = true;
+    return this.#retryUnseen(RESET_REFUSED);
   }
 
   /** Stops without an answer, because the stream answers itself. */
@@ -522,6 +559,11 @@ const noTimeouts: RequestTimeouts = {
   attemptMs: null,
   isGrpcDeadline: false,
 };
+
+/** The protocol of Outrigger's sidecars among themselves. */
+const meshHttp2 = "istio-h2";
+/** A host that fails at once is the least busy one: it takes many draws to find another for certain. */
+const undeliveredSelectionAttempts = 100;
 
 const smallNumbers: readonly string[] = Array.from({ length: 16 }, (_, i) => String(i));
 
