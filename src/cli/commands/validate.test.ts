@@ -132,6 +132,20 @@ test("a reference to nothing is an error where the files hold the namespace, and
   });
 });
 
+test("objects of Kubernetes are told where nothing can be made of them", async () => {
+  const { code, issues } = await validate(
+    `${service}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  template:\n    spec: {containers: [{name: a, args: serve}]}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {version: 1}}\nspec: {containers: [{name: a}]}\n`,
+  );
+  assert.equal(code, 1);
+  assert.deepEqual(
+    issues.map(({ line, path, message }) => [line, path, message]),
+    [
+      [11, "spec.template.spec.containers[0].args", "expected a list"],
+      [15, "metadata.labels.version", "expected a string, found the number 1"],
+    ],
+  );
+});
+
 test("without files, or with one that is not there, there is one sentence", async () => {
   const none = await run(["validate"]);
   assert.deepEqual([none.code, none.stderr], [1, "outrigger: name a file or directory with -f\n"]);

@@ -7,6 +7,7 @@ import type { Labels } from "#cluster/store/selector.ts";
 import type { InjectionContext } from "#mesh/inject/injection.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { hasProxy, type Pod } from "../mesh/pods.ts";
+import { wrongShape } from "./object-shapes.ts";
 import { PodsByLabel } from "./pods-by-label.ts";
 import { injectSidecar, labelsOfNamespaces } from "./sidecar-injection.ts";
 import { StandInAddresses } from "./stand-in-addresses.ts";
@@ -31,7 +32,8 @@ const tlsModeLabel = "security.istio.io/tlsMode";
 
 /** All objects have a namespace where their kind has one. */
 export function completeObjects(all: readonly KubernetesObject[], settings: CompletionSettings): CompletedObjects {
-  const objects = firstOfEach(all);
+  const shapes = new Map(firstOfEach(all).map((object) => [object, wrongShape(object)]));
+  const objects = [...shapes.keys()].filter((object) => shapes.get(object) === undefined);
   const addresses = new StandInAddresses(writtenAddresses(objects));
   const { completed, added, issues } = completePods(objects, addresses, settings);
   const pods = [...completed.values(), ...added] as Pod[];
@@ -46,7 +48,12 @@ export function completeObjects(all: readonly KubernetesObject[], settings: Comp
     if (sliced.has(keyOf(object)) || !hasManagedSlices(object)) continue;
     added.push(...slicesOfPods(object, podsByLabel));
   }
-  return { completed, added, pods, issues };
+  return {
+    completed,
+    added,
+    pods,
+    issues: [...[...shapes.values()].filter((issue) => issue !== undefined), ...issues],
+  };
 }
 
 /** Of objects that are written twice the mesh reads the first. */
@@ -80,7 +87,7 @@ function completePods(
   };
   const completed = new Map<KubernetesObject, KubernetesObject>();
   for (const object of objects) {
-    if (!isPod(object) || fieldAt(object, "spec", "containers") === undefined) continue;
+    if (!isPod(object) || asArray(fieldAt(object, "spec", "containers")).length === 0) continue;
     const pod = object as Pod;
     completed.set(object, running(isObserved(pod) ? pod : inject(pod), addresses));
   }

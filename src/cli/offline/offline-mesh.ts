@@ -85,9 +85,32 @@ export function offlineMesh(parsed: readonly ParsedObject[], settings?: string, 
   return {
     snapshot,
     pods: completion.pods,
-    issues: sortIssues([...issues, ...completion.issues, ...found]),
+    issues: sortIssues([
+      ...issues,
+      ...unsaid(completion.issues, found).map((issue) => placed(issue, written, parsed)),
+      ...found,
+    ]),
     objectCount: written.length,
   };
+}
+
+/** What the snapshot has not said of the same field. */
+function unsaid(issues: readonly Issue[], said: readonly Issue[]): Issue[] {
+  const keyOf = ({ object, path }: Issue): string => `${object?.kind}/${object?.namespace}/${object?.name} ${path}`;
+  const known = new Set(said.map(keyOf));
+  return issues.filter((issue) => !known.has(keyOf(issue)));
+}
+
+/** With the place in the file, where the issue names a field. */
+function placed(issue: Issue, written: readonly KubernetesObject[], parsed: readonly ParsedObject[]): Issue {
+  const { object, path } = issue;
+  if (object === undefined || path === undefined || issue.position !== undefined) return issue;
+  const index = written.findIndex(
+    ({ kind, metadata }) =>
+      kind === object.kind && metadata.name === object.name && (metadata.namespace ?? "") === object.namespace,
+  );
+  const position = parsed[index]?.position(path);
+  return position === undefined ? issue : { ...issue, position };
 }
 
 interface Built {

@@ -6,6 +6,7 @@ import { validateLabels } from "../../objects/fields/selector.ts";
 import { validateStringMatch } from "../../objects/fields/string-match.ts";
 import { checkRegex } from "../../objects/regex.ts";
 import type { Report } from "../../objects/report.ts";
+import { nearest } from "../../objects/suggest.ts";
 import { validateHost, warn } from "../../objects/validate-names.ts";
 import type {
   CorsPolicy,
@@ -223,14 +224,31 @@ function validateRetries(retries: HttpRetry, path: string, report: Report): void
   }
 }
 
+const knownMethods: ReadonlySet<string> = new Set([
+  "*",
+  "CONNECT",
+  "DELETE",
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "PATCH",
+  "POST",
+  "PUT",
+  "TRACE",
+]);
+
 function validateCors(cors: CorsPolicy, path: string, report: Report): void {
   for (const [index, origin] of cors.allowOrigins.entries()) {
     validateStringMatch(origin, `${path}.allowOrigins[${index}]`, report);
   }
   for (const [index, method] of cors.allowMethods.entries()) {
-    if (method !== "*" && !/^[A-Z]+$/.test(method)) {
-      report({ path: `${path}.allowMethods[${index}]`, message: `"${method}" is not an HTTP method` });
-    }
+    if (knownMethods.has(method)) continue;
+    const fix = nearest(method, knownMethods);
+    report({
+      path: `${path}.allowMethods[${index}]`,
+      message: `"${method}" is not a method that Istio knows`,
+      ...(fix !== undefined && { fix: `did you mean "${fix}"?` }),
+    });
   }
   if (cors.maxAge !== undefined && (cors.maxAge < 0 || cors.maxAge % 1000 !== 0)) {
     report({ path: `${path}.maxAge`, message: "maxAge must be whole seconds" });
