@@ -23,6 +23,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   workers: async () => (await import("./workers.ts")).workers,
   decide: async () => (await import("./decide.ts")).decide,
   push: async () => (await import("./push.ts")).push,
+  ca: async () => (await import("./ca.ts")).ca,
   "cold-start": async () => (await import("./cold-start.ts")).coldStart,
 };
 
