@@ -27,6 +27,8 @@ export interface CompiledMessages {
 
 export interface MeshCompiler {
   compile(snapshot: MeshSnapshot, node: ProxyNode): CompiledMessages;
+  /** Only listeners and routes; undefined for a proxy that is always compiled as a whole. */
+  compileRouting(snapshot: MeshSnapshot, node: ProxyNode): Pick<CompiledMessages, "listeners" | "routes"> | undefined;
   /** Only the endpoints of these clusters, which the proxy is known to have. */
   compileEndpoints(
     snapshot: MeshSnapshot,
@@ -64,6 +66,22 @@ function nameTableOf(encoder: ResourceEncoder, names: NameTable): [string, Resou
     origins: () => [],
   });
   return [nameTableType, new Map([["", resource]])];
+}
+
+/** The same resources with listeners and routes compiled anew. */
+export function replaceRouting(
+  encoder: ResourceEncoder,
+  previous: ProxyResources,
+  snapshotVersion: string,
+  { listeners, routes }: Pick<CompiledMessages, "listeners" | "routes">,
+): ProxyResources {
+  return {
+    ...previous,
+    snapshotVersion,
+    byType: new Map(previous.byType)
+      .set(typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, listeners))
+      .set(typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, routes)),
+  };
 }
 
 /** The same resources with the endpoints of some clusters compiled anew; the same object when none of them differs. */

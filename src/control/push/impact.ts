@@ -13,6 +13,8 @@ export type Impact =
       readonly hostnames: ReadonlySet<string>;
       /** Proxies that are compiled as a whole. */
       readonly concerns: (proxy: ProxyNode) => boolean;
+      /** Proxies whose listeners and routes are compiled. */
+      readonly reroutes: (proxy: ProxyNode) => boolean;
       /** Secrets may differ, for proxies that ask for them by name. */
       readonly secrets: boolean;
     };
@@ -39,6 +41,7 @@ export function joinImpacts(a: Impact, b: Impact): Impact {
     kind: "partial",
     hostnames: new Set([...a.hostnames, ...b.hostnames]),
     concerns: (proxy) => a.concerns(proxy) || b.concerns(proxy),
+    reroutes: (proxy) => a.reroutes(proxy) || b.reroutes(proxy),
     secrets: a.secrets || b.secrets,
   };
 }

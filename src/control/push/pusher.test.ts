@@ -47,6 +47,10 @@ describe("the pusher", () => {
         const clusters = new Map([[cluster, create(ClusterSchema, { name: cluster })]]);
         return { clusters, endpoints: assignment(current.version), listeners: new Map(), routes: new Map() };
       },
+      compileRouting: (current, { ipAddresses: [ip = ""] }) => {
+        compiled.push(`${ip} routing ${current.version}`);
+        return { listeners: new Map(), routes: new Map() };
+      },
       compileEndpoints: (current, { ipAddresses: [ip = ""] }, names) => {
         compiled.push(`${ip} ${[...names].join()} ${current.version}`);
         return assignment(current.version);
@@ -62,7 +66,7 @@ describe("the pusher", () => {
     };
   }
 
-  test("a change of endpoints compiles only those, and everything for the proxy that came or went", async () => {
+  test("a change compiles only the part that it is about, and everything for the proxy that came or went", async () => {
     const { pusher, compiled } = setUp();
     const [near, own] = [new Target("10.0.0.1"), new Target("10.0.0.2")];
     pusher.push(snapshot("1"), { kind: "everything" });
@@ -71,7 +75,7 @@ describe("the pusher", () => {
     compiled.length = 0;
     const hostnames = new Set(["a.default.svc.cluster.local"]);
     const isOwn = ({ ipAddresses }: ProxyNode): boolean => ipAddresses.includes("10.0.0.2");
-    pusher.push(snapshot("2"), { kind: "partial", hostnames, concerns: isOwn, secrets: false });
+    pusher.push(snapshot("2"), { kind: "partial", hostnames, concerns: isOwn, reroutes: () => false, secrets: false });
     await pusher.idle();
     assert.deepEqual(compiled, [`10.0.0.1 ${cluster} 2`, "10.0.0.2 all 2"]);
     const [first, second] = near.updates;
@@ -82,10 +86,18 @@ describe("the pusher", () => {
       kind: "partial",
       hostnames: new Set(["other"]),
       concerns: () => false,
+      reroutes: () => false,
       secrets: false,
     });
     await pusher.idle();
     assert.equal(near.updates.length, 2);
+    compiled.length = 0;
+    const reroutes = ({ ipAddresses }: ProxyNode): boolean => ipAddresses.includes("10.0.0.1");
+    const rest = { hostnames: new Set<string>(), concerns: () => false, secrets: false };
+    pusher.push(snapshot("4"), { kind: "partial", ...rest, reroutes });
+    await pusher.idle();
+    assert.deepEqual(compiled, ["10.0.0.1 routing 4"]);
+    assert.equal(type(near.updates.at(-1), typeUrl.endpoint), type(second, typeUrl.endpoint));
   });
 
   test("a Secret compiles nothing: who is known and may have it is given the newest when he looks again", async () => {
@@ -120,7 +132,13 @@ describe("the pusher", () => {
     );
     fail.for = "";
     // It is caught up with the next push, even if that does not concern it.
-    pusher.push(snapshot("3"), { kind: "partial", hostnames: new Set(), concerns: () => false, secrets: false });
+    pusher.push(snapshot("3"), {
+      kind: "partial",
+      hostnames: new Set(),
+      concerns: () => false,
+      reroutes: () => false,
+      secrets: false,
+    });
     await pusher.idle();
     assert.deepEqual(
       targets.map((target) => target.updates.at(-1)?.snapshotVersion),

@@ -8,7 +8,7 @@ import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import type { WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-import { encodeCompiled, type MeshCompiler, replaceEndpoints } from "./compile.ts";
+import { encodeCompiled, type MeshCompiler, replaceEndpoints, replaceRouting } from "./compile.ts";
 import {
   noResources,
   type ProxyResources,
@@ -147,29 +147,45 @@ export class Pusher {
     const state = this.#targets.get(target);
     if (state === undefined) return;
     if (state.compiledVersion === "" || impact.concerns(target.node)) return this.#pushEverything(target, snapshot);
+    const routing = impact.reroutes(target.node);
     const endpoints = state.resources.byType.get(typeUrl.endpoint);
     const names = endpoints === undefined ? [] : namesOfHosts(endpoints, impact.hostnames);
-    if (names.length === 0 && !impact.secrets) return;
+    if (names.length === 0 && !routing && !impact.secrets) return;
     this.#attempt(target, state, () => {
-      const next =
-        names.length === 0
-          ? state.resources
-          : replaceEndpoints(
-              this.#encoder,
-              state.resources,
-              snapshot.version,
-              this.#compiler.compileEndpoints(snapshot, target.node, names),
-            );
+      const rerouted = routing ? this.#reroute(target, snapshot, state.resources) : state.resources;
+      if (rerouted === undefined) return this.#pushEverything(target, snapshot);
+      const next = names.length === 0 ? rerouted : this.#withEndpoints(target, snapshot, rerouted, names);
       if (next === state.resources && !impact.secrets) return;
       state.resources = next;
       target.update(next);
     });
   }
 
+  #reroute({ node }: PushTarget, snapshot: MeshSnapshot, resources: ProxyResources): ProxyResources | undefined {
+    const compiled = this.#compiler.compileRouting(snapshot, node);
+    return compiled && replaceRouting(this.#encoder, resources, snapshot.version, compiled);
+  }
+
+  #withEndpoints(
+    { node }: PushTarget,
+    snapshot: MeshSnapshot,
+    resources: ProxyResources,
+    names: readonly string[],
+  ): ProxyResources {
+    const assignments = this.#compiler.compileEndpoints(snapshot, node, names);
+    return replaceEndpoints(this.#encoder, resources, snapshot.version, assignments);
+  }
+
   /** Looks again at the secrets that proxies have asked for. */
   refreshSecrets(): void {
     if (this.#snapshot === undefined) return;
-    this.push(this.#snapshot, { kind: "partial", hostnames: new Set(), concerns: () => false, secrets: true });
+    this.push(this.#snapshot, {
+      kind: "partial",
+      hostnames: new Set(),
+      concerns: () => false,
+      reroutes: () => false,
+      secrets: true,
+    });
   }
 
   /** Answers by the newest snapshot, whenever it is asked. */

@@ -2,7 +2,7 @@
 // endpoints of some hosts. Says "everything" wherever it is not certain: compiling more than necessary costs time, less
 // would leave a proxy wrong.
 //
-//   VirtualService                         proxies that see it, before or after
+//   VirtualService                         proxies that see it, before or after: their listeners and routes
 //   DestinationRule                        proxies that see a service for its host
 //   Service, ServiceEntry                  proxies that see a service that differs, and those of its namespace
 //   EndpointSlice, Pod, WorkloadEntry      endpoints of the services; proxies at the addresses that came or went
@@ -31,6 +31,8 @@ export interface Reach {
   readonly hostnames: ReadonlySet<string>;
   /** Whether the proxy has to be compiled as a whole. */
   concerns(proxy: ProxyNode): boolean;
+  /** Whether its listeners and routes differ, and nothing else of it. */
+  reroutes(proxy: ProxyNode): boolean;
 }
 
 type Concern = (proxy: ProxyNode) => boolean;
@@ -43,21 +45,26 @@ interface Step {
 /** What one object change adds; "everything" when that is not known. */
 interface Found {
   readonly concerns: Concern[];
+  readonly reroutes: Concern[];
   readonly hostnames: Set<string>;
 }
 
 export function reachOf(previous: MeshSnapshot, next: MeshSnapshot): Reach | "everything" {
   if (next.changedFrom !== previous.version || previous.settings !== next.settings) return "everything";
   const step: Step = { previous, next };
-  const found: Found = { concerns: [], hostnames: new Set() };
+  const found: Found = { concerns: [], reroutes: [], hostnames: new Set() };
   const byKind = Map.groupBy(next.changes, ({ kind }) => kind);
   for (const [kind, changes] of byKind) {
     const rule = Object.hasOwn(rules, kind) ? rules[kind] : undefined;
     if (rule === undefined || !rule(step, changes, found)) return "everything";
   }
   addEndpoints(step, found);
-  const { concerns, hostnames } = found;
-  return { hostnames, concerns: (proxy) => concerns.some((concern) => concern(proxy)) };
+  const { concerns, reroutes, hostnames } = found;
+  return {
+    hostnames,
+    concerns: (proxy) => concerns.some((concern) => concern(proxy)),
+    reroutes: (proxy) => reroutes.some((concern) => concern(proxy)),
+  };
 }
 
 /** False when the reach cannot be told. */
@@ -71,12 +78,16 @@ const ofNamespace: Rule = ({ next }, changes, { concerns }) => {
 };
 
 const rules: Readonly<Record<string, Rule>> = {
-  VirtualService: (step, changes, { concerns }) => {
+  VirtualService: (step, changes, { concerns, reroutes }) => {
     // Fragments are joined into other VirtualServices.
     const versions = changes.flatMap((change) => versionsOf<VirtualServiceSpec>(step, change));
     if (versions.some(({ spec }) => spec.hosts.length === 0)) return false;
     const wanted = new Set(changes.map(nameOf));
-    concerns.push(inScopes(step, (scope) => virtualServicesIn(scope).some((object) => wanted.has(nameOf(object)))));
+    const sees = inScopes(step, (scope) => virtualServicesIn(scope).some((object) => wanted.has(nameOf(object))));
+    reroutes.push(sees);
+    // A Sidecar imports the services that a VirtualService leads to.
+    const seesOthers = otherServices(step);
+    concerns.push((proxy) => sees(proxy) && seesOthers(proxy));
     return true;
   },
   DestinationRule: (step, changes, { concerns }) => {
@@ -258,6 +269,21 @@ function inScopes({ previous, next }: Step, test: (scope: SidecarScope | Gateway
     return answer;
   };
   return (proxy) => [previous, next].some((snapshot) => ask(scopeOf(snapshot, proxy)));
+}
+
+/** Whether the proxy sees other services after the step than before. */
+function otherServices({ previous, next }: Step): Concern {
+  const answers = new Map<readonly Service[], boolean>();
+  return (proxy) => {
+    const [before, after] = [scopeOf(previous, proxy).services, scopeOf(next, proxy).services];
+    if (before === after) return false;
+    let answer = answers.get(after);
+    if (answer === undefined) {
+      answer = before.length !== after.length || before.some((service, index) => service !== after[index]);
+      answers.set(after, answer);
+    }
+    return answer;
+  };
 }
 
 function scopeOf(snapshot: MeshSnapshot, proxy: ProxyNode): SidecarScope | GatewayScope {
