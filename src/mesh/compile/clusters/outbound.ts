@@ -7,6 +7,7 @@ import {
   Cluster_LbPolicy,
   ClusterSchema,
 } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { HealthStatus } from "#wire/gen/envoy/config/core/v3/health_check_pb.ts";
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { Resolution, type Service, type ServicePort } from "../../snapshot/service.ts";
@@ -20,6 +21,7 @@ import { type EffectivePolicy, effectivePolicy } from "../policy/traffic-policy.
 import { type UpstreamTls, upstreamTls } from "../policy/upstream-tls.ts";
 import { isHttp, isHttp2, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily } from "../proxy-addresses.ts";
+import { hasSessions } from "../routes/persistent-session.ts";
 import { once } from "../shared-work.ts";
 import { autoMutualTls, istioMutualTls, originatedTls } from "../tls/upstream.ts";
 import {
@@ -101,6 +103,7 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
     ...(isOriginalDestination ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancing(policy.loadBalancer)),
     commonLbConfig: {
       healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 },
+      ...(hasSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
       ...(plan !== undefined &&
         !isOriginalDestination &&
         weighsLocalities(plan) && { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } }),
@@ -127,6 +130,9 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
     }),
   });
 }
+
+/** A session is kept while its endpoint can answer at all. */
+const sessionStatuses = [HealthStatus.HEALTHY, HealthStatus.DRAINING, HealthStatus.UNKNOWN, HealthStatus.DEGRADED];
 
 const peerExchange = pack(MetadataExchangeSchema, { protocol: "istio-peer-exchange", enableDiscovery: true });
 

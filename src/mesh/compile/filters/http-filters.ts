@@ -6,6 +6,7 @@ import { HTTPFaultSchema } from "#wire/gen/envoy/extensions/filters/http/fault/v
 import { FilterConfigSchema as GrpcStatsSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts";
 import { GrpcWebSchema } from "#wire/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.ts";
 import { RouterSchema } from "#wire/gen/envoy/extensions/filters/http/router/v3/router_pb.ts";
+import { StatefulSessionSchema } from "#wire/gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.ts";
 import {
   type HttpFilter,
   HttpFilterSchema,
@@ -31,6 +32,8 @@ export interface HttpChainSettings {
   readonly grpcWeb: boolean;
   /** External authorization, tokens and RBAC, in order; empty on sidecar outbound. */
   readonly authorization: readonly HttpFilter[];
+  /** Some service has persistent sessions. */
+  readonly sessions?: boolean;
 }
 
 /** Puts the filters of a chain in Istio's order, the router last. */
@@ -45,6 +48,7 @@ export function httpFilterChain(settings: HttpChainSettings): HttpFilter[] {
     fault,
     cors,
     settings.class === "gateway" ? gatewayStats : stats,
+    ...(settings.sessions ? [noSession] : []),
     router,
   ];
 }
@@ -86,5 +90,10 @@ const stats = httpFilter("istio.stats", PluginConfigSchema, {});
 
 /** A gateway reports under its own name, not by the Host header that anyone may set. */
 const gatewayStats = httpFilter("istio.stats", PluginConfigSchema, { disableHostHeaderFallback: true });
+
+export const sessionFilterName = "envoy.filters.http.stateful_session";
+
+/** Routes say which sessions there are. */
+const noSession = httpFilter(sessionFilterName, StatefulSessionSchema, {});
 
 const router = httpFilter("envoy.filters.http.router", RouterSchema, {});

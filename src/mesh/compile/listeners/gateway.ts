@@ -19,6 +19,7 @@ import { resourceMetadata } from "../metadata.ts";
 import { listenerName } from "../names.ts";
 import { isHttp } from "../protocol.ts";
 import { wildcard } from "../proxy-addresses.ts";
+import { sessionsInUse } from "../routes/persistent-session.ts";
 import { serverTls } from "../tls/downstream.ts";
 import { type ChainMatch, filterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
 import { pathNormalization } from "./outbound-http.ts";
@@ -101,6 +102,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
       class: "gateway",
       grpcWeb: listener.servers.some(({ protocol }) => protocol === "GRPC-Web"),
       authorization: authorization.http,
+      sessions: sessionsInUse(snapshot),
     }),
     accessLogs: meshAccessLogs(snapshot),
     trustedHops: trustedProxies(snapshot),

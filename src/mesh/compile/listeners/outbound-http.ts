@@ -3,6 +3,7 @@ import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_compone
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { httpConnectionManager, type PathNormalization } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
+import { sessionsInUse } from "../routes/persistent-session.ts";
 import { once } from "../shared-work.ts";
 import { meshAccessLogs } from "./chain.ts";
 
@@ -13,7 +14,12 @@ export function outboundHttp(snapshot: MeshSnapshot, listener: string, routeName
       class: "sidecar-outbound",
       statPrefix: `outbound_${listener}`,
       routes: routeName,
-      httpFilters: httpFilterChain({ class: "sidecar-outbound", grpcWeb, authorization: [] }),
+      httpFilters: httpFilterChain({
+        class: "sidecar-outbound",
+        grpcWeb,
+        authorization: [],
+        sessions: sessionsInUse(snapshot),
+      }),
       accessLogs: meshAccessLogs(snapshot),
       trustedHops: 0,
       pathNormalization: pathNormalization(snapshot),

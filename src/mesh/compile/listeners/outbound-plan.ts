@@ -14,6 +14,7 @@ export interface OutboundListenerPlan {
   /** Route configuration for HTTP, once an HTTP or sniffed port wanted this listener. */
   http: { readonly routeName: string; readonly grpcWeb: boolean } | undefined;
   readonly tcp: PlannedTcpChain[];
+  readonly taken: TakenMatches;
   readonly origins: Origin[];
   /** A Sidecar named this listener: services of the catch-all listener do not join it. */
   readonly locked: boolean;
@@ -42,7 +43,7 @@ export class OutboundPlan {
     const plan = this.#open(place);
     if (plan === undefined || (serverFirst && plan.http !== undefined)) return;
     for (const chain of chains) {
-      const free = withoutTaken(chain, plan.tcp);
+      const free = plan.taken.claim(chain);
       if (free === undefined) continue;
       plan.tcp.push(free);
       plan.origins.push(...free.origins);
@@ -59,7 +60,14 @@ export class OutboundPlan {
     const name = listenerName(place.bind, place.port);
     const known = this.#plans.get(name);
     if (known !== undefined) return known.locked && !place.locked ? undefined : known;
-    const plan: OutboundListenerPlan = { ...place, http: undefined, tcp: [], origins: [], serverFirst: false };
+    const plan: OutboundListenerPlan = {
+      ...place,
+      http: undefined,
+      tcp: [],
+      taken: new TakenMatches(),
+      origins: [],
+      serverFirst: false,
+    };
     this.#plans.set(name, plan);
     return plan;
   }
@@ -72,19 +80,28 @@ export interface ListenerPlace {
   readonly locked: boolean;
 }
 
-/** Envoy refuses two chains that match the same: server names that an earlier chain has are left to it. */
-function withoutTaken(chain: PlannedTcpChain, earlier: readonly PlannedTcpChain[]): PlannedTcpChain | undefined {
-  const overlapping = earlier.filter((other) => sharesRange(chain.destinationRanges, other.destinationRanges));
-  if (chain.serverNames.length === 0) {
-    return overlapping.some(({ serverNames }) => serverNames.length === 0) ? undefined : chain;
-  }
-  const taken = new Set(overlapping.flatMap(({ serverNames }) => serverNames));
-  const serverNames = [...new Set(chain.serverNames)].filter((name) => !taken.has(name));
-  return serverNames.length === 0 ? undefined : { ...chain, serverNames };
-}
+/**
+ * What the chains of a listener match already: Envoy refuses two that match the same. By range of addresses (empty: any)
+ * the server names, among which an empty one stands for any name.
+ */
+class TakenMatches {
+  readonly #namesByRange = new Map<string, Set<string>>();
 
-function sharesRange(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === 0 ? b.length === 0 : a.some((range) => b.includes(range));
+  /** The chain without what earlier ones match; undefined when nothing is left of it. */
+  claim(chain: PlannedTcpChain): PlannedTcpChain | undefined {
+    const ranges = chain.destinationRanges.length === 0 ? [""] : chain.destinationRanges;
+    const taken = ranges.flatMap((range) => this.#namesByRange.get(range) ?? []);
+    const isFree = (name: string): boolean => taken.every((names) => !names.has(name));
+    const wanted = chain.serverNames.length === 0 ? [""] : [...new Set(chain.serverNames)];
+    const free = wanted.filter(isFree);
+    if (free.length === 0) return undefined;
+    for (const range of ranges) {
+      const names = this.#namesByRange.get(range) ?? new Set();
+      for (const name of free) names.add(name);
+      this.#namesByRange.set(range, names);
+    }
+    return chain.serverNames.length === 0 ? chain : { ...chain, serverNames: free };
+  }
 }
 
 /** Addresses of a service, parted into VIPs of the family and CIDR blocks. */

@@ -3,7 +3,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Route, RouteSchema } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { hasGatewaySemantics as usesGatewaySemantics } from "../../kinds/virtual-service/resolve.ts";
-import type { HttpMatchRequest, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
+import type { HttpMatchRequest, HttpRoute, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
 import type { HttpRetry } from "../../objects/fields/http-retry.ts";
 import { type MeshObject, originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
@@ -12,6 +12,7 @@ import { milliseconds } from "../envoy-values.ts";
 import { configOf, resourceMetadata } from "../metadata.ts";
 import { defaultRouteName, outboundClusterName, parseOutboundClusterName } from "../names.ts";
 import { type DestinationScope, hashPolicies } from "./destination.ts";
+import { hasSessions, sessionSettings } from "./persistent-session.ts";
 import { retryPolicy } from "./retry-policy.ts";
 import { type RouteInit, routeAction } from "./route-action.ts";
 import { routeFilterSettings } from "./route-filters.ts";
@@ -44,7 +45,10 @@ export function virtualServiceRoutes(object: MeshObject<VirtualServiceSpec>, pla
         name: match === undefined || match.name === "" ? http.name : `${http.name}.${match.name}`,
         match: compiledMatch,
         statPrefix: match?.statPrefix ?? "",
-        typedPerFilterConfig: routeFilterSettings(http),
+        typedPerFilterConfig: {
+          ...routeFilterSettings(http),
+          ...sessionSettings(servicesWithSessions(http, place)[0]),
+        },
         metadata: resourceMetadata({
           istio: { config: configOf(object) },
           origins: [originAt(object, `spec.http[${index}]`)],
@@ -55,6 +59,12 @@ export function virtualServiceRoutes(object: MeshObject<VirtualServiceSpec>, pla
     }
   }
   return routes;
+}
+
+/** Of several destinations with sessions the first one's are kept. */
+function servicesWithSessions(route: HttpRoute, { scope }: RoutePlace): Service[] {
+  const services = route.route.flatMap(({ destination }) => scope.service(destination.host.toLowerCase()) ?? []);
+  return services.filter(hasSessions);
 }
 
 /** The route of a service by its own: to its one cluster. */

@@ -23,6 +23,7 @@ import { once } from "../shared-work.ts";
 import { anyPortHosts, anyPortListener } from "./any-port.ts";
 import { bracketed, serviceDomains } from "./domains.ts";
 import { defaultRoute, type RoutePlace, virtualServiceRoutes } from "./http-route.ts";
+import { sessionSettings } from "./persistent-session.ts";
 import {
   type HostIndex,
   indexByHost,
@@ -114,14 +115,20 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
   const taken = new Set<string>();
   const names = new Set<string>();
   const hosts: VirtualHost[] = [];
-  const add = (host: string, domains: string[], routes: Route[], origins: VirtualHostOrigins): void => {
+  const add = (
+    host: string,
+    domains: string[],
+    routes: Route[],
+    origins: VirtualHostOrigins,
+    service?: Service,
+  ): void => {
     const name = `${bracketed(host)}:${place.port}`;
     if (names.has(name) || routes.length === 0) return;
     names.add(name);
     const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
     if (free.length === 0) return;
     for (const domain of free) taken.add(domain.toLowerCase());
-    hosts.push(virtualHost(name, free, routes, origins));
+    hosts.push(virtualHost(name, free, routes, origins, service));
   };
 
   const services = httpServices(listener, place.port);
@@ -131,7 +138,7 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
     taken.delete(service.hostname);
     const aliases = listener.services.filter(({ externalName }) => externalName.toLowerCase() === service.hostname);
     const { routes, object } = routesFor(builder, service);
-    add(service.hostname, serviceDomains(service, place.proxy, aliases), routes, [object, service]);
+    add(service.hostname, serviceDomains(service, place.proxy, aliases), routes, [object, service], service);
   }
   for (const { host, object } of foreignHosts(builder, services)) {
     add(host, [bracketed(host)], builder.routesOf(object), [object]);
@@ -144,7 +151,7 @@ function serviceHost(builder: HostBuilder, hostname: string): VirtualHost[] {
   const service = builder.listener.services.find((item) => item.hostname === hostname);
   if (service === undefined || servicePort(service, builder.place.port) === undefined) return [];
   const { routes, object } = routesFor(builder, service);
-  return [virtualHost(serviceRouteName(hostname, builder.place.port), ["*"], routes, [object, service])];
+  return [virtualHost(serviceRouteName(hostname, builder.place.port), ["*"], routes, [object, service], service)];
 }
 
 /** Routes of the first VirtualService that has any for this place, else the service's own. */
@@ -191,12 +198,19 @@ function foreignHosts(builder: HostBuilder, services: readonly Service[]): { hos
 
 type VirtualHostOrigins = readonly (VirtualService | Service | undefined)[];
 
-function virtualHost(name: string, domains: string[], routes: Route[], origins: VirtualHostOrigins): VirtualHost {
+function virtualHost(
+  name: string,
+  domains: string[],
+  routes: Route[],
+  origins: VirtualHostOrigins,
+  service?: Service,
+): VirtualHost {
   return create(VirtualHostSchema, {
     name,
     domains,
     routes,
     includeRequestAttemptCount: true,
+    typedPerFilterConfig: sessionSettings(service),
     metadata: resourceMetadata({ origins: origins.flatMap((item) => (item === undefined ? [] : originsOf(item))) }),
   });
 }

@@ -16,8 +16,8 @@ import { refusals } from "./accepted.ts";
 /** What one proxy decides about requests written as text. */
 export interface Decider {
   /**
-   * `[METHOD] http://host[:port]/path [name: value]... [?draw]`; a path alone is for the host that the decider was made
-   * for. The answer is the cluster as `subset`, `host:port` or `subset@host:port` and what the route changes on the way,
+   * `[METHOD] http://host[:port]/path [name: value]... [@claim: value]... [?draw]`; a path alone is for the host that the
+   * decider was made for. Claims are those of a good token; `a.b` stands in `a`, and a value with commas is a list. The answer is the cluster as `subset`, `host:port` or `subset@host:port` and what the route changes on the way,
    * or the status.
    */
   (request: string): string;
@@ -51,6 +51,7 @@ interface SampleRequest {
   readonly url: URL;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly claims: Readonly<Record<string, unknown>>;
   readonly draw: number;
 }
 
@@ -58,15 +59,28 @@ function parseRequest(text: string, base: string): SampleRequest {
   const [, method = "GET", target = "/", rest = ""] = /^(?:([A-Z]+) )?(\S+)((?: .*)?)$/.exec(text) ?? [];
   const draw = / \?(0?\.\d+)$/.exec(rest)?.[1];
   const headers: Record<string, string> = {};
-  for (const [, name = "", value = ""] of rest.matchAll(/ ([\w@.[\]-]+): (\S*)/g)) headers[name.toLowerCase()] = value;
+  const claims: Record<string, unknown> = {};
+  for (const [, name = "", value = ""] of rest.matchAll(/ (@?[\w.-]+): (\S*)/g)) {
+    if (name.startsWith("@")) addClaim(claims, name.slice(1).split("."), value);
+    else headers[name.toLowerCase()] = value;
+  }
   const absolute = target.startsWith("/") ? `${base}${target}` : target;
   const url = new URL(absolute);
   const path = absolute.slice(absolute.indexOf("/", url.protocol.length + 2));
-  return { method, url, path, headers, draw: Number(draw ?? 0) };
+  return { method, url, path, headers, claims, draw: Number(draw ?? 0) };
+}
+
+function addClaim(claims: Record<string, unknown>, [name = "", ...inner]: readonly string[], value: string): void {
+  if (inner.length === 0) claims[name] = value.includes(",") ? value.split(",") : value;
+  else {
+    const nested = (claims[name] ?? {}) as Record<string, unknown>;
+    claims[name] = nested;
+    addClaim(nested, inner, value);
+  }
 }
 
 function decide(view: ProxyView, snapshot: MeshSnapshot, proxy: ProxyNode, request: SampleRequest): Decision {
-  const { method, url, path, headers, draw } = request;
+  const { method, url, path, headers, claims, draw } = request;
   const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
   const names = [url.hostname, `${url.hostname}.${proxy.namespace}.svc.cluster.local`];
   const service = snapshot.services.find(({ hostname }) => names.includes(hostname));
@@ -75,7 +89,7 @@ function decide(view: ProxyView, snapshot: MeshSnapshot, proxy: ProxyNode, reque
     destinationPort: port,
     sourceIp: proxy.ipAddresses[0] ?? "",
     tls: null,
-    http: { method, authority: url.host, path, headers },
+    http: { method, authority: url.host, path, headers, ...(Object.keys(claims).length > 0 && { claims }) },
     random: draw,
   };
   if (proxy.type !== "router") return decideOutbound(view, question, null);

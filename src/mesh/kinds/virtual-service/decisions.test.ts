@@ -514,3 +514,50 @@ decisions(
   several(`{hosts: [reviews], gateways: [edge], http: [{${to("v2")}}]}`),
   { "/": "itself" },
 );
+
+const tokens = `
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  jwtRules: [{issuer: me, jwks: '{"keys":[]}'}]
+---
+`;
+/** What the match takes goes to reviews, the rest to ratings. */
+const byToken = (match: string): (() => Decider) =>
+  atGateway(
+    '["*"]',
+    `{hosts: ["*"], gateways: [edge], http: [{match: [${match}], ${toPort("reviews")}}, {${toPort("ratings")}}]}
+---${tokens}`,
+  );
+const [taken, rest] = ["reviews:9080", "ratings:9080"];
+
+decisions("claim exact, of a good token", byToken('{headers: {"@request.auth.claims.group": {exact: admin}}}'), {
+  "/ @iss: me @group: admin": taken,
+  "/ @iss: me @group: user": rest,
+  "/ @iss: me @group: user,admin": taken,
+  "/ @iss: me": rest,
+  "/": rest,
+  "/ group: admin": rest,
+  "/ @iss: other @group: admin": "401",
+});
+decisions("claim in brackets", byToken('{headers: {"@request.auth.claims[a][b]": {prefix: x}}}'), {
+  "/ @iss: me @a.b: xyz": taken,
+  "/ @iss: me @a.b: y": rest,
+  "/ @iss: me @a: x": rest,
+});
+decisions(
+  "claim that is there, and regex",
+  byToken('{headers: {"@request.auth.claims.a.b": {}, "@request.auth.claims.c": {regex: "[0-9]+"}}}'),
+  {
+    "/ @iss: me @a.b: any @c: 12": taken,
+    "/ @iss: me @a.b: any @c: x": rest,
+    "/ @iss: me @c: 12": rest,
+  },
+);
+decisions("withoutHeaders on a claim", byToken('{withoutHeaders: {"@request.auth.claims.group": {exact: admin}}}'), {
+  "/ @iss: me @group: admin": rest,
+  "/ @iss: me @group: user": taken,
+  "/ @iss: me": taken,
+});

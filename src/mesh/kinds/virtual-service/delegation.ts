@@ -21,7 +21,12 @@ export interface Delegation {
   readonly hidden: boolean;
   /** Places in the delegate's `http` whose matches the root's matches exclude. */
   readonly conflicts: readonly number[];
+  /** There are more pairs of matches than one root may have; nothing of the delegate is taken over. */
+  readonly tooMany: boolean;
 }
+
+/** Every match of a root's route meets every match of its delegate. So many pairs may a root have. */
+export const maxMatchPairs = 100_000;
 
 export interface MergedVirtualServices {
   /** Everything that routes by itself, in the order given, with the routes of delegates in place. */
@@ -40,11 +45,15 @@ export function mergeDelegates(
     .filter((object) => !isDelegate(object))
     .map((root) => {
       if (root.spec.http.every((route) => route.delegate === undefined)) return root;
+      let pairs = 0;
       const http = root.spec.http.flatMap((route, index): PlacedRoute[] => {
         if (route.delegate === undefined) return [{ route, origin: originAt(root, `spec.http[${index}]`) }];
         const found = delegationOf(root, index, route.delegate, find, defaultExportTo);
-        const merged = found.delegate === undefined || found.hidden ? undefined : mergeRoutes(route, found.delegate);
-        delegations.push({ ...found, conflicts: merged?.conflicts ?? [] });
+        const takesOver = found.delegate !== undefined && !found.hidden;
+        if (takesOver) pairs += pairsOf(route, found.delegate);
+        const tooMany = takesOver && pairs > maxMatchPairs;
+        const merged = takesOver && !tooMany ? mergeRoutes(route, found.delegate) : undefined;
+        delegations.push({ ...found, conflicts: merged?.conflicts ?? [], tooMany });
         return merged?.routes ?? [];
       });
       return withRoutes(root, http);
@@ -58,12 +67,19 @@ function delegationOf(
   reference: Delegate,
   find: (namespace: string, name: string) => VirtualService | undefined,
   defaultExportTo: readonly string[],
-): Omit<Delegation, "conflicts"> {
+): Omit<Delegation, "conflicts" | "tooMany"> {
   const named = find(reference.namespace, reference.name);
   const delegate = named !== undefined && isDelegate(named) ? named : undefined;
   const hidden =
     delegate !== undefined && !isVisible(exportedTo(delegate, defaultExportTo), delegate.namespace, root.namespace);
   return { root, index, reference, delegate, hidden };
+}
+
+function pairsOf(route: HttpRoute, delegate: VirtualService): number {
+  return delegate.spec.http.reduce(
+    (sum, { match }) => sum + Math.max(1, match.length) * Math.max(1, route.match.length),
+    0,
+  );
 }
 
 interface PlacedRoute {

@@ -1,6 +1,6 @@
 // Delegation between VirtualServices: roots that name a delegate in vain, and delegates whose routes take no requests.
 import { formatOrigin, Severity } from "#base/issue.ts";
-import type { Delegation } from "../../kinds/virtual-service/delegation.ts";
+import { type Delegation, maxMatchPairs } from "../../kinds/virtual-service/delegation.ts";
 import { exportedTo, isDelegate } from "../../kinds/virtual-service/resolve.ts";
 import { nearest } from "../../objects/suggest.ts";
 import { type CheckContext, type Finding, finding } from "./finding.ts";
@@ -14,7 +14,7 @@ export function checkDelegations(context: CheckContext): Finding[] {
 }
 
 function checkRoot(delegation: Delegation, context: CheckContext): Finding[] {
-  const { root, index, reference, delegate, hidden } = delegation;
+  const { root, index, reference, delegate, hidden, tooMany } = delegation;
   const path = `spec.http[${index}].delegate`;
   const effect = root.spec.http.length + root.spec.tls.length + root.spec.tcp.length === 1 ? "nothing" : "partly";
   if (delegate === undefined) {
@@ -31,6 +31,11 @@ function checkRoot(delegation: Delegation, context: CheckContext): Finding[] {
     const fix = near === undefined ? {} : { fix: `did you mean "${near}"?` };
     return [finding(root, { code: "IST0101", path, message, ...fix }, effect)];
   }
+  if (tooMany) {
+    const message = `the matches here and those of ${formatOrigin(delegate.origin)} make more than ${maxMatchPairs} pairs in this VirtualService, so nothing is delegated`;
+    const fix = "delegate with fewer matches, as one prefix";
+    return [finding(root, { code: "OUT0016", path, message, fix }, effect)];
+  }
   if (!hidden) return [];
   const exportTo = exportedTo(delegate, context.meshConfig.defaultVirtualServiceExportTo).join(", ");
   const message = `${formatOrigin(delegate.origin)} is not exported to namespace ${root.namespace} (exportTo: ${exportTo})`;
@@ -39,7 +44,9 @@ function checkRoot(delegation: Delegation, context: CheckContext): Finding[] {
 }
 
 function unusedDelegates({ objects, delegations }: CheckContext): Finding[] {
-  const used = new Set(delegations.filter(({ hidden }) => !hidden).map(({ delegate }) => delegate));
+  const used = new Set(
+    delegations.filter(({ hidden, tooMany }) => !hidden && !tooMany).map(({ delegate }) => delegate),
+  );
   return objects
     .all("VirtualService")
     .filter((object) => isDelegate(object) && !used.has(object))
