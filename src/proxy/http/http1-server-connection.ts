@@ -57,6 +57,8 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #isPaused = false;
   #keepsAlive = true;
   #peerEnded = false;
+  /** How often a client that ended its side was asked whether it is still there. */
+  #probes = 0;
   #chunksResponse = false;
   /** The client was told to go on with its body, and needs not hear it twice. */
   #sent100 = false;
@@ -480,7 +482,19 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       stream.onClientGone();
       this.transport.destroy();
     }
-    // Otherwise the client has said all it wants to say and waits for the answer.
+    // Otherwise the client has said all it wants to say and waits for the answer, or is gone.
+    else this.#probe();
+  }
+
+  /**
+   * A client that is gone looks like one that waits until something is sent to it: the first write makes its system say
+   * so, the second one fails. An informational response is what every client of HTTP/1.1 has to bear (RFC 9110 15.2).
+   */
+  #probe(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.responseStarted || stream.isTunnelRequest || stream.minorVersion === 0) return;
+    this.#probes++;
+    this.transport.write("HTTP/1.1 100 Continue\r\n\r\n");
   }
 
   onTransportDrain(): void {
@@ -521,6 +535,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       }
       return;
     }
+    if (this.#probes === 1) this.#probe();
     if (this.#peerEnded && !stream.isTunnel && now - stream.lastActivity >= halfClosedIdleMs) {
       stream.onClientGone();
       this.transport.destroy();
@@ -540,7 +555,7 @@ const http2Refusal: Buffer = Buffer.from("000000040000000000" + "000008070000000
 /** While draining, how long an idle connection may still bring the request that was on its way. */
 const drainIdleMs = 500;
 /**
- * A client that has ended its side may wait for its answer, or be gone: nothing tells until something is sent to it. So
- * long nothing has to be sent before it counts as gone.
+ * A client that has ended its side may wait for its answer, or be gone without a system that says so. So long nothing has
+ * to be sent before it counts as gone.
  */
 const halfClosedIdleMs = 60_000;

@@ -1,6 +1,7 @@
 // HTTP/1 clients that end their side of the connection (FIN) and wait for the answer, beside clients that are gone. The
 // first are served, as RFC 9112 9.6 has it; Envoy takes every end for the client's leaving. For the others the request
-// ends at its server as soon as anything says that they are gone: a reset, or a write that fails.
+// ends at its server as soon as anything says that they are gone: a reset, or a write that fails. Clients that say nothing
+// but the end of their side are asked, with an informational response.
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { connect as connectTls } from "node:tls";
@@ -134,6 +135,34 @@ test("a client that resets the connection is gone, and its request ends at the s
   await until(() => path.logs.length === 1);
   assert.equal(path.logs[0]?.["responseFlags"], "DC");
   assert.equal(path.logs[0]?.["responseCodeDetails"], "downstream_remote_disconnect");
+});
+
+test("a client that closes while it waits is gone at once, because it is asked whether it is there", async (context) => {
+  const { path, server, client } = await served(context);
+  const gone = client();
+  gone.send(get("/never"));
+  await until(() => server.received().includes("/never"));
+  // Nothing unread is left, so this is an end and no reset.
+  gone.socket.destroy();
+  await until(() => server.sockets.size === 0);
+  await until(() => path.logs.length === 1);
+  assert.equal(path.logs[0]?.["responseFlags"], "DC");
+});
+
+test("RFC 9110 15.2 a client that waits is asked twice at most, and one of HTTP/1.0 never", async (context) => {
+  const { path, server, client } = await served(context);
+  const [waiting, old] = [client(), client()];
+  waiting.send(get("/never"));
+  old.send("GET /never-old HTTP/1.0\r\n\r\n");
+  for (const each of [waiting, old]) each.socket.end();
+  await until(() => server.received().includes("/never-old"));
+  await until(() => waiting.text.split("100 Continue").length === 3);
+  // Some sweeps later it is still so, and both are waited for.
+  const { now } = path.loop;
+  await until(() => path.loop.now > now + 100);
+  assert.equal(waiting.text, "HTTP/1.1 100 Continue\r\n\r\n".repeat(2));
+  assert.equal(old.text, "");
+  assert.equal(path.listeners.connectionCount, 2);
 });
 
 test("a client that ended its side and then closed is gone with the first write that fails", async (context) => {

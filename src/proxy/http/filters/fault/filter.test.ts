@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { filterBench } from "../../../listener/testing/filter-bench.ts";
-import { RawClient } from "../../../listener/testing/raw-peers.ts";
 import { ask, until } from "../../../listener/testing/requests.ts";
 
 const fault = (yaml: string): string => `
@@ -195,12 +194,11 @@ test("a client that leaves during a delay ends the fault", async (t) => {
       res.end();
     },
   });
-  const client = new RawClient(path.port());
-  t.after(() => client.socket.destroy());
-  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const leaving = new AbortController();
+  const asked = ask(path, "/", { signal: leaving.signal });
   await until(() => stat("http.test.fault.active_faults") === 1);
-  // An end of its side alone would leave it waiting for the answer.
-  client.socket.resetAndDestroy();
+  leaving.abort();
+  await assert.rejects(asked);
   await until(() => stat("http.test.fault.active_faults") === 0);
   assert.equal(reached, 0);
 });
