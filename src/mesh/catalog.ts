@@ -110,6 +110,7 @@ export const catalog: readonly CatalogEntry[] = [
   istio("extensions.istio.io", ["v1alpha1"], "TrafficExtension", "trafficextensions"),
   gatewayApi(["v1", "v1beta1"], "GatewayClass", "gatewayclasses", ["gc"], false),
   gatewayApi(["v1", "v1beta1"], "Gateway", "gateways", ["gtw"]),
+  gatewayApi(["v1"], "ListenerSet", "listenersets", ["lset"]),
   gatewayApi(["v1", "v1beta1"], "HTTPRoute", "httproutes"),
   gatewayApi(["v1"], "GRPCRoute", "grpcroutes"),
   gatewayApi(["v1", "v1alpha2"], "TCPRoute", "tcproutes"),

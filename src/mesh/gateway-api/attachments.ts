@@ -35,8 +35,8 @@ type ParentTarget =
   | { readonly kind: "none"; readonly message: string; readonly fix?: string | undefined };
 
 export interface AttachContext {
-  /** The listeners of a Gateway that this mesh serves, by `namespace/name`. */
-  readonly pointsByGateway: ReadonlyMap<string, readonly AttachPoint[]>;
+  /** The listeners that this mesh serves, by who wrote them: `Gateway/namespace/name`, `ListenerSet/...`. */
+  readonly pointsByOwner: ReadonlyMap<string, readonly AttachPoint[]>;
   readonly input: GatewayApiInput;
 }
 
@@ -48,9 +48,9 @@ type Attachment = Pick<RouteParent, "target" | "denied">;
 
 function attach(route: AnyRoute, ref: ParentReference, context: AttachContext): Attachment {
   const namespace = ref.namespace || route.namespace;
-  if (ref.group === gatewayApiGroup && ref.kind === "Gateway") {
-    const points = context.pointsByGateway.get(`${namespace}/${ref.name}`);
-    if (points === undefined) return { target: noGateway(ref, namespace, context) };
+  if (ref.group === gatewayApiGroup && (ref.kind === "Gateway" || ref.kind === "ListenerSet")) {
+    const points = context.pointsByOwner.get(`${ref.kind}/${namespace}/${ref.name}`);
+    if (points === undefined) return { target: noOwner(ref, namespace, context) };
     return attachToListeners(route, ref, points);
   }
   if (ref.group === "" && ref.kind === "Service") return attachToService(ref, namespace, context.input);
@@ -62,16 +62,15 @@ function attach(route: AnyRoute, ref: ParentReference, context: AttachContext): 
   return { target: { kind: "none", message: `parents of kind ${ref.group}/${ref.kind} are not served here` } };
 }
 
-function noGateway(ref: ParentReference, namespace: string, { input }: AttachContext): ParentTarget {
-  const isThere = input.gateways.some((item) => item.namespace === namespace && item.name === ref.name);
-  if (isThere) return { kind: "none", message: `the Gateway ${namespace}/${ref.name} is not served by this mesh` };
-  const known = input.gateways.map((item) =>
-    item.namespace === namespace ? item.name : `${item.namespace}/${item.name}`,
-  );
+function noOwner(ref: ParentReference, namespace: string, { input }: AttachContext): ParentTarget {
+  const owners: readonly MeshObject<unknown>[] = ref.kind === "Gateway" ? input.gateways : input.listenerSets;
+  const isThere = owners.some((item) => item.namespace === namespace && item.name === ref.name);
+  if (isThere) return { kind: "none", message: `the ${ref.kind} ${namespace}/${ref.name} is not served by this mesh` };
+  const known = owners.map((item) => (item.namespace === namespace ? item.name : `${item.namespace}/${item.name}`));
   const suggestion = nearest(ref.name, known);
   return {
     kind: "none",
-    message: `there is no Gateway ${namespace}/${ref.name}`,
+    message: `there is no ${ref.kind} ${namespace}/${ref.name}`,
     fix: suggestion === undefined ? undefined : `did you mean "${suggestion}"?`,
   };
 }
@@ -107,7 +106,7 @@ function attachToListeners(route: AnyRoute, ref: ParentReference, points: readon
   const messages = new Set(denials.filter((denial) => denial.reason === reason).map(({ message }) => message));
   return {
     target: { kind: "gateway", points: [] },
-    denied: { reason, message: [...messages].join("; ") || `the Gateway ${ref.name} has no listeners` },
+    denied: { reason, message: [...messages].join("; ") || `${ref.kind} ${ref.name} has no listeners` },
   };
 }
 

@@ -7,6 +7,9 @@ export const gatewayController = "istio.io/gateway-controller";
 /** Gateways of another network: accepted, and left alone. */
 export const unmanagedController = "istio.io/unmanaged-gateway";
 
+/** Writes the status of policies of backends. */
+export const meshController = "istio.io/mesh-controller";
+
 export interface BuiltInClass {
   readonly name: string;
   readonly controllerName: string;

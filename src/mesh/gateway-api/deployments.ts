@@ -1,11 +1,10 @@
 // What the cluster has to run for the Gateway API: GatewayClasses that nobody wrote, and a Deployment and a Service for
 // every Gateway that names no Service of its own.
-import type { KubernetesGatewaySpec } from "../kinds/kubernetes-gateway/spec.ts";
 import type { Labels } from "../objects/fields/selector.ts";
-import type { MeshObject } from "../objects/mesh-object.ts";
 import { type BuiltInClass, builtInClasses } from "./controllers.ts";
-import type { GatewayApi } from "./gateway-api.ts";
+import type { GatewayApi, ServedGateway } from "./gateway-api.ts";
 import { deploymentName, isManaged } from "./gateway-services.ts";
+import type { AttachPoint } from "./listeners.ts";
 
 export interface GatewayDeployments {
   readonly gateways: readonly ManagedGateway[];
@@ -33,15 +32,15 @@ export interface ManagedGateway {
 export function gatewayDeployments({ gateways, input }: GatewayApi): GatewayDeployments {
   const known = new Set(input.gatewayClasses.map(({ name }) => name));
   return {
-    gateways: gateways.filter(({ object }) => isManaged(object.spec)).map(({ object }) => managed(object)),
+    gateways: gateways.filter(({ object }) => isManaged(object.spec)).map(managed),
     missingClasses: builtInClasses.filter(({ name }) => !known.has(name)),
   };
 }
 
-function managed(gateway: MeshObject<KubernetesGatewaySpec>): ManagedGateway {
-  const { name, namespace, apiVersion, metadata, spec } = gateway;
+function managed({ object, points }: ServedGateway): ManagedGateway {
+  const { name, namespace, apiVersion, metadata, spec } = object;
   const { annotations = {} } = metadata;
-  const made = deploymentName(gateway);
+  const made = deploymentName(object);
   // Without a word on infrastructure what is made looks like the Gateway itself.
   const look = spec.infrastructure ?? { labels: metadata.labels ?? {}, annotations: carried(annotations) };
   return {
@@ -56,7 +55,7 @@ function managed(gateway: MeshObject<KubernetesGatewaySpec>): ManagedGateway {
     loadBalancerIp: spec.addresses[0]?.value ?? "",
     labels: look.labels,
     annotations: look.annotations,
-    ports: portsOf(spec),
+    ports: portsOf(points),
   };
 }
 
@@ -69,10 +68,13 @@ function carried(annotations: Readonly<Record<string, string>>): Record<string, 
 }
 
 /** One for each port number, by the first listener that has it. */
-function portsOf({ listeners }: KubernetesGatewaySpec): ManagedGateway["ports"] {
+function portsOf(points: readonly AttachPoint[]): ManagedGateway["ports"] {
   const ports = new Map<number, ManagedGateway["ports"][number]>();
-  for (const { name, port, protocol } of listeners) {
-    if (!ports.has(port)) ports.set(port, { name, number: port, appProtocol: protocol.toLowerCase() });
+  for (const { listener, problems } of points) {
+    const { name, port, protocol } = listener;
+    if (problems.protocol !== undefined || ports.has(port)) continue;
+    const isTaken = [...ports.values()].some((other) => other.name === name);
+    ports.set(port, { name: isTaken ? `${name}-${port}` : name, number: port, appProtocol: protocol.toLowerCase() });
   }
   return [...ports.values()];
 }

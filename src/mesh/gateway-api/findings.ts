@@ -3,10 +3,11 @@ import { Severity } from "#base/issue.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Problem } from "../objects/report.ts";
 import { nearest } from "../objects/suggest.ts";
+import type { ServedPolicy } from "./backend-tls.ts";
 import { builtInClasses, controllerOf, gatewayController, unmanagedController } from "./controllers.ts";
 import type { GatewayApi, ServedGateway, ServedRoute } from "./gateway-api.ts";
-import { listenerFailure } from "./listeners.ts";
-import { programmedProblem, type StatusFacts } from "./status.ts";
+import { type AttachPoint, type ListenerSet, listenerFailure } from "./listeners.ts";
+import { notAllowed, parentOf, programmedProblem, type StatusFacts } from "./status.ts";
 
 export interface ApiFinding {
   readonly object: MeshObject<unknown>;
@@ -19,7 +20,9 @@ export function gatewayApiFindings(api: GatewayApi, facts: Pick<StatusFacts, "se
   return [
     ...classFindings(api),
     ...api.gateways.flatMap((gateway) => gatewayFindings(gateway, facts)),
+    ...api.input.listenerSets.flatMap((object) => listenerSetFindings(object, api)),
     ...api.routes.flatMap(routeFindings),
+    ...api.policies.flatMap(policyFindings),
   ];
 }
 
@@ -45,11 +48,21 @@ function classFindings({ input }: GatewayApi): ApiFinding[] {
 
 function gatewayFindings(gateway: ServedGateway, facts: Pick<StatusFacts, "service">): ApiFinding[] {
   const { object, points, services } = gateway;
+  const found = listenerFindings(object, points);
+  if (services.problem !== undefined) found.push(finding(object, "spec.addresses", services.problem.message, "partly"));
+  const unassigned = object.spec.addresses.length === 0 ? undefined : programmedProblem(gateway, facts);
+  if (unassigned !== undefined) found.push(finding(object, "spec.addresses", unassigned.message, "nothing"));
+  return found;
+}
+
+/** What is wrong with the listeners that an object wrote. */
+function listenerFindings(object: MeshObject<unknown>, all: readonly AttachPoint[]): ApiFinding[] {
+  const points = all.filter(({ owner }) => owner === object);
   const isServed = points.some((point) => listenerFailure(point) === undefined);
-  const found = points.flatMap(({ index, problems }): ApiFinding[] => {
-    const path = `spec.listeners[${index}]`;
-    const { protocol, conflict, certificates, routeKinds } = problems;
-    const failure = protocol ?? conflict ?? certificates;
+  return points.flatMap((point): ApiFinding[] => {
+    const path = `spec.listeners[${point.index}]`;
+    const { routeKinds } = point.problems;
+    const failure = listenerFailure(point);
     return [
       ...(failure === undefined ? [] : [finding(object, path, failure.message, isServed ? "partly" : "nothing")]),
       ...(routeKinds === undefined
@@ -57,10 +70,15 @@ function gatewayFindings(gateway: ServedGateway, facts: Pick<StatusFacts, "servi
         : [finding(object, `${path}.allowedRoutes.kinds`, routeKinds.message, "partly")]),
     ];
   });
-  if (services.problem !== undefined) found.push(finding(object, "spec.addresses", services.problem.message, "partly"));
-  const unassigned = object.spec.addresses.length === 0 ? undefined : programmedProblem(gateway, facts);
-  if (unassigned !== undefined) found.push(finding(object, "spec.addresses", unassigned.message, "nothing"));
-  return found;
+}
+
+function listenerSetFindings(object: ListenerSet, api: GatewayApi): ApiFinding[] {
+  const gateway = parentOf(object, api);
+  const { name, namespace } = object.spec.parentRef;
+  const missing = `there is no Gateway ${namespace || object.namespace}/${name} of this mesh`;
+  if (gateway === undefined) return [finding(object, "spec.parentRef", missing, "nothing")];
+  if (gateway.listenerSets.includes(object)) return listenerFindings(object, gateway.points);
+  return [finding(object, "spec.parentRef", notAllowed(gateway).message, "nothing")];
 }
 
 function routeFindings({ object, parents, gatewayProblems, meshProblems }: ServedRoute): ApiFinding[] {
@@ -92,6 +110,17 @@ function routeFindings({ object, parents, gatewayProblems, meshProblems }: Serve
     ...(parents.length === 0 ? [finding(object, "spec.parentRefs", "the route attaches to nothing", "nothing")] : []),
     ...unattached,
     ...[...once.values()].map(({ path, message }) => finding(object, path, message, "partly")),
+  ];
+}
+
+function policyFindings({ object, roots, targets }: ServedPolicy): ApiFinding[] {
+  const lost = targets.filter(({ problem }) => problem !== undefined);
+  const effect = lost.length === targets.length ? "nothing" : "partly";
+  return [
+    ...lost.map(({ index, problem }) => finding(object, `spec.targetRefs[${index}]`, problem?.message ?? "", effect)),
+    ...(roots === undefined
+      ? []
+      : [finding(object, "spec.validation", `${roots.message}; the backends are not reached`, "partly")]),
   ];
 }
 

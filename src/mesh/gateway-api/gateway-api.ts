@@ -2,6 +2,7 @@
 // everything after it knows one set of kinds; and the status that each object is to carry.
 import type { MeshObject } from "../objects/mesh-object.ts";
 import { type AnyRoute, routeParents } from "./attachments.ts";
+import { backendTls, type ServedPolicy } from "./backend-tls.ts";
 import type { BackendContext } from "./backends.ts";
 import { tcpRules, tlsRules } from "./connection-rules.ts";
 import { controllerOf, gatewayController } from "./controllers.ts";
@@ -15,7 +16,9 @@ import {
   attachPoints,
   internalGateway,
   type KubernetesGateway,
+  type ListenerSet,
   listenerFailure,
+  takesListenersOf,
 } from "./listeners.ts";
 import type { MadeRoutes, RuleProblem } from "./made-route.ts";
 import { httpVirtualServices, type ResolvedRoute, tcpVirtualServices, tlsVirtualServices } from "./virtual-services.ts";
@@ -26,11 +29,15 @@ export interface GatewayApi {
   /** The Gateways that this mesh serves. */
   readonly gateways: readonly ServedGateway[];
   readonly routes: readonly ServedRoute[];
+  readonly policies: readonly ServedPolicy[];
   readonly input: GatewayApiInput;
 }
 
 export interface ServedGateway {
   readonly object: KubernetesGateway;
+  /** That the Gateway takes, oldest first. */
+  readonly listenerSets: readonly ListenerSet[];
+  /** Its own listeners, and those of its ListenerSets. */
   readonly points: readonly AttachPoint[];
   readonly services: ReturnType<typeof gatewayServices>;
 }
@@ -47,20 +54,26 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
   const grants = grantsOf(input.referenceGrants);
   const gateways = input.gateways
     .filter(({ spec }) => controllerOf(spec.gatewayClassName, input.gatewayClasses) === gatewayController)
-    .map(
-      (object): ServedGateway => ({
+    .map((object): ServedGateway => {
+      const listenerSets = listenerSetsOf(object, input);
+      return {
         object,
-        points: attachPoints(object, { namespaces: input.namespaces, grants }),
+        listenerSets,
+        points: attachPoints(object, listenerSets, { namespaces: input.namespaces, grants }),
         services: gatewayServices(object, input.domain),
-      }),
-    );
-  const pointsByGateway = new Map(gateways.map(({ object, points }) => [`${object.namespace}/${object.name}`, points]));
+      };
+    });
+  const pointsByOwner = Map.groupBy(
+    gateways.flatMap(({ points }) => points),
+    ({ owner }) => ownerKey(owner),
+  );
+  const pointsByGateway = new Map(gateways.map(({ object, points }) => [object, points]));
   const routes: ServedRoute[] = [];
   const resolve = <Spec extends AnyRoute["spec"], Route>(
     object: MeshObject<Spec>,
     rules: (object: MeshObject<Spec>, context: BackendContext) => MadeRoutes<Route>,
   ): ResolvedRoute<Route> => {
-    const parents = routeParents(object, { pointsByGateway, input });
+    const parents = routeParents(object, { pointsByOwner, input });
     const from = { kind: object.kind, namespace: object.namespace };
     const made = (kind: "gateway" | "mesh"): MadeRoutes<Route> =>
       parents.some(({ target }) => target.kind === kind)
@@ -70,13 +83,14 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
     routes.push({ object, parents, gatewayProblems: atGateways.problems, meshProblems: inMesh.problems });
     return { object, parents, atGateways: atGateways.routes, inMesh: inMesh.routes };
   };
-  const pointsOf = ({ gateway }: AttachPoint): readonly AttachPoint[] =>
-    pointsByGateway.get(`${gateway.namespace}/${gateway.name}`) ?? [];
+  const pointsOf = ({ gateway }: AttachPoint): readonly AttachPoint[] => pointsByGateway.get(gateway) ?? [];
   const http = [
     ...input.httpRoutes.map((object) => resolve(object, httpRules)),
     ...input.grpcRoutes.map((object) => resolve(object, grpcRules)),
   ].sort(byAgeAndNamespace);
+  const tls = backendTls(input);
   const objects: MeshObject<unknown>[] = [
+    ...tls.rules,
     ...gateways.flatMap(({ points, services }) =>
       points
         .filter((point) => listenerFailure(point) === undefined)
@@ -86,7 +100,7 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
     ...input.tcpRoutes.flatMap((object) => tcpVirtualServices(resolve(object, tcpRules), pointsOf)),
     ...input.tlsRoutes.flatMap((object) => tlsVirtualServices(resolve(object, tlsRules), pointsOf)),
   ];
-  return { objects, gateways, routes, input };
+  return { objects, gateways, routes, policies: tls.policies, input };
 }
 
 /** The Gateway API's order among routes whose matches are equal: oldest first, then by `namespace/name`. */
@@ -94,4 +108,18 @@ function byAgeAndNamespace(a: ResolvedRoute<unknown>, b: ResolvedRoute<unknown>)
   if (a.object.createdAt !== b.object.createdAt) return a.object.createdAt - b.object.createdAt;
   const [left, right] = [a, b].map(({ object }) => `${object.namespace}/${object.name}`) as [string, string];
   return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** `Gateway/default/web`, as a parentRef names it. */
+function ownerKey({ kind, namespace, name }: AttachPoint["owner"]): string {
+  return `${kind === "ListenerSet" ? kind : "Gateway"}/${namespace}/${name}`;
+}
+
+function listenerSetsOf(gateway: KubernetesGateway, { listenerSets, namespaces }: GatewayApiInput): ListenerSet[] {
+  return listenerSets.filter(
+    ({ namespace, spec: { parentRef } }) =>
+      parentRef.name === gateway.name &&
+      (parentRef.namespace || namespace) === gateway.namespace &&
+      takesListenersOf(gateway, namespace, namespaces),
+  );
 }

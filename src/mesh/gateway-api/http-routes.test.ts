@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Asked, compiled, gatewayMesh, httpRoute, originOf, outcome, webGateway } from "./testing/gateway-mesh.ts";
+import {
+  type Asked,
+  compiled,
+  decide,
+  gatewayMesh,
+  httpRoute,
+  originOf,
+  outcome,
+  webGateway,
+} from "./testing/gateway-mesh.ts";
 
 function routesOf(...documents: string[]) {
   return compiled(gatewayMesh(webGateway, ...documents)).routes.get("http.80");
@@ -263,4 +272,43 @@ test("names of what is made are Istio's", () => {
   );
   const route = compiled(snapshot).routes.get("http.80")?.virtualHosts[0]?.routes[0];
   assert.equal(route?.name, "default.r.0");
+});
+
+test("timeouts, retries and mirrors reach the route", () => {
+  const rules = `rules:
+- matches: [{path: {value: /retry}}]
+  retry: {codes: [500, 503], attempts: 3, backoff: 100ms}
+  timeouts: {request: 10s, backendRequest: 2s}
+  ${to("a")}
+- matches: [{path: {value: /once}}]
+  timeouts: {request: 10s, backendRequest: 2s}
+  ${to("a")}
+- matches: [{path: {value: /off}}]
+  retry: {attempts: 0}
+  ${to("a")}
+- matches: [{path: {value: /mirror}}]
+  filters:
+  - {type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}, percent: 25}}
+  - {type: RequestMirror, requestMirror: {backendRef: {name: c, port: 80}, fraction: {numerator: 1, denominator: 8}}}
+  ${to("a")}`;
+  const routes = routesOf(httpRoute("r", `${at}\n${rules}`));
+  const forward = (path: string) => {
+    const action = decide(routes, { path })?.route.action;
+    assert.ok(action?.type === "forward");
+    return action.forward;
+  };
+  const { retry, timeoutMs } = forward("/retry");
+  assert.deepEqual(
+    [retry?.numRetries, retry?.perTryTimeoutMs, retry?.retriableStatusCodes, timeoutMs],
+    [3, 2000, [500, 503], 10_000],
+  );
+  assert.equal(forward("/once").timeoutMs, 2000);
+  assert.equal(forward("/off").retry, null);
+  assert.deepEqual(
+    forward("/mirror").mirrors.map(({ cluster, fraction }) => [cluster.split("|").at(-1), fraction.fraction]),
+    [
+      ["b.default.svc.cluster.local", 0.25],
+      ["c.default.svc.cluster.local", 0.125],
+    ],
+  );
 });

@@ -4,6 +4,7 @@ import type { GatewayClassSpec } from "../kinds/gateway-class/spec.ts";
 import type { GrpcRouteSpec } from "../kinds/grpc-route/spec.ts";
 import type { HttpRouteSpec } from "../kinds/http-route/spec.ts";
 import type { KubernetesGatewaySpec } from "../kinds/kubernetes-gateway/spec.ts";
+import type { ListenerSetSpec } from "../kinds/listener-set/spec.ts";
 import type { ReferenceGrantSpec } from "../kinds/reference-grant/spec.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import type { TcpRouteSpec } from "../kinds/tcp-route/spec.ts";
@@ -14,6 +15,7 @@ import type { MeshObject } from "../objects/mesh-object.ts";
 export interface GatewayApiInput {
   readonly gatewayClasses: readonly MeshObject<GatewayClassSpec>[];
   readonly gateways: readonly MeshObject<KubernetesGatewaySpec>[];
+  readonly listenerSets: readonly MeshObject<ListenerSetSpec>[];
   readonly httpRoutes: readonly MeshObject<HttpRouteSpec>[];
   readonly grpcRoutes: readonly MeshObject<GrpcRouteSpec>[];
   readonly tcpRoutes: readonly MeshObject<TcpRouteSpec>[];

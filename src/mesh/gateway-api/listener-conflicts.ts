@@ -1,5 +1,5 @@
 // Listeners of one Gateway that cannot share a port: the first one stays, a later one is in conflict.
-import type { Listener } from "../kinds/kubernetes-gateway/spec.ts";
+import type { Listener } from "../objects/fields/listener.ts";
 import type { ApiProblem } from "./conditions.ts";
 
 /** By place in the list. */

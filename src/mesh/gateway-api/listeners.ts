@@ -1,11 +1,8 @@
 // The listeners of Gateways: what is wrong with each, who may attach, and the Istio Gateway that it becomes.
 import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
-import type {
-  KubernetesGatewaySpec,
-  Listener,
-  ListenerTls,
-  RouteNamespaces,
-} from "../kinds/kubernetes-gateway/spec.ts";
+import type { KubernetesGatewaySpec } from "../kinds/kubernetes-gateway/spec.ts";
+import type { ListenerSetSpec } from "../kinds/listener-set/spec.ts";
+import type { Listener, ListenerTls, RouteNamespaces } from "../objects/fields/listener.ts";
 import { gatewayApiGroup } from "../objects/fields/route-reference.ts";
 import { matchesKubernetesSelector } from "../objects/fields/selector.ts";
 import { ServerTlsMode, type ServerTlsSettings, TlsVersion } from "../objects/fields/server-tls.ts";
@@ -17,11 +14,15 @@ import { listenerConflicts } from "./listener-conflicts.ts";
 import { gatewayServiceAnnotation, internalGatewayName } from "./names.ts";
 
 export type KubernetesGateway = MeshObject<KubernetesGatewaySpec>;
+export type ListenerSet = MeshObject<ListenerSetSpec>;
 
 /** A listener, ready for routes to attach. */
 export interface AttachPoint {
   readonly gateway: KubernetesGateway;
+  /** Who wrote the listener: the Gateway or a ListenerSet. */
+  readonly owner: KubernetesGateway | ListenerSet;
   readonly listener: Listener;
+  /** Place in the owner's list. */
   readonly index: number;
   /** The generated Gateway as VirtualServices name it: `namespace/name`. */
   readonly internalName: string;
@@ -45,25 +46,45 @@ export interface ListenerContext {
   readonly grants: Grants;
 }
 
-export function attachPoints(gateway: KubernetesGateway, context: ListenerContext): AttachPoint[] {
-  const conflicts = listenerConflicts(gateway.spec.listeners);
-  return gateway.spec.listeners.map((listener, index) => {
+/** The listeners of a Gateway: its own, then those of the ListenerSets that it takes, oldest first. */
+export function attachPoints(
+  gateway: KubernetesGateway,
+  listenerSets: readonly ListenerSet[],
+  context: ListenerContext,
+): AttachPoint[] {
+  const all = [gateway, ...listenerSets].flatMap((owner) =>
+    owner.spec.listeners.map((listener, index) => ({ owner, listener, index })),
+  );
+  const conflicts = listenerConflicts(all.map(({ listener }) => listener));
+  return all.map(({ owner, listener, index }, place) => {
     const { kinds, problem } = routeKinds(listener);
     return {
       gateway,
+      owner,
       listener,
       index,
-      internalName: `${gateway.namespace}/${internalGatewayName(gateway.name, listener.name)}`,
-      namespaces: admittedNamespaces(listener.allowedRoutes?.namespaces, gateway.namespace, context.namespaces),
+      internalName: `${owner.namespace}/${internalGatewayName(owner.name, listener.name)}`,
+      namespaces: admittedNamespaces(listener.allowedRoutes?.namespaces, owner.namespace, context.namespaces),
       supportedKinds: kinds,
       problems: {
         protocol: unsupportedProtocol(listener.protocol),
-        conflict: conflicts.get(index),
-        certificates: certificateProblem(listener.tls, gateway, context.grants),
+        conflict: conflicts.get(place),
+        certificates: certificateProblem(listener.tls, owner, context.grants),
         routeKinds: problem,
       },
     };
   });
+}
+
+/** Tells whether a Gateway takes the listeners of a namespace; without a word it takes none. */
+export function takesListenersOf(
+  { spec, namespace: own }: KubernetesGateway,
+  namespace: string,
+  namespaces: readonly MeshObject<unknown>[],
+): boolean {
+  const allowed = spec.allowedListeners?.namespaces ?? { from: "None" };
+  const admitted = admittedNamespaces(allowed, own, namespaces);
+  return admitted.includes("*") || admitted.includes(namespace);
 }
 
 /** Why no traffic reaches the listener. */
@@ -126,16 +147,16 @@ function admittedNamespaces(
 
 function certificateProblem(
   tls: ListenerTls | undefined,
-  gateway: KubernetesGateway,
+  owner: AttachPoint["owner"],
   grants: Grants,
 ): ApiProblem | undefined {
   if (tls === undefined || tls.mode === "Passthrough" || isMeshMode(tls)) return undefined;
-  const from = { kind: "Gateway", namespace: gateway.namespace };
+  const from = { kind: owner.kind === "ListenerSet" ? owner.kind : "Gateway", namespace: owner.namespace };
   for (const ref of tls.certificateRefs) {
     if (ref.group !== "" || ref.kind !== "Secret") {
       return { reason: "InvalidCertificateRef", message: `certificateRef ${ref.name} is a ${ref.kind}, not a Secret` };
     }
-    const namespace = ref.namespace || gateway.namespace;
+    const namespace = ref.namespace || owner.namespace;
     if (!grants(from, { ...ref, namespace })) {
       return {
         reason: "RefNotPermitted",
@@ -157,7 +178,7 @@ function isMeshMode({ options }: ListenerTls): boolean {
 
 /** The Istio Gateway with the one server of a listener; `services` are the hosts of the Services in front. */
 export function internalGateway(point: AttachPoint, services: readonly string[]): MeshObject<GatewaySpec> {
-  const { gateway, listener, index, namespaces } = point;
+  const { owner, listener, index, namespaces } = point;
   const host = listener.hostname || "*";
   const server: Server = {
     name: "",
@@ -165,25 +186,25 @@ export function internalGateway(point: AttachPoint, services: readonly string[])
     bind: "",
     // A server needs a host; this one admits nobody.
     hosts: namespaces.length === 0 ? [`~/${host}`] : namespaces.map((namespace) => `${namespace}/${host}`),
-    ...(listener.tls !== undefined && { tls: serverTls(listener.tls, gateway) }),
+    ...(listener.tls !== undefined && { tls: serverTls(listener.tls, owner.namespace) }),
     defaultEndpoint: "",
   };
   return generated<GatewaySpec>({
     kind: "Gateway",
-    name: internalGatewayName(gateway.name, listener.name),
-    namespace: gateway.namespace,
-    createdAt: gateway.createdAt,
+    name: internalGatewayName(owner.name, listener.name),
+    namespace: owner.namespace,
+    createdAt: point.gateway.createdAt,
     annotations: { [gatewayServiceAnnotation]: services.join() },
     spec: { selector: {}, servers: [server] },
-    sources: [{ object: gateway, path: `spec.listeners[${index}]` }],
+    sources: [{ object: owner, path: `spec.listeners[${index}]` }],
     sourceOf: () => 0,
   });
 }
 
-function serverTls(tls: ListenerTls, gateway: KubernetesGateway): ServerTlsSettings {
+function serverTls(tls: ListenerTls, namespace: string): ServerTlsSettings {
   const names = isMeshMode(tls)
     ? []
-    : tls.certificateRefs.map((ref) => `kubernetes-gateway://${ref.namespace || gateway.namespace}/${ref.name}`);
+    : tls.certificateRefs.map((ref) => `kubernetes-gateway://${ref.namespace || namespace}/${ref.name}`);
   const [first = ""] = names;
   return {
     ...noTls,

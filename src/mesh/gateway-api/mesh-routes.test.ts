@@ -111,3 +111,23 @@ spec:
   ]);
   assert.deepEqual(chains("[{name: gone, port: 70}]"), ["[any] -> outbound|65535|zero-weight|internal.cluster.local"]);
 });
+
+test("a route for a ServiceEntry is about its hosts, and a backend of kind Hostname is one of them", () => {
+  const entry = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: pay}
+spec: {hosts: [pay.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+`;
+  const routes = [
+    entry,
+    httpRoute("out", `parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: pay}]\n${rules("b")}`),
+    httpRoute(
+      "in",
+      `${parent()}\nrules: [{backendRefs: [{group: networking.istio.io, kind: Hostname, name: pay.example.com, port: 80}]}]`,
+    ),
+  ];
+  const compiledRoutes = compiled(gatewayMesh(...routes), client).routes.get("80");
+  assert.equal(outcome(compiledRoutes, { host: "pay.example.com" }), "b /");
+  assert.equal(outcome(compiledRoutes, { host: "a" }), "pay /");
+});

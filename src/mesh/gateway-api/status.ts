@@ -5,10 +5,11 @@ import type { DesiredStatus } from "../objects/desired-status.ts";
 import { gatewayApiGroup, type ParentReference } from "../objects/fields/route-reference.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { RouteParent } from "./attachments.ts";
+import type { ServedPolicy } from "./backend-tls.ts";
 import { type ApiProblem, conditions } from "./conditions.ts";
-import { controllerOf, gatewayController, unmanagedController } from "./controllers.ts";
+import { controllerOf, gatewayController, meshController, unmanagedController } from "./controllers.ts";
 import type { GatewayApi, ServedGateway, ServedRoute } from "./gateway-api.ts";
-import { type AttachPoint, listenerFailure } from "./listeners.ts";
+import { type AttachPoint, type ListenerSet, listenerFailure } from "./listeners.ts";
 
 /** What statuses tell beyond the configuration. */
 export interface StatusFacts {
@@ -35,7 +36,9 @@ export function gatewayApiStatuses(api: GatewayApi, facts: StatusFacts): Desired
       .filter(({ spec }) => controllerOf(spec.gatewayClassName, gatewayClasses) === unmanagedController)
       .map((object) => remoteStatus(object, facts)),
     ...api.gateways.map((gateway) => gatewayStatus(gateway, api, facts)),
+    ...api.input.listenerSets.flatMap((object) => listenerSetStatus(object, api, facts) ?? []),
     ...api.routes.map((route) => routeStatus(route, facts)),
+    ...api.policies.map((policy) => policyStatus(policy, facts)),
   ];
 }
 
@@ -114,13 +117,55 @@ function gatewayStatus(gateway: ServedGateway, api: GatewayApi, facts: StatusFac
       Accepted: { ...accepted, problem: services.problem },
       Programmed: { reason: "Programmed", message: places.message, problem: programmedProblem(gateway, facts) },
     }),
-    listeners: points.map((point) => ({
-      name: point.listener.name,
-      attachedRoutes: attachedRoutes(point, api.routes),
-      supportedKinds: point.supportedKinds.map((kind) => ({ group: gatewayApiGroup, kind })),
-      conditions: listenerConditions(point, generation),
-    })),
+    ...(object.spec.allowedListeners !== undefined && { attachedListenerSets: gateway.listenerSets.length }),
+    listeners: points.filter(({ owner }) => owner === object).map((point) => listenerStatus(point, api, generation)),
   });
+}
+
+function listenerStatus(point: AttachPoint, api: GatewayApi, generation: number) {
+  return {
+    name: point.listener.name,
+    attachedRoutes: attachedRoutes(point, api.routes),
+    supportedKinds: point.supportedKinds.map((kind) => ({ group: gatewayApiGroup, kind })),
+    conditions: listenerConditions(point, generation),
+  };
+}
+
+/** Undefined when its Gateway is not one of this mesh. */
+function listenerSetStatus(object: ListenerSet, api: GatewayApi, facts: StatusFacts): DesiredStatus | undefined {
+  const gateway = parentOf(object, api);
+  if (gateway === undefined) return undefined;
+  const generation = facts.generation(object);
+  const isTaken = gateway.listenerSets.includes(object);
+  const refused = isTaken ? undefined : notAllowed(gateway);
+  const own = gateway.points.filter(({ owner }) => owner === object);
+  const isServed = own.some((point) => listenerFailure(point) === undefined);
+  const invalid = { reason: "ListenersNotValid", message: "no listener can be served" };
+  return desired(object, {
+    conditions: conditions(generation, {
+      Accepted: { ...accepted, problem: refused ?? (isServed ? undefined : invalid) },
+      Programmed: {
+        reason: "Programmed",
+        message: "Resource programmed",
+        problem: refused ?? (isServed ? programmedProblem(gateway, facts) : invalid),
+      },
+    }),
+    listeners: own.map((point) => listenerStatus(point, api, generation)),
+  });
+}
+
+export function parentOf(
+  { namespace, spec: { parentRef } }: ListenerSet,
+  { gateways }: GatewayApi,
+): ServedGateway | undefined {
+  return gateways.find(
+    ({ object }) => object.name === parentRef.name && object.namespace === (parentRef.namespace || namespace),
+  );
+}
+
+export function notAllowed({ object }: ServedGateway): ApiProblem {
+  const message = `the Gateway ${object.namespace}/${object.name} takes no listeners of this namespace (spec.allowedListeners)`;
+  return { reason: "NotAllowed", message };
 }
 
 function listenerConditions(point: AttachPoint, generation: number) {
@@ -209,6 +254,26 @@ function routeStatus(
           }),
         };
       }),
+  });
+}
+
+function policyStatus({ object, roots, targets }: ServedPolicy, facts: StatusFacts): DesiredStatus {
+  const message = "Configuration is valid";
+  const invalid = roots && { reason: "NoValidCACertificate", message: roots.message };
+  return desired(object, {
+    ancestors: targets.map(({ target, problem }) => ({
+      ancestorRef: {
+        group: target.group,
+        kind: target.kind,
+        name: target.name,
+        ...(target.sectionName !== "" && { sectionName: target.sectionName }),
+      },
+      controllerName: meshController,
+      conditions: conditions(facts.generation(object), {
+        Accepted: { reason: "Accepted", message, problem: problem ?? invalid },
+        ResolvedRefs: { reason: "ResolvedRefs", message, problem: roots },
+      }),
+    })),
   });
 }
 

@@ -62,7 +62,7 @@ function controllerOf(item: unknown): string | undefined {
 }
 
 /** Items of these controllers are replaced, also by none. */
-const ours: ReadonlySet<string> = new Set(["istio.io/gateway-controller"]);
+const ours: ReadonlySet<string> = new Set(["istio.io/gateway-controller", "istio.io/mesh-controller"]);
 
 function asRecord(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

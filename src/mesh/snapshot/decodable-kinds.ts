@@ -10,6 +10,7 @@ import { gatewayClass } from "../kinds/gateway-class/kind.ts";
 import { grpcRoute } from "../kinds/grpc-route/kind.ts";
 import { httpRoute } from "../kinds/http-route/kind.ts";
 import { kubernetesGateway } from "../kinds/kubernetes-gateway/kind.ts";
+import { listenerSet } from "../kinds/listener-set/kind.ts";
 import { namespace } from "../kinds/namespace/kind.ts";
 import { node } from "../kinds/node/kind.ts";
 import { peerAuthentication } from "../kinds/peer-authentication/kind.ts";
@@ -42,6 +43,7 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["security.istio.io/RequestAuthentication", erase(requestAuthentication)],
   ["gateway.networking.k8s.io/GatewayClass", erase(gatewayClass)],
   ["gateway.networking.k8s.io/Gateway", erase(kubernetesGateway)],
+  ["gateway.networking.k8s.io/ListenerSet", erase(listenerSet)],
   ["gateway.networking.k8s.io/HTTPRoute", erase(httpRoute)],
   ["gateway.networking.k8s.io/GRPCRoute", erase(grpcRoute)],
   ["gateway.networking.k8s.io/TCPRoute", erase(tcpRoute)],

@@ -22,6 +22,7 @@ export interface SnapshotGatewayApi {
 const kinds = [
   "GatewayClass",
   "KubernetesGateway",
+  "ListenerSet",
   "HTTPRoute",
   "GRPCRoute",
   "TCPRoute",
@@ -44,6 +45,7 @@ export function snapshotGatewayApi(
   const api = gatewayApi({
     gatewayClasses: objects.all("GatewayClass"),
     gateways: objects.all("KubernetesGateway"),
+    listenerSets: objects.all("ListenerSet"),
     httpRoutes: objects.all("HTTPRoute"),
     grpcRoutes: objects.all("GRPCRoute"),
     tcpRoutes: objects.all("TCPRoute"),

@@ -9,6 +9,7 @@ import type { GatewayClassSpec } from "../kinds/gateway-class/spec.ts";
 import type { GrpcRouteSpec } from "../kinds/grpc-route/spec.ts";
 import type { HttpRouteSpec } from "../kinds/http-route/spec.ts";
 import type { KubernetesGatewaySpec } from "../kinds/kubernetes-gateway/spec.ts";
+import type { ListenerSetSpec } from "../kinds/listener-set/spec.ts";
 import type { NamespaceSpec } from "../kinds/namespace/spec.ts";
 import type { NodeSpec } from "../kinds/node/spec.ts";
 import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.ts";
@@ -45,6 +46,7 @@ export interface SpecByKind {
   readonly Namespace: NamespaceSpec;
   readonly GatewayClass: GatewayClassSpec;
   readonly KubernetesGateway: KubernetesGatewaySpec;
+  readonly ListenerSet: ListenerSetSpec;
   readonly HTTPRoute: HttpRouteSpec;
   readonly GRPCRoute: GrpcRouteSpec;
   readonly TCPRoute: TcpRouteSpec;

@@ -119,7 +119,7 @@ export function outcome(routes: RouteConfiguration | undefined, asked: Asked = {
   return `${to} ${rewrittenPath(forward, path)}${authority === host ? "" : ` as ${authority}`}`;
 }
 
-function decide(routes: RouteConfiguration | undefined, asked: Asked = {}): RouteDecision | null {
+export function decide(routes: RouteConfiguration | undefined, asked: Asked = {}): RouteDecision | null {
   if (routes === undefined) return null;
   const decoded = decodeRoute(routes);
   if (decoded.value === null) throw new Error(JSON.stringify(decoded.issues));

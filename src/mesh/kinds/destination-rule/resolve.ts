@@ -62,12 +62,43 @@ function mergeGroup(rules: readonly Rule[]): MergedDestinationRule {
   return {
     host: first.spec.host,
     namespace: first.namespace,
-    trafficPolicy: rules.find((rule) => rule.spec.trafficPolicy !== undefined)?.spec.trafficPolicy,
+    trafficPolicy: mergedPolicy(rules),
     subsets: [...subsets.values()],
     rules,
     exportTo: first.spec.exportTo,
     workloadSelector: first.spec.workloadSelector?.matchLabels ?? {},
   };
+}
+
+/** The oldest that a user wrote stands; what it leaves open of TLS is as a policy of the Gateway API says. */
+function mergedPolicy(rules: readonly Rule[]): TrafficPolicy | undefined {
+  const policyOf = (isMade: boolean): TrafficPolicy | undefined =>
+    rules.find((rule) => (rule.madeFrom !== undefined) === isMade && rule.spec.trafficPolicy !== undefined)?.spec
+      .trafficPolicy;
+  const [written, made] = [policyOf(false), policyOf(true)];
+  return written === undefined || made === undefined ? (written ?? made) : withTls(written, made);
+}
+
+function withTls(written: TrafficPolicy, made: TrafficPolicy): TrafficPolicy {
+  if (written.tls !== undefined) return written;
+  const madeFor = (port: number | undefined): TrafficPolicy["tls"] =>
+    made.portLevelSettings.find((settings) => settings.port?.number === port)?.tls ?? made.tls;
+  const own = written.portLevelSettings.map((settings) => {
+    const tls = settings.tls ?? madeFor(settings.port?.number);
+    return tls === undefined ? settings : { ...settings, tls };
+  });
+  const taken = new Set(own.map(({ port }) => port?.number));
+  // Settings of a port replace those of the whole.
+  const { loadBalancer, connectionPool, outlierDetection } = written;
+  const blocks = {
+    ...(loadBalancer !== undefined && { loadBalancer }),
+    ...(connectionPool !== undefined && { connectionPool }),
+    ...(outlierDetection !== undefined && { outlierDetection }),
+  };
+  const others = made.portLevelSettings
+    .filter(({ port }) => !taken.has(port?.number))
+    .map((settings) => ({ ...blocks, ...settings }));
+  return { ...written, ...(made.tls !== undefined && { tls: made.tls }), portLevelSettings: [...own, ...others] };
 }
 
 function mergeKey(spec: DestinationRuleSpec): string {

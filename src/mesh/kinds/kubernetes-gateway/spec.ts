@@ -1,6 +1,6 @@
 // Gateway of the Gateway API as decoded.
-import type { ObjectReference } from "../../objects/fields/route-reference.ts";
-import type { KubernetesSelector, Labels } from "../../objects/fields/selector.ts";
+import type { Listener, RouteNamespaces } from "../../objects/fields/listener.ts";
+import type { Labels } from "../../objects/fields/selector.ts";
 
 export interface KubernetesGatewaySpec {
   readonly gatewayClassName: string;
@@ -10,38 +10,6 @@ export interface KubernetesGatewaySpec {
   readonly allowedListeners?: { readonly namespaces?: RouteNamespaces };
   readonly tls?: unknown;
   readonly defaultScope?: string;
-}
-
-export interface Listener {
-  readonly name: string;
-  /** Empty means every host. */
-  readonly hostname: string;
-  readonly port: number;
-  /** HTTP, HTTPS, TLS, TCP; others are refused in the status. */
-  readonly protocol: string;
-  readonly tls?: ListenerTls;
-  readonly allowedRoutes?: AllowedRoutes;
-}
-
-export interface ListenerTls {
-  readonly mode: "Terminate" | "Passthrough";
-  readonly certificateRefs: readonly ObjectReference[];
-  readonly options: Readonly<Record<string, string>>;
-}
-
-export interface AllowedRoutes {
-  readonly namespaces?: RouteNamespaces;
-  readonly kinds: readonly RouteKind[];
-}
-
-export interface RouteNamespaces {
-  readonly from: "All" | "Selector" | "Same" | "None";
-  readonly selector?: KubernetesSelector;
-}
-
-export interface RouteKind {
-  readonly group: string;
-  readonly kind: string;
 }
 
 export interface GatewayAddress {

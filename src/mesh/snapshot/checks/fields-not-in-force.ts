@@ -54,12 +54,11 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   HTTPRoute: { "rules[].sessionPersistence": "requests of a session go to any endpoint" },
   GRPCRoute: { "rules[].sessionPersistence": "calls of a session go to any endpoint" },
   KubernetesGateway: {
-    allowedListeners: "no ListenerSet attaches",
     "infrastructure.parametersRef": "the gateway is deployed as it is by default",
     tls: "clients and backends follow listeners and DestinationRules",
     defaultScope: "routes attach where they name the Gateway",
   },
-  BackendTLSPolicy: { targetRefs: "backends are reached as DestinationRules say" },
+  BackendTLSPolicy: { "validation.caCertificateRefs": "the ConfigMap is not delivered, and connections fail" },
 };
 
 export function checkFieldsInForce({ objects }: CheckContext): Finding[] {
