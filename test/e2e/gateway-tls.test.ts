@@ -2,6 +2,7 @@
 // every mode, rotation, server names. curl and openssl, which know nothing of the mesh, are the judges. One mesh for all
 // tests, in order; Secrets and policies come and go through --watch.
 import assert from "node:assert/strict";
+import { createHash, X509Certificate } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { type TestAuthority, testAuthority } from "#proxy/listener/testing/certificates.ts";
 import type { TlsCertificate } from "#wire/tls/secrets.ts";
@@ -51,7 +52,7 @@ function server({ name, tls, hosts = `${name}.shop.example`, protocol = "HTTPS" 
 /** Where the test puts certificate files into the gateway's container. */
 const files = "/tmp/gateway-tls";
 
-const servers: readonly ServerWish[] = [
+const servers = (): readonly ServerWish[] => [
   { name: "simple", tls: "mode: SIMPLE, credentialName: simple" },
   { name: "generic", tls: "mode: SIMPLE, credentialName: generic" },
   { name: "wild", tls: "mode: SIMPLE, credentialName: wild", hosts: "*.wild.shop.example" },
@@ -75,11 +76,29 @@ const servers: readonly ServerWish[] = [
     name: "files-mutual",
     tls: `mode: MUTUAL, serverCertificate: ${files}/own.pem, privateKey: ${files}/own.key, caCertificates: ${files}/root.pem, caCrl: ${files}/crl.pem`,
   },
+  {
+    name: "files-both",
+    tls: `mode: SIMPLE, tlsCertificates: [{ serverCertificate: ${files}/rsa.pem, privateKey: ${files}/rsa.key }, { serverCertificate: ${files}/own.pem, privateKey: ${files}/own.key }]`,
+  },
+  { name: "roots", tls: "mode: MUTUAL, credentialName: simple, caCertCredentialName: roots" },
+  { name: "key-pin", tls: `mode: MUTUAL, credentialName: mutual, verifyCertificateSpki: ["${keyHash(good)}"]` },
+  { name: "pin", tls: `mode: MUTUAL, credentialName: mutual, verifyCertificateHash: ["${certificateHash(good)}"]` },
+  { name: "lax", tls: "mode: MUTUAL, credentialName: mutual, insecureSkipVerify: true" },
   { name: "pass", tls: "mode: PASSTHROUGH", protocol: "TLS" },
+  { name: "cross", tls: "mode: AUTO_PASSTHROUGH", hosts: "*.default.svc.cluster.local", protocol: "TLS" },
   { name: "tcp", tls: "mode: SIMPLE, credentialName: simple", protocol: "TLS" },
 ];
 
-const gateway = `apiVersion: networking.istio.io/v1
+function certificateHash({ certificateChain }: TlsCertificate): string {
+  return new X509Certificate(certificateChain).fingerprint256;
+}
+
+function keyHash({ certificateChain }: TlsCertificate): string {
+  const key = new X509Certificate(certificateChain).publicKey.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(key).digest("base64");
+}
+
+const gateway = (): string => `apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: { name: edge, namespace: istio-system }
 spec:
@@ -88,7 +107,7 @@ spec:
   - port: { number: 80, name: http, protocol: HTTP }
     hosts: ["*.shop.example"]
     tls: { httpsRedirect: true }
-${servers.map(server).join("")}---
+${servers().map(server).join("")}---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: edge, namespace: default }
@@ -161,6 +180,7 @@ function secrets(): string {
     secret("mutual", tlsForm(authority.issueFor(anything), { "ca.crt": authority.roots })),
     secret("apart", genericForm(authority.issueFor(anything))),
     secret("apart-cacert", { cacert: authority.roots }),
+    secret("roots", { "ca.crt": authority.roots }),
     secret(
       "revoking",
       tlsForm(authority.issueFor(anything), { "ca.crt": authority.roots, "ca.crl": authority.revoke(revoked) }),
@@ -176,7 +196,7 @@ describe("TLS of gateways", { timeout: 600_000 }, () => {
     revoked = authority.issueFor("DNS:revoked.client.shop.example");
     mesh = await TestMesh.start({
       copy: ["test/fixtures/workloads"],
-      files: { "secrets.yaml": secrets(), "gateway.yaml": gateway },
+      files: { "secrets.yaml": secrets(), "gateway.yaml": gateway() },
     });
     [client, outside] = await Promise.all([
       PodShell.open(mesh, "client", "client"),
@@ -268,6 +288,17 @@ describe("TLS of gateways", { timeout: 600_000 }, () => {
     assert.equal((await ask("optional.shop.example", withCertificate("stranger"))).status, 0);
   });
 
+  test("MUTUAL: roots of a Secret of their own, pinned certificates and keys, and no verification at all", async () => {
+    assert.equal((await ask("roots.shop.example", withCertificate("good"))).status, 200);
+    assert.equal((await ask("roots.shop.example", withCertificate("stranger"))).status, 0);
+    for (const host of ["pin.shop.example", "key-pin.shop.example"]) {
+      assert.equal((await ask(host, withCertificate("good"))).status, 200, host);
+      assert.equal((await ask(host, withCertificate("unnamed"))).status, 0, host);
+    }
+    assert.equal((await ask("lax.shop.example", withCertificate("stranger"))).status, 200);
+    assert.equal((await ask("lax.shop.example")).status, 0);
+  });
+
   test("ISTIO_MUTUAL takes the mesh's certificates, and shows the gateway's own", async () => {
     assert.equal((await ask("mesh.shop.example", `-k ${withCertificate("good")}`)).status, 0);
     assert.match(
@@ -289,9 +320,10 @@ describe("TLS of gateways", { timeout: 600_000 }, () => {
 
   test("certificates in files of the gateway's container, read when they come and when they change", async () => {
     assert.equal((await ask("files.shop.example")).status, 0);
+    const rsa = authority.issueFor(anything, { isRsa: true });
     const put = (certificate: TlsCertificate): Promise<unknown> => {
       const write = (name: string, text: string): string => `printf '%s' '${text}' > ${files}/${name}; `;
-      const all = `mkdir -p ${files}; ${write("own.pem", certificate.certificateChain)}${write("own.key", certificate.privateKey)}${write("root.pem", authority.roots)}${write("crl.pem", authority.revoke(revoked))}`;
+      const all = `mkdir -p ${files}; ${write("own.pem", certificate.certificateChain)}${write("own.key", certificate.privateKey)}${write("rsa.pem", rsa.certificateChain)}${write("rsa.key", rsa.privateKey)}${write("root.pem", authority.roots)}${write("crl.pem", authority.revoke(revoked))}`;
       return mesh.exec(gatewayPod, "istio-proxy", "sh", "-c", all);
     };
     await put(authority.issueFor(anything));
@@ -303,6 +335,8 @@ describe("TLS of gateways", { timeout: 600_000 }, () => {
     await eventually("the new certificate", async () =>
       (await serialOf("files.shop.example")) === before ? undefined : true,
     );
+    assert.match(await handshake("files-both.shop.example", "-tls1_2 -cipher aRSA"), /Cipher is ECDHE-RSA/);
+    assert.match(await handshake("files-both.shop.example", "-tls1_2 -cipher aECDSA"), /Cipher is ECDHE-ECDSA/);
     assert.equal((await ask("files-mutual.shop.example", withCertificate("good"))).status, 200);
     assert.equal((await ask("files-mutual.shop.example")).status, 0);
     assert.equal((await ask("files-mutual.shop.example", withCertificate("revoked"))).status, 0);
@@ -327,6 +361,20 @@ spec:
       const answer = await ask("pass.shop.example", "--http1.1");
       return answer.status === 200 && answer.body.includes("s_server") ? true : undefined;
     });
+  });
+
+  test("AUTO_PASSTHROUGH: mutual TLS of the mesh goes on to the service that its SNI names", async () => {
+    const through = async (sni: string, alpn: string): Promise<string> => {
+      const send = "printf 'GET /through HTTP/1.1\\r\\nHost: echo\\r\\nConnection: close\\r\\n\\r\\n'";
+      const peer = `-connect ${gatewayHost}:443 -servername ${sni} -alpn ${alpn} -cert /tmp/guest.pem -key /tmp/guest.key`;
+      return (await outside.run(`${send} | timeout 5 openssl s_client ${peer} -quiet 2>&1`)).stdout;
+    };
+    const answer = await through("outbound_.8000_._.echo.default.svc.cluster.local", "istio");
+    assert.match(answer, /HTTP\/1\.1 200 OK/);
+    assert.match(answer, /"path":"\/through"/);
+    assert.match(answer, /URI=spiffe:\/\/cluster\.local\/ns\/outside\/sa\/guest/);
+    assert.doesNotMatch(await through("outbound_.8000_._.echo.default.svc.cluster.local", "http/1.1"), /HTTP\/1\.1/);
+    assert.doesNotMatch(await through("outbound_.8000_._.external.outside.svc.cluster.local", "istio"), /HTTP\/1\.1/);
   });
 
   test("a TLS server of raw TCP ends TLS and hands the bytes on", async () => {
@@ -374,6 +422,37 @@ spec:
       (await ask("missing.shop.example")).status === 0 ? true : undefined,
     );
     assert.equal((await ask("simple.shop.example")).status, 200);
+  });
+
+  test("a Gateway of the Gateway API is given the Secrets that its listeners name", async () => {
+    mesh.writeConfig(
+      "gateway-api.yaml",
+      `${secret("api", tlsForm(authority.issueFor(anything)), "default")}apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: api, namespace: default }
+spec:
+  gatewayClassName: istio
+  listeners:
+  - { name: https, port: 443, protocol: HTTPS, hostname: "*.shop.example", tls: { certificateRefs: [{ name: api }] } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: api, namespace: default }
+spec:
+  parentRefs: [{ name: api }]
+  rules: [{ backendRefs: [{ name: echo, port: 8000 }] }]
+`,
+    );
+    await eventually(
+      "an answer of the new gateway",
+      async () => {
+        const to = "--connect-to ::api-istio.default.svc.cluster.local:443";
+        const answer = await curl(outside, `--cacert /tmp/root.pem ${to} https://api.shop.example/`);
+        return answer.status === 200 ? true : undefined;
+      },
+      60_000,
+    );
+    mesh.removeConfig("gateway-api.yaml");
   });
 
   test("no private key shows in dumps and logs", async () => {

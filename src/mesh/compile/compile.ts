@@ -10,6 +10,7 @@ import type { ProxyNode } from "../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../snapshot/snapshot.ts";
 import { inboundCluster } from "./clusters/inbound.ts";
 import { outboundClusters } from "./clusters/outbound.ts";
+import { sniClusters } from "./clusters/sni-clusters.ts";
 import { blackHoleCluster, inboundPassthrough, outboundPassthroughCluster } from "./clusters/special.ts";
 import { clusterEndpoints } from "./endpoints/endpoints.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
@@ -47,7 +48,9 @@ export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): Compiled
 export function compileClusters(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Cluster> {
   const patches = patchSetOf(snapshot, proxy);
   if (proxy.type === "router") {
-    const clusters = [...outboundClusters(snapshot, proxy, snapshot.gateways(proxy)), blackHole(snapshot)];
+    const scope = snapshot.gateways(proxy);
+    const outbound = outboundClusters(snapshot, proxy, scope);
+    const clusters = [...outbound, ...sniClusters(scope, outbound), blackHole(snapshot)];
     return byName(patchClusters(patches, "GATEWAY", clusters.map(patchable)));
   }
   const outbound = [
@@ -114,9 +117,11 @@ export function compileEndpoints(
 }
 
 function edsClusterNames(clusters: ReadonlyMap<string, Cluster>): string[] {
-  return [...clusters.values()]
+  const names = [...clusters.values()]
     .filter(({ clusterDiscoveryType: { case: kind, value } }) => kind === "type" && value === Cluster_DiscoveryType.EDS)
-    .map(({ name }) => name);
+    .map(({ name, edsClusterConfig }) => edsClusterConfig?.serviceName || name);
+  // Clusters may share endpoints.
+  return [...new Set(names)];
 }
 
 function patchable(cluster: Cluster): PatchableCluster {

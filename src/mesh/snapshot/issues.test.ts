@@ -244,22 +244,19 @@ spec:
 });
 
 test("a field that is without effect only for some values is named for those", () => {
-  const codes = (mode: string, protocol: string): string[] =>
+  const codes = (resolution: string): string[] =>
     meshFromYaml(`
 apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: { name: edge }
-spec:
-  selector: {}
-  servers:
-  - port: { number: 443, name: tls, protocol: ${protocol} }
-    hosts: [ a.example ]
-    tls: { mode: ${mode} }
-`).issues.map(({ code, path, message }) => `${code} ${path} ${message}`);
-  assert.deepEqual(codes("AUTO_PASSTHROUGH", "TLS"), [
-    "OUT0003 spec.servers[0].tls.mode mode AUTO_PASSTHROUGH is accepted and not in force yet: the server is left out",
+kind: ServiceEntry
+metadata: { name: everything }
+spec: { hosts: ["*.example.com"], resolution: ${resolution}, ports: [{ number: 443, name: tls, protocol: TLS }] }
+`)
+      .issues.filter(({ code }) => code === "OUT0003")
+      .map(({ path, message }) => `${path} ${message}`);
+  assert.deepEqual(codes("DYNAMIC_DNS"), [
+    "spec.resolution resolution DYNAMIC_DNS is accepted and not in force yet: connections go to the address that the client dialled",
   ]);
-  assert.deepEqual(codes("PASSTHROUGH", "TLS"), []);
+  assert.deepEqual(codes("NONE"), []);
 });
 
 test("a policy that asks an external service says that it denies", () => {

@@ -8,11 +8,12 @@ import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v
 import { originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { GatewayListener, GatewayScope, GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { sniClusterName, sniDestinations } from "../clusters/sni-clusters.ts";
 import { cidrRange, socketAddress } from "../envoy-values.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import { tlsInspector } from "../filters/listener-filters.ts";
-import { tcpStats } from "../filters/network-filters.ts";
+import { tcpProxy, tcpStats } from "../filters/network-filters.ts";
 import type { Authorization } from "../filters/rbac/authorization.ts";
 import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
 import { resourceMetadata } from "../metadata.ts";
@@ -115,8 +116,7 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
   const { tls } = server.server;
   const mode = tls?.mode ?? "PASSTHROUGH";
   if (tls === undefined || mode === "PASSTHROUGH") return tcpChains(context, server, tlsChoices, undefined);
-  // Needs the SNI routing between clusters, which this version does not offer.
-  if (mode === "AUTO_PASSTHROUGH") return [];
+  if (mode === "AUTO_PASSTHROUGH") return sniChains(context, server);
   const isHttpServer = isHttp(server.protocol) || server.protocol === "HTTPS";
   const socket = serverTls(tls, isHttpServer ? "http" : "tcp");
   if (!isHttpServer) return tcpChains(context, server, tcpChoices, socket);
@@ -130,6 +130,30 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
     }),
   ];
 }
+
+/** A chain per service, port and subset, for mutual TLS of the mesh that is meant for them. */
+function sniChains({ snapshot, scope, authorization }: GatewayContext, server: GatewayServer): FilterChain[] {
+  return sniDestinations(scope, server).map((outbound) => {
+    const cluster = sniClusterName(outbound);
+    return filterChain({
+      match: { serverNames: [cluster], applicationProtocols: meshAlpn },
+      filters: [
+        ...authorization.tcp,
+        tcpStats,
+        tcpProxy({
+          statPrefix: cluster,
+          destinations: [{ cluster, weight: 1 }],
+          accessLogs: meshAccessLogs(snapshot),
+        }),
+      ],
+      origins: [originAt(server.gateway, `spec.servers[${server.index}]`)],
+      policies: authorization.origins,
+    });
+  });
+}
+
+/** What sidecars offer to each other. */
+const meshAlpn = ["istio-peer-exchange", "istio", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
 
 function tcpChains(
   context: GatewayContext,

@@ -5,7 +5,7 @@ import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport
 import { type CompiledResources, compileProxy } from "../compile.ts";
 import { refusals } from "../testing/accepted.ts";
 import { bookinfo, ingressGateway, mesh } from "../testing/mesh.ts";
-import { describeListener, filterNames, httpManager, whereGoes } from "../testing/summary.ts";
+import { describeCluster, describeListener, filterNames, httpManager, whereGoes } from "../testing/summary.ts";
 
 function gateway(servers: string, more = ""): string {
   return `
@@ -138,6 +138,39 @@ test("a TLS server answers 421 for names that are not its own, and 404 for its o
   assert.equal(whereGoes(routes, { host: "idle.example.com" }), "no route");
   assert.equal(whereGoes(routes, { host: "other.example.com" }), "answers 421");
 });
+
+test("AUTO_PASSTHROUGH leads mutual TLS of the mesh on by its SNI, to clusters without TLS", () => {
+  const { listeners, clusters, endpoints } = compiled(
+    gateway(
+      '- {port: {number: 15443, name: tls, protocol: TLS}, hosts: ["reviews.default.svc.cluster.local"], tls: {mode: AUTO_PASSTHROUGH}}',
+      subsets,
+    ),
+  );
+  const name = (subset: string): string => `outbound_.9080_.${subset}_.reviews.default.svc.cluster.local`;
+  assert.deepEqual(
+    describeListener(listeners.get("0.0.0.0_15443")),
+    ["", "v1"].map(
+      (subset) =>
+        `[sni ${name(subset)} istio-peer-exchange,istio,istio-http/1.0,istio-http/1.1,istio-h2] -> ${name(subset)}`,
+    ),
+  );
+  const own = clusters.get(name("v1"));
+  assert.equal(describeCluster(own), "EDS plaintext");
+  assert.equal(own?.edsClusterConfig?.serviceName, "outbound|9080|v1|reviews.default.svc.cluster.local");
+  assert.ok(endpoints.has("outbound|9080|v1|reviews.default.svc.cluster.local"));
+  assert.ok(
+    ![...clusters.keys()].some(
+      (key) => key.startsWith("outbound_.") && !key.endsWith("_.reviews.default.svc.cluster.local"),
+    ),
+  );
+});
+
+const subsets = `---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}]}
+`;
 
 test("a gateway believes no forwarded header and shows its own name", () => {
   const { listeners } = compiled(

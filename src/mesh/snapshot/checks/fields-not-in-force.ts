@@ -23,10 +23,6 @@ const trafficPolicy: Fields = {
 const under = (prefix: string, fields: Fields): Fields =>
   Object.fromEntries(Object.entries(fields).map(([path, instead]) => [`${prefix}.${path}`, instead]));
 
-const serverTls: Fields = {
-  mode: { when: /^AUTO_PASSTHROUGH$/, instead: "the server is left out" },
-};
-
 const fieldsByKind: Readonly<Record<string, Fields>> = {
   VirtualService: {
     "http[].match[].statPrefix": "no statistics are kept under it",
@@ -40,7 +36,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
     ...under("subsets[].trafficPolicy.portLevelSettings[]", trafficPolicy),
   },
   Gateway: {
-    ...under("servers[].tls", serverTls),
     "servers[].defaultEndpoint": "VirtualServices say where requests go",
   },
   ServiceEntry: {
