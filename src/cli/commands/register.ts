@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { CliContext } from "../context.ts";
 import { registerAnalyze } from "./analyze.ts";
+import { registerCerts } from "./certs/register.ts";
 import { registerCompile } from "./compile/register.ts";
 import { registerDown } from "./down.ts";
 import { registerExec } from "./exec.ts";
@@ -24,6 +25,7 @@ export function registerCommands(program: Command, context: CliContext, finish: 
   registerExec(program, context, finish);
   registerProxyStatus(program, context, finish);
   registerProxyConfig(program, context);
+  registerCerts(program, context, finish);
   registerExplain(program, context, finish);
   registerValidate(program, context, finish);
   registerAnalyze(program, context, finish);

@@ -105,3 +105,10 @@ export function texts(value: unknown): string[] {
 export function text(value: unknown): string {
   return typeof value === "string" ? value : typeof value === "number" ? String(value) : "";
 }
+
+/** The content of a DataSource that is given inline. */
+export function inlineText(value: unknown): string {
+  const source = object(value);
+  const inline = text(source["inlineString"]);
+  return inline !== "" ? inline : Buffer.from(text(source["inlineBytes"]), "base64").toString();
+}

@@ -1,7 +1,7 @@
 // `proxy-config secret`: certificates as the proxy holds them. Private keys never leave the proxy; the dump has none.
 import { X509Certificate } from "node:crypto";
 import { renderTable } from "../../render/table.ts";
-import { object, type SecretEntry, text } from "./config-dump.ts";
+import { inlineText, object, type SecretEntry } from "./config-dump.ts";
 
 export function secretTable(secrets: readonly SecretEntry[], nowMs: number): string {
   const rows = secrets.map(({ name, state, secret }) => {
@@ -18,12 +18,6 @@ export function secretTable(secrets: readonly SecretEntry[], nowMs: number): str
     ["RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE"],
     rows,
   );
-}
-
-function inlineText(value: unknown): string {
-  const source = object(value);
-  const inline = text(source["inlineString"]);
-  return inline !== "" ? inline : Buffer.from(text(source["inlineBytes"]), "base64").toString();
 }
 
 function parseCertificate(pem: string): X509Certificate | undefined {

@@ -7,13 +7,19 @@ export interface SelfSigned {
   readonly key: string;
 }
 
-export function selfSigned(organization = "test"): SelfSigned {
+interface Validity {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+const aroundNow = (): Validity => ({ notBeforeMs: Date.now() - 3_600_000, notAfterMs: Date.now() + 86_400_000 });
+
+export function selfSigned(organization = "test", validity: Validity = aroundNow()): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const chain = issueAuthority(privateKey, {
     publicKeyInfo: publicKey.export({ format: "der", type: "spki" }),
     subject: { organization },
-    notBeforeMs: Date.now() - 3_600_000,
-    notAfterMs: Date.now() + 86_400_000,
+    ...validity,
   });
   return { chain, key: privateKey.export({ format: "pem", type: "pkcs8" }).toString() };
 }
