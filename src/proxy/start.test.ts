@@ -151,8 +151,35 @@ test("the configuration dump shows accepted resources in Envoy's shape", async (
   assert.deepEqual(JSON.parse((await admin("/config_dump?name_regex=nothing&resource=static_clusters")).text), {
     configs: [],
   });
-  assert.equal((await admin("/config_dump?resource=nonsense")).status, 404);
+  assert.deepEqual(await admin("/config_dump?resource=nonsense"), {
+    status: 404,
+    text: "nonsense not found in config dump",
+  });
+  assert.deepEqual(await admin("/config_dump?resource=version_info"), {
+    status: 400,
+    text: "version_info is not a repeated field. Use ?mask=version_info to get only this field",
+  });
   assert.equal((await admin("/config_dump?name_regex=(")).status, 400);
+});
+
+test("the configuration dump shows only what a mask names", async () => {
+  const of = async (query: string): Promise<Record<string, unknown>[]> =>
+    (JSON.parse((await admin(`/config_dump?${query}`)).text) as { configs: Record<string, unknown>[] }).configs;
+  const clusters = await of("mask=static_clusters");
+  assert.deepEqual(
+    clusters.map((config) => [String(config["@type"]).split(".").at(-1), Object.keys(config).length]),
+    [["ClustersConfigDump", 2]],
+  );
+  const bootstraps = await of("mask=bootstrap.node.id");
+  assert.deepEqual(bootstraps[0]?.["bootstrap"], { node: { id: "bench" } });
+  const [one] = await of("resource=static_clusters&mask=cluster.name,last_updated&name_regex=up");
+  assert.deepEqual(Object.keys(one ?? {}), ["@type", "cluster", "last_updated"]);
+  assert.deepEqual(Object.keys((one?.["cluster"] ?? {}) as object), ["@type", "name"]);
+  assert.equal((await admin("/config_dump?mask=nothing")).status, 400);
+  assert.match(
+    (await admin("/config_dump?resource=static_clusters&mask=cluster.nothing")).text,
+    /^FieldMask cluster\.nothing /,
+  );
 });
 
 test("the dump, server info, listeners and clusters have the field names of the proto files", async () => {
@@ -252,6 +279,8 @@ test("statistics are filtered by use and type, and a wrong question is told", as
   assert.equal((await admin("/stats?type=Nonsense")).status, 400);
   assert.equal((await admin("/hot_restart_version")).text, "disabled\n");
   assert.match((await admin("/contention")).text, /not enabled/);
+  assert.equal((await admin("/stats/recentlookups")).status, 501);
+  assert.equal((await admin("/stats/recentlookups/enable", "POST")).status, 501);
   assert.ok(Number(JSON.parse((await admin("/memory")).text).allocated) > 1e6);
 });
 

@@ -78,6 +78,8 @@ export interface ProxyOptions {
   readonly clock?: Clock;
   /** From a graceful `/drain_listeners` to the end of accepting; 600 s unless given. */
   readonly drainTimeMs?: number;
+  /** How a graceful drain asks clients to leave; Istio starts Envoy with "immediate". */
+  readonly drainStrategy?: "immediate" | "gradual";
   /** How long first endpoints and routes are waited for; 15 s unless given. */
   readonly initialFetchTimeoutMs?: number;
   /** From which Wasm plugins may be given variables. */
@@ -246,13 +248,19 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     workers?.tell({ type: "failHealthChecks", isFailed });
   };
   let cancelDrainEnd: (() => void) | null = null;
+  const drainTimeMs = options.drainTimeMs ?? defaultDrainMs;
   lifecycle.onStop(() => cancelDrainEnd?.());
   const drainListeners = ({ inboundOnly, isGraceful, skipsExit }: ListenerDrain): void => {
-    startDraining({ inboundOnly });
-    if (!isGraceful) stopAccepting({ inboundOnly });
-    else if (!skipsExit) {
-      cancelDrainEnd ??= clock.after(options.drainTimeMs ?? defaultDrainMs, () => stopAccepting({ inboundOnly }));
+    const gradualMs = isGraceful && options.drainStrategy === "gradual" ? drainTimeMs : 0;
+    startDraining({ inboundOnly, gradualMs });
+    if (!isGraceful) {
+      stopAccepting({ inboundOnly });
+      return;
     }
+    cancelDrainEnd ??= clock.after(drainTimeMs, () => {
+      if (gradualMs > 0) startDraining({ inboundOnly });
+      if (!skipsExit) stopAccepting({ inboundOnly });
+    });
   };
   workers =
     memory === null || cells === null

@@ -139,6 +139,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
       "config-path": { type: "string", short: "c", default: "" },
       concurrency: { type: "string", default: "1" },
       "drain-time-s": { type: "string", default: String(standaloneDrainMs / 1000) },
+      "drain-strategy": { type: "string", default: "immediate" },
     },
   });
   const concurrency = Number(values.concurrency);
@@ -149,6 +150,11 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
   const drainMs = Number(values["drain-time-s"]) * 1000;
   if (!(drainMs >= 0 && drainMs <= maxDrainMs)) {
     printError(context, `--drain-time-s ${values["drain-time-s"]} is not a number from 0 to ${maxDrainMs / 1000}`);
+    return 64;
+  }
+  const drainStrategy = values["drain-strategy"];
+  if (drainStrategy !== "immediate" && drainStrategy !== "gradual") {
+    printError(context, `--drain-strategy ${drainStrategy} is neither immediate nor gradual`);
     return 64;
   }
   const path = values["config-path"];
@@ -170,6 +176,7 @@ async function runStandalone(argv: readonly string[], context: CliContext): Prom
     concurrency,
     quit: () => quit(),
     drainTimeMs: drainMs,
+    drainStrategy,
     secrets: new SecretStore(),
     log: new LogRegistry({ level: "info" }),
     hostEnvironment: context.env,

@@ -4,8 +4,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { RE2JS } from "re2js";
+import { describeError } from "#base/error.ts";
 import { anyRegistry } from "../xds/any-registry.ts";
 import type { ResourceTable } from "../xds/resource-table.ts";
+import type { DumpType } from "./dump-messages.ts";
+import { type FieldMask, isMaskOf, masked, parseMask } from "./field-mask.ts";
 import { nodeJson } from "./node.ts";
 import { withOpaqueTypes } from "./opaque-types.ts";
 import type { ProxyState } from "./proxy-state.ts";
@@ -17,7 +20,7 @@ import { secretEntries } from "./secrets.ts";
 const perTurn = 20;
 
 interface Section {
-  readonly type: string;
+  readonly type: DumpType;
   /** Fields before the lists. */
   readonly fields: JsonObject;
   readonly lists: readonly SectionList[];
@@ -25,8 +28,6 @@ interface Section {
 
 interface SectionList {
   readonly name: string;
-  /** Of one entry, within the section's type. */
-  readonly entryType: string;
   readonly entries: () => Iterable<NamedEntry>;
 }
 
@@ -35,39 +36,88 @@ interface NamedEntry {
   readonly render: () => JsonObject;
 }
 
-export function configDump(state: ProxyState, query: URLSearchParams): Reply {
-  const pattern = query.get("name_regex");
+export async function configDump(state: ProxyState, query: URLSearchParams): Promise<Reply> {
+  const pattern = query.get("name_regex") ?? "";
   let accepts: (name: string) => boolean = () => true;
-  if (pattern !== null) {
+  if (pattern !== "") {
     try {
       const regex = RE2JS.compile(pattern);
       accepts = (name) => regex.testExact(name);
-    } catch {
-      return text(`name_regex "${pattern}" is not a regular expression\n`, 400);
+    } catch (error) {
+      return text(`Error while parsing name_regex from ${pattern}: ${describeError(error)}\n`, 400);
     }
   }
-  const withEndpoints = query.has("include_eds");
-  const sections = sectionsOf(state, withEndpoints);
+  const sections = sectionsOf(state, query.has("include_eds"));
+  const maskText = query.get("mask");
+  const mask = maskText === null ? null : parseMask(maskText);
   const wanted = query.get("resource");
-  if (wanted === null) return { status: 200, contentType: "application/json", body: renderSections(sections, accepts) };
-  const found = sections
-    .flatMap((section) => section.lists.map((list) => ({ section, list })))
-    .find(({ list }) => list.name === wanted);
-  if (found === undefined) return text(`resource "${wanted}" is not part of the configuration dump\n`, 404);
-  const type = `${dumpType(found.section)}.${found.list.entryType}`;
-  return { status: 200, contentType: "application/json", body: renderList(found.list, type, accepts) };
+  if (wanted !== null) return dumpResource(sections, wanted, mask, accepts);
+  const { messageOf } = await import("./dump-messages.ts");
+  const shown = mask === null ? sections : sections.filter((section) => isMaskOf(mask, messageOf(section.type)));
+  if (shown.length === 0) {
+    return text(`FieldMask ${maskText} could not be successfully applied to any configs.`, 400);
+  }
+  return jsonPieces(renderSections(shown, mask, accepts));
+}
+
+async function dumpResource(
+  sections: readonly Section[],
+  wanted: string,
+  mask: FieldMask | null,
+  accepts: (name: string) => boolean,
+): Promise<Reply> {
+  const { messageOf } = await import("./dump-messages.ts");
+  for (const section of sections) {
+    const field = messageOf(section.type).fields.find((it) => it.name === wanted);
+    if (field === undefined) continue;
+    if (field.fieldKind !== "list" || field.listKind !== "message") {
+      return text(`${wanted} is not a repeated field. Use ?mask=${wanted} to get only this field`, 400);
+    }
+    const list = section.lists.find(({ name }) => name === wanted);
+    if (mask !== null && !isMaskOf(mask, field.message)) return refusedMask(mask);
+    const entries = [...(list?.entries() ?? [])].filter((entry) => accepts(entry.name));
+    const type = `type.googleapis.com/${field.message.typeName}`;
+    if (mask === null) return jsonPieces(renderList(entries, type));
+    // Few ask for it, and a field that a resource lacks refuses the whole.
+    const trimmed = entries.map(({ name, render }) => ({ name, value: masked(render(), mask) }));
+    if (trimmed.some(({ value }) => value === null)) return refusedMask(mask);
+    return jsonPieces(
+      renderList(
+        trimmed.map(({ name, value }) => ({ name, render: () => value ?? {} })),
+        type,
+      ),
+    );
+  }
+  return text(`${wanted} not found in config dump`, 404);
+}
+
+function refusedMask(mask: FieldMask): Reply {
+  return text(`FieldMask ${pathsOf(mask).join(",")} could not be successfully used.`, 400);
+}
+
+function pathsOf(mask: FieldMask): string[] {
+  return Object.entries(mask).flatMap(([name, below]) =>
+    below === null ? [name] : pathsOf(below).map((path) => `${name}.${path}`),
+  );
+}
+
+function jsonPieces(body: AsyncIterable<string>): Reply {
+  return { status: 200, contentType: "application/json", body };
 }
 
 async function* renderSections(
   sections: readonly Section[],
+  mask: FieldMask | null,
   accepts: (name: string) => boolean,
 ): AsyncIterable<string> {
   yield '{"configs":[';
   let separator = "";
   for (const section of sections) {
-    const fields = JSON.stringify({ "@type": dumpType(section), ...section.fields });
+    const own = mask === null ? section.fields : (masked(section.fields, mask) ?? {});
+    const fields = JSON.stringify({ "@type": dumpType(section), ...own });
     yield `${separator}\n${fields.slice(0, -1)}`;
     for (const list of section.lists) {
+      if (mask !== null && !(list.name in mask)) continue;
       const entries = [...list.entries()].filter((entry) => accepts(entry.name));
       // Canonical JSON leaves empty lists out.
       if (entries.length === 0) continue;
@@ -81,10 +131,9 @@ async function* renderSections(
   yield "\n]}\n";
 }
 
-async function* renderList(list: SectionList, type: string, accepts: (name: string) => boolean): AsyncIterable<string> {
-  const accepted = [...list.entries()].filter((entry) => accepts(entry.name));
+async function* renderList(entries: readonly NamedEntry[], type: string): AsyncIterable<string> {
   yield '{"configs":[';
-  yield* renderEntries(accepted.map(({ name, render }) => ({ name, render: () => ({ "@type": type, ...render() }) })));
+  yield* renderEntries(entries.map(({ name, render }) => ({ name, render: () => ({ "@type": type, ...render() }) })));
   yield "\n]}\n";
 }
 
@@ -124,19 +173,16 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
         ? [
             {
               name: "static_clusters",
-              entryType: "StaticCluster",
               entries: () => entries(configuration.clusters, "cluster", () => true),
             },
           ]
         : [
             {
               name: "dynamic_active_clusters",
-              entryType: "DynamicCluster",
               entries: () => entries(configuration.clusters, "cluster", (name) => configuration.isClusterLive(name)),
             },
             {
               name: "dynamic_warming_clusters",
-              entryType: "DynamicCluster",
               entries: () => entries(configuration.clusters, "cluster", (name) => !configuration.isClusterLive(name)),
             },
           ],
@@ -149,7 +195,6 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
       lists: [
         {
           name: "dynamic_endpoint_configs",
-          entryType: "DynamicEndpointConfig",
           entries: () => entries(configuration.endpoints, "endpoint_config", () => true),
         },
       ],
@@ -163,11 +208,10 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
         ? [
             {
               name: "static_listeners",
-              entryType: "StaticListener",
               entries: () => entries(configuration.listeners, "listener", () => true),
             },
           ]
-        : [{ name: "dynamic_listeners", entryType: "DynamicListener", entries: () => dynamicListeners(state) }],
+        : [{ name: "dynamic_listeners", entries: () => dynamicListeners(state) }],
     },
     {
       type: "RoutesConfigDump",
@@ -175,7 +219,6 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
       lists: [
         {
           name: "dynamic_route_configs",
-          entryType: "DynamicRouteConfig",
           entries: () => entries(configuration.routes, "route_config", () => true),
         },
       ],
@@ -183,9 +226,7 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
     {
       type: "SecretsConfigDump",
       fields: {},
-      lists: [
-        { name: "dynamic_active_secrets", entryType: "DynamicSecret", entries: () => secretEntries(state.secrets) },
-      ],
+      lists: [{ name: "dynamic_active_secrets", entries: () => secretEntries(state.secrets) }],
     },
   );
   return sections;

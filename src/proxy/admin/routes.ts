@@ -30,7 +30,7 @@ const paths: Readonly<Record<string, AdminPath>> = {
     answer: (state, query) => (query.get("format") === "json" ? json(clustersJson(state)) : text(clustersText(state))),
   },
   "/config_dump": {
-    help: "dump current configs (?include_eds, ?resource=, ?name_regex=)",
+    help: "dump current configs (?include_eds, ?resource=, ?mask=, ?name_regex=)",
     answer: async (state, query) => (await import("./config-dump.ts")).configDump(state, query),
   },
   "/contention": {
@@ -94,6 +94,10 @@ const paths: Readonly<Record<string, AdminPath>> = {
     help: "print server stats (?filter=, ?usedonly, ?type=, ?format=json|prometheus, ?histogram_buckets=)",
     answer: stats,
   },
+  "/stats/recentlookups": { help: "show recent stat-name lookups (none are made)", answer: noLookups },
+  "/stats/recentlookups/clear": { help: "clear list of stat-name lookups", mutates: true, answer: noLookups },
+  "/stats/recentlookups/disable": { help: "disable recording of stat-name lookups", mutates: true, answer: noLookups },
+  "/stats/recentlookups/enable": { help: "enable recording of stat-name lookups", mutates: true, answer: noLookups },
   "/stats/prometheus": {
     help: "print server stats in prometheus format",
     answer: (state, query) => {
@@ -102,6 +106,11 @@ const paths: Readonly<Record<string, AdminPath>> = {
     },
   },
 };
+
+/** Statistics are found once, when what counts is made; there is no table to look them up in. */
+function noLookups(): Reply {
+  return text("Lookup tracking is not supported: statistics are not looked up while they count.\n", 501);
+}
 
 /** Answers one request of the admin API. */
 export function answerAdmin(state: ProxyState, method: string, url: URL): Reply | Promise<Reply> {

@@ -125,9 +125,7 @@ function decodeCommon(common: CommonLbConfig | undefined, problems: Problems): L
         : new Set(common.overrideHostStatus.statuses.map(endpointHealth)),
     ignoresNewHosts: common.ignoreNewHostsUntilFirstHc,
     closesConnectionsOnChange: common.closeConnectionsOnHostSetChange,
-    // Envoy waits for a second if nothing is said. Here it costs little to take a change over at once, and a new host that
-    // has just become ready would be refused for that long.
-    mergeWindowMs: milliseconds(common.updateMergeWindow, 0),
+    mergeWindowMs: milliseconds(common.updateMergeWindow, defaultLoadBalancing.mergeWindowMs),
   };
 }
 

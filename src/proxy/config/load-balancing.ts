@@ -116,5 +116,7 @@ export const defaultLoadBalancing: LoadBalancingConfig = {
   overrideHostStatuses: new Set<EndpointHealth>(["unknown", "healthy", "degraded"]),
   ignoresNewHosts: false,
   closesConnectionsOnChange: false,
-  mergeWindowMs: 1000,
+  // Envoy waits for a second if nothing is said. Here it costs little to take a change over at once, and a new host that
+  // has just become ready would be refused for that long.
+  mergeWindowMs: 0,
 };

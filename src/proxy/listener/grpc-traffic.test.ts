@@ -268,7 +268,7 @@ test("an endpoint that refuses calls by status alone is an outlier, though HTTP 
   path.clusters.update(
     clusterOn("app", [bad.port, good.port], {
       upstreamProtocol: "http2",
-      loadBalancing: { ...byTurns, mergeWindowMs: 0 },
+      loadBalancing: byTurns,
       outlierDetection,
     }),
   );

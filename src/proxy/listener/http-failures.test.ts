@@ -533,7 +533,7 @@ test("requests are dropped as the endpoints' policy asks, flagged DO, and told a
   server.stop();
 });
 
-const atOnce = { ...byTurns, mergeWindowMs: 0 };
+const atOnce = byTurns;
 
 test("an endpoint that fails is ejected by its traffic, and the reply without endpoints says which, why and until when", async () => {
   const bad = await httpServer((_req, res) => {

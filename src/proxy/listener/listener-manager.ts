@@ -92,6 +92,8 @@ interface BoundAddress {
 export interface DrainScope {
   /** Only what comes to this workload from others. */
   readonly inboundOnly: boolean;
+  /** So long more and more responses ask their clients to go, and no connection is told otherwise; absent: all at once. */
+  readonly gradualMs?: number;
 }
 
 const everything: DrainScope = { inboundOnly: false };
@@ -112,6 +114,8 @@ export class ListenerManager {
   #lastConnectionId = 0;
   #isDraining = false;
   #drainsInboundOnly = false;
+  /** Envoy's gradual strategy; null: everybody is asked at once. */
+  #gradual: { readonly beganMs: number; readonly lastsMs: number } | null = null;
   #onIdle: (() => void)[] = [];
 
   constructor(options: ListenerManagerOptions) {
@@ -244,7 +248,10 @@ export class ListenerManager {
 
   #drains({ isDrainExempt, direction }: ConnectionInfo): boolean {
     if (this.isHealthFailed) return true;
-    return this.#isDraining && !isDrainExempt && (!this.#drainsInboundOnly || direction === INBOUND);
+    const isMeant = this.#isDraining && !isDrainExempt && (!this.#drainsInboundOnly || direction === INBOUND);
+    if (!isMeant || this.#gradual === null) return isMeant;
+    const { loop } = this.#environment;
+    return loop.random() < (loop.clock.now() - this.#gradual.beganMs) / this.#gradual.lastsMs;
   }
 
   #route(acceptedBy: ActiveListener, info: ConnectionInfo): ActiveListener {
@@ -273,9 +280,11 @@ export class ListenerManager {
   }
 
   /** Begins the end: responses ask for `connection: close`, idle connections go. Sockets still accept. */
-  startDraining({ inboundOnly }: DrainScope = everything): void {
+  startDraining({ inboundOnly, gradualMs = 0 }: DrainScope = everything): void {
     this.#drainsInboundOnly = inboundOnly && (!this.#isDraining || this.#drainsInboundOnly);
     this.#isDraining = true;
+    this.#gradual = gradualMs > 0 ? { beganMs: this.#environment.loop.clock.now(), lastsMs: gradualMs } : null;
+    if (this.#gradual !== null) return;
     for (const listener of this.#inScope({ inboundOnly }))
       if (!listener.config.drainsOnlyWhenModified) listener.drain();
   }

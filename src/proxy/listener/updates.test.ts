@@ -5,10 +5,22 @@ import { createServer as createWebServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { type Logger, silentLogger } from "#base/log/log.ts";
+import { ManualClock } from "#base/time/clock.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import * as resources from "../config/testing/resources.ts";
 import { Stats } from "../stats/stats.ts";
-import { clusterOn, dataPath, type TestDataPath } from "./testing/data-path.ts";
+import {
+  chain as builtChain,
+  clusterOn,
+  dataPath,
+  forward,
+  httpFilter,
+  httpServer,
+  listenerConfig,
+  managerConfig,
+  routeEntry,
+  type TestDataPath,
+} from "./testing/data-path.ts";
 import { RawClient, type RawServer, rawServer } from "./testing/raw-peers.ts";
 import { until } from "./testing/requests.ts";
 
@@ -185,6 +197,32 @@ test("a removed listener takes nobody new, its TCP connections go on, and its en
   client.socket.resetAndDestroy();
   await until(() => path.listeners.connectionCount === 0);
   stop();
+});
+
+test("a gradual drain asks more and more clients to leave, and in the end all of them", async (t) => {
+  const upstream = await httpServer((_req, res) => res.end("ok"));
+  const clock = new ManualClock(1_000_000);
+  let draw = 0;
+  const path = dataPath({ clock, random: () => draw });
+  t.after(() => [path, upstream].forEach((it) => it.stop()));
+  path.clusters.update(clusterOn("up", [upstream.port]));
+  await path.listeners.update(
+    listenerConfig([builtChain([httpFilter(managerConfig([routeEntry("/", forward("up"))]))])]),
+  );
+  const isAsked = async (at: number): Promise<boolean> => {
+    draw = at;
+    const response = await fetch(`http://127.0.0.1:${path.port()}/`);
+    await response.text();
+    return response.headers.get("connection") === "close";
+  };
+  path.listeners.startDraining({ inboundOnly: false, gradualMs: 10_000 });
+  assert.equal(await isAsked(0.01), false);
+  clock.advance(3000);
+  assert.deepEqual([await isAsked(0.29), await isAsked(0.31)], [true, false]);
+  clock.advance(6000);
+  assert.deepEqual([await isAsked(0.89), await isAsked(0.91)], [true, false]);
+  path.listeners.startDraining();
+  assert.equal(await isAsked(0.99), true, "then at once");
 });
 
 test("a listener whose drain_type is MODIFY_ONLY is left alone when the proxy drains", async () => {

@@ -1,8 +1,10 @@
 // A unary gRPC call that the proxy makes by itself, through one of its clusters: one message out, one message back.
 // Whoever calls hears of the outcome exactly once, and never before `callGrpc` has returned.
 // Specification: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+import { GrpcStatus } from "#wire/grpc/status.ts";
 import { Headers } from "#wire/http/headers.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import { CallOutcome } from "./call-outcome.ts";
 import type { ClusterManager } from "./cluster-manager.ts";
 import { ClusterRequest, type ClusterRequestHandler } from "./cluster-request.ts";
 import { BODY_CHUNKED, type ResponseHead } from "./exchange.ts";
@@ -44,18 +46,13 @@ export function callGrpc(environment: GrpcCallEnvironment, call: GrpcCall, calle
   return () => pending.cancel();
 }
 
-const DEADLINE_EXCEEDED = 4;
-const RESOURCE_EXHAUSTED = 8;
-const INTERNAL = 13;
-const UNAVAILABLE = 14;
-const UNKNOWN = 2;
-
 const prefixBytes = 5;
 /** Answers are decisions, not data. */
 const maxMessageBytes = 4 * 1024 * 1024;
 
 class PendingCall implements ClusterRequestHandler {
-  readonly #environment: GrpcCallEnvironment;
+  readonly #clusters: ClusterManager;
+  readonly #outcome: CallOutcome;
   readonly #call: GrpcCall;
   readonly #caller: GrpcCaller;
   readonly #request: ClusterRequest;
@@ -65,12 +62,10 @@ class PendingCall implements ClusterRequestHandler {
   #foreign: GrpcFailure | null = null;
   /** Of a response without a body. */
   #headStatus: GrpcFailure | null = null;
-  #hasReturned = false;
-  #isOver = false;
-  #cancelLater: (() => void) | null = null;
 
   constructor(environment: GrpcCallEnvironment, call: GrpcCall, caller: GrpcCaller) {
-    this.#environment = environment;
+    this.#clusters = environment.clusters;
+    this.#outcome = new CallOutcome(environment.loop);
     this.#call = call;
     this.#caller = caller;
     const authority = call.authority || call.cluster;
@@ -94,9 +89,9 @@ class PendingCall implements ClusterRequestHandler {
 
   start(): void {
     const { cluster: name, message } = this.#call;
-    const cluster = this.#environment.clusters.get(name);
+    const cluster = this.#clusters.get(name);
     if (cluster === undefined) {
-      this.#fail(UNAVAILABLE, `the cluster "${name}" does not exist`);
+      this.#fail(GrpcStatus.Unavailable, `the cluster "${name}" does not exist`);
     } else {
       this.#request.start(cluster);
       const prefix = Buffer.alloc(prefixBytes);
@@ -104,23 +99,22 @@ class PendingCall implements ClusterRequestHandler {
       this.#request.write(Buffer.concat([prefix, message]));
       this.#request.end(null);
     }
-    this.#hasReturned = true;
+    this.#outcome.handOut();
   }
 
   cancel(): void {
-    this.#isOver = true;
-    this.#cancelLater?.();
+    this.#outcome.cancel();
     this.#request.cancel();
   }
 
   onRequestHead({ status, headers }: ResponseHead): void {
     if (status !== 200) {
       this.#foreign = {
-        status: status === 429 || status > 501 ? UNAVAILABLE : UNKNOWN,
+        status: status === 429 || status > 501 ? GrpcStatus.Unavailable : GrpcStatus.Unknown,
         words: `HTTP status ${status}`,
       };
     } else if (!(headers.get("content-type") ?? "").startsWith("application/grpc")) {
-      this.#foreign = { status: UNKNOWN, words: "the response is not gRPC" };
+      this.#foreign = { status: GrpcStatus.Unknown, words: "the response is not gRPC" };
     } else {
       this.#headStatus = statusIn(headers);
     }
@@ -131,7 +125,7 @@ class PendingCall implements ClusterRequestHandler {
     this.#bytes += data.length;
     if (this.#bytes > maxMessageBytes + prefixBytes) {
       this.#request.cancel();
-      this.#fail(RESOURCE_EXHAUSTED, `the answer is longer than ${maxMessageBytes} bytes`);
+      this.#fail(GrpcStatus.ResourceExhausted, `the answer is longer than ${maxMessageBytes} bytes`);
       return;
     }
     // The bytes belong to the connection, which reads into them again.
@@ -141,34 +135,27 @@ class PendingCall implements ClusterRequestHandler {
   onRequestEnd(trailers: Headers | null): void {
     const status = (trailers === null ? null : statusIn(trailers)) ?? this.#headStatus;
     if (this.#foreign !== null) this.#fail(this.#foreign.status, this.#foreign.words);
-    else if (status === null) this.#fail(UNKNOWN, "the response has no grpc-status");
+    else if (status === null) this.#fail(GrpcStatus.Unknown, "the response has no grpc-status");
     else if (status.status !== 0) this.#fail(status.status, status.words);
     else this.#answer(Buffer.concat(this.#chunks));
   }
 
   #answer(body: Buffer): void {
     if (body.length < prefixBytes || body.readUInt32BE(1) !== body.length - prefixBytes) {
-      this.#fail(INTERNAL, "the answer is not one message");
+      this.#fail(GrpcStatus.Internal, "the answer is not one message");
     } else if (body[0] !== 0) {
-      this.#fail(INTERNAL, "the answer is compressed");
+      this.#fail(GrpcStatus.Internal, "the answer is compressed");
     } else {
-      this.#tell(() => this.#caller.onGrpcDone(body.subarray(prefixBytes)));
+      this.#outcome.tell(() => this.#caller.onGrpcDone(body.subarray(prefixBytes)));
     }
   }
 
   onRequestFailed(words: string, isTimeout: boolean): void {
-    this.#fail(isTimeout ? DEADLINE_EXCEEDED : UNAVAILABLE, words);
+    this.#fail(isTimeout ? GrpcStatus.DeadlineExceeded : GrpcStatus.Unavailable, words);
   }
 
   #fail(status: number, words: string): void {
-    this.#tell(() => this.#caller.onGrpcFailed({ status, words }));
-  }
-
-  #tell(outcome: () => void): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    if (this.#hasReturned) outcome();
-    else this.#cancelLater = this.#environment.loop.after(0, outcome);
+    this.#outcome.tell(() => this.#caller.onGrpcFailed({ status, words }));
   }
 }
 

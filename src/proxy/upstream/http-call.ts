@@ -3,6 +3,7 @@
 // never before `callHttp` has returned.
 import { Headers } from "#wire/http/headers.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
+import { CallOutcome } from "./call-outcome.ts";
 import type { ClusterManager } from "./cluster-manager.ts";
 import { ClusterRequest, type ClusterRequestHandler } from "./cluster-request.ts";
 import { BODY_LENGTH, BODY_NONE, type ResponseHead } from "./exchange.ts";
@@ -52,7 +53,8 @@ export function callHttp(environment: HttpCallEnvironment, call: HttpCall, calle
 }
 
 class PendingCall implements ClusterRequestHandler {
-  readonly #environment: HttpCallEnvironment;
+  readonly #clusters: ClusterManager;
+  readonly #outcome: CallOutcome;
   readonly #call: HttpCall;
   readonly #caller: HttpCaller;
   readonly #request: ClusterRequest;
@@ -60,12 +62,10 @@ class PendingCall implements ClusterRequestHandler {
   #headers: Headers = new Headers();
   readonly #body: Buffer[] = [];
   #bytes = 0;
-  #hasReturned = false;
-  #isOver = false;
-  #cancelLater: (() => void) | null = null;
 
   constructor(environment: HttpCallEnvironment, call: HttpCall, caller: HttpCaller) {
-    this.#environment = environment;
+    this.#clusters = environment.clusters;
+    this.#outcome = new CallOutcome(environment.loop);
     this.#call = call;
     this.#caller = caller;
     const hasBody = call.body !== null && call.body.length > 0;
@@ -89,7 +89,7 @@ class PendingCall implements ClusterRequestHandler {
 
   start(): void {
     const { cluster: name, body } = this.#call;
-    const cluster = this.#environment.clusters.get(name);
+    const cluster = this.#clusters.get(name);
     if (cluster === undefined) this.#fail(`the cluster "${name}" does not exist`, false);
     else {
       this.#request.start(cluster);
@@ -98,12 +98,11 @@ class PendingCall implements ClusterRequestHandler {
         this.#request.end(null);
       }
     }
-    this.#hasReturned = true;
+    this.#outcome.handOut();
   }
 
   cancel(): void {
-    this.#isOver = true;
-    this.#cancelLater?.();
+    this.#outcome.cancel();
     this.#request.cancel();
   }
 
@@ -126,7 +125,7 @@ class PendingCall implements ClusterRequestHandler {
 
   onRequestEnd(): void {
     const response = { status: this.#status, headers: this.#headers, body: Buffer.concat(this.#body) };
-    this.#tell(() => this.#caller.onCallDone(response));
+    this.#outcome.tell(() => this.#caller.onCallDone(response));
   }
 
   onRequestFailed(words: string, isTimeout: boolean): void {
@@ -134,14 +133,7 @@ class PendingCall implements ClusterRequestHandler {
   }
 
   #fail(words: string, isTimeout: boolean): void {
-    this.#tell(() => this.#caller.onCallFailed({ words, isTimeout }));
-  }
-
-  #tell(outcome: () => void): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    if (this.#hasReturned) outcome();
-    else this.#cancelLater = this.#environment.loop.after(0, outcome);
+    this.#outcome.tell(() => this.#caller.onCallFailed({ words, isTimeout }));
   }
 }
 

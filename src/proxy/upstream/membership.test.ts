@@ -30,7 +30,7 @@ function members(config: LoadBalancingConfig = byTurns) {
 }
 
 test("members that come or go are taken over at once, changes of health within a second together", () => {
-  const { clock, membership, chosen } = members();
+  const { clock, membership, chosen } = members({ ...byTurns, mergeWindowMs: 1000 });
   membership.replace(plainEndpointSet("c", [endpointConfig(80), endpointConfig(81)]));
   assert.equal(chosen(), "80,81");
   membership.replace(plainEndpointSet("c", [endpointConfig(80), endpointConfig(81), endpointConfig(82)]));
@@ -49,7 +49,7 @@ test("members that come or go are taken over at once, changes of health within a
 });
 
 test("without a merge window every change counts at once", () => {
-  const { membership, chosen } = members({ ...byTurns, mergeWindowMs: 0 });
+  const { membership, chosen } = members(byTurns);
   membership.replace(plainEndpointSet("c", [endpointConfig(80), endpointConfig(81)]));
   membership.replace(plainEndpointSet("c", [endpointConfig(80, { health: "unhealthy" }), endpointConfig(81)]));
   assert.equal(chosen(), "81");

@@ -1,12 +1,13 @@
 // A gRPC client over the proxy's clusters: length-prefixed messages in a request and its response, the status in the
 // trailers, or in the head of a response without a body.
 // Specification: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+import { GrpcStatus } from "#wire/grpc/status.ts";
 import { Headers } from "#wire/http/headers.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import { ClusterRequest, type ClusterRequestHandler } from "../upstream/cluster-request.ts";
 import { BODY_CHUNKED, type ResponseHead } from "../upstream/exchange.ts";
-import { type GrpcCall, type GrpcCallHandler, type GrpcCallRequest, type GrpcCalls, GrpcStatus } from "./grpc-calls.ts";
+import type { GrpcCall, GrpcCallHandler, GrpcCallRequest, GrpcCalls } from "./grpc-calls.ts";
 import type { Pair } from "./pairs.ts";
 
 export interface ClusterGrpcOptions {

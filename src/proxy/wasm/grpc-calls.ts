@@ -32,16 +32,3 @@ export interface GrpcCalls {
   /** Begins a call. The handler is never called before this returns. */
   start(request: GrpcCallRequest, handler: GrpcCallHandler): GrpcCall;
 }
-
-/** Status codes of gRPC that the client itself gives. */
-export const GrpcStatus = {
-  Ok: 0,
-  Unknown: 2,
-  DeadlineExceeded: 4,
-  Unimplemented: 12,
-  Internal: 13,
-  ResourceExhausted: 8,
-  Unavailable: 14,
-  PermissionDenied: 7,
-  Unauthenticated: 16,
-} as const;

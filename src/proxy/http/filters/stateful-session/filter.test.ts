@@ -35,7 +35,7 @@ async function bench(t: TestContext, yaml: string, options: Partial<FilterBenchO
       clusterConfig({
         name: "app",
         // Health counts at once.
-        loadBalancing: { ...byTurns, mergeWindowMs: 0 },
+        loadBalancing: byTurns,
         endpoints: plainEndpointSet(
           "app",
           serving.map((port) => endpointConfig(port, { health: port === unhealthy ? "unhealthy" : "healthy" })),

@@ -5,7 +5,7 @@ import { wasmLimits } from "../../../wasm/limits.ts";
 import type { WasmPlugin } from "../../../wasm/plugin.ts";
 import { ABSENT } from "../../../wasm/vm.ts";
 import type { HttpFilter } from "../../filter.ts";
-import { requestBodyTooLarge, responseBodyTooLarge, wasmBodyLength } from "../../local-replies.ts";
+import { type LocalReply, requestBodyTooLarge, responseBodyTooLarge, wasmBodyLength } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 import { countLines } from "./header-maps.ts";
 import type { DirectionSide } from "./plugin-direction.ts";
@@ -17,23 +17,16 @@ export interface Reach {
   readonly context: () => StreamContext | null;
 }
 
-export function requestSide({ stream, filter, plugin, context }: Reach): DirectionSide {
+export function requestSide(reach: Reach): DirectionSide {
+  const { stream, filter } = reach;
   return {
-    allowsHeadersStop: plugin.config.allowsHeadersStop,
-    maxBodyBytes: wasmLimits.maxBodyBytes,
-    callHeaders: (end) => {
-      const it = context();
-      if (it === null) return ABSENT;
-      return it.call(it.vm.callbacks.onRequestHeaders, requestFieldCount(stream), end ? 1 : 0);
-    },
-    callBody: (bytes, end) => {
-      const it = context();
-      return it === null ? ABSENT : it.call(it.vm.callbacks.onRequestBody, bytes, end ? 1 : 0);
-    },
-    callTrailers: (trailers) => {
-      const it = context();
-      return it === null ? ABSENT : it.call(it.vm.callbacks.onRequestTrailers, countLines(trailers));
-    },
+    ...commonSide(reach, "request", {
+      headers: ({ onRequestHeaders }) => onRequestHeaders,
+      body: ({ onRequestBody }) => onRequestBody,
+      trailers: ({ onRequestTrailers }) => onRequestTrailers,
+      fieldCount: () => requestFieldCount(stream),
+      tooLarge: requestBodyTooLarge,
+    }),
     send: (data) => stream.sendRequestData(filter, data),
     resume: () => stream.resumeRequest(),
     pause: () => stream.pauseRequest(),
@@ -42,42 +35,74 @@ export function requestSide({ stream, filter, plugin, context }: Reach): Directi
     forgetLength: () => {
       if (stream.requestFraming === BODY_LENGTH) stream.forgetRequestLength();
     },
-    onTooLarge: () => {
-      const cause = `the wasm plugin "${plugin.config.name}" keeps more of the request body than ${wasmLimits.maxBodyBytes} bytes`;
-      stream.sendLocalReply(requestBodyTooLarge, cause, []);
-    },
-    onLengthMismatch: () => stream.sendLocalReply(wasmBodyLength, lengthCause(plugin, "request"), []),
   };
 }
 
-export function responseSide({ stream, filter, plugin, context }: Reach): DirectionSide {
+export function responseSide(reach: Reach): DirectionSide {
+  const { stream, filter } = reach;
   return {
-    allowsHeadersStop: plugin.config.allowsHeadersStop,
-    maxBodyBytes: wasmLimits.maxBodyBytes,
-    callHeaders: (end) => {
-      const it = context();
-      if (it === null) return ABSENT;
-      return it.call(it.vm.callbacks.onResponseHeaders, responseFieldCount(stream), end ? 1 : 0);
-    },
-    callBody: (bytes, end) => {
-      const it = context();
-      return it === null ? ABSENT : it.call(it.vm.callbacks.onResponseBody, bytes, end ? 1 : 0);
-    },
-    callTrailers: (trailers) => {
-      const it = context();
-      return it === null ? ABSENT : it.call(it.vm.callbacks.onResponseTrailers, countLines(trailers));
-    },
+    ...commonSide(reach, "response", {
+      headers: ({ onResponseHeaders }) => onResponseHeaders,
+      body: ({ onResponseBody }) => onResponseBody,
+      trailers: ({ onResponseTrailers }) => onResponseTrailers,
+      fieldCount: () => responseFieldCount(stream),
+      tooLarge: responseBodyTooLarge,
+    }),
     send: (data) => stream.sendResponseData(filter, data),
     resume: () => stream.resumeResponse(),
     pause: () => stream.pauseResponse(),
     unpause: () => stream.unpauseResponse(),
     declaredLength: () => lengthOf(stream.responseHeaders?.get("content-length")),
     forgetLength: () => stream.forgetResponseLength(),
-    onTooLarge: () => {
-      const cause = `the wasm plugin "${plugin.config.name}" keeps more of the response body than ${wasmLimits.maxBodyBytes} bytes`;
-      stream.sendLocalReply(responseBodyTooLarge, cause, []);
+  };
+}
+
+type ReadCallback = (callbacks: StreamContext["vm"]["callbacks"]) => Parameters<StreamContext["call"]>[0];
+
+/** What the directions do with names of their own. */
+interface DirectionNames {
+  readonly headers: ReadCallback;
+  readonly body: ReadCallback;
+  readonly trailers: ReadCallback;
+  readonly fieldCount: () => number;
+  readonly tooLarge: LocalReply;
+}
+
+type CommonSide = Pick<
+  DirectionSide,
+  "allowsHeadersStop" | "maxBodyBytes" | "callHeaders" | "callBody" | "callTrailers" | "onTooLarge" | "onLengthMismatch"
+>;
+
+function commonSide(
+  { stream, plugin, context }: Reach,
+  direction: "request" | "response",
+  { headers, body, trailers, fieldCount, tooLarge }: DirectionNames,
+): CommonSide {
+  const { allowsHeadersStop, name } = plugin.config;
+  const { maxBodyBytes } = wasmLimits;
+  return {
+    allowsHeadersStop,
+    maxBodyBytes,
+    callHeaders: (end) => {
+      const it = context();
+      return it === null ? ABSENT : it.call(headers(it.vm.callbacks), fieldCount(), end ? 1 : 0);
     },
-    onLengthMismatch: () => stream.sendLocalReply(wasmBodyLength, lengthCause(plugin, "response"), []),
+    callBody: (bytes, end) => {
+      const it = context();
+      return it === null ? ABSENT : it.call(body(it.vm.callbacks), bytes, end ? 1 : 0);
+    },
+    callTrailers: (lines) => {
+      const it = context();
+      return it === null ? ABSENT : it.call(trailers(it.vm.callbacks), countLines(lines));
+    },
+    onTooLarge: () => {
+      const cause = `the wasm plugin "${name}" keeps more of the ${direction} body than ${maxBodyBytes} bytes`;
+      stream.sendLocalReply(tooLarge, cause, []);
+    },
+    onLengthMismatch: () => {
+      const cause = `the wasm plugin "${name}" changed the length of the ${direction} body and kept its content-length`;
+      stream.sendLocalReply(wasmBodyLength, cause, []);
+    },
   };
 }
 
@@ -92,8 +117,4 @@ function responseFieldCount({ responseHeaders }: Stream): number {
 
 function lengthOf(value: string | undefined): number {
   return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : -1;
-}
-
-function lengthCause(plugin: WasmPlugin, message: string): string {
-  return `the wasm plugin "${plugin.config.name}" changed the length of the ${message} body and kept its content-length`;
 }
