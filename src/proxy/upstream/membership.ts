@@ -28,7 +28,9 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #loop: EventLoop;
   #config: LoadBalancingConfig;
-  #balancer: Balancer<UpstreamEndpoint>;
+  /** Made at the first choice: most clusters of a mesh are never used by one workload. */
+  #balancer: Balancer<UpstreamEndpoint> | null = null;
+  #isBalanced = false;
   #set: EndpointSet = plainEndpointSet("", []);
   #byKey = new Map<string, UpstreamEndpoint>();
   #hosts: readonly UpstreamEndpoint[] = [];
@@ -39,7 +41,6 @@ export class Membership {
     this.#options = options;
     this.#loop = options.loop;
     this.#config = options.config;
-    this.#balancer = makeBalancer(this.#config, this.counters);
   }
 
   get endpoints(): readonly UpstreamEndpoint[] {
@@ -60,8 +61,7 @@ export class Membership {
     if (config === this.#config) return;
     const before = this.#config;
     this.#config = config;
-    if ((before.subsets === null) !== (config.subsets === null))
-      this.#balancer = makeBalancer(this.#config, this.counters);
+    if ((before.subsets === null) !== (config.subsets === null)) this.#balancer = null;
     this.#rebalance();
   }
 
@@ -135,6 +135,15 @@ export class Membership {
   #rebalance(): void {
     this.#stopWaiting();
     this.#rebalancedAt = this.#loop.clock.now();
+    this.#isBalanced = false;
+    // What subsets there are is among the statistics.
+    if (this.#balancer !== null || this.#config.subsets !== null) this.#balance();
+  }
+
+  #balance(): Balancer<UpstreamEndpoint> {
+    this.#balancer ??= makeBalancer(this.#config, this.counters);
+    if (this.#isBalanced) return this.#balancer;
+    this.#isBalanced = true;
     const { localities, policy } = this.#set;
     this.#balancer.update({
       hosts: this.#hosts,
@@ -143,6 +152,7 @@ export class Membership {
       policy,
       activeRequests: this.#options.activeRequests,
     });
+    return this.#balancer;
   }
 
   choose(context: ChoiceContext): UpstreamEndpoint | null {
@@ -151,7 +161,7 @@ export class Membership {
       if (asked !== undefined && this.#mayBeAskedFor(asked)) return asked;
       if (context.overrideHost.isStrict) return null;
     }
-    return this.#balancer.choose(context, this.#loop);
+    return this.#balance().choose(context, this.#loop);
   }
 
   #mayBeAskedFor(endpoint: UpstreamEndpoint): boolean {

@@ -17,6 +17,7 @@ import { type Decoded, nackText } from "../config/problems.ts";
 import type { ProxyView } from "../decide/view.ts";
 import { decodeAny } from "./decode-any.ts";
 import { decodeSecret } from "./decode-secret.ts";
+import { EqualParts } from "./equal-parts.ts";
 import {
   clustersOfListener,
   clustersOfRoutes,
@@ -190,17 +191,17 @@ export class Configuration {
   #store(update: DeltaUpdate): Refusals {
     switch (update.typeUrl) {
       case typeUrl.cluster:
-        return this.#storeInto(this.clusters, update, decodeAny.cluster);
+        return this.#storeInto(this.clusters, update, sharing(decodeAny.cluster));
       case typeUrl.endpoint:
         for (const { name } of update.added) this.#absentEndpoints.delete(name);
         for (const name of update.removed) this.#absentEndpoints.add(name);
-        return this.#storeInto(this.endpoints, update, decodeAny.endpoint);
+        return this.#storeInto(this.endpoints, update, sharing(decodeAny.endpoint));
       case typeUrl.listener:
         return this.#storeInto(this.listeners, update, decodeAny.listener);
       case typeUrl.route:
         for (const { name } of update.added) this.#absentRoutes.delete(name);
         for (const name of update.removed) this.#absentRoutes.add(name);
-        return this.#storeInto(this.routes, update, decodeAny.route);
+        return this.#storeInto(this.routes, update, sharing(decodeAny.route));
       case typeUrl.secret:
         return this.#storeSecrets(update);
       default:
@@ -462,4 +463,13 @@ export class Configuration {
 
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
+}
+
+/** The resources of one update share what is equal in them; after it nothing of that is kept but the resources. */
+function sharing<T>(decode: (any: Any, name: string) => Decoded<T>): (any: Any, name: string) => Decoded<T> {
+  const parts = new EqualParts();
+  return (any, name) => {
+    const decoded = decode(any, name);
+    return { ...decoded, value: parts.share(decoded.value) };
+  };
 }

@@ -159,13 +159,12 @@ routes:
 
 test("no more faults are active at a time than are allowed", async (t) => {
   const { path, stat } = await bench(t, {
-    filters: fault(`delay: { fixed_delay: 0.1s, ${always} }, max_active_faults: 1`),
+    filters: fault(`delay: { fixed_delay: 2s, ${always} }, max_active_faults: 1`),
   });
   const slow = ask(path, "/");
   await until(() => stat("http.test.fault.active_faults") === 1);
-  const started = performance.now();
   assert.equal((await ask(path, "/")).status, 200);
-  assert.ok(performance.now() - started < 90);
+  assert.equal(stat("http.test.fault.active_faults"), 1, "the first one still waits");
   assert.equal(stat("http.test.fault.faults_overflow"), 1);
   await slow;
   assert.equal(stat("http.test.fault.active_faults"), 0);
@@ -181,7 +180,7 @@ test("a response is slowed down to its rate, whole and in order", async (t) => {
   const answer = await ask(path, "/");
   const took = performance.now() - started;
   assert.equal(answer.body, body);
-  assert.ok(took > 120 && took < 1000, `16 KiB at 64 KiB/s took ${took} ms`);
+  assert.ok(took > 120 && took < 10_000, `16 KiB at 64 KiB/s took ${took} ms`);
   assert.equal(stat("http.test.fault.response_rl_injected"), 1);
 });
 
