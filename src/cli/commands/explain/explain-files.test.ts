@@ -128,6 +128,12 @@ describe("the ways of asking", () => {
     assert.deepEqual((await into("--protocol", "tcp", "--identity", "default/shop"))[0], "refused");
   });
 
+  test("the method stands before the URL or in a flag", async () => {
+    assert.equal((await ask("POST", "http://api/x", "--from", "shop")).answer.status, 403);
+    assert.equal((await ask("http://api/x", "--from", "shop", "--method", "POST")).answer.status, 403);
+    assert.equal((await ask("http://api/x", "--from", "shop", "--method", "get")).answer.status, 200);
+  });
+
   test("a port that is not given is that of the URL behind the service, or the only one", async () => {
     for (const argv of [[], ["GET", "http://api:80/"], ["http://api:8080/"]]) {
       const { answer } = await ask("--to", "api", "--from", "shop", ...argv);

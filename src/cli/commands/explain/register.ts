@@ -20,6 +20,7 @@ interface Flags {
   readonly filename: readonly string[];
   readonly meshConfig?: string;
   readonly header: readonly string[];
+  readonly method?: string;
   readonly protocol?: string;
   readonly port?: string;
   readonly tls?: string;
@@ -53,6 +54,7 @@ export function registerExplain(program: Command, context: CliContext, finish: (
     .option("--mesh-config <file>", "with -f: mesh configuration as YAML")
     .option("-n, --namespace <namespace>", "namespace of names without one", "default")
     .option("-H, --header <header>", "request header as 'name: value'; may be repeated", collect, [])
+    .option("--method <method>", "method of the request, where it does not stand before the URL")
     .option("--protocol <protocol>", "what the client speaks: http, tcp, or tls that no proxy beside it opens")
     .option("--port <port>", "port that is connected to; with --to, the one that the application listens on")
     .option("--tls <mode>", "with --to and --gateway, TLS of the caller: none, simple or mutual")
@@ -88,7 +90,12 @@ async function runExplain(
   const [method, url] =
     second === undefined && first !== undefined && !isMethod(first) ? ["GET", first] : [first, second];
   if (url === undefined && flags.to === undefined) throw new UsageError("name a URL, as http://reviews:9080/path");
-  const request = await readRequest(method ?? "GET", url ?? `http://${flags.to}`, flags, port);
+  const request = await readRequest(
+    flags.method ?? method ?? "GET",
+    url ?? `http://${hostOf(flags.to ?? "")}`,
+    flags,
+    port,
+  );
   const wish = {
     ...flags,
     port,
@@ -145,6 +152,11 @@ async function readFiles(context: CliContext, flags: Flags): Promise<Population>
     mesh.issues.filter(({ severity }) => severity === Severity.Error),
   );
   return mesh;
+}
+
+/** `deploy/reviews.default` → `reviews`. */
+function hostOf(workload: string): string {
+  return workload.slice(workload.indexOf("/") + 1).split(".")[0] ?? "";
 }
 
 function isMethod(word: string): boolean {
