@@ -53,7 +53,7 @@ export function hasProxy(pod: Pod): boolean {
 /** All containers that stay: ordinary ones, then native sidecars. */
 export function containersOf(pod: Pod): Container[] {
   const sidecars = (pod.spec.initContainers ?? []).filter((container) => container.restartPolicy === "Always");
-  return [...pod.spec.containers, ...sidecars];
+  return [...(pod.spec.containers ?? []), ...sidecars];
 }
 
 export function containerNames(pod: Pod): string[] {

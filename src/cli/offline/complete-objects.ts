@@ -25,6 +25,8 @@ export interface CompletedObjects {
 export interface CompletionSettings {
   readonly rootNamespace: string;
   readonly injection: InjectionContext;
+  /** Every pod that may have a sidecar has one; for files that say nothing of sidecars. */
+  readonly assumesSidecars: boolean;
 }
 
 const serviceNameLabel = "kubernetes.io/service-name";
@@ -75,9 +77,10 @@ interface CompletedPods {
 function completePods(
   objects: readonly KubernetesObject[],
   addresses: StandInAddresses,
-  { rootNamespace, injection }: CompletionSettings,
+  { rootNamespace, injection, assumesSidecars }: CompletionSettings,
 ): CompletedPods {
-  const namespaceLabels = labelsOfNamespaces(objects, rootNamespace);
+  // What the files hold of namespaces says nothing of sidecars then.
+  const namespaceLabels = labelsOfNamespaces(assumesSidecars ? [] : objects, rootNamespace);
   const issues: Issue[] = [];
   const inject = (pod: Pod): Pod => {
     const injected = injectSidecar(pod, namespaceLabels(namespaceOf(pod)), injection);
@@ -89,7 +92,7 @@ function completePods(
   for (const object of objects) {
     if (!isPod(object) || asArray(fieldAt(object, "spec", "containers")).length === 0) continue;
     const pod = object as Pod;
-    completed.set(object, running(isObserved(pod) ? pod : inject(pod), addresses));
+    completed.set(object, running(isObserved(pod) && !assumesSidecars ? pod : inject(pod), addresses));
   }
   const added = podSets(objects).flatMap((set) => {
     const template = inject(set.template);
@@ -102,6 +105,24 @@ function completePods(
 function isObserved(pod: Pod): boolean {
   return pod.status?.podIP !== undefined || hasProxy(pod) || pod.metadata.labels?.[tlsModeLabel] !== undefined;
 }
+
+/** Whether anything in the objects tells pods with a sidecar from others, or was written by a cluster. */
+export function speakOfSidecars(objects: readonly KubernetesObject[]): boolean {
+  return objects.some((object) => {
+    const template = asRecord(fieldAt(object, "spec", "template", "metadata"));
+    const marks = [object.metadata.labels, object.metadata.annotations, template["labels"], template["annotations"]];
+    if (marks.some((map) => sidecarMarks.some((name) => name in asRecord(map)))) return true;
+    return isPod(object) && (object.metadata.uid !== undefined || hasProxy(object as Pod));
+  });
+}
+
+const sidecarMarks: readonly string[] = [
+  "istio-injection",
+  "istio.io/rev",
+  "sidecar.istio.io/inject",
+  "inject.istio.io/templates",
+  tlsModeLabel,
+];
 
 function running(pod: Pod, addresses: StandInAddresses): Pod {
   const first = asRecord(asArray(fieldAt(pod, "status", "podIPs"))[0])["ip"];

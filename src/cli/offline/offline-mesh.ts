@@ -20,7 +20,7 @@ import { loadConfiguration } from "../apply/load.ts";
 import { type CliContext, UsageError } from "../context.ts";
 import type { Pod } from "../mesh/pods.ts";
 import { readStdin } from "../read-stdin.ts";
-import { type CompletedObjects, completeObjects } from "./complete-objects.ts";
+import { type CompletedObjects, completeObjects, speakOfSidecars } from "./complete-objects.ts";
 import { weighReferences } from "./partial-knowledge.ts";
 
 export interface OfflineMesh {
@@ -30,6 +30,8 @@ export interface OfflineMesh {
   readonly issues: readonly Issue[];
   /** How many objects the files hold. */
   readonly objectCount: number;
+  /** The files say nothing of sidecars, and every pod was given one. */
+  readonly assumesSidecars: boolean;
 }
 
 export interface OfflineSources {
@@ -39,6 +41,8 @@ export interface OfflineSources {
   readonly meshConfigFile?: string | undefined;
   /** Also what is in order and most likely not meant. */
   readonly advice?: boolean;
+  /** Where the files say nothing of sidecars, every pod is taken to have one. */
+  readonly mayAssumeSidecars?: boolean;
 }
 
 export async function readOfflineMesh(context: CliContext, sources: OfflineSources): Promise<OfflineMesh> {
@@ -49,13 +53,18 @@ export async function readOfflineMesh(context: CliContext, sources: OfflineSourc
     sources.meshConfigFile === undefined
       ? undefined
       : readMeshConfigFile(resolve(context.cwd, sources.meshConfigFile), sources.meshConfigFile);
-  const mesh = offlineMesh(loaded.objects, settings, sources.advice);
+  const mesh = offlineMesh(loaded.objects, settings, sources);
   return { ...mesh, issues: sortIssues([...loaded.issues, ...mesh.issues]) };
 }
 
 /** `settings` is mesh configuration as YAML. */
-export function offlineMesh(parsed: readonly ParsedObject[], settings?: string, advice = false): OfflineMesh {
+export function offlineMesh(
+  parsed: readonly ParsedObject[],
+  settings?: string,
+  { advice = false, mayAssumeSidecars = false }: Partial<OfflineSources> = {},
+): OfflineMesh {
   const written = parsed.map(({ object }) => withNamespace(withName(object)));
+  const assumesSidecars = mayAssumeSidecars && !speakOfSidecars(written);
   const text =
     settings ??
     meshConfigText(
@@ -66,7 +75,11 @@ export function offlineMesh(parsed: readonly ParsedObject[], settings?: string, 
     text === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(text);
   const injection = { meshConfig: readMapping(text) };
   const build = (objects: readonly KubernetesObject[]): Built => {
-    const completion = completeObjects(objects, { rootNamespace: meshConfig.rootNamespace, injection });
+    const completion = completeObjects(objects, {
+      rootNamespace: meshConfig.rootNamespace,
+      injection,
+      assumesSidecars,
+    });
     const sources = objects.map((object, index): SourceObject => {
       const place = parsed[index];
       const completed = completion.completed.get(object) ?? object;
@@ -91,6 +104,7 @@ export function offlineMesh(parsed: readonly ParsedObject[], settings?: string, 
       ...found,
     ]),
     objectCount: written.length,
+    assumesSidecars,
   };
 }
 

@@ -175,3 +175,37 @@ describe("the ways of asking", () => {
     assert.match(nothing.stderr, /^outrigger: .+\n$/);
   });
 });
+
+describe("sidecars", () => {
+  const files = (pod: string, namespace = ""): string => `apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: shop, labels: {app: api${pod}}}
+spec: {serviceAccountName: api, containers: [{name: app, image: x}]}
+status: {podIP: 10.1.0.9}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop${namespace}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+`;
+  const askAbout = async (stdin: string): Promise<[number, string | undefined]> => {
+    const argv = ["explain", "-f", "-", "-o", "json", "--to", "api.shop", "--port", "80", "--tls", "none"];
+    const { code, stdout } = await run(argv, { stdin });
+    return [code, (JSON.parse(stdout) as Explanation).steps[0]?.decision];
+  };
+
+  test("are taken to be everywhere where files say nothing of them, and the answer says so", async () => {
+    const assumed = "nothing says which pods have a sidecar: all are taken to have one";
+    assert.deepEqual(await askAbout(files("")), [1, assumed]);
+  });
+
+  test("are only where the files have them as soon as they tell one pod or namespace from others", async () => {
+    const plain = "api.shop has no sidecar: the application gets what is sent as it is";
+    assert.deepEqual(await askAbout(files(', sidecar.istio.io/inject: "false"')), [0, plain]);
+    assert.deepEqual(await askAbout(files("", ", labels: {istio-injection: enabled}")), [0, plain]);
+  });
+});

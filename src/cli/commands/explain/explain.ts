@@ -45,6 +45,7 @@ export interface ExplainInput {
   readonly pods: readonly Pod[];
   readonly vantage: Vantage;
   readonly request: ExplainRequest;
+  readonly assumesSidecars?: boolean;
 }
 
 export function explain(input: ExplainInput): Explanation {
@@ -59,9 +60,16 @@ export function explain(input: ExplainInput): Explanation {
     authorization: first.hops.flatMap(({ authorization }) => authorization),
     outcomes: outcomesOf(input, views, first),
     hops: first.hops,
-    steps: first.steps,
+    steps: [...(input.assumesSidecars === true ? [assumedSidecars] : []), ...first.steps],
   };
 }
+
+const assumedSidecars: ExplainStep = {
+  where: "files",
+  what: "proxy",
+  decision: "nothing says which pods have a sidecar: all are taken to have one",
+  origin: null,
+};
 
 /** The way of one request. */
 interface Walk {

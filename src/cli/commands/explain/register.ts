@@ -146,7 +146,8 @@ async function readRequest(
 
 async function readFiles(context: CliContext, flags: Flags): Promise<Population> {
   const { readOfflineMesh } = await import("../../offline/offline-mesh.ts");
-  const mesh = await readOfflineMesh(context, { paths: flags.filename, meshConfigFile: flags.meshConfig });
+  const sources = { paths: flags.filename, meshConfigFile: flags.meshConfig, mayAssumeSidecars: true };
+  const mesh = await readOfflineMesh(context, sources);
   printIssues(
     context,
     mesh.issues.filter(({ severity }) => severity === Severity.Error),

@@ -51,6 +51,8 @@ export interface VantageFlags {
 export interface Population {
   readonly snapshot: MeshSnapshot;
   readonly pods: readonly Pod[];
+  /** Nothing says which pods have a sidecar, and all were given one. */
+  readonly assumesSidecars?: boolean;
 }
 
 /** Of clients that nothing else is known of, and of proxies that are no pods (RFC 5737). */
