@@ -35,12 +35,12 @@ import {
 } from "./filter.ts";
 import { FilterPath } from "./filter-path.ts";
 import { Router } from "./filters/router/router.ts";
-import { type LocalReply, overloaded, routeConfigMissing, routeNotFound, upgradeRefused } from "./local-replies.ts";
+import { type LocalReply, overloaded } from "./local-replies.ts";
 import { localReplyMessage } from "./local-reply-message.ts";
 import type { RequestFacts } from "./observer.ts";
 import { withFlag } from "./response-flags.ts";
 import type { ResponseSink } from "./response-sink.ts";
-import { refusedUpgrade } from "./upgrade.ts";
+import { routingRefusal } from "./routing-refusal.ts";
 
 /** What streams of one connection share beside its info. */
 export interface CodecConnection {
@@ -340,28 +340,13 @@ export class Stream implements RouteRequest, RequestFacts {
   }
 
   #route(): void {
-    const refused = refusedUpgrade(this);
-    if (refused !== null) {
-      const origins = this.decision?.route.provenance.origins ?? [];
-      this.sendLocalReply(upgradeRefused, `${refused} is not among the upgrades of this listener and route`, origins);
-      return;
-    }
-    if (this.decision === null) {
-      if (this.routeConfig === null) {
-        const name = this.manager.config.routeConfigName ?? "";
-        this.sendLocalReply(routeConfigMissing, `the route configuration "${name}" is not there yet`, []);
-      } else {
-        const { name } = this.routeConfig;
-        this.sendLocalReply(
-          routeNotFound,
-          `no route of configuration "${name}" matches ${this.method} ${this.authority}${this.path}`,
-          [],
-        );
-      }
+    const refusal = routingRefusal(this);
+    if (refusal !== null) {
+      this.sendLocalReply(refusal.reply, refusal.cause, refusal.origins);
       return;
     }
     this.#isRouting = true;
-    this.#router.start(this.decision);
+    this.#router.start(this.decision!);
   }
 
   /** The request goes on after PAUSE or HOLD. */
