@@ -13,6 +13,7 @@ import { KubernetesSource } from "#control/sources/kubernetes/kubernetes-source.
 import { startControlPlane } from "#control/start.ts";
 import { parseDuration } from "#mesh/objects/duration.ts";
 import { type CliContext, UsageError } from "../context.ts";
+import { pilotSettings } from "./pilot-settings.ts";
 import { terminated } from "./terminated.ts";
 
 const ports = { plaintext: 15010, tls: 15012, monitoring: 15014, webhook: 15017, http: 8080 };
@@ -29,15 +30,11 @@ export async function runPilot(argv: readonly string[], context: CliContext): Pr
   const log = new LogRegistry({ level: parseLevel(values.log_output_level) });
   const ended = terminated();
   const lifecycle = new Lifecycle();
-  // Istio's name: networks whose addresses are never asked for keys of token issuers.
-  const blockedKeyAddresses = (context.env["BLOCKED_CIDRS_IN_JWKS_URIS"] ?? "")
-    .split(",")
-    .filter((block) => block !== "");
   const plane = await startControlPlane({
     ...sourcesOf(context, values.files, log),
     ports,
     log,
-    blockedKeyAddresses,
+    ...pilotSettings(context.env, log.scope("control")),
     // Istio's flag.
     drainMs: parseDuration(values.shutdownDuration) ?? 10_000,
   });

@@ -212,6 +212,26 @@ describe("a delta stream", () => {
     assert.deepEqual(client.take(), []);
   });
 
+  test("a wildcard can be asked for and given up beside names", () => {
+    const client = new DeltaClient();
+    client.session.update(resources({ [cds]: ["a", "b"] }));
+    client.request(cds, subscribe("a"));
+    assert.deepEqual(client.take(), ["cds +a"]);
+    client.ack(cds);
+    client.request(cds, subscribe("*"));
+    assert.deepEqual(client.take(), ["cds +b"]);
+    client.ack(cds);
+    // What the wildcard still covers comes again, so that the client knows.
+    client.request(cds, { resourceNamesUnsubscribe: ["a"] });
+    assert.deepEqual(client.take(), ["cds +a"]);
+    client.ack(cds);
+    client.request(cds, { resourceNamesSubscribe: ["b"], resourceNamesUnsubscribe: ["*"] });
+    client.take();
+    client.ack(cds);
+    client.session.update(resources({ [cds]: ["a=2", "b=2", "c"] }));
+    assert.deepEqual(client.take(), ["cds +b"]);
+  });
+
   test("a client that reconnects names what it has and gets the difference only", () => {
     const before = resources({ [cds]: ["a", "b"] });
     const versions = Object.fromEntries([...(before.byType.get(cds)?.values() ?? [])].map((r) => [r.name, r.version]));

@@ -1,0 +1,35 @@
+// Istio's environment variables that the control plane heeds. One that cannot be read is told and has its default.
+import type { Logger } from "#base/log/log.ts";
+import type { ControlPlaneOptions } from "#control/options.ts";
+import { defaultDebounce } from "#control/push/debounce.ts";
+import { parseDuration } from "#mesh/objects/duration.ts";
+
+type PilotSettings = Pick<ControlPlaneOptions, "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses">;
+
+export function pilotSettings(env: Readonly<Record<string, string | undefined>>, log: Logger): PilotSettings {
+  const read = <T>(name: string, parse: (text: string) => T | undefined): T | undefined => {
+    const text = env[name];
+    if (text === undefined || text === "") return undefined;
+    const value = parse(text);
+    if (value === undefined) log.warn("a setting cannot be read and has its default", { name, value: text });
+    return value;
+  };
+  const quietMs = read("PILOT_DEBOUNCE_AFTER", parseDuration);
+  const maxMs = read("PILOT_DEBOUNCE_MAX", parseDuration);
+  const newStreamsPerSecond = read("PILOT_MAX_REQUESTS_PER_SECOND", positive);
+  const blocked = read("BLOCKED_CIDRS_IN_JWKS_URIS", (text) => text.split(",").filter((block) => block !== ""));
+  return {
+    debounce: {
+      ...defaultDebounce,
+      ...(quietMs !== undefined && { quietMs, urgentQuietMs: Math.min(quietMs, defaultDebounce.urgentQuietMs) }),
+      ...(maxMs !== undefined && { maxMs }),
+    },
+    blockedKeyAddresses: blocked ?? [],
+    ...(newStreamsPerSecond !== undefined && { newStreamsPerSecond }),
+  };
+}
+
+function positive(text: string): number | undefined {
+  const value = Number(text);
+  return Number.isFinite(value) && value > 0 ? value : undefined;
+}
