@@ -20,7 +20,7 @@ test("an unknown command, flag or argument ends with code 1 and says which", asy
     [["version", "--nonsense"], /^error: unknown option '--nonsense'/],
     [["version", "extra"], /^error: too many arguments/],
     [["logs"], /^error: missing required argument 'pod'/],
-    [["explain", "GET", "http://a"], /^error: required option '--from <workload>' not specified/],
+    [["kube-inject"], /^error: required option '-f, --filename <file>' not specified/],
   ];
   for (const [argv, message] of cases) {
     const { code, stdout, stderr } = await run(argv);

@@ -228,16 +228,19 @@ function transport(snapshot: MeshSnapshot, target: Target, tls: UpstreamTls, htt
       };
     case "originate":
       return {
-        transportSocket: originatedTls({
-          ...tls.tls,
-          mutual: tls.tls.mode === "MUTUAL",
-          insecureSkipVerify: tls.tls.insecureSkipVerify ?? false,
-          subjectAltNames:
-            tls.tls.subjectAltNames.length === 0 && service.source === "service-entry"
-              ? service.subjectAltNames
-              : tls.tls.subjectAltNames,
-          http2,
-        }),
+        transportSocket: originatedTls(
+          {
+            ...tls.tls,
+            mutual: tls.tls.mode === "MUTUAL",
+            insecureSkipVerify: tls.tls.insecureSkipVerify ?? false,
+            subjectAltNames:
+              tls.tls.subjectAltNames.length === 0 && service.source === "service-entry"
+                ? service.subjectAltNames
+                : tls.tls.subjectAltNames,
+            http2,
+          },
+          snapshot.meshConfig,
+        ),
       };
   }
 }

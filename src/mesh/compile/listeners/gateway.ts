@@ -118,7 +118,7 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
   if (tls === undefined || mode === "PASSTHROUGH") return tcpChains(context, server, tlsChoices, undefined);
   if (mode === "AUTO_PASSTHROUGH") return sniChains(context, server);
   const isHttpServer = isHttp(server.protocol) || server.protocol === "HTTPS";
-  const socket = serverTls(tls, isHttpServer ? "http" : "tcp");
+  const socket = serverTls(tls, isHttpServer ? "http" : "tcp", context.snapshot.meshConfig);
   if (!isHttpServer) return tcpChains(context, server, tcpChoices, socket);
   return [
     filterChain({

@@ -170,7 +170,7 @@ function endedTls(
   userTls: ServerTlsSettings | undefined,
   protocol: "http" | "tcp",
 ): TransportSocket {
-  if (userTls !== undefined) return serverTls(userTls, protocol);
+  if (userTls !== undefined) return serverTls(userTls, protocol, snapshot.meshConfig);
   const { minProtocolVersion, cipherSuites } = snapshot.meshConfig.meshMTLS;
   return inboundMutualTls(protocol, {
     trustDomains: trustDomains(snapshot),

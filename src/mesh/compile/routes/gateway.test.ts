@@ -139,6 +139,25 @@ test("a TLS server answers 421 for names that are not its own, and 404 for its o
   assert.equal(whereGoes(routes, { host: "other.example.com" }), "answers 421");
 });
 
+test("ciphers and curves are the server's, else the mesh's, else Istio's; unknown ones are left out", () => {
+  const parameters = (
+    cipherSuites: string,
+    tlsDefaults = { cipherSuites: [] as string[], ecdhCurves: [] as string[] },
+  ) => {
+    const yaml = gateway(
+      `- {port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: a, cipherSuites: ${cipherSuites}}}`,
+    );
+    const { listeners } = compileProxy(mesh(bookinfo, yaml, { tlsDefaults }), ingressGateway());
+    const socket = listeners.get("0.0.0.0_443")?.filterChains[0]?.transportSocket?.configType.value;
+    return socket && anyUnpack(socket, DownstreamTlsContextSchema)?.commonTlsContext?.tlsParams;
+  };
+  const defaults = { cipherSuites: ["AES128-SHA", "ROT13"], ecdhCurves: ["P-384", "P-1"] };
+  assert.deepEqual(parameters("[AES256-SHA, ROT13]", defaults)?.cipherSuites, ["AES256-SHA"]);
+  assert.deepEqual(parameters("[ROT13]", defaults)?.cipherSuites, ["AES128-SHA"]);
+  assert.deepEqual(parameters("[]", defaults)?.ecdhCurves, ["P-384"]);
+  assert.equal(parameters("[]")?.cipherSuites.length, 6);
+});
+
 test("AUTO_PASSTHROUGH leads mutual TLS of the mesh on by its SNI, to clusters without TLS", () => {
   const { listeners, clusters, endpoints } = compiled(
     gateway(

@@ -6,7 +6,9 @@ import {
   CertificateValidationContext_TrustChainVerification as TrustChainVerification,
 } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
 import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
 import type { ServerTlsSettings, TlsVersion } from "../../objects/fields/server-tls.ts";
+import { knownCipherSuites, knownCurves } from "../../objects/fields/tls-parameters.ts";
 import { exactMatcher, pack, prefixMatcher } from "../envoy-values.ts";
 import {
   fileCertificate,
@@ -32,7 +34,7 @@ export function inboundMutualTls(protocol: "http" | "tcp", settings: InboundTlsS
       tlsParams: {
         tlsMinimumProtocolVersion: TlsParameters_TlsProtocol[settings.minVersion === "TLSV1_3" ? "TLSv1_3" : "TLSv1_2"],
         tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3,
-        cipherSuites: [...(settings.cipherSuites.length > 0 ? settings.cipherSuites : serverCiphers)],
+        cipherSuites: ciphersOf(settings.cipherSuites),
       },
       tlsCertificateSdsSecretConfigs: [secretReference(workloadCertificate)],
       validationContextType: {
@@ -50,6 +52,11 @@ export function inboundMutualTls(protocol: "http" | "tcp", settings: InboundTlsS
   });
 }
 
+/** The first wish in which there is any known one, else Istio's choice. */
+function ciphersOf(...wishes: readonly (readonly string[])[]): string[] {
+  return wishes.map(knownCipherSuites).find((known) => known.length > 0) ?? [...serverCiphers];
+}
+
 /** Ciphers that servers accept below TLS 1.3. */
 const serverCiphers: readonly string[] = [
   "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -61,7 +68,11 @@ const serverCiphers: readonly string[] = [
 ];
 
 /** Builds the TLS that a server of a Gateway, or an ingress listener of a Sidecar, terminates. */
-export function serverTls(settings: ServerTlsSettings, protocol: "http" | "tcp"): TransportSocket {
+export function serverTls(
+  settings: ServerTlsSettings,
+  protocol: "http" | "tcp",
+  { tlsDefaults }: Pick<MeshConfig, "tlsDefaults">,
+): TransportSocket {
   const asksForCertificate = settings.mode !== "SIMPLE";
   const istioMutual = settings.mode === "ISTIO_MUTUAL";
   const rootsName = clientRootsName(settings);
@@ -77,7 +88,8 @@ export function serverTls(settings: ServerTlsSettings, protocol: "http" | "tcp")
       tlsParams: {
         tlsMinimumProtocolVersion: version(settings.minProtocolVersion, TlsParameters_TlsProtocol.TLSv1_2),
         tlsMaximumProtocolVersion: version(settings.maxProtocolVersion, TlsParameters_TlsProtocol.TLSv1_3),
-        cipherSuites: [...(settings.cipherSuites.length > 0 ? settings.cipherSuites : serverCiphers)],
+        cipherSuites: ciphersOf(settings.cipherSuites, tlsDefaults.cipherSuites),
+        ecdhCurves: istioMutual ? [] : knownCurves(tlsDefaults.ecdhCurves),
       },
       tlsCertificateSdsSecretConfigs: istioMutual
         ? [secretReference(workloadCertificate)]
@@ -119,8 +131,9 @@ function version(asked: TlsVersion, otherwise: TlsParameters_TlsProtocol): TlsPa
 }
 
 const versions: Readonly<Partial<Record<TlsVersion, TlsParameters_TlsProtocol>>> = {
-  TLSV1_0: TlsParameters_TlsProtocol.TLSv1_0,
-  TLSV1_1: TlsParameters_TlsProtocol.TLSv1_1,
+  // Both are broken, and raised (RFC 8996).
+  TLSV1_0: TlsParameters_TlsProtocol.TLSv1_2,
+  TLSV1_1: TlsParameters_TlsProtocol.TLSv1_2,
   TLSV1_2: TlsParameters_TlsProtocol.TLSv1_2,
   TLSV1_3: TlsParameters_TlsProtocol.TLSv1_3,
 };

@@ -8,6 +8,8 @@ import { type TransportSocket, TransportSocketSchema } from "#wire/gen/envoy/con
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import { TlsParameters_TlsProtocol } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/common_pb.ts";
 import { UpstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
+import { knownCipherSuites, knownCurves } from "../../objects/fields/tls-parameters.ts";
 import { exactMatcher, pack } from "../envoy-values.ts";
 import {
   fileCertificate,
@@ -59,11 +61,18 @@ export interface ClientTlsSettings {
 }
 
 /** Builds the TLS of a DestinationRule in mode SIMPLE or MUTUAL. */
-export function originatedTls(settings: ClientTlsSettings): TransportSocket {
+export function originatedTls(
+  settings: ClientTlsSettings,
+  { tlsDefaults }: Pick<MeshConfig, "tlsDefaults">,
+): TransportSocket {
   return upstreamSocket({
     sni: settings.sni,
     commonTlsContext: {
-      tlsParams: clientVersions,
+      tlsParams: {
+        ...clientVersions,
+        cipherSuites: knownCipherSuites(tlsDefaults.cipherSuites),
+        ecdhCurves: knownCurves(tlsDefaults.ecdhCurves),
+      },
       ...(settings.mutual && { tlsCertificateSdsSecretConfigs: [secretReference(certificateName(settings))] }),
       validationContextType: settings.insecureSkipVerify
         ? { case: "validationContext", value: {} }

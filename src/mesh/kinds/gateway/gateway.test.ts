@@ -49,6 +49,26 @@ test("servers that cannot work are refused", () => {
   for (const [servers, expected] of cases) assert.deepEqual(problemsOf(gateway, { servers }), [expected]);
 });
 
+test("values that would cost every server of the port are refused or left out", () => {
+  const said = (tls: object): string[] =>
+    problemsOf(gateway, { servers: [server("HTTPS", { tls: { mode: "SIMPLE", credentialName: "a", ...tls } })] });
+  assert.deepEqual(said({ cipherSuites: ["ECDHE-RSA-AES128-GCM-SHA256", "ROT13"] }), [
+    'warning spec.servers[0].tls.cipherSuites[1]: "ROT13" is no cipher suite that can be chosen; it is left out',
+  ]);
+  assert.deepEqual(said({ verifyCertificateHash: ["ab:cd"] }), [
+    "spec.servers[0].tls.verifyCertificateHash[0]: this is not a SHA-256 in hexadecimal",
+  ]);
+  assert.deepEqual(said({ verifyCertificateSpki: ["abcd"] }), [
+    "spec.servers[0].tls.verifyCertificateSpki[0]: this is not a SHA-256 in base64",
+  ]);
+  assert.deepEqual(said({ minProtocolVersion: "TLSV1_3", maxProtocolVersion: "TLSV1_2" }), [
+    "spec.servers[0].tls.maxProtocolVersion: TLSV1_2 is below TLSV1_3",
+  ]);
+  assert.deepEqual(said({ maxProtocolVersion: "TLSV1_1" }), [
+    "warning spec.servers[0].tls.maxProtocolVersion: TLSV1_1 is broken and not spoken; TLS 1.2 is",
+  ]);
+});
+
 test("a plain HTTP server may redirect to https, another server is only warned", () => {
   assert.deepEqual(problemsOf(gateway, { servers: [server("HTTP", { tls: { httpsRedirect: true } })] }), []);
   const tls = { mode: "SIMPLE", credentialName: "a", httpsRedirect: true };

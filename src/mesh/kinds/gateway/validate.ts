@@ -1,7 +1,12 @@
 // Rules for Gateways that the types of their fields cannot say (reference 1.15).
 import { Protocol, parseProtocol, validatePortNumber, validateProtocol } from "../../objects/fields/port.ts";
 import { validateSelector } from "../../objects/fields/selector.ts";
-import { ServerTlsMode, type ServerTlsSettings } from "../../objects/fields/server-tls.ts";
+import { ServerTlsMode, type ServerTlsSettings, type TlsVersion } from "../../objects/fields/server-tls.ts";
+import {
+  validateCertificateHashes,
+  validateCipherSuites,
+  validateKeyHashes,
+} from "../../objects/fields/tls-parameters.ts";
 import type { Report } from "../../objects/report.ts";
 import { isIpAddress, isNamespaceName, validateHost, warn } from "../../objects/validate-names.ts";
 import { isHttpServer, isPassthroughServer } from "./resolve.ts";
@@ -85,6 +90,10 @@ function saysMoreThanRedirect(tls: ServerTlsSettings): boolean {
 }
 
 function validateServerTls(tls: ServerTlsSettings, path: string, report: Report): void {
+  validateCipherSuites(tls.cipherSuites, `${path}.cipherSuites`, report);
+  validateCertificateHashes(tls.verifyCertificateHash, `${path}.verifyCertificateHash`, report);
+  validateVersions(tls, path, report);
+  validateKeyHashes(tls.verifyCertificateSpki, `${path}.verifyCertificateSpki`, report);
   const hasFiles = tls.serverCertificate !== "" || tls.privateKey !== "";
   const sources = [
     tls.credentialName !== "",
@@ -116,5 +125,23 @@ function validateServerTls(tls: ServerTlsSettings, path: string, report: Report)
   }
   for (const field of ["credentialNames", "tlsCertificates"] as const) {
     if (tls[field].length > 2) report({ path: `${path}.${field}`, message: "at most two can be given" });
+  }
+}
+
+const versions: readonly TlsVersion[] = ["TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"];
+
+function validateVersions(
+  { minProtocolVersion, maxProtocolVersion }: ServerTlsSettings,
+  path: string,
+  report: Report,
+): void {
+  const [min, max] = [minProtocolVersion, maxProtocolVersion].map((version) => versions.indexOf(version)) as [
+    number,
+    number,
+  ];
+  if (max !== -1 && min > max) {
+    report({ path: `${path}.maxProtocolVersion`, message: `${maxProtocolVersion} is below ${minProtocolVersion}` });
+  } else if (max !== -1 && max < versions.indexOf("TLSV1_2")) {
+    report(warn(`${path}.maxProtocolVersion`, `${maxProtocolVersion} is broken and not spoken; TLS 1.2 is`));
   }
 }

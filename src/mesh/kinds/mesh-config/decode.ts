@@ -4,6 +4,7 @@ import { parse } from "yaml";
 import { type Issue, type ObjectRef, Severity } from "#base/issue.ts";
 import {
   boolean,
+  type Decoder,
   duration,
   type Fields,
   integer,
@@ -21,6 +22,7 @@ import {
 import { decodeHttpRetry } from "../../objects/fields/http-retry.ts";
 import { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
 import { decodeTlsVersion, TlsVersion } from "../../objects/fields/server-tls.ts";
+import { validateCipherSuites, validateCurves } from "../../objects/fields/tls-parameters.ts";
 import { H2UpgradePolicy } from "../../objects/fields/traffic-policy.ts";
 import {
   decodeConnectionPool,
@@ -29,7 +31,7 @@ import {
   decodeOutlierDetection,
   decodeTcpKeepalive,
 } from "../../objects/fields/traffic-policy-decode.ts";
-import { child, type Path } from "../../objects/path.ts";
+import { child, type Path, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
 import type { DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
@@ -53,6 +55,17 @@ const proxyConfigFields: Fields<ProxyConfig> = {
   proxyMetadata: stringMap,
   holdApplicationUntilProxyStarts: withDefault(boolean, false),
   rest,
+};
+
+const tlsDefaults = lenientRecord<MeshConfig["tlsDefaults"]>({ cipherSuites: strings, ecdhCurves: strings });
+
+/** Names that nobody knows are told, and left out when they are compiled. */
+const decodeTlsDefaults: Decoder<MeshConfig["tlsDefaults"]> = (value, path, report) => {
+  const decoded = tlsDefaults(value, path, report);
+  if (decoded === undefined) return undefined;
+  validateCipherSuites(decoded.cipherSuites, renderPath(child(path, "cipherSuites")), report);
+  validateCurves(decoded.ecdhCurves, renderPath(child(path, "ecdhCurves")), report);
+  return decoded;
 };
 
 const decodeProxyConfig = lenientRecord<ProxyConfig>(proxyConfigFields);
@@ -121,6 +134,7 @@ const meshConfigFields: Fields<MeshConfig> = {
     }),
     { minProtocolVersion: TlsVersion.Auto, cipherSuites: [] },
   ),
+  tlsDefaults: withDefault(decodeTlsDefaults, { cipherSuites: [], ecdhCurves: [] }),
   defaultTrafficPolicy: optional(
     lenientRecord<NonNullable<MeshConfig["defaultTrafficPolicy"]>>({
       connectionPool: optional(decodeConnectionPool),
@@ -155,7 +169,6 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "verifyCertificateAtClient",
   "ca",
   "defaultProviders",
-  "tlsDefaults",
   "serviceEntryVisibility",
   "certificates",
   "thriftConfig",

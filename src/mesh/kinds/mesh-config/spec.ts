@@ -49,6 +49,8 @@ export interface MeshConfig {
   /** Undefined means the built-in policy. */
   readonly defaultHttpRetryPolicy?: HttpRetry;
   readonly meshMTLS: { readonly minProtocolVersion: TlsVersion; readonly cipherSuites: readonly string[] };
+  /** Of TLS that is not the mesh's own mutual TLS, where a Gateway says nothing of its own. */
+  readonly tlsDefaults: { readonly cipherSuites: readonly string[]; readonly ecdhCurves: readonly string[] };
   readonly defaultTrafficPolicy?: {
     readonly connectionPool?: ConnectionPoolSettings;
     readonly outlierDetection?: OutlierDetection;

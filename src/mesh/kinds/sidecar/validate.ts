@@ -3,6 +3,11 @@ import { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
 import { validatePortNumber, validateProtocol } from "../../objects/fields/port.ts";
 import { validateSelector } from "../../objects/fields/selector.ts";
 import { ServerTlsMode } from "../../objects/fields/server-tls.ts";
+import {
+  validateCertificateHashes,
+  validateCipherSuites,
+  validateKeyHashes,
+} from "../../objects/fields/tls-parameters.ts";
 import { validateConnectionPool } from "../../objects/fields/traffic-policy-validate.ts";
 import type { Report } from "../../objects/report.ts";
 import { isIpAddress, isNamespaceName, validateHost, warn } from "../../objects/validate-names.ts";
@@ -60,6 +65,9 @@ function validateIngress(ingress: readonly IngressListenerSpec[], report: Report
 
 function validateIngressTls({ tls }: IngressListenerSpec, path: string, report: Report): void {
   if (tls === undefined) return;
+  validateCipherSuites(tls.cipherSuites, `${path}.tls.cipherSuites`, report);
+  validateCertificateHashes(tls.verifyCertificateHash, `${path}.tls.verifyCertificateHash`, report);
+  validateKeyHashes(tls.verifyCertificateSpki, `${path}.tls.verifyCertificateSpki`, report);
   if (tls.mode !== ServerTlsMode.Simple && tls.mode !== ServerTlsMode.Mutual) {
     report({ path: `${path}.tls.mode`, message: "only SIMPLE and MUTUAL are possible here" });
   }
