@@ -80,6 +80,10 @@ export async function findPod(client: KubernetesClient, argument: string, defaul
   return found;
 }
 
+const workloadTypes =
+  /^(?:po|pods?|deploy|deployments?|svc|services?|sts|statefulsets?|ds|daemonsets?|rs|replicasets?|jobs?)$/;
+
+/** `[<type>/]<name>[.<namespace>]`, or `<namespace>/<name>`. */
 export function parsePodArgument(
   argument: string,
   defaultNamespace: string,
@@ -87,6 +91,7 @@ export function parsePodArgument(
   const slash = argument.indexOf("/");
   const type = slash === -1 ? "pod" : argument.slice(0, slash);
   const rest = argument.slice(slash + 1);
+  if (!workloadTypes.test(type)) return { type: "pod", name: rest, namespace: type };
   const dot = rest.indexOf(".");
   return dot === -1
     ? { type, name: rest, namespace: defaultNamespace }

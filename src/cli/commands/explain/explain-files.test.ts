@@ -156,6 +156,19 @@ describe("the ways of asking", () => {
     assert.match((await ask("http://shop.example:81/", "--gateway", "edge")).answer.reason, /ports: 80, 443/);
   });
 
+  test("workloads go by name, type and namespace", async () => {
+    for (const from of ["shop", "shop.default", "default/shop", "pod/shop", "pod/shop.default"]) {
+      assert.equal((await ask("GET", "http://api/", "--from", from)).answer.status, 200, from);
+    }
+    for (const to of ["api", "deploy/api", "svc/api.default", "default/api"]) {
+      assert.equal((await ask("--to", to, "--identity", "default/shop")).answer.status, 200, to);
+    }
+    assert.match(
+      (await ask("GET", "http://api/", "--from", "other/shop")).stderr,
+      /no workload "shop" in namespace other/,
+    );
+  });
+
   test("a client need not stand in the files", async () => {
     const { answer } = await ask("GET", "http://api/", "--service-account", "admin");
     assert.deepEqual([answer.status, answer.authorization[0]?.rule], [200, 0]);
