@@ -6,6 +6,7 @@ import { type CliContext, print, UsageError } from "../context.ts";
 import { withMesh } from "../mesh/connection.ts";
 import { analyzeMesh } from "../mesh/snapshot.ts";
 import { parseOutputFormat, renderOutput } from "../render/output.ts";
+import { collect } from "../repeated-flag.ts";
 
 interface Flags {
   readonly filename: readonly string[];
@@ -124,8 +125,4 @@ function toLine(issue: Issue): string {
 
 function textOf({ path, message, fix }: Issue): string {
   return `${path === undefined ? "" : `${path}: `}${message}${fix === undefined ? "" : ` (fix: ${fix})`}`;
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }

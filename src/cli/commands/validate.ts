@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { formatIssue, hasErrors, type Issue } from "#base/issue.ts";
 import { type CliContext, print } from "../context.ts";
 import { parseOutputFormat, renderOutput } from "../render/output.ts";
+import { collect } from "../repeated-flag.ts";
 
 interface Flags {
   readonly filename: readonly string[];
@@ -39,8 +40,4 @@ function flat({ code, severity, object, position, path, message, fix }: Issue): 
     message,
     ...(fix !== undefined && { fix }),
   };
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }

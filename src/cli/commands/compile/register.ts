@@ -6,6 +6,7 @@ import { type CliContext, print, UsageError } from "../../context.ts";
 import { parseLabels } from "../../labels-argument.ts";
 import { printIssues } from "../../render/issues.ts";
 import { parseOutputFormat, renderOutput } from "../../render/output.ts";
+import { collect } from "../../repeated-flag.ts";
 import type { ProxyWish } from "./choose-proxy.ts";
 import type { Section } from "./compile.ts";
 
@@ -79,8 +80,4 @@ function parseSections(text: string, sections: readonly Section[]): Section[] {
   const unknown = wanted.find((name) => !sections.some((section) => section === name));
   if (unknown !== undefined) throw new UsageError(`--only knows ${sections.join(", ")}, not "${unknown}"`);
   return sections.filter((section) => wanted.includes(section));
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }

@@ -9,6 +9,7 @@ import { listPods } from "../../mesh/pods.ts";
 import { readMeshSnapshot } from "../../mesh/snapshot.ts";
 import { printIssues } from "../../render/issues.ts";
 import { parseOutputFormat, renderOutput } from "../../render/output.ts";
+import { collect } from "../../repeated-flag.ts";
 import type { ExplainRequest } from "./question.ts";
 import type { Population } from "./vantage.ts";
 
@@ -170,8 +171,4 @@ function readPort(text: string | undefined): number | undefined {
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     throw new UsageError(`"${text}" is not a port from 1 to 65535`);
   return port;
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }

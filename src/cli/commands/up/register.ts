@@ -1,9 +1,9 @@
 // Flags of `outrigger up`.
-
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
 import { type CliContext, stateDirectory } from "../../context.ts";
+import { collect } from "../../repeated-flag.ts";
 import { type GatewayAddress, parseGatewayAddress } from "./gateway-address.ts";
 
 interface Flags {
@@ -47,10 +47,6 @@ export function registerUp(program: Command, context: CliContext, finish: (exitC
       );
       finish(exitCode);
     });
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }
 
 function parseAddress(value: string): GatewayAddress {
