@@ -4,6 +4,7 @@ import { describeError } from "#base/error.ts";
 import type { InjectionContext } from "#mesh/inject/injection.ts";
 import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { ReloadableServerCredentials, type ServerTlsMaterial } from "#wire/grpc/server-tls.ts";
 import type { AuthenticatorOptions } from "./ca/authenticate.ts";
 import type { CertificateAuthority } from "./ca/authority.ts";
@@ -25,7 +26,7 @@ export interface ServedParts {
   readonly pusher: Pusher;
   readonly authority: CertificateAuthority;
   /** MeshConfig as it is now. */
-  readonly mesh: () => MeshConfig | undefined;
+  readonly snapshot: () => MeshSnapshot | undefined;
 }
 
 export async function startServers(context: ControlPlaneContext, parts: ServedParts): Promise<void> {
@@ -38,17 +39,17 @@ export async function startServers(context: ControlPlaneContext, parts: ServedPa
     }),
   );
   // What starts last ends first: the webhooks answer while streams are handed over.
-  if (options.ports.webhook !== undefined) await startWebhooks(context, serving, options.ports.webhook);
+  if (options.ports.webhook !== undefined) await startWebhooks(context, parts, serving, options.ports.webhook);
   await startGrpcServers(context, parts, serving);
 }
 
 async function startGrpcServers(
   context: ControlPlaneContext,
-  { pusher, authority, mesh }: ServedParts,
+  { pusher, authority, snapshot }: ServedParts,
   serving: ServingCertificateKeeper,
 ): Promise<void> {
   const { options, host, addresses, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
-  const authentication = createAuthentication(context, mesh);
+  const authentication = createAuthentication(context, () => snapshot()?.meshConfig);
   const certificates = createCertificateHandlers({
     authority,
     authentication,
@@ -123,6 +124,7 @@ function createAuthentication(context: ControlPlaneContext, mesh: () => MeshConf
 
 async function startWebhooks(
   context: ControlPlaneContext,
+  { snapshot }: ServedParts,
   serving: ServingCertificateKeeper,
   port: number,
 ): Promise<void> {
@@ -141,7 +143,10 @@ async function startWebhooks(
       certificate: serving.current,
       inject: createInjectHandler({
         loadInjector: async () => (await import("#mesh/inject/inject-pod.ts")).injectPod,
-        context: (): InjectionContext => settings.current(),
+        context: (): InjectionContext => ({
+          ...settings.current(),
+          proxyConfigs: (workload) => snapshot()?.proxyConfig(workload) ?? { below: [], above: {} },
+        }),
         metrics,
       }),
       validate: createValidateHandler({

@@ -99,7 +99,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     isReady: () => isReady,
   });
   const [authority] = await Promise.all([authorityReady, keeper.start()]);
-  await serving.startServers(context, { pusher, authority, mesh: () => keeper.current?.meshConfig });
+  await serving.startServers(context, { pusher, authority, snapshot: () => keeper.current });
   if (options.client !== undefined) {
     startRootDistribution(context, options.client, authority);
     const reporter = startStatus(context, options.client, { pusher, snapshot: () => keeper.current });

@@ -7,10 +7,12 @@ import type { MeshSnapshot } from "../snapshot/snapshot.ts";
 import { isIpAddress } from "./envoy-values.ts";
 import { once } from "./shared-work.ts";
 
-/** The same object for the same scope. */
+/** The same object for proxies that see the same. It hangs on the snapshot: a scope outlives changes of endpoints. */
 export function compileNameTable(snapshot: MeshSnapshot, proxy: ProxyNode): NameTable {
   const scope = snapshot.scope(proxy);
-  return once(scope, "name table", () => {
+  const { sidecar } = scope;
+  const key = JSON.stringify(["name table", proxy.namespace, sidecar?.namespace, sidecar?.name]);
+  return once(snapshot, key, () => {
     const table = new Map<string, NameInfo>();
     for (const service of scope.services) {
       for (const [name, addresses] of namesOf(snapshot, service)) if (!table.has(name)) table.set(name, addresses);

@@ -41,8 +41,20 @@ export interface InjectionContext {
   /** The proxy's user; where the platform assigns a range to each namespace. Default 1337. */
   readonly proxyUid?: number;
   readonly proxyGid?: number;
+  /** What ProxyConfigs say about a workload: below its annotation `proxy.istio.io/config`, and above it. */
+  readonly proxyConfigs?: (workload: InjectedWorkload) => ProxyConfigsOfWorkload;
   /** Which workload a pod belongs to, when its owner references do not say (kube-inject). */
   readonly owner?: WorkloadOwner;
+}
+
+interface InjectedWorkload {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+interface ProxyConfigsOfWorkload {
+  readonly below: readonly JsonRecord[];
+  readonly above: JsonRecord;
 }
 
 export interface InjectionInput {

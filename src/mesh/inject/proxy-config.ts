@@ -1,5 +1,6 @@
 // The ProxyConfig of one pod: built-in defaults, then the mesh's defaultConfig, then annotation
-// `proxy.istio.io/config`. Fields merge one by one; proxyMetadata and runtimeValues merge key by key.
+// `proxy.istio.io/config`, with ProxyConfigs (the kind) in between and on top. Fields merge one by one; proxyMetadata and
+// runtimeValues merge key by key.
 import { parse } from "yaml";
 import { describeError } from "#base/error.ts";
 import type { Issue } from "#base/issue.ts";

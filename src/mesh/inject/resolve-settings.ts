@@ -29,7 +29,14 @@ export function resolveTemplateInput(
   const fromMesh = mesh["defaultConfig"];
   const fromPod = readProxyConfigAnnotation(annotations[annotationName.proxyConfig]);
   const issues = [...fromPod.issues, ...userVolumeIssues(annotations)];
-  const proxyConfig = mergeProxyConfig([defaults, isRecord(fromMesh) ? fromMesh : {}, fromPod.config]);
+  const fromKind = context.proxyConfigs?.({ namespace, labels: podLabels(pod) });
+  const proxyConfig = mergeProxyConfig([
+    defaults,
+    isRecord(fromMesh) ? fromMesh : {},
+    ...(fromKind?.below ?? []),
+    fromPod.config,
+    fromKind?.above ?? {},
+  ]);
   const native = annotations[annotationName.nativeSidecar];
   const trustDomain = text(mesh["trustDomain"]) || values.trustDomain || "cluster.local";
   const proxyUid = user.uid ?? context.proxyUid ?? defaultProxyId;

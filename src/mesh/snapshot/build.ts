@@ -38,6 +38,7 @@ import { indexServices, type ServiceIndex } from "./service-index.ts";
 import { serviceInstances } from "./service-instances.ts";
 import { sidecarScopes } from "./sidecar-scopes.ts";
 import type { GatewayScope, MeshSnapshot, ObjectChange, ServiceInstance, SidecarScope } from "./snapshot.ts";
+import { indexWorkloadSettings } from "./workload-settings.ts";
 
 export interface SnapshotOptions {
   readonly meshConfig?: MeshConfig;
@@ -131,6 +132,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const destinationRules =
     scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
+  const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
   const endpoints = indexEndpoints(
     { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId },
     (workload, port) => portMode(policies.inboundMtls(workload), port) === MtlsMode.Disable,
@@ -229,6 +231,8 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
         return policies.inboundMtls({ namespace: service.namespace, labels: service.selector }).mode;
       return modes.every((mode) => mode === first) ? first : MtlsMode.Permissive;
     },
+    telemetry: ofWorkloads.telemetry,
+    proxyConfig: ofWorkloads.proxyConfig,
     authorizationPolicies: (proxy) => policies.authorization(proxy),
     envoyFilterPatches: indexEnvoyFilters(table, rootNamespace),
     credential: (name) => findCredential(table, name),

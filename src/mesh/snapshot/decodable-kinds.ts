@@ -15,6 +15,7 @@ import { namespace } from "../kinds/namespace/kind.ts";
 import { node } from "../kinds/node/kind.ts";
 import { peerAuthentication } from "../kinds/peer-authentication/kind.ts";
 import { pod } from "../kinds/pod/kind.ts";
+import { proxyConfig } from "../kinds/proxy-config/kind.ts";
 import { referenceGrant } from "../kinds/reference-grant/kind.ts";
 import { requestAuthentication } from "../kinds/request-authentication/kind.ts";
 import { secret } from "../kinds/secret/kind.ts";
@@ -22,11 +23,13 @@ import { service } from "../kinds/service/kind.ts";
 import { serviceEntry } from "../kinds/service-entry/kind.ts";
 import { sidecar } from "../kinds/sidecar/kind.ts";
 import { tcpRoute } from "../kinds/tcp-route/kind.ts";
+import { telemetry } from "../kinds/telemetry/kind.ts";
 import { tlsRoute } from "../kinds/tls-route/kind.ts";
 import { trafficExtension } from "../kinds/traffic-extension/kind.ts";
 import { virtualService } from "../kinds/virtual-service/kind.ts";
 import { wasmPlugin } from "../kinds/wasm-plugin/kind.ts";
 import { workloadEntry } from "../kinds/workload-entry/kind.ts";
+import { workloadGroup } from "../kinds/workload-group/kind.ts";
 import type { Kind } from "../objects/kind.ts";
 
 /** Keyed by `group/Kind`; the group of Kubernetes' own kinds is empty. */
@@ -36,7 +39,10 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["networking.istio.io/Gateway", erase(gateway)],
   ["networking.istio.io/ServiceEntry", erase(serviceEntry)],
   ["networking.istio.io/WorkloadEntry", erase(workloadEntry)],
+  ["networking.istio.io/WorkloadGroup", erase(workloadGroup)],
   ["networking.istio.io/Sidecar", erase(sidecar)],
+  ["networking.istio.io/ProxyConfig", erase(proxyConfig)],
+  ["telemetry.istio.io/Telemetry", erase(telemetry)],
   ["networking.istio.io/EnvoyFilter", erase(envoyFilter)],
   ["security.istio.io/PeerAuthentication", erase(peerAuthentication)],
   ["security.istio.io/AuthorizationPolicy", erase(authorizationPolicy)],
@@ -62,9 +68,6 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
 
 /** What happens to an object of these kinds today, for the message that says so. */
 export const acceptedKinds: ReadonlyMap<string, string> = new Map([
-  ["networking.istio.io/ProxyConfig", "proxies keep the mesh's settings"],
-  ["networking.istio.io/WorkloadGroup", "no workload is registered from it"],
-  ["telemetry.istio.io/Telemetry", "metrics, logs and traces follow mesh configuration"],
   ["extensions.istio.io/WasmPlugin", "the module is not loaded"],
   ["extensions.istio.io/TrafficExtension", "the extension is not loaded"],
 ]);

@@ -14,6 +14,7 @@ import type { NamespaceSpec } from "../kinds/namespace/spec.ts";
 import type { NodeSpec } from "../kinds/node/spec.ts";
 import type { PeerAuthenticationSpec } from "../kinds/peer-authentication/spec.ts";
 import type { PodSpec } from "../kinds/pod/spec.ts";
+import type { ProxyConfigSpec } from "../kinds/proxy-config/spec.ts";
 import type { ReferenceGrantSpec } from "../kinds/reference-grant/spec.ts";
 import type { RequestAuthenticationSpec } from "../kinds/request-authentication/spec.ts";
 import type { SecretSpec } from "../kinds/secret/spec.ts";
@@ -21,9 +22,11 @@ import type { ServiceSpec } from "../kinds/service/spec.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import type { SidecarSpec } from "../kinds/sidecar/spec.ts";
 import type { TcpRouteSpec } from "../kinds/tcp-route/spec.ts";
+import type { TelemetrySpec } from "../kinds/telemetry/spec.ts";
 import type { TlsRouteSpec } from "../kinds/tls-route/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { WorkloadEntrySpec } from "../kinds/workload-entry/spec.ts";
+import type { WorkloadGroupSpec } from "../kinds/workload-group/spec.ts";
 import { byAge, type MeshObject } from "../objects/mesh-object.ts";
 
 /** The spec of each kind; `decodable-kinds.ts` reads them. */
@@ -33,7 +36,10 @@ export interface SpecByKind {
   readonly Gateway: GatewaySpec;
   readonly ServiceEntry: ServiceEntrySpec;
   readonly WorkloadEntry: WorkloadEntrySpec;
+  readonly WorkloadGroup: WorkloadGroupSpec;
   readonly Sidecar: SidecarSpec;
+  readonly ProxyConfig: ProxyConfigSpec;
+  readonly Telemetry: TelemetrySpec;
   readonly EnvoyFilter: EnvoyFilterSpec;
   readonly PeerAuthentication: PeerAuthenticationSpec;
   readonly AuthorizationPolicy: AuthorizationPolicySpec;

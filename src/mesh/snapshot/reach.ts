@@ -6,10 +6,11 @@
 //   DestinationRule                        proxies that see a service for its host
 //   Service, ServiceEntry                  proxies that see a service that differs, and those of its namespace
 //   EndpointSlice, Pod, WorkloadEntry      endpoints of the services; proxies at the addresses that came or went
-//   Sidecar, and policies of workloads     proxies of the namespace; all of them for the root namespace
+//   Sidecar, Telemetry, policies           proxies of the namespace; all of them for the root namespace
 //   PeerAuthentication                     these, and proxies that see a service of the namespace
 //   Gateway                                gateways
 //   routes of the Gateway API              as the VirtualServices that are made of them
+//   ProxyConfig                            nobody: pods get it when they are made
 //   Secret                                 nobody; who asked for it by name is told apart from this
 //   anything else, and settings            everything
 
@@ -158,7 +159,8 @@ const rules: Readonly<Record<string, Rule>> = {
   EnvoyFilter: ofNamespace,
   WasmPlugin: ofNamespace,
   TrafficExtension: ofNamespace,
-  ProxyConfig: ofNamespace,
+  // Pods get it when they are made.
+  ProxyConfig: () => true,
   PeerAuthentication: (step, changes, found) => {
     ofNamespace(step, changes, found);
     const namespaces = new Set(changes.map(({ namespace }) => namespace));

@@ -10,8 +10,10 @@ import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
 import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { MtlsDecision } from "../kinds/peer-authentication/resolve.ts";
 import type { EffectiveMtlsMode } from "../kinds/peer-authentication/spec.ts";
+import type { ProxyConfigLayers } from "../kinds/proxy-config/resolve.ts";
 import type { ApplicableJwtRule, KeySource } from "../kinds/request-authentication/resolve.ts";
 import type { CaptureMode, EgressProxy, SidecarSpec } from "../kinds/sidecar/spec.ts";
+import type { TelemetrySpec } from "../kinds/telemetry/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { DesiredStatus } from "../objects/desired-status.ts";
 import type { OutboundMode } from "../objects/fields/outbound-traffic-policy.ts";
@@ -74,6 +76,11 @@ export interface MeshSnapshot {
   /** What clients can expect of a service port: DISABLE only when every workload behind it refuses mutual TLS. */
   serviceMtlsMode(service: Service, portNumber: number): EffectiveMtlsMode;
 
+  /** The Telemetries that apply to a workload, from the mesh's to its own. */
+  telemetry(workload: WorkloadSubject): readonly MeshObject<TelemetrySpec>[];
+  /** What ProxyConfigs say about a workload. */
+  proxyConfig(workload: WorkloadSubject): ProxyConfigLayers;
+
   /** The authorization policies that apply to the proxy's workload, by action, in their order of evaluation. */
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
   /** What a Secret gives under an SDS name. */
@@ -100,6 +107,11 @@ export interface ProxyPlace {
   readonly locality: Locality;
   /** Empty when unknown. */
   readonly nodeName: string;
+}
+
+export interface WorkloadSubject {
+  readonly namespace: string;
+  readonly labels: Labels;
 }
 
 export interface ObjectChange extends ObjectRef {

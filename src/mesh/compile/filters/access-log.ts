@@ -1,4 +1,4 @@
-// Access logs from mesh configuration: Istio's default text and JSON formats, a format of the user's own, and the
+// Access logs to files: Istio's default text and JSON formats, a format of the user's own, and the
 // listener log that records only connections no filter chain took.
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import {
@@ -15,6 +15,7 @@ export interface AccessLogSettings {
   /** Empty means Istio's default. */
   readonly accessLogFormat: string;
   readonly accessLogEncoding: "TEXT" | "JSON";
+  readonly omitEmptyValues?: boolean;
 }
 
 export interface AccessLogs {
@@ -24,14 +25,17 @@ export interface AccessLogs {
   readonly listener: readonly AccessLog[];
 }
 
-/** Compiles the mesh's access log settings; both lists are empty when no file is set. */
+export const noAccessLogs: AccessLogs = { filter: [], listener: [] };
+
+/** Compiles the settings of a file; both lists are empty when there is none. */
 export function accessLogs(settings: AccessLogSettings): AccessLogs {
-  if (settings.accessLogFile === "") return { filter: [], listener: [] };
+  if (settings.accessLogFile === "") return noAccessLogs;
   const typedConfig = pack(FileAccessLogSchema, {
     path: settings.accessLogFile,
     accessLogFormat: {
       case: "logFormat",
       value: {
+        ...(settings.omitEmptyValues && { omitEmptyValues: true }),
         format:
           settings.accessLogEncoding === "JSON"
             ? { case: "jsonFormat", value: jsonFormat(settings.accessLogFormat) }

@@ -13,7 +13,6 @@ import {
 } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { FilterConfigSchema as AlpnSchema, FilterConfig_Protocol } from "#wire/gen/istio/alpn-filter_pb.ts";
 import { ConfigSchema as PeerMetadataSchema } from "#wire/gen/istio/peer-metadata_pb.ts";
-import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
 import { pack } from "../envoy-values.ts";
 
 /** Where a chain of filters stands. */
@@ -34,6 +33,7 @@ export interface HttpChainSettings {
   readonly authorization: readonly HttpFilter[];
   /** Some service has persistent sessions. */
   readonly sessions?: boolean;
+  readonly stats: readonly HttpFilter[];
 }
 
 /** Puts the filters of a chain in Istio's order, the router last. */
@@ -47,7 +47,7 @@ export function httpFilterChain(settings: HttpChainSettings): HttpFilter[] {
     ...(inbound ? [] : [alpn]),
     fault,
     cors,
-    settings.class === "gateway" ? gatewayStats : stats,
+    ...settings.stats,
     ...(settings.sessions ? [noSession] : []),
     router,
   ];
@@ -85,11 +85,6 @@ const alpn = httpFilter("istio.alpn", AlpnSchema, {
 const fault = httpFilter("envoy.filters.http.fault", HTTPFaultSchema, {});
 
 const cors = httpFilter("envoy.filters.http.cors", CorsSchema, {});
-
-const stats = httpFilter("istio.stats", PluginConfigSchema, {});
-
-/** A gateway reports under its own name, not by the Host header that anyone may set. */
-const gatewayStats = httpFilter("istio.stats", PluginConfigSchema, { disableHostHeaderFallback: true });
 
 export const sessionFilterName = "envoy.filters.http.stateful_session";
 

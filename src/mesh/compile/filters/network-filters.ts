@@ -1,10 +1,9 @@
-// Network filters: the TCP proxy, Istio's TCP metadata exchange and TCP metrics.
+// Network filters: the TCP proxy and Istio's TCP metadata exchange.
 import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { type Filter, FilterSchema } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { TcpProxySchema } from "#wire/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts";
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
-import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
 import { pack } from "../envoy-values.ts";
 import type { AccessLogs } from "./access-log.ts";
 
@@ -20,8 +19,6 @@ export function networkFilter<Desc extends DescMessage>(
 export const metadataExchange: Filter = networkFilter("istio.metadata_exchange", MetadataExchangeSchema, {
   protocol: "istio-peer-exchange",
 });
-
-export const tcpStats: Filter = networkFilter("istio.stats", PluginConfigSchema, {});
 
 interface WeightedDestination {
   readonly cluster: string;

@@ -12,11 +12,10 @@ import {
 import type { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { milliseconds } from "../envoy-values.ts";
-import { type AccessLogs, accessLogs } from "../filters/access-log.ts";
 import { httpInspector, tlsInspector } from "../filters/listener-filters.ts";
-import { tcpProxy, tcpStats } from "../filters/network-filters.ts";
+import { tcpProxy } from "../filters/network-filters.ts";
+import type { ListenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
-import { once } from "../shared-work.ts";
 
 export type ChainMatch = Exclude<MessageInitShape<typeof FilterChainMatchSchema>, { $typeName: string }>;
 export type ListenerInit = Exclude<MessageInitShape<typeof ListenerSchema>, { $typeName: string }>;
@@ -42,11 +41,19 @@ export function filterChain(settings: ChainSettings): FilterChain {
 }
 
 /** Sends every connection to one cluster. */
-export function clusterChain(name: string, cluster: string, logs: AccessLogs, match?: ChainMatch): FilterChain {
+export function clusterChain(
+  name: string,
+  cluster: string,
+  telemetry: ListenerTelemetry,
+  match?: ChainMatch,
+): FilterChain {
   return filterChain({
     name,
     match,
-    filters: [tcpStats, tcpProxy({ statPrefix: cluster, destinations: [{ cluster, weight: 1 }], accessLogs: logs })],
+    filters: [
+      ...telemetry.tcpStats,
+      tcpProxy({ statPrefix: cluster, destinations: [{ cluster, weight: 1 }], accessLogs: telemetry.logs }),
+    ],
   });
 }
 
@@ -64,21 +71,14 @@ export function inspectors(chains: readonly FilterChain[]): ListenerFilter[] {
   return [...(looksAtTls ? [tlsInspector()] : []), ...(looksAtHttp ? [httpInspector()] : [])];
 }
 
-/** Fields that depend on mesh configuration only. */
-export function listenerDefaults(snapshot: MeshSnapshot): ListenerInit {
+/** Fields that mesh configuration and telemetry decide. */
+export function listenerDefaults(snapshot: MeshSnapshot, telemetry: ListenerTelemetry): ListenerInit {
   return {
     listenerFiltersTimeout: milliseconds(snapshot.meshConfig.protocolDetectionTimeout),
     continueOnListenerFiltersTimeout: true,
     maxConnectionsToAcceptPerSocketEvent: 1,
-    accessLog: [...meshAccessLogs(snapshot).listener],
+    accessLog: [...telemetry.logs.listener],
   };
-}
-
-export function meshAccessLogs(snapshot: MeshSnapshot): AccessLogs {
-  return once(snapshot, "access logs", () => {
-    const logs = accessLogs(snapshot.meshConfig);
-    return snapshot.meshConfig.disableEnvoyListenerLog ? { ...logs, listener: [] } : logs;
-  });
 }
 
 /** The mesh's own trust domain, then its aliases. */

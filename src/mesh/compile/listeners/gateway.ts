@@ -13,16 +13,17 @@ import { cidrRange, socketAddress } from "../envoy-values.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import { tlsInspector } from "../filters/listener-filters.ts";
-import { tcpProxy, tcpStats } from "../filters/network-filters.ts";
+import { tcpProxy } from "../filters/network-filters.ts";
 import type { Authorization } from "../filters/rbac/authorization.ts";
 import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
+import { listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { listenerName } from "../names.ts";
 import { isHttp } from "../protocol.ts";
 import { wildcard } from "../proxy-addresses.ts";
 import { sessionsInUse } from "../routes/persistent-session.ts";
 import { serverTls } from "../tls/downstream.ts";
-import { type ChainMatch, filterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
+import { type ChainMatch, filterChain, listenerDefaults } from "./chain.ts";
 import { pathNormalization } from "./outbound-http.ts";
 import { tcpChoices, tcpRouteFilter, tlsChoices } from "./tcp-destinations.ts";
 
@@ -59,7 +60,7 @@ function gatewayListener(context: GatewayContext, listener: GatewayListener): Li
   const bind = listener.bind || wildcard(context.proxy);
   const objects = new Set(listener.servers.map(({ gateway }) => gateway));
   return create(ListenerSchema, {
-    ...listenerDefaults(context.snapshot),
+    ...listenerDefaults(context.snapshot, listenerTelemetry(context.snapshot, context.proxy, "gateway")),
     name: listenerName(bind, listener.port),
     address: socketAddress(bind, listener.port),
     trafficDirection: TrafficDirection.OUTBOUND,
@@ -94,6 +95,7 @@ function listenerChains(context: GatewayContext, listener: GatewayListener): Fil
 
 function httpFilters(context: GatewayContext, listener: GatewayListener, routeName: string): Filter {
   const { snapshot, authorization } = context;
+  const telemetry = listenerTelemetry(snapshot, context.proxy, "gateway");
   const bind = listener.bind || wildcard(context.proxy);
   return httpConnectionManager({
     class: "gateway",
@@ -104,8 +106,9 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
       grpcWeb: listener.servers.some(({ protocol }) => protocol === "GRPC-Web"),
       authorization: authorization.http,
       sessions: sessionsInUse(snapshot),
+      stats: telemetry.httpStats,
     }),
-    accessLogs: meshAccessLogs(snapshot),
+    accessLogs: telemetry.logs,
     trustedHops: trustedProxies(snapshot),
     pathNormalization: pathNormalization(snapshot),
   });
@@ -132,18 +135,19 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
 }
 
 /** A chain per service, port and subset, for mutual TLS of the mesh that is meant for them. */
-function sniChains({ snapshot, scope, authorization }: GatewayContext, server: GatewayServer): FilterChain[] {
+function sniChains({ snapshot, proxy, scope, authorization }: GatewayContext, server: GatewayServer): FilterChain[] {
+  const telemetry = listenerTelemetry(snapshot, proxy, "gateway");
   return sniDestinations(scope, server).map((outbound) => {
     const cluster = sniClusterName(outbound);
     return filterChain({
       match: { serverNames: [cluster], applicationProtocols: meshAlpn },
       filters: [
         ...authorization.tcp,
-        tcpStats,
+        ...telemetry.tcpStats,
         tcpProxy({
           statPrefix: cluster,
           destinations: [{ cluster, weight: 1 }],
-          accessLogs: meshAccessLogs(snapshot),
+          accessLogs: telemetry.logs,
         }),
       ],
       origins: [originAt(server.gateway, `spec.servers[${server.index}]`)],
@@ -163,6 +167,7 @@ function tcpChains(
 ): FilterChain[] {
   const { snapshot, proxy, scope, authorization } = context;
   const port = server.server.port.number;
+  const telemetry = listenerTelemetry(snapshot, proxy, "gateway");
   return server.virtualServices.flatMap(({ virtualService, gateway }) =>
     choicesOf(virtualService, { proxy, gateway, port }).map((choice) => {
       const names = choice.serverNames.length > 0 ? choice.serverNames : socket === undefined ? [] : server.hosts;
@@ -171,7 +176,7 @@ function tcpChains(
       const isSpecific = serverNames(names).length > 0 || prefixRanges.length > 0;
       return filterChain({
         ...(isSpecific && { match }),
-        filters: [...authorization.tcp, tcpStats, tcpRouteFilter(scope, choice, port, meshAccessLogs(snapshot))],
+        filters: [...authorization.tcp, ...telemetry.tcpStats, tcpRouteFilter(scope, choice, port, telemetry.logs)],
         tls: socket,
         origins: [choice.origin, originAt(server.gateway, `spec.servers[${server.index}]`)],
         policies: authorization.origins,

@@ -5,6 +5,7 @@ import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
+import { listenerTelemetry } from "../filters/telemetry.ts";
 import { httpProxyRoutes, listenerName } from "../names.ts";
 import { localhost } from "../proxy-addresses.ts";
 import { filterChain, listenerDefaults } from "./chain.ts";
@@ -21,12 +22,14 @@ export function httpProxyListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Li
   if (port === 0) return [];
   const bind = localhost(proxy);
   const name = listenerName(bind, port);
+  const telemetry = listenerTelemetry(snapshot, proxy, "sidecar-outbound");
+  const http = outboundHttp(snapshot, { listener: name, routeName: httpProxyRoutes, grpcWeb: false, telemetry });
   const listener = create(ListenerSchema, {
-    ...listenerDefaults(snapshot),
+    ...listenerDefaults(snapshot, telemetry),
     name,
     address: socketAddress(bind, port),
     trafficDirection: TrafficDirection.OUTBOUND,
-    filterChains: [filterChain({ filters: [outboundHttp(snapshot, name, httpProxyRoutes, false)] })],
+    filterChains: [filterChain({ filters: [http] })],
   });
   return [listener];
 }

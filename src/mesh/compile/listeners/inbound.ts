@@ -12,9 +12,10 @@ import { socketAddress } from "../envoy-values.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import { inspectorsFor, originalDestination } from "../filters/listener-filters.ts";
-import { metadataExchange, tcpProxy, tcpStats } from "../filters/network-filters.ts";
+import { metadataExchange, tcpProxy } from "../filters/network-filters.ts";
 import type { Authorization } from "../filters/rbac/authorization.ts";
 import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
+import { type ListenerTelemetry, listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import {
   blackHoleCluster,
@@ -28,7 +29,7 @@ import { isGrpc, type ListenerProtocol, listenerProtocol } from "../protocol.ts"
 import { wildcard } from "../proxy-addresses.ts";
 import { inboundRoutes } from "../routes/inbound.ts";
 import { inboundMutualTls, serverTls } from "../tls/downstream.ts";
-import { clusterChain, filterChain, listenerDefaults, meshAccessLogs, trustDomains } from "./chain.ts";
+import { clusterChain, filterChain, listenerDefaults, trustDomains } from "./chain.ts";
 import { inboundChainChoices, userTlsChainChoices } from "./inbound-matrix.ts";
 import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
 import { pathNormalization } from "./outbound-http.ts";
@@ -38,6 +39,7 @@ export function inboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): List
     snapshot,
     proxy,
     authorization: workloadAuthorization(snapshot, proxy, snapshot.scope(proxy)),
+    telemetry: listenerTelemetry(snapshot, proxy, "sidecar-inbound"),
   };
   const ports = inboundPorts(snapshot, proxy);
   const bound = ports.filter(({ bindsPort }) => bindsPort).map((port) => boundInbound(context, port));
@@ -49,7 +51,7 @@ export function inboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): List
 function boundInbound(context: InboundContext, port: InboundPort): Listener {
   const chains = portChains(context, serviceChains(context, port));
   return create(ListenerSchema, {
-    ...listenerDefaults(context.snapshot),
+    ...listenerDefaults(context.snapshot, context.telemetry),
     name: listenerName(port.bind, port.targetPort),
     address: socketAddress(port.bind, port.targetPort),
     trafficDirection: TrafficDirection.INBOUND,
@@ -60,28 +62,28 @@ function boundInbound(context: InboundContext, port: InboundPort): Listener {
 }
 
 function virtualInbound(context: InboundContext, ports: readonly InboundPort[]): Listener {
-  const { snapshot, proxy } = context;
+  const { snapshot, proxy, telemetry } = context;
   const listenPort = snapshot.meshConfig.proxyInboundListenPort;
-  const logs = meshAccessLogs(snapshot);
   const served = new Set(ports.map(({ targetPort }) => targetPort));
   // A policy may name a port that no service does; it holds there as well.
   const unserved = [...snapshot.inboundMtlsPorts(proxy)]
     .filter(([port]) => !served.has(port))
     .sort(([a], [b]) => a - b);
   const chains = [
-    clusterChain(chainNames.inboundBlackhole, blackHoleCluster, logs, { destinationPort: listenPort }),
+    clusterChain(chainNames.inboundBlackhole, blackHoleCluster, telemetry, { destinationPort: listenPort }),
     ...portChains(context, passthroughChains(snapshot.inboundMtlsMode(proxy), undefined)),
     ...unserved.flatMap(([port, decision]) => portChains(context, passthroughChains(decision, port))),
     ...ports.flatMap((port) => portChains(context, serviceChains(context, port))),
   ];
   return create(ListenerSchema, {
-    ...listenerDefaults(snapshot),
+    ...listenerDefaults(snapshot, telemetry),
     name: virtualInboundListener,
     address: socketAddress(wildcard(proxy), listenPort),
     trafficDirection: TrafficDirection.INBOUND,
     ...(proxy.interceptionMode === "TPROXY" && { transparent: true }),
     listenerFilters: [originalDestination(), ...inspectorsFor(chains)],
     filterChains: chains,
+    ...(telemetry.origins.length > 0 && { metadata: resourceMetadata({ origins: telemetry.origins }) }),
   });
 }
 
@@ -89,6 +91,7 @@ interface InboundContext {
   readonly snapshot: MeshSnapshot;
   readonly proxy: ProxyNode;
   readonly authorization: Authorization;
+  readonly telemetry: ListenerTelemetry;
 }
 
 interface ChainGroup {
@@ -179,7 +182,7 @@ function endedTls(
   });
 }
 
-function httpFilters({ snapshot, authorization }: InboundContext, group: ChainGroup): Filter {
+function httpFilters({ snapshot, authorization, telemetry }: InboundContext, group: ChainGroup): Filter {
   return httpConnectionManager({
     class: "sidecar-inbound",
     statPrefix: group.statPrefix,
@@ -188,22 +191,23 @@ function httpFilters({ snapshot, authorization }: InboundContext, group: ChainGr
       class: "sidecar-inbound",
       grpcWeb: group.grpcWeb,
       authorization: authorization.http,
+      stats: telemetry.httpStats,
     }),
-    accessLogs: meshAccessLogs(snapshot),
+    accessLogs: telemetry.logs,
     trustedHops: 0,
     pathNormalization: pathNormalization(snapshot),
   });
 }
 
-function tcpFilters({ snapshot, authorization }: InboundContext, group: ChainGroup): Filter[] {
+function tcpFilters({ authorization, telemetry }: InboundContext, group: ChainGroup): Filter[] {
   return [
     metadataExchange,
     ...authorization.tcp,
-    tcpStats,
+    ...telemetry.tcpStats,
     tcpProxy({
       statPrefix: group.cluster,
       destinations: [{ cluster: group.cluster, weight: 1 }],
-      accessLogs: meshAccessLogs(snapshot),
+      accessLogs: telemetry.logs,
     }),
   ];
 }

@@ -3,13 +3,22 @@ import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_compone
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { httpConnectionManager, type PathNormalization } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
+import type { ListenerTelemetry } from "../filters/telemetry.ts";
 import { sessionsInUse } from "../routes/persistent-session.ts";
 import { once } from "../shared-work.ts";
-import { meshAccessLogs } from "./chain.ts";
 
-/** Builds the filter once per mesh: it is the same for every proxy. */
-export function outboundHttp(snapshot: MeshSnapshot, listener: string, routeName: string, grpcWeb: boolean): Filter {
-  return once(snapshot, `outbound http ${listener} ${routeName} ${grpcWeb}`, () =>
+export interface OutboundHttp {
+  /** Its name. */
+  readonly listener: string;
+  readonly routeName: string;
+  readonly grpcWeb: boolean;
+  readonly telemetry: ListenerTelemetry;
+}
+
+/** Builds the filter once for all proxies that count and log alike. */
+export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Filter {
+  const { listener, routeName, grpcWeb, telemetry } = settings;
+  return once(snapshot, `outbound http ${listener} ${routeName} ${grpcWeb} ${telemetry.key}`, () =>
     httpConnectionManager({
       class: "sidecar-outbound",
       statPrefix: `outbound_${listener}`,
@@ -19,8 +28,9 @@ export function outboundHttp(snapshot: MeshSnapshot, listener: string, routeName
         grpcWeb,
         authorization: [],
         sessions: sessionsInUse(snapshot),
+        stats: telemetry.httpStats,
       }),
-      accessLogs: meshAccessLogs(snapshot),
+      accessLogs: telemetry.logs,
       trustedHops: 0,
       pathNormalization: pathNormalization(snapshot),
     }),

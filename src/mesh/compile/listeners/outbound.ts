@@ -10,7 +10,7 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service, ServicePort } from "../../snapshot/service.ts";
 import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/snapshot.ts";
 import { cidrRange, endpointAddress, isUnixSocket } from "../envoy-values.ts";
-import { tcpStats } from "../filters/network-filters.ts";
+import { listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../names.ts";
 import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
@@ -18,15 +18,7 @@ import { isTls, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily, localhost, wildcard } from "../proxy-addresses.ts";
 import { indexByHost, type VirtualService, virtualServicesFor } from "../routes/virtual-service-hosts.ts";
 import { bindsToPort } from "./bind-to-port.ts";
-import {
-  type ChainMatch,
-  clusterChain,
-  filterChain,
-  inspectors,
-  listenerDefaults,
-  meshAccessLogs,
-  plaintextHttp,
-} from "./chain.ts";
+import { type ChainMatch, clusterChain, filterChain, inspectors, listenerDefaults, plaintextHttp } from "./chain.ts";
 import { httpProxyListeners, httpProxyPort } from "./http-proxy.ts";
 import { outboundHttp } from "./outbound-http.ts";
 import {
@@ -206,21 +198,21 @@ function buildListener(
   plan: OutboundListenerPlan,
 ): Listener {
   const name = listenerName(plan.bind, plan.port);
-  const logs = meshAccessLogs(snapshot);
+  const telemetry = listenerTelemetry(snapshot, proxy, "sidecar-outbound");
   const chains: FilterChain[] = [];
   let fallback: FilterChain | undefined;
   for (const chain of plan.tcp) {
     const match = tcpMatch(chain);
     const built = filterChain({
       match,
-      filters: [tcpStats, tcpRouteFilter(scope, chain.choice, plan.port, logs)],
+      filters: [...telemetry.tcpStats, tcpRouteFilter(scope, chain.choice, plan.port, telemetry.logs)],
       origins: chain.origins,
     });
     if (match === undefined) fallback = built;
     else chains.push(built);
   }
   if (plan.http !== undefined) {
-    const http = outboundHttp(snapshot, name, plan.http.routeName, plan.http.grpcWeb);
+    const http = outboundHttp(snapshot, { listener: name, ...plan.http, telemetry });
     chains.push(filterChain({ match: plaintextHttp, filters: [http] }));
   }
   // Envoy does not go back from a more specific match that failed, so what is left must be the default chain.
@@ -229,10 +221,10 @@ function buildListener(
     chains.push(fallback);
     fallback = undefined;
   } else if (fallback === undefined && isShared) {
-    fallback = clusterChain(chainNames.outboundPassthrough, unknownTrafficCluster(scope), logs);
+    fallback = clusterChain(chainNames.outboundPassthrough, unknownTrafficCluster(scope), telemetry);
   }
   return create(ListenerSchema, {
-    ...listenerDefaults(snapshot),
+    ...listenerDefaults(snapshot, telemetry),
     name,
     address: endpointAddress(plan.bind, plan.port),
     trafficDirection: TrafficDirection.OUTBOUND,

@@ -6,19 +6,24 @@ import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
+import { listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { blackHoleCluster, chainNames, virtualOutboundListener } from "../names.ts";
 import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { wildcard } from "../proxy-addresses.ts";
-import { clusterChain, listenerDefaults, meshAccessLogs } from "./chain.ts";
+import { clusterChain, listenerDefaults } from "./chain.ts";
 
 export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listener {
   const scope = snapshot.scope(proxy);
   const port = snapshot.meshConfig.proxyListenPort;
-  const logs = meshAccessLogs(snapshot);
+  const telemetry = listenerTelemetry(snapshot, proxy, "sidecar-outbound");
   const { sidecar } = scope;
+  const origins = [
+    ...(sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [sidecar.origin]),
+    ...telemetry.origins,
+  ];
   return create(ListenerSchema, {
-    ...listenerDefaults(snapshot),
+    ...listenerDefaults(snapshot, telemetry),
     name: virtualOutboundListener,
     address: socketAddress(wildcard(proxy), port),
     trafficDirection: TrafficDirection.OUTBOUND,
@@ -26,9 +31,9 @@ export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Liste
     ...(proxy.interceptionMode === "TPROXY" && { transparent: true }),
     filterChains: [
       // A connection to the port itself would be handed back to this listener for ever.
-      clusterChain(chainNames.outboundBlackhole, blackHoleCluster, logs, { destinationPort: port }),
-      clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), logs),
+      clusterChain(chainNames.outboundBlackhole, blackHoleCluster, telemetry, { destinationPort: port }),
+      clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), telemetry),
     ],
-    ...(sidecar?.spec.outboundTrafficPolicy && { metadata: resourceMetadata({ origins: [sidecar.origin] }) }),
+    ...(origins.length > 0 && { metadata: resourceMetadata({ origins }) }),
   });
 }

@@ -151,7 +151,7 @@ const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
 const readOnly: ReadonlySet<string> = new Set(["inboundClusterStatName", "outboundClusterStatName", "enableTracing"]);
 
 /** Fields that stay in `rest` and are looked at there. */
-const usedFromRest: ReadonlySet<string> = new Set(["gatewayTopology"]);
+const usedFromRest: ReadonlySet<string> = new Set(["gatewayTopology", "defaultProviders"]);
 
 /** Fields of the API that are accepted without effect today. */
 const acceptedOnly: ReadonlySet<string> = new Set([
@@ -168,7 +168,6 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "serviceScopeConfigs",
   "verifyCertificateAtClient",
   "ca",
-  "defaultProviders",
   "serviceEntryVisibility",
   "certificates",
   "thriftConfig",
@@ -262,18 +261,23 @@ function takeRest(
   return left;
 }
 
-/** Providers of external authorization are in force, of which AuthorizationPolicy reads them; others are not. */
+/** Providers that AuthorizationPolicy and Telemetry can name with effect; others have none. */
 function reportProviders(value: unknown, path: Path, report: Report): void {
   for (const [i, provider] of (Array.isArray(value) ? value : []).entries()) {
     if (typeof provider !== "object" || provider === null) continue;
     const kinds = Object.keys(provider).filter((key) => key !== "name");
-    if (kinds.length > 0 && kinds.every((kind) => authorizationProviders.has(kind))) continue;
+    if (kinds.length > 0 && kinds.every((kind) => providersInForce.has(kind))) continue;
     const message = `provider ${kinds.join(", ") || "without a kind"} is accepted and not in force yet`;
     report({ path: child(path, i), severity: Severity.Info, code: "OUT0003", message });
   }
 }
 
-const authorizationProviders: ReadonlySet<string> = new Set(["envoyExtAuthzHttp", "envoyExtAuthzGrpc"]);
+const providersInForce: ReadonlySet<string> = new Set([
+  "envoyExtAuthzHttp",
+  "envoyExtAuthzGrpc",
+  "envoyFileAccessLog",
+  "prometheus",
+]);
 
 /** Reads the YAML text of mesh configuration; text that is not YAML is one issue and the defaults. */
 export function parseMeshConfig(

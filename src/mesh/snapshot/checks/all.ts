@@ -8,6 +8,7 @@ import { checkGateways } from "./gateways.ts";
 import { checkPolicies } from "./policies.ts";
 import { checkRequestAuthentications } from "./request-authentications.ts";
 import { checkSidecars } from "./sidecars.ts";
+import { checkTelemetries } from "./telemetries.ts";
 import { checkVirtualServices } from "./virtual-services.ts";
 
 export function checkAll(context: CheckContext): Finding[] {
@@ -19,6 +20,7 @@ export function checkAll(context: CheckContext): Finding[] {
     checkCredentials,
     checkPolicies,
     checkSidecars,
+    checkTelemetries,
     checkRequestAuthentications,
     checkFieldsInForce,
   ].flatMap((check) => check(context));

@@ -42,6 +42,12 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
     resolution: { when: /^DYNAMIC_DNS$/, instead: "connections go to the address that the client dialled" },
     "endpoints[].network": "every network is reached directly",
   },
+  WorkloadGroup: { template: "no workload is registered from it" },
+  Telemetry: {
+    tracing: "no traces are made",
+    "accessLogging[].filter": "everything is logged",
+    "metrics[].overrides[].match.customMetric": "only Istio's standard metrics can be changed",
+  },
   WorkloadEntry: { network: "every network is reached directly" },
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^(EXTENSION_CONFIG|BOOTSTRAP)$/, instead: "nothing is patched" },

@@ -2,7 +2,7 @@
 import { formatOrigin, Severity } from "#base/issue.ts";
 import type { AuthorizationPolicySpec } from "../../kinds/authorization-policy/spec.ts";
 import { isFor, type PolicyTarget, targetsOf } from "../../objects/fields/policy-target.ts";
-import { type Labels, selects } from "../../objects/fields/selector.ts";
+import { type Labels, selects, type WorkloadSelector } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { type CheckContext, type Finding, finding } from "./finding.ts";
 
@@ -15,21 +15,11 @@ interface Selecting {
 export function checkPolicies(context: CheckContext): Finding[] {
   const { objects, meshConfig } = context;
   const root = meshConfig.rootNamespace;
-  const peer = objects.all("PeerAuthentication").map(
-    (object): Selecting => ({
-      object,
-      labels: object.spec.selector?.matchLabels ?? {},
-      path: "spec.selector.matchLabels",
-    }),
-  );
+  const peer = selecting(objects.all("PeerAuthentication"));
   const request = [...objects.all("AuthorizationPolicy"), ...objects.all("RequestAuthentication")];
-  const targeting = request.map(
-    (object): Selecting => ({
-      object,
-      labels: object.spec.selector?.matchLabels ?? {},
-      path: "spec.selector.matchLabels",
-    }),
-  );
+  const targeting = selecting(request);
+  const telemetries = selecting(objects.all("Telemetry").filter(({ spec }) => targetsOf(spec).length === 0));
+  const proxyConfigs = selecting(objects.all("ProxyConfig"));
   const sidecars = objects.all("Sidecar").map(
     (object): Selecting => ({
       object,
@@ -47,14 +37,26 @@ export function checkPolicies(context: CheckContext): Finding[] {
   return [
     ...secondNamespaceWide(peer, "OUT0006"),
     ...secondNamespaceWide(sidecars, "IST0111"),
+    ...secondNamespaceWide(telemetries, "OUT0006"),
+    ...secondNamespaceWide(proxyConfigs, "OUT0006"),
     ...ignoredInRoot(peer, root),
-    ...[...peer, ...sidecars].flatMap((item) => unmatched(item, item.object.namespace, context)),
+    ...[...peer, ...sidecars, ...telemetries, ...proxyConfigs].flatMap((item) =>
+      unmatched(item, item.object.namespace, context),
+    ),
     ...[...targeting, ...envoyFilters].flatMap((item) =>
       unmatched(item, item.object.namespace === root ? undefined : item.object.namespace, context),
     ),
     ...request.flatMap((policy) => untargeted(policy, context)),
     ...objects.all("AuthorizationPolicy").flatMap((policy) => unknownProvider(policy, context)),
   ];
+}
+
+function selecting(objects: readonly MeshObject<{ readonly selector?: WorkloadSelector }>[]): Selecting[] {
+  return objects.map((object) => ({
+    object,
+    labels: object.spec.selector?.matchLabels ?? {},
+    path: "spec.selector.matchLabels",
+  }));
 }
 
 /** Of several without a selector in a namespace the oldest counts. */

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { toJson } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import type { AccessLog } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
+import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
+import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
+import { defaultMeshConfig } from "../../kinds/mesh-config/decode.ts";
+import { compileProxy } from "../compile.ts";
+import { refusals } from "../testing/accepted.ts";
+import { bookinfo, mesh, sidecarOf } from "../testing/mesh.ts";
+import { filterNames, httpManager } from "../testing/summary.ts";
+
+const reviews = sidecarOf("reviews", "10.244.0.13");
+
+const telemetry = (name: string, spec: string, namespace = "default"): string => `
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: ${name}, namespace: ${namespace}}
+spec: ${spec}
+`;
+
+const config = {
+  accessLogFile: "/dev/stdout",
+  rest: {
+    ...defaultMeshConfig.rest,
+    extensionProviders: [
+      {
+        name: "json",
+        envoyFileAccessLog: { path: "/tmp/json.log", logFormat: { labels: { status: "%RESPONSE_CODE%" } } },
+      },
+      { name: "text", envoyFileAccessLog: { path: "/tmp/text.log", logFormat: { text: "%RESPONSE_CODE%" } } },
+      { name: "collector", opentelemetry: { service: "otel", port: 4317 } },
+    ],
+  },
+};
+
+function listenersOf(...yaml: string[]) {
+  const snapshot = mesh(bookinfo, yaml.join("---"), config);
+  const compiled = compileProxy(snapshot, reviews);
+  assert.deepEqual(refusals(compiled), []);
+  const outbound = compiled.listeners.get("0.0.0.0_9080");
+  const inbound = compiled.listeners.get("virtualInbound");
+  return {
+    snapshot,
+    outbound: outbound?.filterChains.find((chain) => httpManager(chain) !== undefined),
+    inbound: inbound?.filterChains.find(({ filterChainMatch }) => filterChainMatch?.destinationPort === 9080),
+  };
+}
+
+function paths(logs: readonly AccessLog[] = []): string[] {
+  return logs.map(({ configType }) => {
+    const file = configType.case === "typedConfig" ? anyUnpack(configType.value, FileAccessLogSchema) : undefined;
+    return file?.path ?? "none";
+  });
+}
+
+test("without Telemetry the mesh's log is written", () => {
+  const { outbound, inbound } = listenersOf();
+  assert.deepEqual(
+    [paths(httpManager(outbound)?.accessLog), paths(httpManager(inbound)?.accessLog)],
+    [["/dev/stdout"], ["/dev/stdout"]],
+  );
+});
+
+test("providers of files are written to, with their formats, on the side that is asked for", () => {
+  const { outbound, inbound } = listenersOf(
+    telemetry(
+      "logs",
+      "{accessLogging: [{providers: [{name: json}], match: {mode: SERVER}}, {providers: [{name: text}], match: {mode: CLIENT}}]}",
+    ),
+  );
+  assert.deepEqual(paths(httpManager(inbound)?.accessLog), ["/tmp/json.log"]);
+  assert.deepEqual(paths(httpManager(outbound)?.accessLog), ["/tmp/text.log"]);
+});
+
+test("the workload's Telemetry is over the namespace's, and that over the mesh's", () => {
+  const root = telemetry("root", "{accessLogging: [{disabled: true}]}", "istio-system");
+  const own = telemetry("own", "{accessLogging: [{disabled: false}]}");
+  const workload = telemetry(
+    "workload",
+    "{selector: {matchLabels: {app: reviews}}, accessLogging: [{providers: [{name: text}]}]}",
+  );
+  assert.deepEqual(paths(httpManager(listenersOf(root).outbound)?.accessLog), []);
+  assert.deepEqual(paths(httpManager(listenersOf(root, own).outbound)?.accessLog), ["/dev/stdout"]);
+  assert.deepEqual(paths(httpManager(listenersOf(root, own, workload).outbound)?.accessLog), ["/tmp/text.log"]);
+});
+
+test("overrides of metrics become the configuration of istio.stats", () => {
+  const { outbound } = listenersOf(
+    telemetry(
+      "metrics",
+      "{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, tagOverrides: {host: {value: request.host}, source_app: {operation: REMOVE}}}, {match: {metric: REQUEST_DURATION}, disabled: true}]}]}",
+    ),
+  );
+  const filter = httpManager(outbound)?.httpFilters.find(({ name }) => name === "istio.stats")?.configType;
+  const stats = filter?.case === "typedConfig" ? anyUnpack(filter.value, PluginConfigSchema) : undefined;
+  assert.deepEqual(stats && toJson(PluginConfigSchema, stats), {
+    metrics: [
+      { name: "requests_total", dimensions: { host: "request.host" }, tagsToRemove: ["source_app"] },
+      { name: "request_duration_milliseconds", drop: true },
+    ],
+  });
+});
+
+test("where no provider is Prometheus nothing is counted", () => {
+  const { outbound, snapshot } = listenersOf(telemetry("metrics", "{metrics: [{providers: [{name: stackdriver}]}]}"));
+  assert.ok(!filterNames(outbound).includes("istio.stats"));
+  assert.match(
+    snapshot.issues.map(({ message }) => message).join(),
+    /provider stackdriver is accepted and not in force/,
+  );
+});
+
+const providers: readonly [name: string, message: RegExp][] = [
+  ["jsn", /has no provider jsn/],
+  ["collector", /provider collector is accepted and not in force yet/],
+];
+for (const [name, message] of providers) {
+  test(`a log for the provider ${name} is said to be written to nobody`, () => {
+    const { snapshot } = listenersOf(telemetry("logs", `{accessLogging: [{providers: [{name: ${name}}]}]}`));
+    const issue = snapshot.issues.find((item) => message.test(item.message));
+    assert.equal(issue?.path, "spec.accessLogging[0].providers[0].name");
+    assert.equal(snapshot.resourceStates().find(({ origin }) => origin.name === "logs")?.state, "partly in force");
+  });
+}

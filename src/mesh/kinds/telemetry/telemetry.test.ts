@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parse } from "yaml";
+import { decodeTelemetry } from "./decode.ts";
+import { effectiveLogs, effectiveMetrics } from "./resolve.ts";
+import type { TelemetrySpec } from "./spec.ts";
+
+/** Levels from the mesh's to the workload's, each as the YAML of a spec. */
+function levels(...specs: string[]): TelemetrySpec[] {
+  return specs.map((text) => {
+    const object = {
+      apiVersion: "telemetry.istio.io/v1",
+      kind: "Telemetry",
+      metadata: { name: "t" },
+      spec: parse(text) as unknown,
+    };
+    return decodeTelemetry(object, ({ message }) => assert.fail(message)) ?? assert.fail("not decoded");
+  });
+}
+
+const logs: readonly [
+  what: string,
+  specs: string[],
+  side: "CLIENT" | "SERVER",
+  defaults: string[],
+  expected: string | undefined,
+][] = [
+  ["nothing said", ["{metrics: []}"], "CLIENT", [], undefined],
+  ["the mesh's log without providers", ["{accessLogging: [{}]}"], "CLIENT", [], "mesh"],
+  ["switched off without providers", ["{accessLogging: [{disabled: true}]}"], "CLIENT", [], ""],
+  ["switched off for servers", ["{accessLogging: [{match: {mode: SERVER}, disabled: true}]}"], "SERVER", ["a"], ""],
+  [
+    "only servers are meant",
+    ["{accessLogging: [{match: {mode: SERVER}, providers: [{name: b}]}]}"],
+    "CLIENT",
+    ["a"],
+    "",
+  ],
+  ["default providers are used", ["{accessLogging: [{}]}"], "CLIENT", ["a", "b"], "a,b"],
+  ["providers take the place of default ones", ["{accessLogging: [{providers: [{name: b}]}]}"], "CLIENT", ["a"], "b"],
+  [
+    "a level below inherits providers",
+    ["{accessLogging: [{providers: [{name: b}]}]}", "{accessLogging: [{disabled: true}]}"],
+    "CLIENT",
+    [],
+    "",
+  ],
+  [
+    "a level below takes the place of providers",
+    ["{accessLogging: [{providers: [{name: a}]}]}", "{accessLogging: [{providers: [{name: b}]}]}"],
+    "CLIENT",
+    [],
+    "b",
+  ],
+  [
+    "switched off above and on below",
+    ["{accessLogging: [{disabled: true}]}", "{accessLogging: [{disabled: false}]}"],
+    "CLIENT",
+    [],
+    "mesh",
+  ],
+  [
+    "a filter",
+    ["{accessLogging: [{filter: {expression: response.code >= 400}}]}"],
+    "CLIENT",
+    [],
+    "mesh if response.code >= 400",
+  ],
+  [
+    "a filter of the level below",
+    ["{accessLogging: [{filter: {expression: above}}]}", "{accessLogging: [{filter: {expression: below}}]}"],
+    "CLIENT",
+    [],
+    "mesh if below",
+  ],
+];
+for (const [what, specs, side, defaults, expected] of logs) {
+  test(`access logging: ${what}`, () => {
+    const effective = effectiveLogs(levels(...specs), side, defaults);
+    const words = effective?.map(
+      ({ provider, filter }) => (provider || "mesh") + (filter === "" ? "" : ` if ${filter}`),
+    );
+    assert.equal(words?.join(), expected);
+  });
+}
+
+const metrics: readonly [what: string, specs: string[], side: "CLIENT" | "SERVER", expected: string[]][] = [
+  [
+    "a metric off",
+    ["{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}"],
+    "CLIENT",
+    ["requests_total off"],
+  ],
+  [
+    "of clients only",
+    ["{metrics: [{overrides: [{match: {metric: REQUEST_COUNT, mode: CLIENT}, disabled: true}]}]}"],
+    "SERVER",
+    [],
+  ],
+  [
+    "off above, on below",
+    [
+      "{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}",
+      "{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: false}]}]}",
+    ],
+    "CLIENT",
+    [],
+  ],
+  [
+    "tags of all levels, the lower one on top",
+    [
+      "{metrics: [{overrides: [{match: {metric: REQUEST_SIZE}, tagOverrides: {a: {value: one}, b: {value: two}}}]}]}",
+      "{metrics: [{overrides: [{match: {metric: REQUEST_SIZE}, tagOverrides: {b: {operation: REMOVE}}}]}]}",
+    ],
+    "CLIENT",
+    ["request_bytes a=one -b"],
+  ],
+];
+for (const [what, specs, side, expected] of metrics) {
+  test(`metrics: ${what}`, () => {
+    const words = effectiveMetrics(levels(...specs), side).changes.map(({ metric, disabled, tags }) =>
+      [
+        metric,
+        ...(disabled ? ["off"] : []),
+        ...tags.map(([tag, { operation, value }]) => (operation === "REMOVE" ? `-${tag}` : `${tag}=${value}`)),
+      ].join(" "),
+    );
+    assert.deepEqual(words, expected);
+  });
+}
+
+test("metrics: an override without a match is for all of them", () => {
+  const spec =
+    "{metrics: [{providers: [{name: prometheus}], reportingInterval: 10s, overrides: [{tagOverrides: {a: {value: one}}}]}]}";
+  const { changes, providers, reportingInterval } = effectiveMetrics(levels(spec), "CLIENT");
+  assert.equal(changes.length, 10);
+  assert.deepEqual([providers, reportingInterval], [["prometheus"], 10_000]);
+});
