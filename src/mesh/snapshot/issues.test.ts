@@ -333,3 +333,26 @@ spec: { ports: [{ port: 80 }] }
   assert.equal(snapshot.services.length, 1);
   assert.match(snapshot.issues[0]?.message ?? "", /written twice, first in mesh.yaml:2/);
 });
+
+test("what is wrong in one field hides nothing that is wrong in others", () => {
+  const snapshot = meshFromYaml(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews }
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{ sourcelabels: { app: web } }]
+    route: [{ destination: { host: reviews }, weight: -1 }]
+  - timeout: 5
+    redirect: { redirectCode: 200, uri: /x }
+`);
+  assert.deepEqual(
+    snapshot.issues.map(({ path, position }) => `${position?.line} ${path}`),
+    [
+      "7 spec.http[0].match[0].sourcelabels",
+      "8 spec.http[0].route[0].weight",
+      "9 spec.http[1].timeout",
+      "10 spec.http[1].redirect.redirectCode",
+    ],
+  );
+});

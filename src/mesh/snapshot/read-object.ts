@@ -7,7 +7,8 @@ import type { Kind } from "../objects/kind.ts";
 import { type KubernetesObject, type ObjectMeta, sourceAnnotation } from "../objects/kubernetes-object.ts";
 import { type MeshObject, objectKey } from "../objects/mesh-object.ts";
 import { readMetadata, validateFrame } from "../objects/metadata.ts";
-import { reportInto } from "../objects/report.ts";
+import { renderPath } from "../objects/path.ts";
+import { type Report, reportInto } from "../objects/report.ts";
 import { decodeSourceAnnotation, positionIn, type SourceMap } from "../objects/source-annotation.ts";
 import { nearest } from "../objects/suggest.ts";
 import { acceptedKinds, decodableKinds, kindKey, meshKind } from "./decodable-kinds.ts";
@@ -88,7 +89,7 @@ function decodeObject(
   if (findKind(object.apiVersion, object.kind)?.mesh === true) validateFrame(object, report);
   const metadata = readMetadata(object, report);
   const decoded = kind.decode({ ...object, metadata }, report);
-  if (decoded !== undefined && !hasErrors(issues)) kind.validate(decoded, report, { ...object, metadata });
+  if (decoded !== undefined) kind.validate(decoded, besides(issues, report), { ...object, metadata });
   if (decoded === undefined || hasErrors(issues)) {
     const last = previous?.object;
     return { object: last, issues, invalid: true, hash: last === undefined ? noHash : (previous?.hash ?? noHash) };
@@ -110,6 +111,26 @@ function decodeObject(
         position: place,
       };
   return { object: made, issues, invalid: false, hash };
+}
+
+/**
+ * Reports what is wrong beside what could not be read: where a field has a default in place of what is written, around
+ * it or within it, nothing more can be said. Items after one that could not be read have other places than written.
+ */
+function besides(issues: readonly Issue[], report: Report): Report {
+  const unread = issues.flatMap(({ severity, path }) =>
+    severity === Severity.Error ? [path?.replace(/\[\d+\]$/, "") ?? ""] : [],
+  );
+  if (unread.length === 0) return report;
+  return (problem) => {
+    const path = typeof problem.path === "string" ? problem.path : renderPath(problem.path);
+    if (!unread.some((other) => isWithin(path, other) || isWithin(other, path))) report(problem);
+  };
+}
+
+/** `spec.http[0].match` is within `spec.http[0]`, and everything within the empty path. */
+function isWithin(path: string, outer: string): boolean {
+  return path.startsWith(outer) && (outer === "" || path.length === outer.length || ".[".includes(path[outer.length]!));
 }
 
 /** Over what the mesh reads, so that a heartbeat in a status is no change. */
