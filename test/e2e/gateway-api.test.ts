@@ -47,26 +47,75 @@ const short = (conditions: readonly Condition[] = []): string =>
 const stored = async (path: string): Promise<Stored> => (await mesh.api(path)) as Stored;
 const route = (name: string): Promise<Stored> => stored(`${gatewayApi}/namespaces/default/httproutes/${name}`);
 
-/** A key and a certificate for secure.example.com. */
-function certificate(): Record<string, string> {
+interface KeyPair {
+  readonly key: string;
+  readonly certificate: string;
+}
+
+function makeCertificate(name: string): KeyPair {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-tls-"));
   try {
-    const [key, cert] = ["tls.key", "tls.crt"].map((name) => join(folder, name)) as [string, string];
-    const subject = ["-subj", "/CN=secure.example.com", "-addext", "subjectAltName=DNS:secure.example.com"];
+    const [key, certificate] = ["key", "crt"].map((end) => join(folder, `tls.${end}`)) as [string, string];
+    const subject = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name}`];
     const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-    execFileSync("openssl", ["req", "-x509", ...kind, ...subject, "-keyout", key, "-out", cert], { stdio: "ignore" });
-    return {
-      "gateway-api/tls.key": readFileSync(key, "utf8"),
-      "gateway-api/tls.crt": readFileSync(cert, "utf8"),
-    };
+    const files = ["-keyout", key, "-out", certificate];
+    execFileSync("openssl", ["req", "-x509", ...kind, ...subject, ...files], { stdio: "ignore" });
+    return { key: readFileSync(key, "utf8"), certificate: readFileSync(certificate, "utf8") };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+const indented = (text: string): string => text.trimEnd().replace(/^/gm, "    ");
+
+const secret = (name: string, namespace: string, { key, certificate }: KeyPair): string => `apiVersion: v1
+kind: Secret
+type: kubernetes.io/tls
+metadata: {name: ${name}, namespace: ${namespace}}
+stringData:
+  tls.crt: |
+${indented(certificate)}
+  tls.key: |
+${indented(key)}
+`;
+
+const grant = (from: string, to: string): string => `apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: grant, namespace: other}
+spec: {from: [{group: gateway.networking.k8s.io, kind: ${from}, namespace: default}], to: [${to}]}
+`;
+
+const backendPair = makeCertificate("secure.example.com");
+const webPair = makeCertificate("web.example.com");
+const farPair = makeCertificate("far.example.com");
+
+/** The backend's certificate, those of the gateway, and the roots of a BackendTLSPolicy. */
+const certificates: Readonly<Record<string, string>> = {
+  "gateway-api/tls.key": backendPair.key,
+  "gateway-api/tls.crt": backendPair.certificate,
+  "certificates.yaml": [
+    secret("web-cert", "default", webPair),
+    secret("far-cert", "other", farPair),
+    `apiVersion: v1
+kind: ConfigMap
+metadata: {name: backend-ca, namespace: default}
+data:
+  ca.crt: |
+${indented(backendPair.certificate)}
+`,
+  ].join("---\n"),
+};
+
+/** Over TLS to the gateway; the server has to show the certificate. */
+async function getOverTls(name: string, { certificate }: KeyPair): Promise<CurlAnswer> {
+  const { spec } = (await mesh.api("/api/v1/namespaces/default/services/web-istio")) as { spec: { clusterIP: string } };
+  await bare.run(`printf '%s' '${certificate}' > /tmp/${name}.pem`);
+  return curl(bare, `--cacert /tmp/${name}.pem --resolve ${name}:443:${spec.clusterIP} https://${name}/`);
+}
+
 describe("gateway-api", { timeout: 600_000 }, () => {
   before(async () => {
-    mesh = await TestMesh.start({ copy: ["test/fixtures/gateway-api"], files: certificate() });
+    mesh = await TestMesh.start({ copy: ["test/fixtures/gateway-api"], files: certificates });
     [bare, client, visitor] = await Promise.all([
       PodShell.open(mesh, "bare.outside", "bare"),
       PodShell.open(mesh, "client", "client"),
@@ -127,10 +176,12 @@ describe("gateway-api", { timeout: 600_000 }, () => {
       assert.deepEqual(
         status?.listeners?.map((listener) => [listener.name, listener.attachedRoutes, short(listener.conditions)]),
         [
-          ["http", 2],
-          ["tls", 1],
-          ["tcp", 1],
-        ].map((line) => [...line, "Accepted=True Conflicted=False(NoConflicts) Programmed=True ResolvedRefs=True"]),
+          ["http", 2, "Programmed=True ResolvedRefs=True"],
+          ["tls", 1, "Programmed=True ResolvedRefs=True"],
+          ["tcp", 1, "Programmed=True ResolvedRefs=True"],
+          ["https", 1, "Programmed=True ResolvedRefs=True"],
+          ["foreign", 1, "Programmed=False(Invalid) ResolvedRefs=False(RefNotPermitted)"],
+        ].map(([name, routes, rest]) => [name, routes, `Accepted=True Conflicted=False(NoConflicts) ${rest}`]),
       );
       assert.ok(status?.conditions?.every(({ lastTransitionTime }) => !Number.isNaN(Date.parse(lastTransitionTime))));
     });
@@ -219,14 +270,7 @@ describe("gateway-api", { timeout: 600_000 }, () => {
 
     test("a backend of another namespace needs a ReferenceGrant", async () => {
       assert.equal((await get("/far")).status, 500);
-      mesh.writeConfig(
-        "grant.yaml",
-        `apiVersion: gateway.networking.k8s.io/v1beta1
-kind: ReferenceGrant
-metadata: {name: routes, namespace: other}
-spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}], to: [{group: "", kind: Service, name: far}]}
-`,
-      );
+      mesh.writeConfig("grant.yaml", grant("HTTPRoute", '{group: "", kind: Service, name: far}'));
       const answer = await eventually("an answer from the other namespace", async () => {
         const found = await get("/far");
         return found.status === 200 ? found : undefined;
@@ -252,13 +296,49 @@ spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: def
   });
 
   test("TLSRoute: TLS goes on by its server name, and is ended by the backend", async () => {
-    const address = (
-      await bare.run("getent hosts web-istio.default.svc.cluster.local || getent hosts web-istio.default")
-    ).stdout.split(/\s/)[0];
-    const ask = (name: string): Promise<CurlAnswer> =>
-      curl(bare, `-k --resolve ${name}:443:${address} https://${name}/`);
-    assert.equal(seen(await ask("secure.example.com")).version, "v2");
-    assert.equal((await ask("other.example.com")).status, 0);
+    assert.equal(seen(await getOverTls("secure.example.com", backendPair)).version, "v2");
+    assert.equal((await getOverTls("other.example.com", backendPair)).status, 0);
+  });
+
+  test("HTTPS: TLS ends at the gateway, with the certificate of the listener that the server name chooses", async () => {
+    const answer = await eventually("an answer over TLS", async () => {
+      const found = await getOverTls("web.example.com", webPair);
+      return found.status === 200 ? found : undefined;
+    });
+    assert.equal(seen(answer).version, "v1");
+    assert.equal((await getOverTls("web.example.com", farPair)).status, 0);
+  });
+
+  test("HTTPS: a certificate of another namespace needs a ReferenceGrant", async () => {
+    assert.equal((await getOverTls("far.example.com", farPair)).status, 0);
+    mesh.writeConfig("grant.yaml", grant("Gateway", '{group: "", kind: Secret, name: far-cert}'));
+    const answer = await eventually("an answer with that certificate", async () => {
+      const found = await getOverTls("far.example.com", farPair);
+      return found.status === 200 ? found : undefined;
+    });
+    assert.equal(seen(answer).version, "v1");
+    mesh.removeConfig("grant.yaml");
+    await eventually("no TLS again", async () =>
+      (await getOverTls("far.example.com", farPair)).status === 0 ? true : undefined,
+    );
+  });
+
+  test("BackendTLSPolicy: a backend that speaks TLS is reached, one that cannot be verified is not", async () => {
+    const answer = await eventually("an answer of the backend", async () => {
+      const found = await get("/backend-tls");
+      return found.status === 200 ? found : undefined;
+    });
+    assert.equal(seen(answer).version, "v1");
+    assert.equal((await get("/wrong-roots")).status, 503);
+    // Sidecars follow the policy too.
+    assert.equal(seen(await curl(client, "http://verified:8443/")).version, "v1");
+    const { status } = (await mesh.api(`${gatewayApi}/namespaces/default/backendtlspolicies/verified`)) as {
+      status: { ancestors: { conditions: Condition[] }[] };
+    };
+    assert.deepEqual(
+      status.ancestors.map(({ conditions }) => short(conditions)),
+      ["Accepted=True ResolvedRefs=True"],
+    );
   });
 
   test("TCPRoute: connections are shared by weight", async () => {

@@ -29,7 +29,11 @@ export function assessImpact(previous: MeshSnapshot | undefined, next: MeshSnaps
   if (previous.version === next.version) return { kind: "none" };
   const reach = reachOf(previous, next);
   if (reach === "everything") return { kind: "everything" };
-  return { kind: "partial", ...reach, secrets: next.changes.some(({ kind }) => kind === "Secret") };
+  return {
+    kind: "partial",
+    ...reach,
+    secrets: next.changes.some(({ kind }) => kind === "Secret" || kind === "ConfigMap"),
+  };
 }
 
 /** What both reach together. */

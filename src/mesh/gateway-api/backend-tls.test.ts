@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { UpstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import { selfSigned } from "#wire/x509/testing/self-signed.ts";
 import type { BuiltSnapshot } from "../snapshot/build.ts";
 import { proxy } from "../snapshot/testing/mesh-from-yaml.ts";
 import { compiled, gatewayMesh } from "./testing/gateway-mesh.ts";
@@ -128,4 +129,43 @@ spec: {hosts: [x.default.svc.cluster.local], ports: [{number: 443, name: web, pr
     policy("one", "{group: networking.istio.io, kind: ServiceEntry, name: e}", system),
   );
   assert.equal(tlsTo(snapshot, "x", 443), "a.example.com a.example.com file-root:system");
+});
+
+test("roots that are not in the ConfigMap are told, and those that are there resolve", () => {
+  const withRoots = (name: string): string =>
+    policy(
+      "one",
+      service("a"),
+      `caCertificateRefs: [{group: "", kind: ConfigMap, name: ${name}}], hostname: a.example.com`,
+    );
+  const maps = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ca}
+data: {ca.crt: ${JSON.stringify(selfSigned().chain)}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+data: {a: b}
+`;
+  const good = "Accepted=True(Accepted) ResolvedRefs=True(ResolvedRefs)";
+  assert.deepEqual(conditionsOf(gatewayMesh(maps, withRoots("ca")), "one"), [good]);
+  for (const name of ["other", "gone"]) {
+    const snapshot = gatewayMesh(maps, withRoots(name));
+    assert.deepEqual(conditionsOf(snapshot, "one"), [
+      "Accepted=False(NoValidCACertificate) ResolvedRefs=False(InvalidCACertificateRef)",
+    ]);
+    assert.equal(snapshot.resourceStates()[0]?.state, "partly in force");
+  }
+});
+
+test("what a policy asks for without effect is named", () => {
+  const refs = ["a", "b"].map((name) => `{group: "", kind: ConfigMap, name: ${name}}`).join();
+  const text = policy("one", service("a"), `caCertificateRefs: [${refs}], hostname: a.example.com`);
+  const snapshot = gatewayMesh(text.replace("validation:", "options: {example.com/min: v1.3}, validation:"));
+  assert.deepEqual(snapshot.resourceStates()[0]?.reasons, [
+    "only the first of several roots is used",
+    "example.com/min is accepted and not in force",
+  ]);
 });

@@ -33,7 +33,7 @@ export interface BackendTls {
 export function backendTls(input: GatewayApiInput): BackendTls {
   const hosts = new Map<string, HostPolicies>();
   const policies = input.backendTlsPolicies.map((object): ServedPolicy => {
-    const { tls, problem } = clientTls(object);
+    const { tls, problem } = clientTls(object, input);
     const targets = object.spec.targetRefs.map((target, index): ServedTarget => {
       const found = findTarget(target, object.namespace, input);
       if (typeof found === "string") return { index, target, problem: { reason: "TargetNotFound", message: found } };
@@ -104,8 +104,11 @@ function findTarget(target: PolicyTarget, namespace: string, input: GatewayApiIn
   return `a policy cannot be about ${group || "core"}/${kind}; it can be about a Service or a ServiceEntry`;
 }
 
-function clientTls({ spec: { validation }, namespace }: Policy): { tls: ClientTlsSettings; problem?: ApiProblem } {
-  const roots = rootsOf(validation, namespace);
+function clientTls(
+  { spec: { validation }, namespace }: Policy,
+  input: GatewayApiInput,
+): { tls: ClientTlsSettings; problem?: ApiProblem } {
+  const roots = rootsOf(validation, namespace, input);
   const names = validation.subjectAltNames.map(({ type, hostname, uri }) => (type === "URI" ? uri : hostname));
   const tls: ClientTlsSettings = {
     mode: ClientTlsMode.Simple,
@@ -126,6 +129,7 @@ const noRoots = "invalid://";
 function rootsOf(
   { wellKnownCACertificates, caCertificateRefs }: BackendTlsValidation,
   namespace: string,
+  { credentialProblem }: GatewayApiInput,
 ): { credentialName: string; problem?: ApiProblem } {
   if (wellKnownCACertificates === "System") return { credentialName: "" };
   const [ref] = caCertificateRefs;
@@ -133,7 +137,11 @@ function rootsOf(
     const message = `wellKnownCACertificates "${wellKnownCACertificates}" is not known; System is`;
     return { credentialName: noRoots, problem: { reason: "Invalid", message } };
   }
-  if (ref.group === "" && ref.kind === "ConfigMap") return { credentialName: `configmap://${namespace}/${ref.name}` };
+  if (ref.group === "" && ref.kind === "ConfigMap") {
+    const credentialName = `configmap://${namespace}/${ref.name}`;
+    const message = credentialProblem(credentialName);
+    return { credentialName, ...(message && { problem: { reason: "InvalidCACertificateRef", message } }) };
+  }
   const message = `caCertificateRef ${ref.name} is a ${ref.kind}, not a ConfigMap`;
   return { credentialName: noRoots, problem: { reason: "InvalidKind", message } };
 }

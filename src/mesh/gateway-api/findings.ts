@@ -121,6 +121,23 @@ function policyFindings({ object, roots, targets }: ServedPolicy): ApiFinding[] 
     ...(roots === undefined
       ? []
       : [finding(object, "spec.validation", `${roots.message}; the backends are not reached`, "partly")]),
+    ...withoutEffect(object),
+  ];
+}
+
+function withoutEffect(object: ServedPolicy["object"]): ApiFinding[] {
+  const { validation, options } = object.spec;
+  const unused = (path: string, message: string): ApiFinding => ({
+    object,
+    problem: { code: "OUT0003", severity: Severity.Warning, path, message },
+    effect: "partly",
+  });
+  const names = Object.keys(options);
+  return [
+    ...(validation.caCertificateRefs.length > 1
+      ? [unused("spec.validation.caCertificateRefs[1]", "only the first of several roots is used")]
+      : []),
+    ...(names.length > 0 ? [unused("spec.options", `${names.join(", ")} is accepted and not in force`)] : []),
   ];
 }
 

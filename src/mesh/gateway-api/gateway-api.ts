@@ -59,7 +59,7 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
       return {
         object,
         listenerSets,
-        points: attachPoints(object, listenerSets, { namespaces: input.namespaces, grants }),
+        points: attachPoints(object, listenerSets, { ...input, grants }),
         services: gatewayServices(object, input.domain),
       };
     });

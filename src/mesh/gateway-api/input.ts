@@ -26,6 +26,8 @@ export interface GatewayApiInput {
   readonly namespaces: readonly MeshObject<unknown>[];
   /** Of Kubernetes and of ServiceEntries, by hostname. */
   readonly services: ReadonlyMap<string, readonly KnownService[]>;
+  /** Why a Secret gives no certificate, or a ConfigMap no roots; undefined when it does, or when nobody knows. */
+  credentialProblem(name: string): string | undefined;
   /** `cluster.local` */
   readonly domain: string;
 }

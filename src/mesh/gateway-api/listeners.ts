@@ -10,6 +10,7 @@ import type { MeshObject } from "../objects/mesh-object.ts";
 import type { ApiProblem } from "./conditions.ts";
 import { generated } from "./generated-object.ts";
 import type { Grants } from "./grants.ts";
+import type { GatewayApiInput } from "./input.ts";
 import { listenerConflicts } from "./listener-conflicts.ts";
 import { gatewayServiceAnnotation, internalGatewayName } from "./names.ts";
 
@@ -44,6 +45,7 @@ interface ListenerProblems {
 export interface ListenerContext {
   readonly namespaces: readonly MeshObject<unknown>[];
   readonly grants: Grants;
+  readonly credentialProblem: GatewayApiInput["credentialProblem"];
 }
 
 /** The listeners of a Gateway: its own, then those of the ListenerSets that it takes, oldest first. */
@@ -69,7 +71,7 @@ export function attachPoints(
       problems: {
         protocol: unsupportedProtocol(listener.protocol),
         conflict: conflicts.get(place),
-        certificates: certificateProblem(listener.tls, owner, context.grants),
+        certificates: certificateProblem(listener.tls, owner, context),
         routeKinds: problem,
       },
     };
@@ -148,7 +150,7 @@ function admittedNamespaces(
 function certificateProblem(
   tls: ListenerTls | undefined,
   owner: AttachPoint["owner"],
-  grants: Grants,
+  { grants, credentialProblem }: ListenerContext,
 ): ApiProblem | undefined {
   if (tls === undefined || tls.mode === "Passthrough" || isMeshMode(tls)) return undefined;
   const from = { kind: owner.kind === "ListenerSet" ? owner.kind : "Gateway", namespace: owner.namespace };
@@ -164,6 +166,8 @@ function certificateProblem(
       };
     }
   }
+  const problems = certificateNames(tls, owner.namespace).flatMap((name) => credentialProblem(name) ?? []);
+  if (problems.length > 0) return { reason: "InvalidCertificateRef", message: problems.join("; ") };
   if (tls.certificateRefs.length > 2) {
     return { reason: "InvalidCertificateRef", message: "more than two certificates cannot be served" };
   }
@@ -201,10 +205,12 @@ export function internalGateway(point: AttachPoint, services: readonly string[])
   });
 }
 
+function certificateNames({ certificateRefs }: ListenerTls, namespace: string): string[] {
+  return certificateRefs.map((ref) => `kubernetes-gateway://${ref.namespace || namespace}/${ref.name}`);
+}
+
 function serverTls(tls: ListenerTls, namespace: string): ServerTlsSettings {
-  const names = isMeshMode(tls)
-    ? []
-    : tls.certificateRefs.map((ref) => `kubernetes-gateway://${ref.namespace || namespace}/${ref.name}`);
+  const names = isMeshMode(tls) ? [] : certificateNames(tls, namespace);
   const [first = ""] = names;
   return {
     ...noTls,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { selfSigned } from "#wire/x509/testing/self-signed.ts";
 import type { BuiltSnapshot } from "../snapshot/build.ts";
 import { compiled, gatewayMesh, httpRoute, nextMesh, outcome, webGateway } from "./testing/gateway-mesh.ts";
 
@@ -247,4 +248,34 @@ test("a version that means the same is observed with its own generation", () => 
   const second = nextMesh(first, webGateway, at(2, ", kind: Gateway"));
   assert.equal(second.gatewayApi, first.gatewayApi);
   assert.equal(generationOf(second), 2);
+});
+
+test("a listener without a usable certificate is not served until the Secret is there", () => {
+  const { chain, key } = selfSigned();
+  const secret = (name: string, data: string): string => `
+apiVersion: v1
+kind: Secret
+metadata: {name: ${name}}
+stringData: {${data}}
+`;
+  const gateway = webGateway.replace(
+    "  - {name: http",
+    "  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}\n  - {name: http",
+  );
+  const good = secret("cert", `tls.crt: ${JSON.stringify(chain)}, tls.key: ${JSON.stringify(key)}`);
+  const cases: [string, boolean][] = [
+    [secret("other", "a: b"), false],
+    [secret("cert", "a: b"), false],
+    [good, true],
+  ];
+  for (const [text, isServed] of cases) {
+    const snapshot = gatewayMesh(gateway, text);
+    const [listener] = statusOf(snapshot, "Gateway", "web").listeners;
+    const expected = isServed
+      ? "Programmed=True ResolvedRefs=True"
+      : "Programmed=False(Invalid) ResolvedRefs=False(InvalidCertificateRef)";
+    assert.equal(short(listener?.conditions), `Accepted=True Conflicted=False(NoConflicts) ${expected}`);
+    assert.equal(compiled(snapshot).listeners.has("0.0.0.0_443"), isServed);
+    assert.ok(compiled(snapshot).listeners.has("0.0.0.0_80"));
+  }
 });

@@ -248,6 +248,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
 /** Kinds that no service is made of. */
 const besideServices: ReadonlySet<string> = new Set([
   "Secret",
+  "ConfigMap",
   "EndpointSlice",
   "Pod",
   "VirtualService",
@@ -259,7 +260,7 @@ const besideServices: ReadonlySet<string> = new Set([
   "RequestAuthentication",
 ]);
 /** Kinds that decide nothing of what a sidecar sees. */
-const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod", "Secret"]);
+const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod", "Secret", "ConfigMap"]);
 
 function* objectsOf(entries: Iterable<Entry>): Generator<MeshObject<unknown>> {
   for (const { object } of entries) if (object !== undefined) yield object;

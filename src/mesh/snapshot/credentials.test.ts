@@ -37,7 +37,7 @@ test("names lead to Secrets, and to the roots of a Secret of that name or of the
     const credential = find(name);
     assert.equal(credential.type === "roots" && credential.roots, other.chain, name);
   }
-  for (const name of ["default", "ROOTCA", "file-root:/a", "kubernetes://a/b/c", "configmap://a/b"]) {
+  for (const name of ["default", "ROOTCA", "file-root:/a", "kubernetes://a/b/c", "invalid://a"]) {
     assert.equal(parseCredentialName(name, "edge"), undefined, name);
   }
 });

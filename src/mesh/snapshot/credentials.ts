@@ -1,6 +1,7 @@
 // Certificates that are kept in Secrets, by the names under which proxies ask for them (SDS):
 //   kubernetes://[namespace/]name          a Secret of the proxy's own namespace
 //   kubernetes-gateway://namespace/name    a Secret that a Gateway of the Gateway API names
+//   configmap://namespace/name             trusted roots in a ConfigMap, which a BackendTLSPolicy names
 // With the ending `-cacert` the trusted roots are meant: of the Secret of just that name, or of the one without the ending.
 import { X509Certificate } from "node:crypto";
 import { readTlsCertificate } from "#wire/tls/read-certificate.ts";
@@ -9,7 +10,7 @@ import type { MeshObject } from "../objects/mesh-object.ts";
 import type { ObjectTable } from "./object-table.ts";
 
 export interface CredentialName {
-  readonly scheme: "kubernetes" | "kubernetes-gateway";
+  readonly scheme: "kubernetes" | "kubernetes-gateway" | "configmap";
   readonly namespace: string;
   readonly name: string;
   /** The roots, and not the certificate. */
@@ -20,7 +21,7 @@ const rootsEnding = "-cacert";
 
 /** Undefined for names that no Secret has. */
 export function parseCredentialName(name: string, proxyNamespace: string): CredentialName | undefined {
-  const match = /^(kubernetes|kubernetes-gateway):\/\/(?:([^/]+)\/)?([^/]+)$/.exec(name);
+  const match = /^(kubernetes|kubernetes-gateway|configmap):\/\/(?:([^/]+)\/)?([^/]+)$/.exec(name);
   if (match === null) return undefined;
   const [, scheme = "", namespace = proxyNamespace, secret = ""] = match;
   const isRoots = secret.endsWith(rootsEnding);
@@ -45,12 +46,22 @@ export type Credential =
 
 export function findCredential(objects: Pick<ObjectTable, "find">, asked: CredentialName): Credential {
   const { namespace, name, isRoots } = asked;
+  if (asked.scheme === "configmap") return findRoots(objects, asked);
   const exact = objects.find("Secret", namespace, name);
   const secret = exact ?? (isRoots ? objects.find("Secret", namespace, name.slice(0, -rootsEnding.length)) : undefined);
   if (secret === undefined) return { type: "none", problem: `there is no Secret ${namespace}/${name}` };
   const credential = isRoots ? rootsOf(secret) : certificateOf(secret);
   if (typeof credential === "object") return credential;
   return { type: "none", problem: `the Secret ${namespace}/${secret.name} ${credential}` };
+}
+
+function findRoots(objects: Pick<ObjectTable, "find">, { namespace, name }: CredentialName): Credential {
+  const key = name.endsWith(rootsEnding) ? name.slice(0, -rootsEnding.length) : name;
+  const configMap = objects.find("ConfigMap", namespace, key);
+  if (configMap === undefined) return { type: "none", problem: `there is no ConfigMap ${namespace}/${key}` };
+  const credential = rootsOf(configMap);
+  if (typeof credential === "object") return credential;
+  return { type: "none", problem: `the ConfigMap ${namespace}/${key} ${credential}` };
 }
 
 function certificateOf(secret: MeshObject<SecretSpec>): Credential | string {

@@ -2,6 +2,7 @@
 // one line here.
 import { authorizationPolicy } from "../kinds/authorization-policy/kind.ts";
 import { backendTlsPolicy } from "../kinds/backend-tls-policy/kind.ts";
+import { configMap } from "../kinds/config-map/kind.ts";
 import { destinationRule } from "../kinds/destination-rule/kind.ts";
 import { endpointSlice } from "../kinds/endpoint-slice/kind.ts";
 import { envoyFilter } from "../kinds/envoy-filter/kind.ts";
@@ -58,6 +59,7 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["gateway.networking.k8s.io/BackendTLSPolicy", erase(backendTlsPolicy)],
   ["extensions.istio.io/WasmPlugin", erase(wasmPlugin)],
   ["extensions.istio.io/TrafficExtension", erase(trafficExtension)],
+  ["/ConfigMap", erase(configMap)],
   ["/Service", erase(service)],
   ["/Pod", erase(pod)],
   ["/Secret", erase(secret)],

@@ -7,6 +7,7 @@ import type { DesiredStatus } from "../objects/desired-status.ts";
 import { type MeshObject, objectKey } from "../objects/mesh-object.ts";
 import { toIssue } from "../objects/report.ts";
 import type { Finding } from "./checks/finding.ts";
+import { findCredential, parseCredentialName } from "./credentials.ts";
 import type { ObjectTable, SpecByKind } from "./object-table.ts";
 import type { Entry } from "./read-object.ts";
 import type { ServiceIndex } from "./service-index.ts";
@@ -32,6 +33,8 @@ const kinds = [
   "Service",
   "ServiceEntry",
   "Namespace",
+  "Secret",
+  "ConfigMap",
 ] as const satisfies readonly (keyof SpecByKind)[];
 
 export function snapshotGatewayApi(
@@ -55,9 +58,19 @@ export function snapshotGatewayApi(
     serviceEntries: objects.all("ServiceEntry"),
     namespaces: objects.all("Namespace"),
     services: services.byHostname,
+    credentialProblem: (name) => credentialProblem(objects, name),
     domain,
   });
   return { api, inputs, domain };
+}
+
+/** Nothing is said while no object of the kind is known at all: then they are not in this snapshot. */
+function credentialProblem(objects: ObjectTable, name: string): string | undefined {
+  const asked = parseCredentialName(name, "");
+  if (asked === undefined) return undefined;
+  if (objects.ofKind(asked.scheme === "configmap" ? "ConfigMap" : "Secret").length === 0) return undefined;
+  const found = findCredential(objects, asked);
+  return found.type === "none" ? found.problem : undefined;
 }
 
 function isSame(a: SnapshotGatewayApi["inputs"], b: SnapshotGatewayApi["inputs"]): boolean {

@@ -1,6 +1,7 @@
 // The objects in force, by kind, by namespace and by name.
 import type { AuthorizationPolicySpec } from "../kinds/authorization-policy/spec.ts";
 import type { BackendTlsPolicySpec } from "../kinds/backend-tls-policy/spec.ts";
+import type { ConfigMapSpec } from "../kinds/config-map/spec.ts";
 import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
 import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
 import type { EnvoyFilterSpec } from "../kinds/envoy-filter/spec.ts";
@@ -49,6 +50,7 @@ export interface SpecByKind {
   readonly Secret: SecretSpec;
   readonly Node: NodeSpec;
   readonly EndpointSlice: EndpointSliceSpec;
+  readonly ConfigMap: ConfigMapSpec;
   readonly Namespace: NamespaceSpec;
   readonly GatewayClass: GatewayClassSpec;
   readonly KubernetesGateway: KubernetesGatewaySpec;

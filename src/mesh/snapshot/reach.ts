@@ -169,6 +169,7 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   // Proxies ask for them by name, and are compiled without.
   Secret: () => true,
+  ConfigMap: () => true,
   // Their effect is in the objects that are made of them, which are among the changes too.
   HTTPRoute: () => true,
   GRPCRoute: () => true,

@@ -69,14 +69,20 @@ export class KubernetesSource implements ConfigSource {
   }
 
   #watches(): [CatalogEntry, Selection][] {
-    const { rootNamespace } = this.#options;
     const watches: [CatalogEntry, Selection][] = [];
     for (const kind of catalog) {
       if (kind.mesh || watchedKinds.has(kind.kind)) watches.push([kind, {}]);
-      if (kind.kind === "ConfigMap") watches.push([kind, { namespace: rootNamespace }]);
+      if (kind.kind === "ConfigMap") watches.push([kind, {}]);
       if (kind.kind === "Secret") watches.push([kind, { fieldSelector: withoutCertificates }]);
     }
     return watches;
+  }
+
+  /** Of the many ConfigMaps of a cluster those are kept that hold settings of the mesh or trusted roots. */
+  #isWantedMap(object: KubernetesObject): boolean {
+    if (object.metadata.namespace === this.#options.rootNamespace) return true;
+    const data = object["data"];
+    return typeof data === "object" && data !== null && ("ca.crt" in data || "cacert" in data);
   }
 
   #startReflector(
@@ -92,6 +98,7 @@ export class KubernetesSource implements ConfigSource {
     const report = (changes: readonly SourceChange[]): void => {
       if (changes.length > 0) onChange(changes);
     };
+    const isWanted = (object: KubernetesObject): boolean => kind.kind !== "ConfigMap" || this.#isWantedMap(object);
     const one = (change: SourceChange | undefined): void => report(change === undefined ? [] : [change]);
     const reflector = new Reflector({
       client,
@@ -103,11 +110,11 @@ export class KubernetesSource implements ConfigSource {
         replace: (objects) =>
           report(
             this.#objects.replace(
-              objects.map((object) => ({ object })),
+              objects.filter(isWanted).map((object) => ({ object })),
               belongs,
             ),
           ),
-        apply: (object) => one(this.#objects.put({ object })),
+        apply: (object) => one(isWanted(object) ? this.#objects.put({ object }) : this.#objects.delete(object)),
         remove: (object) => one(this.#objects.delete(object)),
       },
     });

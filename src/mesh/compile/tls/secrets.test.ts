@@ -48,3 +48,24 @@ test("a proxy gets Secrets of its own namespace if it may read them, and others 
   assert.equal(mayHave(sidecar, "kubernetes-gateway://other/web"), "no");
   assert.equal(mayHave(gateway, "kubernetes://nobody"), "no");
 });
+
+test("roots in a ConfigMap are for everybody, under the names that a BackendTLSPolicy leads to", () => {
+  const maps = meshFromYaml(`
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: ca, namespace: shop }
+data: { ca.crt: ${JSON.stringify(chain)} }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: settings, namespace: shop }
+data: { mode: fast }
+`);
+  const compiled = compileSecret(maps, sidecar, "configmap://shop/ca-cacert");
+  const roots = compiled?.secret.type;
+  const trusted = roots?.case === "validationContext" ? roots.value.trustedCa?.specifier : undefined;
+  assert.equal(trusted?.case === "inlineBytes" && Buffer.from(trusted.value).toString(), chain);
+  assert.equal(compiled?.needsPermission, false);
+  assert.equal(compileSecret(maps, sidecar, "configmap://shop/settings-cacert"), undefined);
+  assert.equal(compileSecret(maps, sidecar, "configmap://shop/gone-cacert"), undefined);
+});

@@ -4,6 +4,7 @@
 // |--------------------------------------|-------------------------------------------------------------------|
 // | kubernetes://[namespace/]name        | proxies of that namespace whose service account may list Secrets  |
 // | kubernetes-gateway://namespace/name  | gateways with a server that names it                              |
+// | configmap://namespace/name           | everybody: trusted roots                                          |
 import { create } from "@bufbuild/protobuf";
 import { type Secret, SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import { type Credential, parseCredentialName } from "../../snapshot/credentials.ts";
@@ -23,12 +24,14 @@ export function compileSecret(snapshot: MeshSnapshot, proxy: ProxyNode, name: st
   const asked = parseCredentialName(name, proxy.namespace);
   if (asked === undefined) return undefined;
   const isOfGateway = asked.scheme === "kubernetes-gateway";
-  const mayHave = isOfGateway ? namedByGateway(snapshot, proxy, name) : asked.namespace === proxy.namespace;
+  // Trusted roots are no secret.
+  const isPublic = asked.scheme === "configmap";
+  const mayHave = isOfGateway ? namedByGateway(snapshot, proxy, name) : isPublic || asked.namespace === proxy.namespace;
   if (!mayHave) return undefined;
   const credential = snapshot.credential(asked);
   if (credential.type === "none") return undefined;
   const secret = once(credential.secret, `secret ${name}`, () => toSecret(name, credential));
-  return { secret, needsPermission: !isOfGateway };
+  return { secret, needsPermission: !isOfGateway && !isPublic };
 }
 
 function toSecret(name: string, credential: Exclude<Credential, { type: "none" }>): Secret {

@@ -59,7 +59,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
     tls: "clients and backends follow listeners and DestinationRules",
     defaultScope: "routes attach where they name the Gateway",
   },
-  BackendTLSPolicy: { "validation.caCertificateRefs": "the ConfigMap is not delivered, and connections fail" },
 };
 
 export function checkFieldsInForce({ objects }: CheckContext): Finding[] {
