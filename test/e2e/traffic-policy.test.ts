@@ -74,6 +74,17 @@ describe("traffic policies", { timeout: 600_000 }, () => {
     assert.equal((await curl(client, "http://shop:8000/bytes")).body, "bytes");
   });
 
+  test("a route with statPrefix counts what it answers", async () => {
+    // Each of the two workloads counts for itself; with one attempt more than failures one of them answers.
+    await curl(client, "http://shop:8000/flaky/stat/1");
+    const counter = (name: string): Promise<number> =>
+      statistic(`vhost.shop.default.svc.cluster.local_8000.route.flaky.upstream_rq_${name}`);
+    const [total, completed, retries] = await Promise.all([counter("total"), counter("completed"), counter("retry")]);
+    assert.equal(completed, 1);
+    assert.ok(retries >= 1 && total === retries + 1, `${total} tries, ${retries} retries`);
+    assert.equal((await counter("2xx")) || (await counter("5xx")), 1);
+  });
+
   test("tcp routes divide connections by weight, for the clients that they are for", async () => {
     const answers: string[] = [];
     for (let i = 0; i < 24; i++) answers.push(await exchange("split", "hello"));
@@ -166,6 +177,15 @@ describe("traffic policies", { timeout: 600_000 }, () => {
       return counts["far"] === 2 || undefined;
     });
     assert.deepEqual(await versions(traveller, "http://placed-failover:8000/", 10), { far: 10 });
+  });
+
+  test("retryRemoteLocalities tries other localities once two tries here have failed", async () => {
+    const ask = async (options: string): Promise<unknown[]> => {
+      const { status, headers } = await curl(traveller, `${options} http://placed-retried:8000/broken/near`);
+      return [status, headers["x-version"]];
+    };
+    assert.deepEqual(await ask(""), [500, "near"]);
+    assert.deepEqual(await ask("-H 'remote: yes'"), [200, "far"]);
   });
 
   test("distribute sends the shares of the rule", async () => {

@@ -4,10 +4,11 @@ import {
   type HeaderMatcher,
   RetryPolicy_ResetHeaderFormat as ResetFormat,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import { PreviousPrioritiesConfigSchema } from "#wire/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.ts";
 import { type RateLimitedBackoff, RetryOn, type RetryPolicy } from "./http.ts";
 import { decodeHeaderMatcher } from "./parse/matcher.ts";
 import { retryBits } from "./parse/retry-on.ts";
-import { milliseconds } from "./parse/values.ts";
+import { milliseconds, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
 /** Null when there is nothing to retry on. Unknown words are ignored, as Envoy does. */
@@ -21,7 +22,6 @@ export function decodeRetry(
   if (policy.retriableStatusCodes.length > 0 && policy.retryOn === "") retryOn |= RetryOn.RetriableStatusCodes;
   const numRetries = policy.numRetries ?? 1;
   if (retryOn === 0 || numRetries === 0) return null;
-  if (policy.retryPriority !== undefined) problems.leftOut(`${path}.retry_priority`, "a retry priority");
   const predicates = policy.retryHostPredicate.map((it) => it.name.slice(it.name.lastIndexOf(".") + 1));
   for (const name of predicates) {
     if (name === "omit_host_metadata") problems.leftOut(`${path}.retry_host_predicate`, "avoiding hosts by metadata");
@@ -40,10 +40,24 @@ export function decodeRetry(
     hostSelectionAttempts: Math.max(1, Number(policy.hostSelectionRetryMaxAttempts)),
     avoidPreviousHosts: predicates.includes("previous_hosts"),
     avoidCanaryHosts: predicates.includes("omit_canary_hosts"),
+    priorityUpdateFrequency: decodeRetryPriority(policy.retryPriority, `${path}.retry_priority`, problems),
     backoffBaseMs: baseMs,
     backoffMaxMs: milliseconds(policy.retryBackOff?.maxInterval, baseMs * 10),
     rateLimitedBackoff: decodeRateLimitedBackoff(policy.rateLimitedRetryBackOff),
   };
+}
+
+/** `previous_priorities`: how often the priorities that were tried are left out. */
+function decodeRetryPriority(priority: EnvoyRetryPolicy["retryPriority"], path: string, problems: Problems): number {
+  const any = priority?.configType.value;
+  if (priority === undefined) return 0;
+  if (any === undefined || typeName(any) !== PreviousPrioritiesConfigSchema.typeName) {
+    problems.leftOut(path, `the retry priority ${priority.name}`);
+    return 0;
+  }
+  const { updateFrequency } = unpack(any, PreviousPrioritiesConfigSchema, path, problems) ?? { updateFrequency: 0 };
+  if (updateFrequency <= 0) problems.invalid(`${path}.update_frequency`, "is not above 0");
+  return updateFrequency;
 }
 
 function decodeRateLimitedBackoff(backoff: EnvoyRetryPolicy["rateLimitedRetryBackOff"]): RateLimitedBackoff | null {

@@ -66,6 +66,11 @@ virtual_hosts:
       prefix_rewrite: /
       host_rewrite_literal: other
       retry_policy:
+        retry_priority:
+          name: envoy.retry_priorities.previous_priorities
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
+            update_frequency: 2
         retry_on: "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes,nonsense"
         num_retries: 2
         per_try_timeout: 1.5s
@@ -104,6 +109,7 @@ virtual_hosts:
     hostSelectionAttempts: 5,
     avoidPreviousHosts: true,
     avoidCanaryHosts: false,
+    priorityUpdateFrequency: 2,
     backoffBaseMs: 25,
     backoffMaxMs: 250,
     rateLimitedBackoff: null,

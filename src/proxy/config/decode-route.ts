@@ -108,6 +108,7 @@ function redirectToTls(provenance: RouteEntry["provenance"]): RouteEntry {
     rateLimits: null,
     metadata: {},
     decorator: "",
+    statPrefix: "",
     provenance,
   };
 }
@@ -130,6 +131,7 @@ function decodeEntry(
     rateLimits: decodeRouteRateLimits(route, path, problems),
     metadata: route.metadata?.filterMetadata ?? {},
     decorator: operationOf(route.decorator),
+    statPrefix: route.statPrefix,
     provenance: provenanceOf(route.metadata),
   };
 }

@@ -234,6 +234,8 @@ export interface RouteEntry {
   /** By filter name. */
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly decorator: string;
+  /** Statistics of the route's own stand under it; empty: there are none. */
+  readonly statPrefix: string;
   readonly provenance: Provenance;
 }
 
@@ -377,6 +379,8 @@ export interface RetryPolicy {
   readonly hostSelectionAttempts: number;
   readonly avoidPreviousHosts: boolean;
   readonly avoidCanaryHosts: boolean;
+  /** After so many tries, and at every multiple, the priorities that were tried are left alone; 0: never. */
+  readonly priorityUpdateFrequency: number;
   readonly backoffBaseMs: number;
   readonly backoffMaxMs: number;
   /** Waits as a response header says, up to a bound; null: it is not asked. */

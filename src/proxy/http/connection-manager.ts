@@ -3,8 +3,14 @@
 import { DATE, SERVER, X_REQUEST_ID } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { Http2Settings } from "#wire/http2/settings.ts";
-import type { HttpConnectionManagerConfig, HttpFilterConfig, RouteConfig, RouteFilterConfigs } from "../config/http.ts";
-import { filterConfigsOf } from "../decide/route.ts";
+import type {
+  HttpConnectionManagerConfig,
+  HttpFilterConfig,
+  RouteConfig,
+  RouteEntry,
+  RouteFilterConfigs,
+} from "../config/http.ts";
+import { filterConfigsOf, type RouteDecision } from "../decide/route.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
 import { appended } from "./client-identity.ts";
 import type { HttpEnvironment } from "./environment.ts";
@@ -13,6 +19,7 @@ import { suppressesEnvoyHeaders } from "./filters/router/filter.ts";
 import type { LocalReply } from "./local-replies.ts";
 import { type MappedReply, mapLocalReply } from "./local-reply-mapping.ts";
 import { ManagerStats } from "./manager-stats.ts";
+import { RouteStats } from "./route-stats.ts";
 import type { Stream } from "./stream.ts";
 
 export class HttpConnectionManager {
@@ -30,6 +37,7 @@ export class HttpConnectionManager {
   /** Sets for routes that switch filters on or off, by what the route says. */
   readonly #byRoute = new WeakMap<RouteFilterConfigs, FilterSet>();
   #stats: ManagerStats | null = null;
+  readonly #routeStats = new WeakMap<RouteEntry, RouteStats>();
   #dateSecond = 0;
   #date = "";
 
@@ -50,6 +58,16 @@ export class HttpConnectionManager {
   get stats(): ManagerStats {
     this.#stats ??= new ManagerStats(this.environment.stats, this.config.statPrefix);
     return this.#stats;
+  }
+
+  /** Of a route with a `stat_prefix`. */
+  routeStats(decision: RouteDecision): RouteStats {
+    let stats = this.#routeStats.get(decision.route);
+    if (stats === undefined) {
+      stats = new RouteStats(this.environment.stats, decision);
+      this.#routeStats.set(decision.route, stats);
+    }
+    return stats;
   }
 
   /** The hooks for a stream whose route has this for filters. */

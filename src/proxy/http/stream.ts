@@ -681,6 +681,7 @@ export class Stream implements RouteRequest, RequestFacts {
     const { loop } = this.manager.environment;
     this.endUs = this.elapsedUs();
     this.manager.stats.requestEnded(this.isHttp2, this.responseStatus, this.durationMs, loop.now);
+    if (this.attemptCount > 0 && this.decision !== null && this.decision.route.statPrefix !== "") this.#countForRoute();
     const hooks = this.#hooks.complete;
     for (let i = 0; i < hooks.length; i++) {
       try {
@@ -692,6 +693,18 @@ export class Stream implements RouteRequest, RequestFacts {
     this.manager.writeAccessLog(this);
     this.#router.destroy();
     this.sink.streamDone(this);
+  }
+
+  #countForRoute(): void {
+    const flags = this.responseFlags.split(",");
+    const outcome = {
+      status: this.responseStatus,
+      attempts: this.attemptCount,
+      timedOut: flags.includes("UT"),
+      exhausted: flags.includes("URX"),
+      durationMs: this.durationMs,
+    };
+    this.manager.routeStats(this.decision!).count(outcome, this.manager.environment.loop.now);
   }
 }
 

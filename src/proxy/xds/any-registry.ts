@@ -66,6 +66,7 @@ import { CgroupMemoryConfigSchema } from "#wire/gen/envoy/extensions/resource_mo
 import { DownstreamConnectionsConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.ts";
 import { FixedHeapConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
+import { PreviousPrioritiesConfigSchema } from "#wire/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.ts";
 import { ProxyProtocolUpstreamTransportSchema } from "#wire/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
@@ -133,6 +134,7 @@ export function anyRegistry(): Registry {
     OriginalSrcSchema,
     PreserveCaseFormatterConfigSchema,
     PreviousHostsPredicateSchema,
+    PreviousPrioritiesConfigSchema,
     ProxyProtocolSchema,
     ProxyProtocolUpstreamTransportSchema,
     RandomSchema,

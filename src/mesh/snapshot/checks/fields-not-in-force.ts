@@ -25,8 +25,6 @@ const under = (prefix: string, fields: Fields): Fields =>
 
 const fieldsByKind: Readonly<Record<string, Fields>> = {
   VirtualService: {
-    "http[].match[].statPrefix": "no statistics are kept under it",
-    "http[].retries.retryRemoteLocalities": "endpoints of all localities are used alike",
     "tcp[].match[].sourceSubnet": "connections of every source match, as in Istio",
   },
   DestinationRule: {

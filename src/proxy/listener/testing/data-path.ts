@@ -163,6 +163,7 @@ export function retryPolicy(overrides: Partial<RetryPolicy>): RetryPolicy {
     hostSelectionAttempts: 1,
     avoidPreviousHosts: false,
     avoidCanaryHosts: false,
+    priorityUpdateFrequency: 0,
     backoffBaseMs: 1,
     backoffMaxMs: 1,
     rateLimitedBackoff: null,
@@ -188,6 +189,7 @@ export function routeEntry(prefix: string, action: RouteAction, overrides: Parti
     rateLimits: null,
     metadata: {},
     decorator: "",
+    statPrefix: "",
     provenance: noProvenance,
     ...overrides,
   };

@@ -14,6 +14,8 @@ export interface ChoiceContext {
   /** Hosts that were tried before, and how often to look for another. */
   readonly excluded: readonly BalancedHost[] | null;
   readonly attempts: number;
+  /** Priorities to leave alone while others can take the traffic; null: none. */
+  readonly leftPriorities: readonly number[] | null;
   /** A retry looks for a host that is no canary. */
   readonly avoidsCanaries: boolean;
   /** The host that a stateful session asks for; null: none. */
@@ -36,6 +38,7 @@ export const anyHost: ChoiceContext = {
   metadataMatch: null,
   excluded: null,
   attempts: 0,
+  leftPriorities: null,
   avoidsCanaries: false,
   overrideHost: null,
   headers: null,

@@ -7,13 +7,14 @@ import type { ChoiceContext } from "./choice.ts";
 import type { BalancedHost } from "./host.ts";
 import type { HostSource } from "./host-source.ts";
 import { type PriorityLevel, priorityLevels } from "./priority-level.ts";
-import { type PriorityLoads, priorityLoads } from "./priority-load.ts";
+import { loadsWithout, type PriorityLoads, priorityLoads } from "./priority-load.ts";
 
 export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
   readonly #counters: BalancerCounters;
   readonly #drawn = new MutableHash64();
   #levels: readonly PriorityLevel<H>[] = [];
   #loads: PriorityLoads = { healthy: [], degraded: [], isPanicking: [] };
+  #overprovisioningPercent = 0;
   #failsInPanic = false;
   #isHashing = false;
 
@@ -26,20 +27,29 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
     this.#levels = priorityLevels(state);
     const health = this.#levels.map((level) => level.health);
     this.#loads = priorityLoads(health, policy.overprovisioningPercent, config.panicThresholdPercent);
+    this.#overprovisioningPercent = policy.overprovisioningPercent;
     this.#failsInPanic = config.failTrafficOnPanic;
     this.#isHashing = config.policy.type === "ring_hash" || config.policy.type === "maglev";
   }
 
   choose(context: ChoiceContext, chance: Chance): H | null {
-    let host = this.#pick(context.hash, 0, chance);
+    const loads = context.leftPriorities === null ? this.#loads : this.#loadsWithout(context.leftPriorities);
+    let host = this.#pick(loads, context.hash, 0, chance);
     if (context.excluded === null && !context.avoidsCanaries) return host;
     for (let i = 1; i <= context.attempts && host !== null && isUnwanted(host, context); i++) {
-      host = this.#pick(context.hash, i, chance);
+      host = this.#pick(loads, context.hash, i, chance);
     }
     return host;
   }
 
-  #pick(given: Hash64 | null, attempt: number, chance: Chance): H | null {
+  /** Only some retries ask for it. */
+  #loadsWithout(left: readonly number[]): PriorityLoads {
+    const health = this.#levels.map((level) => level.health);
+    const loads = loadsWithout(health, this.#overprovisioningPercent, left);
+    return loads === null ? this.#loads : { ...loads, isPanicking: this.#loads.isPanicking };
+  }
+
+  #pick(loads: PriorityLoads, given: Hash64 | null, attempt: number, chance: Chance): H | null {
     if (this.#levels.length === 0) return null;
     let hash: Hash64 = this.#drawn;
     if (this.#isHashing) {
@@ -48,13 +58,13 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
         this.#drawn.low = Math.floor(chance.random() * 4294967296);
       } else hash = given;
     }
-    const source = this.#chooseSource(hash, chance);
+    const source = this.#chooseSource(loads, hash, chance);
     return source === null ? null : source.pick(hash, attempt, chance);
   }
 
   /** Healthy hosts of all priorities come before degraded ones of any. */
-  #chooseSource(hash: Hash64, chance: Chance): HostSource<H> | null {
-    const { healthy, degraded } = this.#loads;
+  #chooseSource(loads: PriorityLoads, hash: Hash64, chance: Chance): HostSource<H> | null {
+    const { healthy, degraded } = loads;
     const levels = this.#levels;
     if (healthy[0] === 100) return this.#source(0, false);
     let draw = this.#isHashing ? remainder(hash, 100) : chance.random() * 100;

@@ -1,7 +1,7 @@
 // The tables of Envoy's documentation on priorities, degraded hosts and panic.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { priorityLoads } from "./priority-load.ts";
+import { loadsWithout, priorityLoads } from "./priority-load.ts";
 
 /** Percent healthy and degraded of a priority with 100 hosts. */
 function level(healthy: number, degraded = 0, hosts = 100): Parameters<typeof priorityLoads>[0][number] {
@@ -121,5 +121,27 @@ test("loads add up to 100 whatever the health", () => {
         );
       }
     }
+  }
+});
+
+test("without priorities that were tried the others take the traffic, by their health, until nothing is left", () => {
+  const cases: [healthy: number[], left: number[], expected: number[] | undefined][] = [
+    [[100, 100, 100], [0], [0, 100, 0]],
+    [
+      [100, 100, 100],
+      [0, 1, 0],
+      [0, 0, 100],
+    ],
+    [[100, 50, 100], [0], [0, 70, 30]],
+    [[100, 0, 100], [0], [0, 0, 100]],
+    // Together they have less than all of it, and get all of it.
+    [[100, 25, 25], [0], [0, 50, 50]],
+    [[100, 0, 0], [0], undefined],
+    [[100, 100], [0, 1], undefined],
+    [[100, 100], [], [100, 0]],
+  ];
+  for (const [healthy, left, expected] of cases) {
+    const levels = healthy.map((percent) => level(percent));
+    assert.deepEqual(loadsWithout(levels, 140, left)?.healthy, expected, `${healthy.join()} without ${left.join()}`);
   }
 });

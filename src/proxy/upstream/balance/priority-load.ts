@@ -22,10 +22,8 @@ export function priorityLoads(
   overprovisioningPercent: number,
   panicThresholdPercent: number,
 ): PriorityLoads {
-  const availability = (usable: number, eligible: number): number =>
-    eligible === 0 ? 0 : Math.min(100, Math.floor((overprovisioningPercent * usable) / eligible));
-  const healthy = priorities.map((it) => availability(it.healthy, it.eligible));
-  const degraded = priorities.map((it) => availability(it.degraded, it.eligible));
+  const healthy = priorities.map((it) => availability(it.healthy, it.eligible, overprovisioningPercent));
+  const degraded = priorities.map((it) => availability(it.degraded, it.eligible, overprovisioningPercent));
   const total = Math.min(100, sum(healthy) + sum(degraded));
   // With enough usable hosts over all priorities nothing panics, however few one of them has.
   const isPanicking = priorities.map((it) => total < 100 && isBelow(it, panicThresholdPercent));
@@ -37,6 +35,27 @@ export function priorityLoads(
     return { healthy: load, degraded: priorities.map(() => 0), isPanicking };
   }
   return { ...distribute(healthy, degraded, total), isPanicking };
+}
+
+/**
+ * The loads of what is left without some priorities, for retries that look elsewhere; null when nothing is left.
+ * https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.proto
+ */
+export function loadsWithout(
+  priorities: readonly PriorityHealth[],
+  overprovisioningPercent: number,
+  left: readonly number[],
+): Pick<PriorityLoads, "healthy" | "degraded"> | null {
+  const of = (it: PriorityHealth, priority: number, usable: number): number =>
+    left.includes(priority) ? 0 : availability(usable, it.eligible, overprovisioningPercent);
+  const healthy = priorities.map((it, i) => of(it, i, it.healthy));
+  const degraded = priorities.map((it, i) => of(it, i, it.degraded));
+  const total = Math.min(100, sum(healthy) + sum(degraded));
+  return total === 0 ? null : distribute(healthy, degraded, total);
+}
+
+function availability(usable: number, eligible: number, overprovisioningPercent: number): number {
+  return eligible === 0 ? 0 : Math.min(100, Math.floor((overprovisioningPercent * usable) / eligible));
 }
 
 function isBelow(it: PriorityHealth, thresholdPercent: number): boolean {

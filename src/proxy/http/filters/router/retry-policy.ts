@@ -18,6 +18,7 @@ const noPolicy: RetryPolicy = {
   hostSelectionAttempts: 1,
   avoidPreviousHosts: false,
   avoidCanaryHosts: false,
+  priorityUpdateFrequency: 0,
   backoffBaseMs: 25,
   backoffMaxMs: 250,
   rateLimitedBackoff: null,

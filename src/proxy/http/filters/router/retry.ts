@@ -3,6 +3,7 @@
 import { GRPC_STATUS } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { RetryOn, type RetryPolicy } from "../../../config/http.ts";
+import type { UpstreamEndpoint } from "../../../upstream/endpoint.ts";
 import {
   RESET_CLUSTER_GONE,
   RESET_CONNECT_FAILURE,
@@ -101,4 +102,11 @@ export function isIdempotent(method: string): boolean {
     method === "OPTIONS" ||
     method === "TRACE"
   );
+}
+
+/** The priorities of the tries so far, counted in steps of the policy's frequency; null while they all may be used. */
+export function leftPriorities(policy: RetryPolicy, tried: readonly UpstreamEndpoint[]): readonly number[] | null {
+  const { priorityUpdateFrequency: step } = policy;
+  if (step === 0 || tried.length < step) return null;
+  return tried.slice(0, tried.length - (tried.length % step)).map(({ config }) => config.priority);
 }

@@ -51,7 +51,15 @@ import type { Stream } from "../../stream.ts";
 import { type AttemptOwner, UpstreamAttempt } from "./attempt.ts";
 import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
 import { type Mirrors, startMirrors } from "./mirror.ts";
-import { backoffMs, isIdempotent, rateLimitedBackoffMs, retriesReset, retriesStatus, retriesTimeout } from "./retry.ts";
+import {
+  backoffMs,
+  isIdempotent,
+  leftPriorities,
+  rateLimitedBackoffMs,
+  retriesReset,
+  retriesStatus,
+  retriesTimeout,
+} from "./retry.ts";
 import { retryPolicyFor } from "./retry-policy.ts";
 import { rewriteAuthority, rewriteRequest } from "./rewrite.ts";
 import { mutateRequestHeaders, mutateResponseHeaders } from "./route-headers.ts";
@@ -186,6 +194,7 @@ export class Router implements AttemptOwner {
       metadataMatch: stream.decision!.cluster!.metadataMatch,
       excluded: avoid,
       attempts: this.#avoidsTried ? undeliveredSelectionAttempts : (retry?.hostSelectionAttempts ?? 0),
+      leftPriorities: this.#tried === null || retry === null ? null : leftPriorities(retry, this.#tried),
       avoidsCanaries: retry !== null && retry.avoidCanaryHosts && this.#retries > 0,
       // Another attempt may go elsewhere.
       overrideHost: stream.attemptCount === 0 ? stream.overrideHost : null,

@@ -47,6 +47,7 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
   excluded: UpstreamEndpoint[] | null = null;
   readonly attempts: number = hostSelectionAttempts;
   readonly avoidsCanaries = false;
+  readonly leftPriorities = null;
   readonly overrideHost = null;
   readonly headers = null;
   readonly #loop: EventLoop;
