@@ -37,11 +37,12 @@ class SimulatedProxy {
   }
 
   open(port: number): void {
+    this.#stream = undefined;
     this.#session?.destroy();
     this.#chunks = [];
     this.#size = 0;
     const session = connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 16 << 20 } });
-    session.on("error", (error) => console.error("connection:", error.message));
+    session.on("error", () => {});
     session.once("connect", () => session.setLocalWindowSize(16 << 20));
     const stream = session.request({
       ":method": "POST",
@@ -49,14 +50,18 @@ class SimulatedProxy {
       "content-type": "application/grpc",
       te: "trailers",
     });
-    stream.on("error", (error) => console.error("stream:", error.message));
+    // As proxies do: come again, not all at once.
+    stream.on("error", () => {});
+    stream.once("close", () => {
+      if (this.#stream === stream) setTimeout(() => this.open(port), 200 + Math.random() * 800);
+    });
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     this.#session = session;
     this.#stream = stream;
     this.#request(typeUrl.cluster, { initialResourceVersions: this.#initial(typeUrl.cluster) }, true);
     this.#request(typeUrl.listener, { initialResourceVersions: this.#initial(typeUrl.listener) });
-    const isNew = this.#versionsByType.size === 0;
-    if (!isNew) this.#subscribe(typeUrl.endpoint, [...(this.#versionsByType.get(typeUrl.endpoint)?.keys() ?? [])]);
+    const clusters = [...(this.#versionsByType.get(typeUrl.cluster)?.keys() ?? [])].filter(hasEndpoints);
+    if (clusters.length > 0) this.#subscribe(typeUrl.endpoint, clusters);
     this.#subscribe(typeUrl.route, ["80"]);
   }
 
@@ -100,7 +105,7 @@ class SimulatedProxy {
     for (const [name, version] of response.resources) versions.set(name, version);
     for (const name of response.removed) versions.delete(name);
     this.#request(url, { responseNonce: response.nonce });
-    const endpoints = added.filter((name) => name.startsWith("outbound|"));
+    const endpoints = added.filter(hasEndpoints);
     if (url === typeUrl.cluster && endpoints.length > 0) {
       this.#request(typeUrl.endpoint, { resourceNamesSubscribe: endpoints });
     }
@@ -136,6 +141,10 @@ class SimulatedProxy {
     frame.set(bytes, 5);
     this.#stream?.write(frame);
   }
+}
+
+function hasEndpoints(cluster: string): boolean {
+  return cluster.startsWith("outbound|");
 }
 
 /** envoy/service/discovery/v3/discovery.proto, DeltaDiscoveryResponse; resources stay bytes. */

@@ -52,6 +52,7 @@ export class StatusWriter {
   want(statuses: Iterable<DesiredStatus>): void {
     this.#wanted = joined(statuses);
     this.#waiting.clear();
+    for (const key of this.#written.keys()) if (!this.#wanted.has(key)) this.#written.delete(key);
     for (const [key, desired] of this.#wanted) {
       if (!this.#retries.has(key) && this.#differs(key, desired)) this.#waiting.add(key);
     }
