@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { describeError, OutriggerError } from "#base/error.ts";
 import { Lifecycle, type Running } from "#base/lifecycle.ts";
 import type { LogRegistry } from "#base/log/log.ts";
-import { Compaction, shrinkHeap } from "#base/memory/compaction.ts";
+import { Compaction } from "#base/memory/compaction.ts";
 import { ProcessCells, type ProcessCellsMemory, processCellsMemory } from "#base/threads/process-cells.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
@@ -23,6 +23,7 @@ import { StandardObserver } from "./observe/standard-observer.ts";
 import { LoadShedding } from "./overload/load-shedding.ts";
 import { OverloadManager } from "./overload/overload-manager.ts";
 import { processReadings, type Readings } from "./overload/readings.ts";
+import { memoryReleaser } from "./overload/release-memory.ts";
 import { RouteStore } from "./route/route-store.ts";
 import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
@@ -145,6 +146,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   let workers: WorkerPool | null = null;
   const log = registry.scope("proxy");
   const startedAtMs = clock.now();
+  const releaseMemory = memoryReleaser();
 
   const accessLog = new AccessLogSink({
     onError: (path, error) => log.error(`the access log ${path} can't be written: ${error.message}`),
@@ -208,7 +210,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       clock,
       stats,
       log,
-      shrinkHeap,
+      shrinkHeap: releaseMemory,
     }),
   );
   const configuration = new Configuration({
@@ -219,7 +221,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     removalGraceMs,
   });
   lifecycle.onStop(() => configuration.stop());
-  const compaction = new Compaction({ clock });
+  const compaction = new Compaction({ clock, collect: releaseMemory });
   lifecycle.onStop(() => compaction.stop());
   lifecycle.onStop(configuration.onChange(() => compaction.soon()));
   compaction.soon();

@@ -19,6 +19,7 @@ import { decodeAny } from "./decode-any.ts";
 import { decodeSecret } from "./decode-secret.ts";
 import { EqualParts } from "./equal-parts.ts";
 import {
+  chainsOf,
   clustersOfListener,
   clustersOfRoutes,
   edsNameOf,
@@ -43,6 +44,8 @@ interface ConfigurationTargets {
   readonly listeners: { update(config: ListenerConfig): void | Promise<void>; remove(name: string): void };
 }
 
+/** From so many resources of one update on their bytes are worth compressing. */
+const leastPacked = 50;
 /** After this time a listener that could not be bound is tried again. */
 const bindRetryMs = 1000;
 
@@ -197,7 +200,7 @@ export class Configuration {
         for (const name of update.removed) this.#absentEndpoints.add(name);
         return this.#storeInto(this.endpoints, update, sharing(decodeAny.endpoint));
       case typeUrl.listener:
-        return this.#storeInto(this.listeners, update, decodeAny.listener);
+        return this.#storeInto(this.listeners, update, sharingRoutes);
       case typeUrl.route:
         for (const { name } of update.added) this.#absentRoutes.delete(name);
         for (const name of update.removed) this.#absentRoutes.add(name);
@@ -234,11 +237,12 @@ export class Configuration {
     decode: (any: Any, name: string) => Decoded<T>,
   ): Refusals {
     const refusals = new Map<string, string>();
+    const accepted: string[] = [];
     const lastUpdatedMs = this.#options.clock.now();
     for (const { name, version, resource: any } of update.added) {
       const held = table.get(name);
       if (held !== undefined && equalBytes(held.any.value, any.value)) {
-        table.set({ ...held, version });
+        table.confirm(name, version);
         continue;
       }
       const { value, issues } = decode(any, name);
@@ -251,7 +255,9 @@ export class Configuration {
       }
       this.#logWarnings(issues);
       table.set({ name, version, any, value, lastUpdatedMs });
+      accepted.push(name);
     }
+    if (accepted.length >= leastPacked) table.pack(accepted);
     for (const name of update.removed) table.delete(name);
     table.version = update.version;
     table.lastUpdatedMs = lastUpdatedMs;
@@ -463,6 +469,17 @@ export class Configuration {
 
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
+}
+
+/** As routes that come by themselves; the rest of a listener is known by its identity. */
+function sharingRoutes(any: Any, name: string): Decoded<ListenerConfig> {
+  const decoded = decodeAny.listener(any, name);
+  if (decoded.value === null) return decoded;
+  const parts = new EqualParts();
+  for (const chain of chainsOf(decoded.value)) {
+    for (const { http } of chain.filters) parts.share(http?.routeConfig ?? null);
+  }
+  return decoded;
 }
 
 /** The resources of one update share what is equal in them; after it nothing of that is kept but the resources. */

@@ -65,7 +65,7 @@ export function edsNameOf(cluster: ClusterConfig): string | null {
   return cluster.type === "eds" ? cluster.edsServiceName || cluster.name : null;
 }
 
-function chainsOf(listener: ListenerConfig): readonly FilterChainConfig[] {
+export function chainsOf(listener: ListenerConfig): readonly FilterChainConfig[] {
   return listener.defaultFilterChain === null
     ? listener.filterChains
     : [...listener.filterChains, listener.defaultFilterChain];
