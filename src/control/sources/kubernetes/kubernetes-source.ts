@@ -8,6 +8,7 @@ import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { type ConfigSource, type ObjectIdentity, type SourceChange, SourceObjects } from "../config-source.ts";
 import type { KubernetesClient, Selection } from "./client.ts";
 import { Reflector } from "./reflector.ts";
+import { withoutOtherContent } from "./secret-content.ts";
 
 export interface KubernetesSourceOptions {
   readonly client: KubernetesClient;
@@ -110,11 +111,16 @@ export class KubernetesSource implements ConfigSource {
         replace: (objects) =>
           report(
             this.#objects.replace(
-              objects.filter(isWanted).map((object) => ({ object })),
+              objects.filter(isWanted).map((object) => ({ object: withoutOtherContent(object) })),
               belongs,
             ),
           ),
-        apply: (object) => one(isWanted(object) ? this.#objects.put({ object }) : this.#objects.delete(object)),
+        apply: (object) =>
+          one(
+            isWanted(object)
+              ? this.#objects.put({ object: withoutOtherContent(object) })
+              : this.#objects.delete(object),
+          ),
         remove: (object) => one(this.#objects.delete(object)),
       },
     });
