@@ -21,9 +21,19 @@ if (process.env["NODE_COMPILE_CACHE"] === undefined && existsSync(state))
   enableCompileCache(join(state, "compile-cache/cli"));
 
 const run = async (): Promise<number> => (await import("../src/cli/main.ts")).runCli(process.argv.slice(2), context);
+/** What was written to a pipe goes out with the event loop; a reader that is gone wants no more of it. */
+const written = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((resolve) => {
+    stream.once("error", () => resolve());
+    stream.write("", () => resolve());
+  });
+
 run().then(
   // A command that has ended is over, whatever a library still keeps open.
-  (exitCode) => process.exit(exitCode),
+  async (exitCode) => {
+    await Promise.all([written(process.stdout), written(process.stderr)]);
+    process.exit(exitCode);
+  },
   (error: unknown) => {
     console.error(error);
     process.exit(70);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -75,4 +76,19 @@ test("up wants a gateway address that exists", async () => {
   const { code, stderr } = await run(["up", "--gateway-port", "localhost:"]);
   assert.equal(code, 1);
   assert.match(stderr, /^error: .*"localhost:" is not a port from 0 to 65535/);
+});
+
+test("what a command prints goes through a pipe as a whole", async () => {
+  const objects = Array.from(
+    { length: 3000 },
+    (_, index) =>
+      `{ apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: { name: v${index} }, spec: { hosts: [] } }`,
+  );
+  const program = [process.execPath, join(packageRoot, "bin/outrigger.ts"), "validate", "-o", "json", "-f", "-"];
+  // A pipe holds 64 KiB: the rest goes out later, when the command is done.
+  const child = spawn("sh", ["-c", '"$@" | cat', "sh", ...program]);
+  child.stdin.end(objects.join("\n---\n"));
+  const printed = Buffer.concat(await Array.fromAsync(child.stdout)).toString();
+  assert.ok(printed.length > 500_000, `${printed.length} bytes`);
+  assert.equal((JSON.parse(printed) as unknown[]).length, 3000);
 });

@@ -126,6 +126,18 @@ test("httpsRedirect asks for TLS on every host of the server", () => {
   const [host] = compiled(yaml).routes.get("http.8080")?.virtualHosts ?? [];
   assert.deepEqual(host?.domains, ["shop.example.com"]);
   assert.equal(host?.requireTls, 2);
+  const wildcard = gateway(
+    '- {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example.com"], tls: {httpsRedirect: true}}',
+    virtualService("a", "[shop.example.com]", `http: [{${to("reviews")}}]`),
+  );
+  const hosts = compiled(wildcard).routes.get("http.8080")?.virtualHosts ?? [];
+  assert.deepEqual(
+    hosts.map(({ domains, requireTls }) => [domains[0], requireTls]),
+    [
+      ["*.example.com", 2],
+      ["shop.example.com", 2],
+    ],
+  );
 });
 
 test("a TLS server answers 421 for names that are not its own, and 404 for its own that nobody serves", () => {

@@ -65,10 +65,12 @@ function collectHosts(
   // The same VirtualService may reach a host through two servers; its routes count once.
   const seen = new Set<string>();
   for (const server of servers) {
+    const redirects = server.server.tls?.httpsRedirect === true;
     for (const { virtualService, hosts: names, gateway } of server.virtualServices) {
       const routes = virtualServiceRoutes(virtualService, { ...place, gateway });
       if (routes.length === 0) continue;
       for (const name of names) {
+        if (redirects) collected(name.toLowerCase()).redirects = true;
         const key = `${virtualService.namespace}/${virtualService.name} ${gateway} ${name}`;
         if (seen.has(key)) continue;
         seen.add(key);
@@ -77,7 +79,7 @@ function collectHosts(
         host.objects.add(virtualService).add(server.gateway);
       }
     }
-    if (server.server.tls?.httpsRedirect) {
+    if (redirects) {
       for (const name of server.hosts) {
         const host = collected(name);
         host.redirects = true;
