@@ -105,7 +105,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
       class: "gateway",
       grpcWeb: listener.servers.some(({ protocol }) => protocol === "GRPC-Web"),
       authorization: authorization.http,
-      sessions: sessionsInUse(snapshot),
+      sessions: sessionsInUse(context.scope),
       stats: telemetry.httpStats,
     }),
     accessLogs: telemetry.logs,

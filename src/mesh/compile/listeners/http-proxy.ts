@@ -8,6 +8,7 @@ import { socketAddress } from "../envoy-values.ts";
 import { listenerTelemetry } from "../filters/telemetry.ts";
 import { httpProxyRoutes, listenerName } from "../names.ts";
 import { localhost } from "../proxy-addresses.ts";
+import { sessionsInUse } from "../routes/persistent-session.ts";
 import { filterChain, listenerDefaults } from "./chain.ts";
 import { outboundHttp } from "./outbound-http.ts";
 
@@ -23,7 +24,13 @@ export function httpProxyListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Li
   const bind = localhost(proxy);
   const name = listenerName(bind, port);
   const telemetry = listenerTelemetry(snapshot, proxy, "sidecar-outbound");
-  const http = outboundHttp(snapshot, { listener: name, routeName: httpProxyRoutes, grpcWeb: false, telemetry });
+  const http = outboundHttp(snapshot, {
+    listener: name,
+    routeName: httpProxyRoutes,
+    grpcWeb: false,
+    sessions: sessionsInUse(snapshot.scope(proxy)),
+    telemetry,
+  });
   const listener = create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),
     name,

@@ -4,7 +4,6 @@ import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { httpConnectionManager, type PathNormalization } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import type { ListenerTelemetry } from "../filters/telemetry.ts";
-import { sessionsInUse } from "../routes/persistent-session.ts";
 import { once } from "../shared-work.ts";
 
 export interface OutboundHttp {
@@ -12,13 +11,15 @@ export interface OutboundHttp {
   readonly listener: string;
   readonly routeName: string;
   readonly grpcWeb: boolean;
+  /** Some service has persistent sessions. */
+  readonly sessions: boolean;
   readonly telemetry: ListenerTelemetry;
 }
 
-/** Builds the filter once for all proxies that count and log alike. */
+/** Builds the filter once for all proxies that count and log alike, and have sessions or none. */
 export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Filter {
-  const { listener, routeName, grpcWeb, telemetry } = settings;
-  return once(snapshot, `outbound http ${listener} ${routeName} ${grpcWeb} ${telemetry.key}`, () =>
+  const { listener, routeName, grpcWeb, sessions, telemetry } = settings;
+  return once(snapshot, `outbound http ${listener} ${routeName} ${grpcWeb} ${sessions} ${telemetry.key}`, () =>
     httpConnectionManager({
       class: "sidecar-outbound",
       statPrefix: `outbound_${listener}`,
@@ -27,7 +28,7 @@ export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Fi
         class: "sidecar-outbound",
         grpcWeb,
         authorization: [],
-        sessions: sessionsInUse(snapshot),
+        sessions,
         stats: telemetry.httpStats,
       }),
       accessLogs: telemetry.logs,

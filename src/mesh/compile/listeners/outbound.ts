@@ -16,6 +16,7 @@ import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../
 import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { isTls, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily, localhost, wildcard } from "../proxy-addresses.ts";
+import { sessionsInUse } from "../routes/persistent-session.ts";
 import { indexByHost, type VirtualService, virtualServicesFor } from "../routes/virtual-service-hosts.ts";
 import { bindsToPort } from "./bind-to-port.ts";
 import { type ChainMatch, clusterChain, filterChain, inspectors, listenerDefaults, plaintextHttp } from "./chain.ts";
@@ -212,7 +213,7 @@ function buildListener(
     else chains.push(built);
   }
   if (plan.http !== undefined) {
-    const http = outboundHttp(snapshot, { listener: name, ...plan.http, telemetry });
+    const http = outboundHttp(snapshot, { listener: name, ...plan.http, sessions: sessionsInUse(scope), telemetry });
     chains.push(filterChain({ match: plaintextHttp, filters: [http] }));
   }
   // Envoy does not go back from a more specific match that failed, so what is left must be the default chain.

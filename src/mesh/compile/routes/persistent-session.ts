@@ -5,7 +5,6 @@ import { StatefulSessionPerRouteSchema } from "#wire/gen/envoy/extensions/filter
 import { CookieBasedSessionStateSchema } from "#wire/gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.ts";
 import { HeaderBasedSessionStateSchema } from "#wire/gen/envoy/extensions/http/stateful_session/header/v3/header_pb.ts";
 import type { Service } from "../../snapshot/service.ts";
-import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { pack } from "../envoy-values.ts";
 import { sessionFilterName } from "../filters/http-filters.ts";
 import { once } from "../shared-work.ts";
@@ -18,9 +17,9 @@ export function hasSessions({ labels }: Service): boolean {
   return Boolean(labels[cookieLabel] || labels[headerLabel]);
 }
 
-/** Tells whether the filter for sessions is needed at all. */
-export function sessionsInUse(snapshot: MeshSnapshot): boolean {
-  return once(snapshot, "persistent sessions", () => snapshot.services.some(hasSessions));
+/** Tells whether a proxy that sees these services needs the filter for sessions at all. */
+export function sessionsInUse(scope: { readonly services: readonly Service[] }): boolean {
+  return once(scope, "persistent sessions", () => scope.services.some(hasSessions));
 }
 
 /** Settings of the filter for requests to a service, keyed by the filter's name; empty without the label. */
