@@ -98,7 +98,7 @@ test("one bad document does not hide the next, whatever is wrong with it", async
 
 test("fields beside spec, unknown metadata and names that no API server takes are refused", async () => {
   const { issues } = await validate(
-    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: A_b, lables: {}}\nsepc: {host: a}\n",
+    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: A_b, lables: {}}\nspec: {host: a}\nsepc: {}\n",
   );
   assert.deepEqual(
     issues.map(({ path, fix }) => [path, fix]),
