@@ -259,17 +259,6 @@ spec: { hosts: ["*.example.com"], resolution: ${resolution}, ports: [{ number: 4
   assert.deepEqual(codes("NONE"), []);
 });
 
-test("a policy that asks an external service says that it denies", () => {
-  const snapshot = meshFromYaml(`
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: ask }
-spec: { action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }
-`);
-  assert.match(snapshot.issues[0]?.message ?? "", /requests that the rules match are denied/);
-  assert.equal(snapshot.issues[0]?.object?.name, "ask");
-});
-
 test("a kind that does not exist is an error with the kind that was probably meant", () => {
   const snapshot = meshFromYaml(`
 apiVersion: networking.istio.io/v1
