@@ -1,16 +1,35 @@
 // Sidecar resources on the wire: where ingress listeners lead, where egress listeners are, and where the rest goes.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { type TestAuthority, testAuthority } from "#proxy/listener/testing/certificates.ts";
+import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import { TestMesh } from "../support/mesh.ts";
 import { curl, PodShell, seen } from "../support/pod-shell.ts";
 
 let mesh: TestMesh;
 let client: PodShell;
 let scoped: PodShell;
+let authority: TestAuthority;
+
+function secretOf(certificate: TlsCertificate): string {
+  const files = {
+    "tls.crt": certificate.certificateChain,
+    "tls.key": certificate.privateKey,
+    "ca.crt": authority.roots,
+  };
+  const data = Object.fromEntries(
+    Object.entries(files).map(([name, text]) => [name, Buffer.from(text).toString("base64")]),
+  );
+  return JSON.stringify({ apiVersion: "v1", kind: "Secret", metadata: { name: "gated", namespace: "default" }, data });
+}
 
 describe("Sidecar", { timeout: 400_000 }, () => {
   before(async () => {
-    mesh = await TestMesh.start({ copy: ["test/fixtures/workloads", "test/fixtures/sidecar-scope"] });
+    authority = testAuthority();
+    mesh = await TestMesh.start({
+      copy: ["test/fixtures/workloads", "test/fixtures/sidecar-scope"],
+      files: { "secret.yaml": secretOf(authority.issueFor("DNS:gated")) },
+    });
     [client, scoped] = await Promise.all([
       PodShell.open(mesh, "client", "client"),
       PodShell.open(mesh, "scoped", "scoped"),
@@ -19,6 +38,7 @@ describe("Sidecar", { timeout: 400_000 }, () => {
   after(async () => {
     await Promise.all([client?.close(), scoped?.close()]);
     await mesh?.stop();
+    authority?.stop();
   });
 
   describe("ingress", () => {
@@ -39,6 +59,18 @@ describe("Sidecar", { timeout: 400_000 }, () => {
     test("a port that no ingress listener names passes through", async () => {
       const answer = await curl(client, "http://gated:3100/");
       assert.equal(answer.body.trim(), "0.0.0.0:3100");
+    });
+
+    test("tls SIMPLE and MUTUAL end TLS with files of the sidecar's container, and plaintext is refused", async () => {
+      const own = authority.issueFor("DNS:client");
+      await client.run(
+        `printf '%s' '${authority.roots}' > /tmp/root.pem; printf '%s' '${own.certificateChain}' > /tmp/own.pem; printf '%s' '${own.privateKey}' > /tmp/own.key`,
+      );
+      const ask = (port: number, args = "") => curl(client, `--cacert /tmp/root.pem ${args} https://gated:${port}/`);
+      assert.equal((await ask(8006)).body.trim(), "127.0.0.1:3000");
+      assert.equal((await ask(8007)).status, 0);
+      assert.equal((await ask(8007, "--cert /tmp/own.pem --key /tmp/own.key")).body.trim(), "127.0.0.1:3000");
+      assert.equal((await curl(client, "http://gated:8006/")).status, 0);
     });
 
     test("the connectionPool of a listener bounds it, the one of the Sidecar the others", async () => {
