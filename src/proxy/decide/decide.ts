@@ -9,6 +9,7 @@ import {
   TrafficDirection,
 } from "../config/listener.ts";
 import type { RbacSubject, RbacVerdict } from "../config/rbac.ts";
+import { asksForCertificate } from "../config/tls.ts";
 import { addStep, newTrace, type Trace } from "../config/trace.ts";
 import { anyHost, type ChoiceContext } from "../upstream/balance/choice.ts";
 import { clientAtEdge, clientInside } from "./client-address.ts";
@@ -187,7 +188,8 @@ function decideFilters(
   trace: Trace | null,
 ): Decision {
   const authorization: LayeredVerdict[] = [];
-  const peerId = chain.tls === null ? undefined : question.tls?.peerId;
+  // A server that asks for no certificate is shown none.
+  const peerId = chain.tls !== null && asksForCertificate(chain.tls) ? question.tls?.peerId : undefined;
   const told: ToldMetadata = new Map();
   const subject: RbacSubject = { ...subjectOf(question, peerId, null), metadata: (filter) => told.get(filter) };
   let cluster: string | null = null;

@@ -222,3 +222,32 @@ spec: {mtls: {mode: STRICT}}
     assert.deepEqual(await askAbout(files("", ", labels: {istio-injection: enabled}")), [0, plain]);
   });
 });
+
+test("a server that asks for no certificate knows nobody by one", async () => {
+  const files = (mode: string): string => `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: ${mode}, credentialName: c}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge}
+spec: {hosts: ["*"], gateways: [edge], http: [{directResponse: {status: 204}}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: known, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  rules: [{from: [{source: {principals: ["*"]}}]}]
+`;
+  const status = async (mode: string): Promise<number | null> => {
+    const caller = ["--tls", "mutual", "--identity", "spiffe://example.org/client"];
+    const argv = ["explain", "-f", "-", "-o", "json", "--gateway", "edge", ...caller, "https://shop.example/"];
+    return (JSON.parse((await run(argv, { stdin: files(mode) })).stdout) as Explanation).status;
+  };
+  assert.deepEqual([await status("MUTUAL"), await status("SIMPLE")], [204, 403]);
+});

@@ -2,6 +2,7 @@
 // and the same decisions as in the running mesh; nothing is sent.
 import type { Origin } from "#base/issue.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { asksForCertificate } from "#proxy/config/tls.ts";
 import { addStep, newTrace, type Trace } from "#proxy/config/trace.ts";
 import { type Decision, decideGateway, decideInbound, decideOutbound, type Question } from "#proxy/decide/decide.ts";
 import type { Pod } from "../../mesh/pods.ts";
@@ -156,8 +157,9 @@ function receive(
   if (decision.outcome === "forwarded") {
     addStep(trace, "outcome", `the application on port ${question.destinationPort} gets it from 127.0.0.6`);
   }
-  const isTlsEnd = decision.chain?.tls != null && question.tls !== null;
-  const tls = !isTlsEnd ? "none" : question.tls.peerId === undefined ? "simple" : "mutual";
+  const asked = decision.chain?.tls ?? null;
+  const isMutual = asked !== null && asksForCertificate(asked) && question.tls?.peerId !== undefined;
+  const tls = asked === null || question.tls === null ? "none" : isMutual ? "mutual" : "simple";
   return {
     ...before,
     hops: [...before.hops, hopOf(receiver.name, decision, tls)],
