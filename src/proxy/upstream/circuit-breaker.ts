@@ -24,7 +24,7 @@ export class CircuitBreaker {
   readonly #counters: ClusterCounters;
   /** Null with one thread. */
   #cells: ProcessCells | null;
-  readonly #name: string;
+  readonly #clusterName: string;
   #cell: ProcessCell | null = null;
 
   constructor(
@@ -37,13 +37,13 @@ export class CircuitBreaker {
     this.limits = limits;
     this.#counters = counters;
     this.#cells = threads.cells;
-    this.#name = `breaker ${priority} ${threads.clusterName}`;
+    this.#clusterName = threads.clusterName;
   }
 
   /** Claimed at the first use: most clusters are never used. */
   #shared(): ProcessCell | null {
     if (this.#cell !== null || this.#cells === null) return this.#cell;
-    this.#cell = this.#cells.claim(this.#name);
+    this.#cell = this.#cells.claim(`breaker ${this.priority} ${this.#clusterName}`);
     if (this.#cell === null) this.#cells = null;
     return this.#cell;
   }

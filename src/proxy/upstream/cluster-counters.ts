@@ -33,7 +33,8 @@ export interface ClusterCounters {
   staleAssignments: number;
   /** Responses by status; null before the first. */
   statuses: Uint32Array | null;
-  times: ClusterTimes;
+  /** Null before the first. */
+  times: ClusterTimes | null;
   /** Null before the first connection for HTTP. */
   codecs: CodecCounters | null;
 }
@@ -50,9 +51,9 @@ export interface ClusterTimes {
 
 /** Clusters are many, and few of them are used: their histograms are made when there is something to record. */
 export function recordTime(counters: ClusterCounters, what: keyof ClusterTimes, sinceMs: number, now: number): void {
-  const { times } = counters;
-  times[what] ??= new Histogram();
-  times[what].record(now - sinceMs, now);
+  counters.times ??= { requests: null, connects: null, connections: null };
+  counters.times[what] ??= new Histogram();
+  counters.times[what].record(now - sinceMs, now);
 }
 
 export function clusterCounters(): ClusterCounters {
@@ -80,7 +81,7 @@ export function clusterCounters(): ClusterCounters {
     updateFailures: 0,
     staleAssignments: 0,
     statuses: null,
-    times: { requests: null, connects: null, connections: null },
+    times: null,
     codecs: null,
   };
 }

@@ -74,9 +74,9 @@ export function describeCluster(cluster: Cluster): ClusterDescription {
     isWarm: cluster.isWarm,
     counters: cluster.counters,
     times: {
-      requests: times.requests?.value(now) ?? null,
-      connects: times.connects?.value(now) ?? null,
-      connections: times.connections?.value(now) ?? null,
+      requests: times?.requests?.value(now) ?? null,
+      connects: times?.connects?.value(now) ?? null,
+      connections: times?.connections?.value(now) ?? null,
     },
     codecs: cluster.counters.codecs,
     breakers: [cluster.breakers.default, cluster.breakers.high],
