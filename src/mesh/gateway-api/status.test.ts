@@ -279,3 +279,28 @@ stringData: {${data}}
     assert.ok(compiled(snapshot).listeners.has("0.0.0.0_80"));
   }
 });
+
+test("options of a listener choose how TLS ends: mutual, optional, or with the mesh's own certificates", () => {
+  const modeOf = (options: string): string => {
+    const tls = `tls: {certificateRefs: [{name: cert}], options: {${options}}}`;
+    const snapshot = gatewayMesh(
+      webGateway.replace("  - {name: http", `  - {name: https, port: 443, protocol: HTTPS, ${tls}}\n  - {name: http`),
+    );
+    const object = snapshot.gatewayApi.api.objects[0] as { spec: { servers: { tls: ServerTls }[] } } | undefined;
+    const server = object?.spec.servers[0]?.tls;
+    return `${server?.mode} ${server?.credentialName} ${server?.cipherSuites.join()}`;
+  };
+  const cert = "kubernetes-gateway://default/cert";
+  const mode = "gateway.istio.io/tls-terminate-mode";
+  assert.equal(modeOf(""), `SIMPLE ${cert} `);
+  assert.equal(modeOf(`${mode}: MUTUAL`), `MUTUAL ${cert} `);
+  assert.equal(modeOf(`${mode}: OPTIONAL_MUTUAL`), `OPTIONAL_MUTUAL ${cert} `);
+  assert.equal(modeOf(`${mode}: ISTIO_MUTUAL`), "ISTIO_MUTUAL  ");
+  assert.equal(modeOf('gateway.istio.io/tls-cipher-suites: "A, B"'), `SIMPLE ${cert} A,B`);
+});
+
+interface ServerTls {
+  readonly mode: string;
+  readonly credentialName: string;
+  readonly cipherSuites: readonly string[];
+}
