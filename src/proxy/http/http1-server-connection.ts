@@ -58,6 +58,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
   #keepsAlive = true;
   #peerEnded = false;
   /** How often a client that ended its side was asked whether it is still there. */
+  #endedAt = 0;
   #probes = 0;
   #chunksResponse = false;
   /** The client was told to go on with its body, and needs not hear it twice. */
@@ -483,12 +484,13 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       this.transport.destroy();
     }
     // Otherwise the client has said all it wants to say and waits for the answer, or is gone.
-    else this.#probe();
+    else this.#endedAt = this.transport.loop.now;
   }
 
   /**
    * A client that is gone looks like one that waits until something is sent to it: the first write makes its system say
-   * so, the second one fails. An informational response is what every client of HTTP/1.1 has to bear (RFC 9110 15.2).
+   * so, the second one fails. An informational response is what every client of HTTP/1.1 has to bear (RFC 9110 15.2);
+   * one that is answered soon never sees it.
    */
   #probe(): void {
     const stream = this.#stream;
@@ -535,7 +537,7 @@ export class Http1ServerConnection implements TransportUser, BodySink, ResponseS
       }
       return;
     }
-    if (this.#probes === 1) this.#probe();
+    if (this.#peerEnded && this.#probes < 2 && now - this.#endedAt >= probeAfterMs) this.#probe();
     if (this.#peerEnded && !stream.isTunnel && now - stream.lastActivity >= halfClosedIdleMs) {
       stream.onClientGone();
       this.transport.destroy();
@@ -559,3 +561,5 @@ const drainIdleMs = 500;
  * to be sent before it counts as gone.
  */
 const halfClosedIdleMs = 60_000;
+/** After this time without an answer it is asked whether it is there. */
+const probeAfterMs = 500;
