@@ -28,13 +28,32 @@ export function plainHop(hop: Hop): object {
 }
 
 /** Answers by itself, with 1 KiB. */
-export function answering(listenPort: number): object {
+/** Answers every request that the filters let through. */
+export function answering(listenPort: number, filters: readonly object[] = []): object {
   const answer = { status: 200, body: { inline_string: "x".repeat(1024) } };
   const host = { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, direct_response: answer }] };
   return bootstrap("answering", {
-    listener: listener(listenPort, "OUTBOUND", [connectionManager("OUTBOUND", [router()], [host])]),
+    listener: listener(listenPort, "OUTBOUND", [connectionManager("OUTBOUND", [...filters, router()], [host])]),
     clusters: [],
   });
+}
+
+/** Policies of which none is met: each is a regular expression that the path of every request is held against. */
+export function pathPolicies(count: number): object {
+  const policy = (index: number): object => ({
+    permissions: [{ url_path: { path: { safe_regex: { regex: `/shop-${index}/.*` } } } }],
+    principals: [{ any: true }],
+  });
+  return {
+    name: "envoy.filters.http.rbac",
+    typed_config: {
+      "@type": type("envoy.extensions.filters.http.rbac.v3.RBAC"),
+      rules: {
+        action: "DENY",
+        policies: Object.fromEntries(Array.from({ length: count }, (_, index) => [`shop-${index}`, policy(index)])),
+      },
+    },
+  };
 }
 
 /** The sidecar of the caller: plain in, mutual TLS out. */
@@ -237,7 +256,7 @@ function upstreamTls(alpn: readonly string[]): object {
 }
 
 function secretReferences(sans: object[]): object {
-  const sds = (name: string): object => ({ name, sds_config: { ads: {}, resource_api_version: "V3" } });
+  const sds = (name: string): object => ({ name });
   return {
     tls_certificate_sds_secret_configs: [sds("default")],
     combined_validation_context: {
