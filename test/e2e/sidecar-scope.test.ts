@@ -81,8 +81,10 @@ describe("Sidecar", { timeout: 400_000 }, () => {
         return result.stdout.trim().split("\n").sort();
       };
       const narrow = await statuses(8005);
-      // One on the connection, one that waits for it.
-      assert.deepEqual(narrow, ["200", "200", "503", "503", "503", "503"]);
+      // One on the connection, and one that waits for it, unless it came while the first still waited to be connected.
+      const served = narrow.filter((status) => status === "200").length;
+      assert.ok(served === 1 || served === 2, narrow.join(" "));
+      assert.equal(narrow.filter((status) => status === "503").length, 6 - served);
       assert.deepEqual(
         await statuses(8001),
         Array.from({ length: 6 }, () => "200"),

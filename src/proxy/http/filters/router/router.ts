@@ -387,7 +387,8 @@ export class Router implements AttemptOwner {
       const retry = this.#retryPolicy;
       if (retry !== null && retriesReset(retry, reason, requestStarted) && this.#retry(retry, null)) return;
       const reply = resetReply(reason, failure);
-      const isUndelivered = reason === RESET_CONNECT_FAILURE && !this.#wasSent;
+      // Sent before, and then refused: safe again only where a second time does no harm.
+      const isUndelivered = reason === RESET_CONNECT_FAILURE && (!this.#wasSent || isIdempotent(stream.method));
       const cause = `${this.#place()}: ${failure?.words ?? "the connection was reset"}`;
       this.#fail(reply, cause, this.#origins(), isUndelivered);
       return;
