@@ -1,7 +1,7 @@
 // How MERGE joins messages: fields that are set replace, messages are merged field by field, lists are appended to and
 // entries of maps are replaced, as protobuf merges; a Duration is replaced as a whole (Istio's pkg/proto/merge).
 // MERGE_AND_REPLACE_LIST replaces lists.
-import { clone, create, type DescField, type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
+import { clone, type DescField, type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import {
   isReflectMessage,
   type ReflectList,
@@ -9,7 +9,7 @@ import {
   type ReflectMessage,
   reflect,
 } from "@bufbuild/protobuf/reflect";
-import { type Any, AnySchema, anyPack, DurationSchema } from "@bufbuild/protobuf/wkt";
+import { type Any, anyPack, DurationSchema } from "@bufbuild/protobuf/wkt";
 import { envoyTypes } from "../../objects/envoy-types.ts";
 
 export interface MergeOptions {
@@ -91,10 +91,6 @@ export function mergeTypedConfig(
   if (target.configType.case !== "typedConfig") return;
   if (source.name !== "") target.name = source.name;
   if (source.configType.case !== "typedConfig") return;
-  const value = mergeAny(
-    (target.configType.value as Any | undefined) ?? create(AnySchema),
-    source.configType.value as Any,
-    options,
-  );
+  const value = mergeAny(target.configType.value as Any, source.configType.value as Any, options);
   if (value !== undefined) target.configType = { case: "typedConfig", value };
 }
