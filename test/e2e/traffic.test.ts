@@ -360,9 +360,9 @@ describe("traffic", { timeout: 600_000 }, () => {
     });
 
     test("a port whose protocol nobody told is looked at", async () => {
-      const answer = await curl(client, "http://echo-detected:8000/");
+      const answer = await curl(client, "http://echo-undeclared:8000/");
       assert.match(seen(answer).headers["x-forwarded-client-cert"] ?? "", /sa\/client$/);
-      await logLine("client", /^.*"GET \/ HTTP\/1\.1" 200 .*outbound\|8000\|\|echo-detected\.default\S* .*$/m);
+      await logLine("client", /^.*"GET \/ HTTP\/1\.1" 200 .*outbound\|8000\|\|echo-undeclared\.default\S* .*$/m);
     });
 
     test("a subset that does not exist: 503 NC, and the log names the VirtualService", async () => {
