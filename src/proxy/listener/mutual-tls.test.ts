@@ -129,6 +129,33 @@ test("a request that the other sidecar can't deliver goes to another endpoint, w
   assert.doesNotMatch(last, /undelivered/i);
 });
 
+test("a request that a server dropped as it ended goes to another endpoint if it may be sent twice", async (t) => {
+  const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  const other = await rawServer((socket) => socket.on("data", () => socket.write(answer)));
+  let dropped = 0;
+  const ending = await rawServer((socket) => {
+    let heard = 0;
+    socket.on("data", () => {
+      if (heard++ === 0) {
+        socket.write(answer);
+      } else {
+        dropped++;
+        ending.stop();
+      }
+    });
+  });
+  const [alive, last] = await Promise.all([startServer("strict", other.port), startServer("strict", ending.port)]);
+  const client = await startClientSidecar(authority, { port: last.port(), otherPorts: [alive.port()] });
+  t.after(() => {
+    for (const part of [client, alive, last, other, ending]) part.stop();
+  });
+  while (dropped === 0) {
+    const got = await sendRaw(client.port(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert.match(got, /^HTTP\/1\.1 200 OK\r\n/);
+  }
+  assert.equal(dropped, 1);
+});
+
 test("a client that offers istio-h2 and is no Outrigger proxy gets plain HTTP/2, names in small letters", async () => {
   const app = await rawServer((socket) => {
     socket.on("data", () => socket.write("HTTP/1.1 299 Very Fine\r\nX-Answer-CASE: Yes\r\nContent-Length: 0\r\n\r\n"));
