@@ -44,7 +44,9 @@ const entryPoints = [
   "envoy/service/secret/v3",
   "envoy/service/status/v3",
   "envoy/type",
+  "udpa/type/v1",
   "xds/type/matcher/v3",
+  "xds/type/v3",
   "istio",
 ];
 

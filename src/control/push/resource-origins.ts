@@ -35,7 +35,8 @@ function add(keys: Set<string>, origin: Origin): void {
   keys.add(objectKey(origin));
 }
 
-function* metadataIn(message: Message): Generator<Metadata | undefined> {
+/** The metadata of a listener, route configuration, cluster or load assignment, and of its parts. */
+export function* metadataIn(message: Message): Generator<Metadata | undefined> {
   switch (message.$typeName) {
     case ClusterSchema.typeName:
       yield (message as Cluster).metadata;

@@ -77,10 +77,12 @@ import {
 import { HttpProtocolOptionsSchema } from "#wire/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts";
 import { HttpRequestHeaderMatchInputSchema } from "#wire/gen/envoy/type/matcher/v3/http_inputs_pb.ts";
 import { MetadataExchangeSchema } from "#wire/gen/istio/metadata-exchange_pb.ts";
+import { TypedStructSchema as UdpaTypedStructSchema } from "#wire/gen/udpa/type/v1/typed_struct_pb.ts";
 import { CelMatcherSchema } from "#wire/gen/xds/type/matcher/v3/cel_pb.ts";
 import { ServerNameMatcherSchema } from "#wire/gen/xds/type/matcher/v3/domain_pb.ts";
 import { HttpAttributesCelMatchInputSchema } from "#wire/gen/xds/type/matcher/v3/http_inputs_pb.ts";
 import { IPMatcherSchema } from "#wire/gen/xds/type/matcher/v3/ip_pb.ts";
+import { TypedStructSchema } from "#wire/gen/xds/type/v3/typed_struct_pb.ts";
 import { httpFilterMessages } from "../config/decode-http-filters.ts";
 
 let registry: Registry | undefined;
@@ -160,6 +162,8 @@ export function anyRegistry(): Registry {
     TcpProxySchema,
     TlsInspectorSchema,
     TransportProtocolInputSchema,
+    TypedStructSchema,
+    UdpaTypedStructSchema,
     UpstreamTlsContextSchema,
     UriTemplateMatchConfigSchema,
     UuidRequestIdConfigSchema,

@@ -53,6 +53,31 @@ async function ask(...argv: string[]): Promise<{ code: number; answer: Explanati
   return { code, stderr, answer: stdout === "" ? ({} as Explanation) : (JSON.parse(stdout) as Explanation) };
 }
 
+test("a listener that the proxy refuses is told with the EnvoyFilter that asks for what it cannot do", async () => {
+  const script = `---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: script}
+spec:
+  workloadSelector: {labels: {app: api}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND}
+    patch:
+      operation: INSERT_FIRST
+      value:
+        name: envoy.filters.http.lua
+        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, inlineCode: ""}
+`;
+  const argv = ["explain", "-f", "-", "-o", "json", "GET", "http://api/x", "--from", "shop"];
+  const { code, stdout } = await run(argv, { stdin: `${shop}${script}` });
+  const { status, steps } = JSON.parse(stdout) as Explanation;
+  assert.deepEqual([code, status], [1, 503]);
+  const [refusal, ...more] = steps.filter(({ what }) => what === "refusal");
+  assert.match(refusal?.decision ?? "", /^the proxy refuses listener virtualInbound, and keeps what it had: .*Lua/);
+  assert.deepEqual([refusal?.origin?.kind, refusal?.origin?.name, more], ["EnvoyFilter", "script", []]);
+});
+
 describe("the answer", () => {
   test("names everything that decided, with file and line", async () => {
     const { code, answer } = await ask("GET", "http://api/x", "--from", "shop");

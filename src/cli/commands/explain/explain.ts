@@ -104,14 +104,14 @@ function walk(input: ExplainInput, views: Views, draw: number): Walk {
       request,
       draw,
     );
-    sent = decideGateway(viewOf(views, sender), question, trace);
+    sent = decideGateway(viewOf(views, sender, trace), question, trace);
   } else {
     const destination = resolveDestination(input, vantage.source, trace);
     if (sender.node === undefined) {
       addStep(trace, "proxy", `${sender.name} has no sidecar: the request leaves as it is`);
       target = directTarget(snapshot, destination);
     } else {
-      sent = decideOutbound(views.of(sender.node), outboundQuestion(sender, destination, request, draw), trace);
+      sent = decideOutbound(views.of(sender.node, trace), outboundQuestion(sender, destination, request, draw), trace);
     }
   }
   way.steps.push(...stepsOf(trace, sender.name));
@@ -153,7 +153,7 @@ function receive(
     addStep(trace, "proxy", `${receiver.name} has no sidecar: the application gets what is sent as it is${itself}`);
     return { ...before, steps: [...before.steps, ...stepsOf(trace, receiver.name)], ...arrived(request) };
   }
-  const decision = decideInbound(views.of(receiver.node), question, trace);
+  const decision = decideInbound(views.of(receiver.node, trace), question, trace);
   if (decision.outcome === "forwarded") {
     addStep(trace, "outcome", `the application on port ${question.destinationPort} gets it from 127.0.0.6`);
   }
@@ -358,9 +358,9 @@ function httpOf(request: ExplainRequest): Question["http"] {
   };
 }
 
-function viewOf(views: Views, { name, node }: ExplainWorkload): ReturnType<Views["of"]> {
+function viewOf(views: Views, { name, node }: ExplainWorkload, trace: Trace): ReturnType<Views["of"]> {
   if (node === undefined) throw new TypeError(`${name} has no proxy`);
-  return views.of(node);
+  return views.of(node, trace);
 }
 
 function callerIpOf(vantage: Vantage): string {

@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { loadEnvoyTypes } from "../../objects/envoy-types.ts";
+import { type JsonObject, toJson } from "@bufbuild/protobuf";
+import type { Route } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import {
+  type HttpFilter,
+  HttpFilterSchema,
+} from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { envoyTypes, loadEnvoyTypes } from "../../objects/envoy-types.ts";
 import { problemsOf } from "../../objects/testing/objects.ts";
 import { envoyFilter } from "./kind.ts";
+import { readPatchValue } from "./patch-value.ts";
+import { ApplyTo } from "./spec.ts";
 
 before(loadEnvoyTypes);
 
@@ -81,6 +89,30 @@ test("a value must be the message of its place; fields that nobody knows are war
   assert.match(problems({ name: "a", colour: "red" }).join(), /^warning .*colour.*; the rest is used$/);
   const unknown = { name: "x", typed_extension_protocol_options: { a: { "@type": "type.googleapis.com/no.Such" } } };
   assert.match(problems(unknown).join(), /^spec.*no\.Such/);
+});
+
+test("a TypedStruct is the message that it stands for, wherever it is written", () => {
+  const buffer = "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer";
+  const struct = (package_: string, fields: object): object => ({
+    "@type": `type.googleapis.com/${package_}.TypedStruct`,
+    ...fields,
+  });
+  const read = (config: object): unknown => {
+    const { message, problem } = readPatchValue(ApplyTo.HttpFilter, { name: "b", typed_config: config as JsonObject });
+    if (message === undefined) return problem;
+    return toJson(HttpFilterSchema, message as HttpFilter, { registry: envoyTypes() });
+  };
+  const plain = { name: "b", typedConfig: { "@type": buffer, maxRequestBytes: 7 } };
+  const value = { max_request_bytes: 7 };
+  assert.deepEqual(read({ "@type": buffer, ...value }), plain);
+  assert.deepEqual(read(struct("udpa.type.v1", { type_url: buffer, value })), plain);
+  assert.deepEqual(read(struct("xds.type.v3", { typeUrl: buffer, value })), plain);
+  const unknown = struct("udpa.type.v1", { typeUrl: "type.googleapis.com/no.Such", value });
+  assert.deepEqual(read(unknown), { name: "b", typedConfig: unknown });
+  assert.match(String(read(struct("xds.type.v3", { type_url: buffer, value: { max_request_bytes: "x" } }))), /got "x"/);
+  const inside = { name: "r", typed_per_filter_config: { b: struct("udpa.type.v1", { type_url: buffer, value }) } };
+  const route = readPatchValue(ApplyTo.HttpRoute, inside as JsonObject).message as Route;
+  assert.equal(route.typedPerFilterConfig["b"]?.typeUrl, buffer);
 });
 
 test("selector and target references exclude each other", () => {

@@ -15,6 +15,7 @@ import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_
 import { HttpFilterSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { envoyTypes } from "../../objects/envoy-types.ts";
 import { ApplyTo } from "./spec.ts";
+import { withoutTypedStructs } from "./typed-struct.ts";
 
 /** The message that each place of a patch takes. */
 const patchedMessage: Readonly<Record<Exclude<ApplyTo, "INVALID">, DescMessage>> = {
@@ -53,8 +54,9 @@ export function readPatchValue(applyTo: Exclude<ApplyTo, "INVALID">, value: Json
   return result;
 }
 
-function readValue(schema: DescMessage, value: JsonObject): ReadValue {
+function readValue(schema: DescMessage, written: JsonObject): ReadValue {
   const registry = envoyTypes();
+  const value = withoutTypedStructs(written, registry);
   try {
     return { message: fromJson(schema, value, { registry }), problem: undefined };
   } catch (error) {

@@ -1,6 +1,7 @@
 // Small Envoy values that every decoder needs: durations, addresses, address blocks, data sources, Any.
-import { type DescMessage, fromBinary, type Message, type MessageShape } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, fromJson, type Message, type MessageShape } from "@bufbuild/protobuf";
 import type { Any, Duration } from "@bufbuild/protobuf/wkt";
+import { describeError } from "#base/error.ts";
 import { parseAddress } from "#base/net/address-bytes.ts";
 import type { Address, CidrRange } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import type { DataSource, Metadata, RuntimeFractionalPercent } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
@@ -14,6 +15,7 @@ import type { CidrSet } from "../matcher.ts";
 import type { Problems } from "../problems.ts";
 import type { RuntimeShare } from "../runtime.ts";
 import type { ListenAddress } from "../socket.ts";
+import { jsonRegistry, typedStruct } from "./typed-struct.ts";
 
 export function milliseconds(duration: Duration | undefined, otherwise: number): number {
   return duration === undefined ? otherwise : Number(duration.seconds) * 1000 + duration.nanos / 1e6;
@@ -127,9 +129,9 @@ export function inRange(
 
 const anyPrefix = "type.googleapis.com/";
 
-/** The full message name of an Any. */
+/** The full message name of an Any; of a TypedStruct, that of the message that it stands for. */
 export function typeName(any: Any | undefined): string {
-  const url = any?.typeUrl ?? "";
+  const url = (any === undefined ? undefined : typedStruct(any)?.typeUrl) ?? any?.typeUrl ?? "";
   return url.startsWith(anyPrefix) ? url.slice(anyPrefix.length) : url.slice(url.lastIndexOf("/") + 1);
 }
 
@@ -138,17 +140,19 @@ export function refuseUnknown(message: Message, path: string, problems: Problems
   for (const { no } of message.$unknown ?? []) problems.unsupported(path, `field ${no} of ${message.$typeName}`);
 }
 
-/** Decodes an Any whose type was checked; bytes that do not parse become a problem. */
+/** Decodes an Any whose type was checked; what does not parse becomes a problem. */
 export function unpack<Desc extends DescMessage>(
   any: Any,
   schema: Desc,
   path: string,
   problems: Problems,
 ): MessageShape<Desc> | null {
+  const struct = typedStruct(any);
   try {
-    return fromBinary(schema, any.value);
-  } catch {
-    problems.invalid(path, `the bytes are not a ${schema.typeName}`);
+    return struct === null ? fromBinary(schema, any.value) : fromJson(schema, struct.value, { registry: jsonRegistry });
+  } catch (error) {
+    const why = struct === null ? "" : `: ${describeError(error)}`;
+    problems.invalid(path, `${struct === null ? "the bytes are" : "the value is"} not a ${schema.typeName}${why}`);
     return null;
   }
 }
