@@ -51,3 +51,48 @@ test("without files the running mesh is asked", async (t) => {
   const { code, stdout } = await mesh.run("analyze");
   assert.deepEqual([code, stdout], [0, "✔ No validation issues found.\n"]);
 });
+
+test("files: a patch of an EnvoyFilter that finds nothing to change is told with its line, also by validate", async () => {
+  const patched = `apiVersion: v1
+kind: Namespace
+metadata: {name: default, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec: {selector: {app: a}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: a}}
+  template:
+    metadata: {labels: {app: a}}
+    spec: {containers: [{name: a, image: a}]}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: f}
+spec:
+  configPatches:
+  - applyTo: CLUSTER
+    match: {cluster: {service: a.default.svc.cluster.local}}
+    patch: {operation: MERGE, value: {connect_timeout: 3s}}
+  - applyTo: CLUSTER
+    match: {cluster: {service: a.default.svc}}
+    patch: {operation: MERGE, value: {connect_timeout: 3s}}
+  - applyTo: CLUSTER
+    match: {context: GATEWAY, cluster: {service: b.default.svc}}
+    patch: {operation: MERGE, value: {connect_timeout: 3s}}
+`;
+  const { code, stdout } = await run(["analyze", "-"], { stdin: patched });
+  assert.equal(code, 0);
+  assert.match(
+    stdout,
+    /^Warning \[OUT0021\] \(EnvoyFilter f\.default stdin:28\) spec\.configPatches\[1\]: CLUSTER MERGE finds nothing .* the 2 proxies .*\n$/,
+  );
+  const validated = await run(["validate", "-f", "-"], { stdin: patched });
+  assert.match(validated.stdout, /^stdin:28:5 warning OUT0021 spec\.configPatches\[1\]: /m);
+});

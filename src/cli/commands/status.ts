@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { formatIssue, type Issue, type Origin } from "#base/issue.ts";
 import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
-import type { ObjectStatus } from "#control/status/object-status.ts";
+import { type ObjectStatus, withEffects } from "#control/status/object-status.ts";
+import { joinEffects } from "#mesh/compile/patches/effects.ts";
 import { ForceState } from "#mesh/snapshot/snapshot.ts";
 import { type CliContext, print } from "../context.ts";
 import { withMesh } from "../mesh/connection.ts";
@@ -68,6 +69,14 @@ export function joinReplicas(replicas: readonly (readonly ObjectStatus[])[]): Ob
 }
 
 function join(one: ObjectStatus, other: ObjectStatus): ObjectStatus {
+  const effects = joinEffects(one.patches?.effects ?? [], other.patches?.effects ?? []);
+  const joined = joinProgress({ ...one, ...one.patches?.otherwise }, { ...other, ...other.patches?.otherwise });
+  if (one.patches !== undefined && other.patches !== undefined) return withEffects(joined, effects);
+  const only = one.patches ?? other.patches;
+  return only === undefined ? joined : withEffects(joined, only.effects);
+}
+
+function joinProgress(one: ObjectStatus, other: ObjectStatus): ObjectStatus {
   return {
     ...one,
     state: one.state === ForceState.InForce ? other.state : one.state,

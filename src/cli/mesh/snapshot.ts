@@ -9,6 +9,8 @@ import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { BuiltSnapshot } from "#mesh/snapshot/build.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { kind } from "./connection.ts";
+import { idlePatchesOf } from "./idle-patches.ts";
+import type { Pod } from "./pods.ts";
 
 const platformKinds = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
 const controlPlane = { namespace: "istio-system", revision: "default" };
@@ -27,16 +29,22 @@ export async function readMeshIssues(client: SnapshotClient): Promise<readonly I
 
 /** Also what is in order and most likely not meant. */
 export async function analyzeMesh(client: SnapshotClient): Promise<readonly Issue[]> {
-  const { snapshot, settingsIssues } = await readMesh(client);
-  return [...settingsIssues, ...analyze(snapshot)];
+  const { snapshot, settingsIssues, pods } = await readMesh(client);
+  return [...settingsIssues, ...analyze(snapshot), ...idlePatchesOf(snapshot, pods)];
 }
 
-async function readMesh(
-  client: SnapshotClient,
-): Promise<{ snapshot: BuiltSnapshot; settingsIssues: readonly Issue[] }> {
+interface ReadMesh {
+  readonly snapshot: BuiltSnapshot;
+  readonly settingsIssues: readonly Issue[];
+  readonly pods: readonly Pod[];
+}
+
+async function readMesh(client: SnapshotClient): Promise<ReadMesh> {
   const builder = createSnapshotBuilder(controlPlane);
-  const snapshot = builder.build((await readMeshObjects(client)).map((object) => ({ object })));
-  return { snapshot, settingsIssues: builder.issues() };
+  const objects = await readMeshObjects(client);
+  const snapshot = builder.build(objects.map((object) => ({ object })));
+  const pods = objects.filter(({ kind: name }) => name === "Pod") as readonly KubernetesObject[] as readonly Pod[];
+  return { snapshot, settingsIssues: builder.issues(), pods };
 }
 
 async function readMeshObjects(client: SnapshotClient): Promise<KubernetesObject[]> {

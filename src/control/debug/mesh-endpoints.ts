@@ -9,12 +9,15 @@ export const meshEndpoints: Readonly<Record<string, Endpoint>> = {
     help: "The one state of every object of Istio's kinds, and at how many proxies of this instance it is in force",
     answer: (state) =>
       withSnapshot(state, (snapshot) =>
-        objectStatuses(snapshot, state.connections.values()).map(({ origin, state: force, progress, reasons }) => ({
-          ...origin,
-          state: force,
-          ...progress,
-          reasons,
-        })),
+        objectStatuses(snapshot, state.connections.values()).map(
+          ({ origin, state: force, progress, reasons, patches }) => ({
+            ...origin,
+            state: force,
+            ...progress,
+            reasons,
+            ...(patches !== undefined && { patches: patches.effects }),
+          }),
+        ),
       ),
   },
   configz: {

@@ -1,5 +1,6 @@
 // The compiler as the push pipeline needs it, and its results as bytes.
 
+import type { AppliedPatches } from "#mesh/compile/compile.ts";
 import type { CompiledSecret } from "#mesh/compile/tls/secrets.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
@@ -21,14 +22,20 @@ export interface CompiledMessages {
   readonly routes: ReadonlyMap<string, RouteConfiguration>;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  /** Absent where EnvoyFilters patch nothing. */
+  readonly patches?: AppliedPatches;
   /** For proxies that capture DNS. */
   readonly names?: NameTable;
+}
+
+export interface CompiledRouting extends Pick<CompiledMessages, "listeners" | "routes"> {
+  readonly patches?: Pick<AppliedPatches, "routing">;
 }
 
 export interface MeshCompiler {
   compile(snapshot: MeshSnapshot, node: ProxyNode): CompiledMessages;
   /** Only listeners and routes; undefined for a proxy that is always compiled as a whole. */
-  compileRouting(snapshot: MeshSnapshot, node: ProxyNode): Pick<CompiledMessages, "listeners" | "routes"> | undefined;
+  compileRouting(snapshot: MeshSnapshot, node: ProxyNode): CompiledRouting | undefined;
   /** Only the endpoints of these clusters, which the proxy is known to have. */
   compileEndpoints(
     snapshot: MeshSnapshot,
@@ -48,6 +55,7 @@ export function encodeCompiled(
   return {
     snapshotVersion,
     secret,
+    ...(compiled.patches !== undefined && { patches: compiled.patches }),
     byType: new Map<string, ResourcesByName>([
       [typeUrl.cluster, encoder.encodeAll(typeUrl.cluster, ClusterSchema, compiled.clusters)],
       [typeUrl.endpoint, encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints)],
@@ -68,16 +76,19 @@ function nameTableOf(encoder: ResourceEncoder, names: NameTable): [string, Resou
   return [nameTableType, new Map([["", resource]])];
 }
 
+const noPatches: ReadonlySet<string> = new Set();
+
 /** The same resources with listeners and routes compiled anew. */
 export function replaceRouting(
   encoder: ResourceEncoder,
   previous: ProxyResources,
   snapshotVersion: string,
-  { listeners, routes }: Pick<CompiledMessages, "listeners" | "routes">,
+  { listeners, routes, patches }: CompiledRouting,
 ): ProxyResources {
   return {
     ...previous,
     snapshotVersion,
+    ...(patches !== undefined && { patches: { clusters: noPatches, ...previous.patches, ...patches } }),
     byType: new Map(previous.byType)
       .set(typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, listeners))
       .set(typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, routes)),

@@ -2,6 +2,7 @@
 // stream that receives the same content.
 import { createHash } from "node:crypto";
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { AppliedPatches } from "#mesh/compile/compile.ts";
 import { originsOf } from "./resource-origins.ts";
 
 export interface EncodedResource {
@@ -30,6 +31,8 @@ export interface ProxyResources {
   readonly byType: ReadonlyMap<string, ResourcesByName>;
   /** Secrets stand apart: each is made when the proxy asks for its name, and only for who may have it. */
   readonly secret: SecretLookup;
+  /** Which patches of EnvoyFilters changed something; absent where none could. */
+  readonly patches?: AppliedPatches;
 }
 
 /** Undefined: there is none for this proxy. "undecided": nobody knows yet whether it may have it. */

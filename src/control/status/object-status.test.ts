@@ -17,6 +17,7 @@ const plurals: Readonly<Record<string, string>> = {
   Pod: "/api/v1/pods",
   EndpointSlice: "/apis/discovery.k8s.io/v1/endpointslices",
   VirtualService: "/apis/networking.istio.io/v1/virtualservices",
+  EnvoyFilter: "/apis/networking.istio.io/v1alpha3/envoyfilters",
   Lease: "/apis/coordination.k8s.io/v1/leases",
 };
 
@@ -48,8 +49,9 @@ interface Status {
 interface Mesh {
   readonly api: FakeApiServer;
   connect(name: string): DeltaXdsClient;
-  status(name: string): Status;
-  condition(name: string, type: string): string;
+  /** Of a VirtualService, unless another collection is named. */
+  status(name: string, collection?: string): Status;
+  condition(name: string, type: string, collection?: string): string;
   until(condition: () => boolean): Promise<void>;
 }
 
@@ -73,8 +75,11 @@ async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
     await control.stop();
     client.close();
   });
-  const status = (name: string): Status =>
-    (api.object(`/apis/networking.istio.io/v1/namespaces/default/virtualservices/${name}`)?.["status"] ?? {}) as Status;
+  const status = (name: string, collection = "v1/virtualservices"): Status => {
+    const [version, plural] = collection.split("/");
+    const path = `/apis/networking.istio.io/${version}/namespaces/default/${plural}/${name}`;
+    return (api.object(path)?.["status"] ?? {}) as Status;
+  };
   return {
     api,
     status,
@@ -84,8 +89,8 @@ async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
       t.after(() => proxy.close());
       return proxy;
     },
-    condition: (name, type) => {
-      const found = status(name).conditions?.find((condition) => condition.type === type);
+    condition: (name, type, collection) => {
+      const found = status(name, collection).conditions?.find((condition) => condition.type === type);
       return found === undefined ? "" : `${found.status} ${found.reason}: ${found.message}`;
     },
     until: async (condition) => {
@@ -133,4 +138,36 @@ test("an invalid version and a shadowed object say so in their status", async (t
   assert.match(mesh.condition("a", "outrigger.dev/InForce"), /its last good version stays in force/);
   assert.equal(mesh.status("a").validationMessages?.[0]?.level, "ERROR");
   assert.equal(mesh.status("a").observedGeneration, 2);
+});
+
+test("patches that find nothing to change are in the status of their EnvoyFilter, and so is their end", async (t) => {
+  const filter = (generation: number, first: string, second: string): string => `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: f, namespace: default, generation: ${generation}}
+spec:
+  configPatches:
+  - applyTo: CLUSTER
+    match: {cluster: {service: ${first}}}
+    patch: {operation: MERGE, value: {connect_timeout: 3s}}
+  - applyTo: HTTP_ROUTE
+    match: {routeConfiguration: {vhost: {name: "${second}"}}}
+    patch: {operation: MERGE, value: {route: {timeout: 3s}}}
+`;
+  const service = "reviews.default.svc.cluster.local";
+  const mesh = await startMesh(t, filter(1, "reviews", "reviews"));
+  const condition = (): string => mesh.condition("f", "outrigger.dev/InForce", "v1alpha3/envoyfilters");
+  await mesh.until(() => condition() === "True InForce: in force.");
+  mesh.connect("one").request(typeUrl.cluster, {});
+  await mesh.until(() => condition().startsWith("False MatchesNothing: matches nothing: configPatches[0]"));
+  assert.match(condition(), /configPatches\[0\]: CLUSTER MERGE finds nothing to change at the one proxy/);
+  assert.match(condition(), /; configPatches\[1\]: HTTP_ROUTE MERGE finds nothing/);
+  apply(mesh.api, filter(2, service, "reviews"));
+  await mesh.until(() => condition().startsWith("False PartlyInForce: partly in force: configPatches[1]: HTTP_ROUTE"));
+  apply(mesh.api, filter(3, service, `${service}:9080`));
+  await mesh.until(() => condition() === "True InForce: in force.");
+  // Only listeners and routes are compiled anew: what is known of clusters stays.
+  apply(mesh.api, route("reviews", "reviews", 1, "1s"));
+  await mesh.until(() => mesh.condition("reviews", "outrigger.dev/InForce") === "True InForce: in force.");
+  assert.equal(condition(), "True InForce: in force.");
 });

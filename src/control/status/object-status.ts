@@ -1,5 +1,12 @@
 // The one state of every object of Istio's kinds: what the configuration says about it, and at how many of the proxies
 // that it concerns it is in force.
+import {
+  type PatchEffect,
+  type PatchedProxy,
+  patchEffects,
+  reasonsByEffects,
+  stateByEffects,
+} from "#mesh/compile/patches/effects.ts";
 import { objectKey } from "#mesh/objects/mesh-object.ts";
 import { ForceState, type MeshSnapshot, type ResourceState } from "#mesh/snapshot/snapshot.ts";
 import type { ProxyConnection } from "../xds/connection.ts";
@@ -8,11 +15,47 @@ import { noProgress, type Progress, progressOf } from "./progress.ts";
 export interface ObjectStatus extends ResourceState {
   /** At the proxies that are connected to this control plane. */
   readonly progress: Progress;
+  /** Of an EnvoyFilter that is for any of them. */
+  readonly patches?: {
+    readonly effects: readonly PatchEffect[];
+    /** What would be so if every patch had an effect. */
+    readonly otherwise: Pick<ResourceState, "state" | "reasons">;
+  };
 }
 
 export function objectStatuses(snapshot: MeshSnapshot, connections: Iterable<ProxyConnection>): ObjectStatus[] {
-  const progress = progressOf(connections, snapshot);
-  return snapshot.resourceStates().map((state) => withProgress(state, progress.get(objectKey(state.origin))));
+  const all = [...connections];
+  const progress = progressOf(all, snapshot);
+  const hasPatches = snapshot.objects("EnvoyFilter").length > 0;
+  const effects = hasPatches ? patchEffects(snapshot, all.map(patchedProxy)) : undefined;
+  return snapshot.resourceStates().map((state) => {
+    const key = objectKey(state.origin);
+    const status = withProgress(state, progress.get(key));
+    const own = effects?.get(key);
+    return own === undefined ? status : withEffects(status, own);
+  });
+}
+
+/** While the last push to it failed, or nothing was pushed yet, nobody knows. */
+function patchedProxy({ node, session }: ProxyConnection): PatchedProxy {
+  const { patches } = session.resources;
+  return { node, applied: patches && patches.clusters.union(patches.routing) };
+}
+
+/** An EnvoyFilter's status by what its patches change. */
+export function withEffects(status: Omit<ObjectStatus, "patches">, effects: readonly PatchEffect[]): ObjectStatus {
+  const { state, reasons } = status;
+  const byEffects = stateByEffects(effects);
+  return {
+    ...status,
+    state: byEffects !== undefined && canBeWorse(state) ? byEffects : state,
+    reasons: [...reasons, ...reasonsByEffects(effects)],
+    patches: { effects, otherwise: { state, reasons } },
+  };
+}
+
+function canBeWorse(state: ForceState): boolean {
+  return state === ForceState.InForce || state === ForceState.Partly;
 }
 
 function withProgress(state: ResourceState, progress: Progress = noProgress): ObjectStatus {

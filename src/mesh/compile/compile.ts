@@ -20,7 +20,7 @@ import { outboundListeners, outboundRouteNames } from "./listeners/outbound.ts";
 import { virtualOutbound } from "./listeners/virtual-outbound.ts";
 import { type PatchableCluster, patchClusters } from "./patches/clusters.ts";
 import { patchListeners } from "./patches/listeners.ts";
-import { patchSetOf } from "./patches/patch-set.ts";
+import { type PatchSet, patchSetOf } from "./patches/patch-set.ts";
 import { type GatewayPorts, patchRouteConfiguration } from "./patches/routes.ts";
 import { gatewayRoutes } from "./routes/gateway.ts";
 import { outboundRoutes } from "./routes/outbound.ts";
@@ -32,21 +32,58 @@ export interface CompiledResources {
   readonly routes: ReadonlyMap<string, RouteConfiguration>;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  readonly patches: AppliedPatches;
+}
+
+/** Keys of the EnvoyFilter patches that changed something for a proxy, by what they changed. */
+export interface AppliedPatches {
+  readonly clusters: ReadonlySet<string>;
+  /** Listeners and routes. */
+  readonly routing: ReadonlySet<string>;
 }
 
 /** Compiles everything that a proxy is to have. */
 export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledResources {
-  const clusters = compileClusters(snapshot, proxy);
+  const applied = new Set<string>();
+  const clusters = compileClusters(snapshot, proxy, applied);
+  const { listeners, routes, patches } = compileRouting(snapshot, proxy);
   return {
     clusters,
     endpoints: compileEndpoints(snapshot, proxy, edsClusterNames(clusters)),
-    listeners: compileListeners(snapshot, proxy),
-    routes: compileRoutes(snapshot, proxy),
+    listeners,
+    routes,
+    patches: { clusters: applied, routing: patches.routing },
   };
 }
 
-export function compileClusters(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Cluster> {
+/** Compiles only listeners and routes. */
+export function compileRouting(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+): Pick<CompiledResources, "listeners" | "routes"> & { readonly patches: Pick<AppliedPatches, "routing"> } {
+  const routing = new Set<string>();
+  return {
+    listeners: compileListeners(snapshot, proxy, routing),
+    routes: compileRoutes(snapshot, proxy, undefined, routing),
+    patches: { routing },
+  };
+}
+
+/** Adds the patches that changed something to `applied`, as the functions below do. */
+export function compileClusters(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  applied?: Set<string>,
+): ReadonlyMap<string, Cluster> {
   const patches = patchSetOf(snapshot, proxy);
+  return recorded(patches, applied, () => patchedClusters(snapshot, proxy, patches));
+}
+
+function patchedClusters(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  patches: PatchSet | undefined,
+): ReadonlyMap<string, Cluster> {
   if (proxy.type === "router") {
     const scope = snapshot.gateways(proxy);
     const outbound = outboundClusters(snapshot, proxy, scope);
@@ -68,8 +105,20 @@ export function compileClusters(snapshot: MeshSnapshot, proxy: ProxyNode): Reado
   ]);
 }
 
-export function compileListeners(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, Listener> {
+export function compileListeners(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  applied?: Set<string>,
+): ReadonlyMap<string, Listener> {
   const patches = patchSetOf(snapshot, proxy);
+  return recorded(patches, applied, () => patchedListeners(snapshot, proxy, patches));
+}
+
+function patchedListeners(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  patches: PatchSet | undefined,
+): ReadonlyMap<string, Listener> {
   if (proxy.type === "router") return byName(patchListeners(patches, "GATEWAY", gatewayListeners(snapshot, proxy)));
   const isCaptured = proxy.interceptionMode !== "NONE";
   const outbound = [...outboundListeners(snapshot, proxy), ...(isCaptured ? [virtualOutbound(snapshot, proxy)] : [])];
@@ -84,6 +133,7 @@ export function compileRoutes(
   snapshot: MeshSnapshot,
   proxy: ProxyNode,
   names?: Iterable<string>,
+  applied?: Set<string>,
 ): ReadonlyMap<string, RouteConfiguration> {
   const isGateway = proxy.type === "router";
   const all = names ?? (isGateway ? gatewayRouteNames(snapshot, proxy) : outboundRouteNames(snapshot, proxy));
@@ -93,7 +143,13 @@ export function compileRoutes(
   const patches = patchSetOf(snapshot, proxy);
   const context = isGateway ? "GATEWAY" : "SIDECAR_OUTBOUND";
   const ports = isGateway && patches !== undefined ? servicePorts(snapshot, proxy) : undefined;
-  return byName(routes.map((route) => patchRouteConfiguration(patches, context, route, ports)));
+  return recorded(patches, applied, () =>
+    byName(routes.map((route) => patchRouteConfiguration(patches, context, route, ports))),
+  );
+}
+
+function recorded<Result>(patches: PatchSet | undefined, applied: Set<string> | undefined, work: () => Result): Result {
+  return patches === undefined || applied === undefined ? work() : patches.recording(applied, work);
 }
 
 /** Service ports by the port on which the gateway's pod listens for them. */

@@ -133,6 +133,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
   const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
+  const envoyFilters = indexEnvoyFilters(table, rootNamespace);
   const endpoints = indexEndpoints(
     { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId },
     (workload, port) => portMode(policies.inboundMtls(workload), port) === MtlsMode.Disable,
@@ -234,7 +235,8 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     telemetry: ofWorkloads.telemetry,
     proxyConfig: ofWorkloads.proxyConfig,
     authorizationPolicies: (proxy) => policies.authorization(proxy),
-    envoyFilterPatches: indexEnvoyFilters(table, rootNamespace),
+    envoyFilters: envoyFilters.filters,
+    envoyFilterPatches: envoyFilters.patches,
     credential: (name) => findCredential(table, name),
     jwtRules: (proxy) => policies.jwtRules(proxy),
     keySources: () => keySources(table),

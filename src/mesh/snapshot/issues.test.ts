@@ -295,6 +295,35 @@ status: { podIP: 10.244.0.5 }
   assert.equal(snapshot.resourceStates()[0]?.state, ForceState.MatchesNothing);
 });
 
+test("targets of an EnvoyFilter that lead to no gateway are reported once pods are known", () => {
+  const filter = (namespace: string, ...targets: string[]): string => `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: { name: f, namespace: ${namespace} }
+spec: { targetRefs: [${targets.map((target) => `{group: gateway.networking.k8s.io, ${target}}`).join(", ")}] }
+`;
+  const pod = `---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-1
+  labels: { gateway.networking.k8s.io/gateway-name: web, gateway.networking.k8s.io/gateway-class-name: istio }
+status: { podIP: 10.244.0.5 }
+`;
+  const found = (yaml: string): string[] => {
+    const snapshot = meshFromYaml(yaml);
+    return [snapshot.resourceStates()[0]?.state ?? "", ...snapshot.issues.map(({ code, path }) => `${code} ${path}`)];
+  };
+  const [web, other] = ["kind: Gateway, name: web", "kind: Gateway, name: other"];
+  assert.deepEqual(found(filter("default", other)), ["in force"]);
+  assert.deepEqual(found(filter("default", web) + pod), ["in force"]);
+  assert.deepEqual(found(filter("default", web, other) + pod), ["partly in force", "IST0127 spec.targetRefs[1]"]);
+  assert.deepEqual(found(filter("istio-system", web) + pod), ["matches nothing", "IST0127 spec.targetRefs[0]"]);
+  const ofClass = "kind: GatewayClass, name: istio";
+  assert.deepEqual(found(filter("istio-system", ofClass) + pod), ["in force"]);
+  assert.deepEqual(found(filter("default", ofClass) + pod), ["matches nothing", "IST0167 spec.targetRefs[0]"]);
+});
+
 test("a server that cannot share its port with an older Gateway is left out and told why", () => {
   const gateway = (name: string, protocol: string): string => `---
 apiVersion: networking.istio.io/v1

@@ -6,6 +6,7 @@ import type { Issue, ObjectRef, Origin } from "#base/issue.ts";
 import type { GatewayDeployments } from "../gateway-api/deployments.ts";
 import type { AuthorizationPolicies } from "../kinds/authorization-policy/resolve.ts";
 import type { MergedDestinationRule } from "../kinds/destination-rule/resolve.ts";
+import type { EnvoyFilterSpec } from "../kinds/envoy-filter/spec.ts";
 import type { GatewaySpec, Server } from "../kinds/gateway/spec.ts";
 import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import type { MtlsDecision } from "../kinds/peer-authentication/resolve.ts";
@@ -92,6 +93,8 @@ export interface MeshSnapshot {
   /** What came from there; undefined where nobody fetches keys, as in a command that reads files only. */
   readonly keySets: KeySets | undefined;
 
+  /** EnvoyFilters that are for the proxy, whatever their patches ask of it, in order. */
+  envoyFilters(proxy: ProxyNode): readonly MeshObject<EnvoyFilterSpec>[];
   /** What EnvoyFilters change for the proxy, in order. The same list for proxies with the same patches. */
   envoyFilterPatches(proxy: ProxyNode): readonly SelectedPatch[];
 

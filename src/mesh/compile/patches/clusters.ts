@@ -23,10 +23,14 @@ export function patchClusters(
   const here = patches.at(ApplyTo.Cluster, context);
   const patched = clusters.flatMap(({ cluster, hosts }) => {
     const key = `${context} ${hosts?.join(" ") ?? ""}`;
-    return patches.patched(cluster, key, (original) => patchCluster(here, original, hosts)) ?? [];
+    return patches.patched(cluster, key, (original) => patchCluster(patches, here, original, hosts)) ?? [];
   });
+  const names = new Set(patched.map(({ name }) => name));
   const added = patches.added(ApplyTo.Cluster, context).map((patch) => {
     const cluster = copyOf(ClusterSchema, patch);
+    // The first of a name counts.
+    if (!names.has(cluster.name)) patches.note(patch);
+    names.add(cluster.name);
     addOrigin(cluster, patch.origin);
     return cluster;
   });
@@ -34,6 +38,7 @@ export function patchClusters(
 }
 
 function patchCluster(
+  set: PatchSet,
   patches: readonly ReadyPatch[],
   original: Cluster,
   hosts: readonly string[] | undefined,
@@ -42,9 +47,13 @@ function patchCluster(
   if (own.length === 0) return original;
   const cluster = clone(ClusterSchema, original);
   for (const patch of own) {
-    if (patch.operation === Operation.Remove) return undefined;
+    if (patch.operation === Operation.Remove) {
+      set.note(patch);
+      return undefined;
+    }
     if (!isMerge(patch.operation)) continue;
-    if (!mergeSocket(cluster, patch)) mergeValue(ClusterSchema, cluster, patch);
+    if (!(mergeSocket(cluster, patch) ?? mergeValue(ClusterSchema, cluster, patch))) continue;
+    set.note(patch);
     addOrigin(cluster, patch.origin);
   }
   return cluster;
@@ -52,20 +61,20 @@ function patchCluster(
 
 /**
  * A patch that says something of the transport socket is only about it (as in istiod): merged into the socket of that
- * name, else put in its place. Where sockets are chosen by endpoint and none has the name, nothing can be done.
+ * name, else put in its place. Where sockets are chosen by endpoint and none has the name, nothing can be done (false).
+ * Undefined for a patch that says nothing of it.
  */
-function mergeSocket(cluster: Cluster, patch: ReadyPatch): boolean {
+function mergeSocket(cluster: Cluster, patch: ReadyPatch): boolean | undefined {
   const { transportSocket } = patch.value as Cluster;
-  if (transportSocket === undefined) return false;
+  if (transportSocket === undefined) return undefined;
   const sockets =
     cluster.transportSocketMatches.length > 0
       ? cluster.transportSocketMatches.map((match) => match.transportSocket)
       : [cluster.transportSocket];
   const target = sockets.find((socket) => socket?.name === transportSocket.name);
-  if (target !== undefined) mergeTransportSocket(target, transportSocket, patch);
-  else if (cluster.transportSocketMatches.length === 0) {
-    cluster.transportSocket = copyOf(ClusterSchema, patch).transportSocket!;
-  }
+  if (target !== undefined) return mergeTransportSocket(target, transportSocket, patch);
+  if (cluster.transportSocketMatches.length > 0) return false;
+  cluster.transportSocket = copyOf(ClusterSchema, patch).transportSocket!;
   return true;
 }
 

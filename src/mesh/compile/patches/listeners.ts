@@ -49,8 +49,12 @@ export function patchListeners(
   const patched = listeners.flatMap(
     (listener) => patches.patched(listener, context, (original) => patchListener(patches, context, original)) ?? [],
   );
+  const names = new Set(patched.map(({ name }) => name));
   const added = patches.added(ApplyTo.Listener, context).map((patch) => {
     const listener = copyOf(ListenerSchema, patch);
+    // The first of a name counts.
+    if (!names.has(listener.name)) patches.note(patch);
+    names.add(listener.name);
     addOrigin(listener, patch.origin);
     return listener;
   });
@@ -64,18 +68,27 @@ function patchListener(patches: PatchSet, context: ResourceContext, original: Li
   const at = (place: Place): ReadyPatch[] => own.filter((patch) => patch.place === place);
   const listener = clone(ListenerSchema, original);
   for (const patch of at(ApplyTo.Listener)) {
-    if (patch.operation === Operation.Remove) return undefined;
-    if (mergeValue(ListenerSchema, listener, patch)) addOrigin(listener, patch.origin);
+    if (patch.operation === Operation.Remove) {
+      patches.note(patch);
+      return undefined;
+    }
+    if (mergeValue(ListenerSchema, listener, patch)) took(patches, patch, listener);
   }
   for (const patch of at(ApplyTo.ListenerFilter)) {
     const isChanged = editList<ListenerFilter>(listener.listenerFilters, {
       ...named(patch, patch.match?.listener?.listenerFilter || undefined),
       make: () => copyOf(ListenerFilterSchema, patch),
     });
-    if (isChanged) addOrigin(listener, patch.origin);
+    if (isChanged) took(patches, patch, listener);
   }
   patchFilterChains(patches, context, listener, at);
   return listener;
+}
+
+/** The patch changed something of the listener or chain. */
+function took(patches: PatchSet, patch: ReadyPatch, resource: Parameters<typeof addOrigin>[0]): void {
+  patches.note(patch);
+  addOrigin(resource, patch.origin);
 }
 
 type PatchesAt = (place: Place) => ReadyPatch[];
@@ -93,7 +106,7 @@ function patchFilterChains(patches: PatchSet, context: ResourceContext, listener
   for (const patch of at(ApplyTo.FilterChain)) {
     if (patch.operation !== Operation.Add) continue;
     const chain = copyOf(FilterChainSchema, patch);
-    addOrigin(chain, patch.origin);
+    took(patches, patch, chain);
     listener.filterChains.push(chain);
   }
 }
@@ -108,26 +121,28 @@ function patchFilterChain(
 ): boolean {
   const here = (place: Place): ReadyPatch[] => at(place).filter((patch) => isFilterChain(listener, chain, patch));
   for (const patch of here(ApplyTo.FilterChain)) {
-    if (patch.operation === Operation.Remove) return false;
+    if (patch.operation === Operation.Remove) {
+      patches.note(patch);
+      return false;
+    }
     if (!isMerge(patch.operation)) continue;
     const source = patch.value as FilterChain;
     if (!mergeTransportSocket(chain.transportSocket, source.transportSocket, patch)) {
       mergeValue(FilterChainSchema, chain, patch);
     }
-    addOrigin(chain, patch.origin);
+    took(patches, patch, chain);
   }
   for (const patch of here(ApplyTo.NetworkFilter)) {
     const isChanged = editList<Filter>(chain.filters, {
       ...named(patch, patch.match?.listener?.filterChain?.filter?.name),
       make: () => copyOf(FilterSchema, patch),
     });
-    if (isChanged) addOrigin(chain, patch.origin);
+    if (isChanged) took(patches, patch, chain);
   }
   for (const filter of chain.filters) {
     for (const patch of here(ApplyTo.NetworkFilter)) {
       if (!isMerge(patch.operation) || !isNetworkFilter(filter, patch)) continue;
-      mergeTypedConfig(filter, patch.value as Filter, optionsOf(patch));
-      addOrigin(chain, patch.origin);
+      if (mergeTypedConfig(filter, patch.value as Filter, optionsOf(patch))) took(patches, patch, chain);
     }
     const http = here(ApplyTo.HttpFilter).filter((patch) => isNetworkFilter(filter, patch));
     if (filter.name === connectionManager) patchConnectionManager(patches, context, chain, filter, http);
@@ -145,18 +160,23 @@ function patchConnectionManager(
   if (filter.configType.case !== "typedConfig") return;
   const manager = anyUnpack(filter.configType.value, HttpConnectionManagerSchema);
   if (manager === undefined) return;
-  const areFiltersChanged = patchHttpFilters(manager, chain, http);
+  const areFiltersChanged = patchHttpFilters(patches, manager, chain, http);
   const areRoutesChanged = patchInlineRoutes(patches, context, manager);
   if (areFiltersChanged || areRoutesChanged) {
     filter.configType = { case: "typedConfig", value: anyPack(HttpConnectionManagerSchema, manager) };
   }
 }
 
-function patchHttpFilters(manager: HttpConnectionManager, chain: FilterChain, http: readonly ReadyPatch[]): boolean {
+function patchHttpFilters(
+  patches: PatchSet,
+  manager: HttpConnectionManager,
+  chain: FilterChain,
+  http: readonly ReadyPatch[],
+): boolean {
   let isChanged = false;
   const note = (patch: ReadyPatch): void => {
     isChanged = true;
-    addOrigin(chain, patch.origin);
+    took(patches, patch, chain);
   };
   for (const patch of http) {
     const edit = { ...named<HttpFilter>(patch, subFilterOf(patch)), make: () => copyOf(HttpFilterSchema, patch) };
@@ -166,8 +186,7 @@ function patchHttpFilters(manager: HttpConnectionManager, chain: FilterChain, ht
     for (const patch of http) {
       const name = subFilterOf(patch);
       if (!isMerge(patch.operation) || (name !== undefined && name !== filter.name)) continue;
-      mergeTypedConfig(filter, patch.value as HttpFilter, optionsOf(patch));
-      note(patch);
+      if (mergeTypedConfig(filter, patch.value as HttpFilter, optionsOf(patch))) note(patch);
     }
   }
   return isChanged;

@@ -82,15 +82,20 @@ interface TypedConfig {
   readonly value?: unknown;
 }
 
-/** Merges `name` and the packed configuration of a filter or transport socket; other kinds of configuration stay. */
+/**
+ * Merges `name` and the packed configuration of a filter or transport socket; other kinds of configuration stay. False
+ * when nothing could be merged.
+ */
 export function mergeTypedConfig(
   target: { name: string; configType: TypedConfig },
   source: { readonly name: string; readonly configType: TypedConfig },
   options: MergeOptions,
-): void {
-  if (target.configType.case !== "typedConfig") return;
-  if (source.name !== "") target.name = source.name;
-  if (source.configType.case !== "typedConfig") return;
+): boolean {
+  if (target.configType.case !== "typedConfig") return false;
+  const isRenamed = source.name !== "" && source.name !== target.name;
+  if (isRenamed) target.name = source.name;
+  if (source.configType.case !== "typedConfig") return isRenamed;
   const value = mergeAny(target.configType.value as Any, source.configType.value as Any, options);
   if (value !== undefined) target.configType = { case: "typedConfig", value };
+  return isRenamed || value !== undefined;
 }

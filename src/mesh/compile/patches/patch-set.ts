@@ -14,6 +14,8 @@ import { once } from "../shared-work.ts";
 export type Place = Exclude<ApplyTo, "INVALID">;
 
 export interface ReadyPatch {
+  /** `patchKey` of its place in its EnvoyFilter. */
+  readonly key: string;
   readonly place: Place;
   readonly operation: Operation;
   readonly match: PatchMatch | undefined;
@@ -27,7 +29,8 @@ export type ResourceContext = "SIDECAR_INBOUND" | "SIDECAR_OUTBOUND" | "GATEWAY"
 
 export class PatchSet {
   readonly #patches: readonly ReadyPatch[];
-  readonly #results = new WeakMap<Message, Map<string, unknown>>();
+  readonly #results = new WeakMap<Message, Map<string, PatchedResult>>();
+  #applied: Set<string> | undefined;
 
   constructor(selected: readonly SelectedPatch[]) {
     this.#patches = selected.flatMap((item) => ready(item) ?? []);
@@ -45,6 +48,22 @@ export class PatchSet {
     );
   }
 
+  /** Does some work, and adds the keys of the patches that changed something in it to `applied`. */
+  recording<Result>(applied: Set<string>, work: () => Result): Result {
+    const outer = this.#applied;
+    this.#applied = applied;
+    try {
+      return work();
+    } finally {
+      this.#applied = outer;
+    }
+  }
+
+  /** The patch changed something. */
+  note({ key }: ReadyPatch): void {
+    this.#applied?.add(key);
+  }
+
   /** The patched form of a resource, computed once for all proxies that have these patches. */
   patched<Resource extends Message, Result>(
     resource: Resource,
@@ -56,9 +75,25 @@ export class PatchSet {
       results = new Map();
       this.#results.set(resource, results);
     }
-    if (!results.has(key)) results.set(key, compute(resource));
-    return results.get(key) as Result;
+    let result = results.get(key);
+    if (result === undefined) {
+      const applied = new Set<string>();
+      result = { value: this.recording(applied, () => compute(resource)), applied };
+      results.set(key, result);
+    }
+    for (const patch of result.applied) this.#applied?.add(patch);
+    return result.value as Result;
   }
+}
+
+interface PatchedResult {
+  readonly value: unknown;
+  readonly applied: ReadonlySet<string>;
+}
+
+/** Names a patch among all of a mesh. */
+export function patchKey({ filter, index }: Pick<SelectedPatch, "filter" | "index">): string {
+  return `${filter.namespace}/${filter.name}#${index}`;
 }
 
 /** Undefined when no EnvoyFilter is for the proxy. */
@@ -67,12 +102,15 @@ export function patchSetOf(snapshot: MeshSnapshot, proxy: ProxyNode): PatchSet |
   return selected.length === 0 ? undefined : once(selected, "patches", () => new PatchSet(selected));
 }
 
-function ready({ filter, index, patch: { applyTo, match, patch } }: SelectedPatch): ReadyPatch | undefined {
+function ready(selected: SelectedPatch): ReadyPatch | undefined {
+  const { filter, index } = selected;
+  const { applyTo, match, patch } = selected.patch;
   if (applyTo === ApplyTo.Invalid || patch === undefined) return undefined;
   const value = patch.value === undefined ? undefined : readPatchValue(applyTo, patch.value).message;
   if (value === undefined && patch.operation !== Operation.Remove) return undefined;
   const origin = originAt(filter, `spec.configPatches[${index}]`);
-  return { place: applyTo, operation: inPlace(applyTo, patch.operation), match, value, origin };
+  const operation = inPlace(applyTo, patch.operation);
+  return { key: patchKey(selected), place: applyTo, operation, match, value, origin };
 }
 
 /** Only lists of filters and routes have an order to insert into; elsewhere inserting is adding. */

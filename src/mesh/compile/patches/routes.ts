@@ -37,8 +37,10 @@ export function patchRouteConfiguration(
     );
     if (!hasAny) return original;
     const configuration = clone(RouteConfigurationSchema, original);
-    for (const patch of at(ApplyTo.RouteConfiguration)) mergeValue(RouteConfigurationSchema, configuration, patch);
-    patchVirtualHosts(configuration, at(ApplyTo.VirtualHost), at(ApplyTo.HttpRoute));
+    for (const patch of at(ApplyTo.RouteConfiguration)) {
+      if (mergeValue(RouteConfigurationSchema, configuration, patch)) patches.note(patch);
+    }
+    patchVirtualHosts(patches, configuration, at(ApplyTo.VirtualHost), at(ApplyTo.HttpRoute));
     return configuration;
   });
 }
@@ -58,20 +60,23 @@ export function patchInlineRoutes(
 }
 
 function patchVirtualHosts(
+  patches: PatchSet,
   configuration: RouteConfiguration,
   hostPatches: readonly ReadyPatch[],
   routePatches: readonly ReadyPatch[],
 ): void {
   configuration.virtualHosts = configuration.virtualHosts.flatMap(
-    (host) => patchVirtualHost(host, hostPatches, routePatches) ?? [],
+    (host) => patchVirtualHost(patches, host, hostPatches, routePatches) ?? [],
   );
   for (const patch of hostPatches) {
     if (patch.operation !== Operation.Add) continue;
+    patches.note(patch);
     configuration.virtualHosts.push(newHost(patch));
   }
 }
 
 function patchVirtualHost(
+  patches: PatchSet,
   original: VirtualHost,
   hostPatches: readonly ReadyPatch[],
   routePatches: readonly ReadyPatch[],
@@ -79,11 +84,17 @@ function patchVirtualHost(
   let host = original;
   for (const patch of hostPatches) {
     if (!isVirtualHost(host, patch)) continue;
+    const isWhole = patch.operation === Operation.Remove || patch.operation === Operation.Replace;
+    if (isWhole) patches.note(patch);
     if (patch.operation === Operation.Remove) return undefined;
     if (patch.operation === Operation.Replace) host = newHost(patch);
-    else if (mergeValue(VirtualHostSchema, host, patch)) addOrigin(host, patch.origin);
+    else if (mergeValue(VirtualHostSchema, host, patch)) {
+      patches.note(patch);
+      addOrigin(host, patch.origin);
+    }
   }
   patchRoutes(
+    patches,
     host,
     routePatches.filter((patch) => isVirtualHost(host, patch)),
   );
@@ -96,12 +107,15 @@ function newHost(patch: ReadyPatch): VirtualHost {
   return host;
 }
 
-function patchRoutes(host: VirtualHost, patches: readonly ReadyPatch[]): void {
+function patchRoutes(set: PatchSet, host: VirtualHost, patches: readonly ReadyPatch[]): void {
   host.routes = host.routes.filter((route) => {
     for (const patch of patches) {
       if (!isRoute(route, patch)) continue;
-      if (patch.operation === Operation.Remove) return false;
-      if (mergeValue(RouteSchema, route, patch)) addOrigin(route, patch.origin);
+      const isRemoved = patch.operation === Operation.Remove;
+      const isMerged = mergeValue(RouteSchema, route, patch);
+      if (isRemoved || isMerged) set.note(patch);
+      if (isMerged) addOrigin(route, patch.origin);
+      if (isRemoved) return false;
     }
     return true;
   });
@@ -109,7 +123,8 @@ function patchRoutes(host: VirtualHost, patches: readonly ReadyPatch[]): void {
     if (patch.operation === Operation.Remove) continue;
     const isTarget =
       patch.match?.routeConfiguration?.vhost?.route === undefined ? undefined : (route: Route) => isRoute(route, patch);
-    editList<Route>(host.routes, { operation: patch.operation, isTarget, make: () => newRoute(patch) });
+    const edit = { operation: patch.operation, isTarget, make: () => newRoute(patch) };
+    if (editList<Route>(host.routes, edit)) set.note(patch);
   }
 }
 

@@ -34,6 +34,10 @@ test("a patch says where, what and with which value", () => {
       [`${at}.patch.filterClass: filterClass goes with operation ADD`],
     ],
     [
+      { applyTo: "HTTP_FILTER", patch: { operation: "ADD", filterClass: "AUTHZ", value: filter } },
+      [`warning ${at}.patch.filterClass: filterClass has no effect, as in Istio; use INSERT_BEFORE or INSERT_AFTER`],
+    ],
+    [
       { applyTo: "ROUTE_CONFIGURATION", patch: { operation: "ADD", value: {} } },
       [`warning ${at}.patch.operation: only MERGE has an effect on ROUTE_CONFIGURATION, not ADD`],
     ],
@@ -116,8 +120,19 @@ test("a TypedStruct is the message that it stands for, wherever it is written", 
 });
 
 test("selector and target references exclude each other", () => {
-  const both = { workloadSelector: { labels: { app: "a" } }, targetRefs: [{ kind: "Gateway", name: "g" }] };
+  const gateway = { group: "gateway.networking.k8s.io", kind: "Gateway", name: "g" };
+  const both = { workloadSelector: { labels: { app: "a" } }, targetRefs: [gateway] };
   assert.deepEqual(problemsOf(envoyFilter, both), [
     "spec.targetRefs: only one of workloadSelector and targetRefs can be set",
   ]);
+  const targeting = (target: object): string[] => problemsOf(envoyFilter, { targetRefs: [{ ...gateway, ...target }] });
+  assert.deepEqual(targeting({}), []);
+  assert.deepEqual(targeting({ kind: "GatewayClass" }), []);
+  assert.deepEqual(targeting({ group: "networking.istio.io" }), [
+    'spec.targetRefs[0].group: a target cannot be of kind Gateway in group "networking.istio.io"',
+  ]);
+  assert.deepEqual(targeting({ kind: "Pod", group: "" }), [
+    'spec.targetRefs[0].kind: a target cannot be of kind Pod in group ""',
+  ]);
+  assert.deepEqual(targeting({ namespace: "other" }), ["spec.targetRefs[0].namespace: namespace must be empty"]);
 });

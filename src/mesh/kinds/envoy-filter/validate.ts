@@ -1,4 +1,5 @@
 // Rules for EnvoyFilters that the types of their fields cannot say (reference 1.7, and Istio's webhook).
+import { validateTargetReference } from "../../objects/fields/policy-target.ts";
 import { validateSelector } from "../../objects/fields/selector.ts";
 import { checkRegex } from "../../objects/regex.ts";
 import type { Report } from "../../objects/report.ts";
@@ -41,6 +42,9 @@ export function validateEnvoyFilter(spec: EnvoyFilterSpec, report: Report): void
       report(warn("spec.workloadSelector", "a workloadSelector without labels is for the whole namespace"));
     }
   }
+  for (const [index, reference] of targetRefs.entries()) {
+    validateTargetReference(reference, `spec.targetRefs[${index}]`, report);
+  }
   for (const [index, patch] of configPatches.entries()) validatePatch(patch, `spec.configPatches[${index}]`, report);
 }
 
@@ -63,6 +67,10 @@ function validatePatch(configPatch: ConfigPatch, path: string, report: Report): 
   }
   if (filterClass !== FilterClass.Unspecified && operation !== Operation.Add) {
     report({ path: `${path}.patch.filterClass`, message: "filterClass goes with operation ADD" });
+  } else if (filterClass !== FilterClass.Unspecified) {
+    report(
+      warn(`${path}.patch.filterClass`, "filterClass has no effect, as in Istio; use INSERT_BEFORE or INSERT_AFTER"),
+    );
   }
   if (match !== undefined) validateMatch(applyTo, match, `${path}.match`, report);
   validateOperation(applyTo, operation, path, report);

@@ -41,7 +41,8 @@ export function isFor(target: PolicyTarget, labels: Labels): boolean {
   return selects(target.selector?.matchLabels ?? {}, labels);
 }
 
-function isTargeted({ kind, name }: PolicyTargetReference, labels: Labels): boolean {
+/** Tells by the labels of a gateway's pod. Only gateways of the Gateway API can be targets. */
+export function isTargeted({ kind, name }: PolicyTargetReference, labels: Labels): boolean {
   if (kind === "Gateway") return labels[gatewayName] === name;
   return kind === "GatewayClass" && labels[gatewayClassName] === name;
 }
@@ -55,12 +56,28 @@ export function validateTarget(target: PolicyTarget, report: Report): void {
   validateSelector(selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
   for (const [index, reference] of targetsOf(target).entries()) {
     const path = targetRef === undefined ? `spec.targetRefs[${index}]` : "spec.targetRef";
-    const { group, kind, name, namespace } = reference;
-    if (kind === "" || name === "") report({ path, message: "kind and name are needed" });
-    if (namespace !== "") report({ path: `${path}.namespace`, message: "namespace must be empty" });
-    if (!/^[a-zA-Z0-9]*$/.test(kind)) report({ path: `${path}.kind`, message: `"${kind}" is not a kind` });
-    if (!/^(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)?$/.test(group)) {
-      report({ path: `${path}.group`, message: `"${group}" is not a group` });
-    }
+    validateTargetReference(reference, path, report);
+  }
+}
+
+/** What Istio's webhook allows as targets. */
+const allowedTargets: ReadonlySet<string> = new Set([
+  "core/Service",
+  "networking.istio.io/ServiceEntry",
+  "gateway.networking.k8s.io/Gateway",
+  "gateway.networking.k8s.io/GatewayClass",
+]);
+
+export function validateTargetReference(reference: PolicyTargetReference, path: string, report: Report): void {
+  const { group, kind, name, namespace } = reference;
+  if (kind === "" || name === "") report({ path, message: "kind and name are needed" });
+  if (namespace !== "") report({ path: `${path}.namespace`, message: "namespace must be empty" });
+  if (kind !== "" && !allowedTargets.has(`${group || "core"}/${kind}`)) {
+    const known = [...allowedTargets].find((target) => target.endsWith(`/${kind}`));
+    report({
+      path: known === undefined ? `${path}.kind` : `${path}.group`,
+      message: `a target cannot be of kind ${kind} in group "${group}"`,
+      fix: known === undefined ? "Gateway in gateway.networking.k8s.io, for example" : `group: ${known.split("/")[0]}`,
+    });
   }
 }

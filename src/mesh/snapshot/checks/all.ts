@@ -2,6 +2,7 @@
 import { checkCredentials } from "./credentials.ts";
 import { checkDelegations } from "./delegations.ts";
 import { checkDestinationRules } from "./destination-rules.ts";
+import { checkEnvoyFilters } from "./envoy-filters.ts";
 import { checkFieldsInForce } from "./fields-not-in-force.ts";
 import type { CheckContext, Finding } from "./finding.ts";
 import { checkGateways } from "./gateways.ts";
@@ -22,6 +23,7 @@ export function checkAll(context: CheckContext): Finding[] {
     checkSidecars,
     checkTelemetries,
     checkRequestAuthentications,
+    checkEnvoyFilters,
     checkFieldsInForce,
   ].flatMap((check) => check(context));
 }
