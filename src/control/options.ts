@@ -10,13 +10,14 @@ import type { AuthorityLimits, CertificateAuthority } from "./ca/authority.ts";
 import type { AuthorityMaterial } from "./ca/material.ts";
 import type { RateLimitSettings } from "./ca/rate-limit.ts";
 import type { TokenVerifier } from "./ca/token-review.ts";
+import type { DebugAccess } from "./debug/monitoring-server.ts";
 import type { DebounceSettings } from "./push/debounce.ts";
 import type { ConfigSource } from "./sources/config-source.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 
 /** Ports to open; an absent one stays closed, 0 takes a free one. */
 export interface ControlPlanePorts {
-  /** xDS and certificates without TLS or authentication (15010). For trusted networks only. */
+  /** xDS and certificates without TLS (15010). For trusted networks only. */
   readonly plaintext?: number;
   /** xDS and certificates over TLS, authenticated (15012). */
   readonly tls?: number;
@@ -56,6 +57,9 @@ export interface ControlPlaneOptions {
   readonly tokens?: TokenVerifier;
   /** Audiences of tokens; default `istio-ca`. */
   readonly tokenAudiences?: readonly string[];
+  /** Whether who comes without TLS has to prove its identity by a token. Default true where there are tokens to verify. */
+  readonly authenticatePlaintext?: boolean;
+  readonly debugAccess?: DebugAccess;
   /** Addresses and blocks that are never asked for keys of token issuers, besides those that never are. */
   readonly blockedKeyAddresses?: readonly string[];
   /** For tests: in place of both. */

@@ -48,7 +48,7 @@ async function startGrpcServers(
   { pusher, authority, snapshot }: ServedParts,
   serving: ServingCertificateKeeper,
 ): Promise<void> {
-  const { options, host, addresses, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
+  const { options, host, addresses, tokens, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
   const authentication = createAuthentication(context, () => snapshot()?.meshConfig);
   const certificates = createCertificateHandlers({
     authority,
@@ -83,7 +83,8 @@ async function startGrpcServers(
     addresses.tls = await server.listen();
   }
   if (plaintext !== undefined) {
-    const server = lifecycle.add(new GrpcServer({ ...settings, port: plaintext, ads: ads(false) }));
+    const isAuthenticated = options.authenticatePlaintext ?? tokens !== undefined;
+    const server = lifecycle.add(new GrpcServer({ ...settings, port: plaintext, ads: ads(isAuthenticated) }));
     servers.push(server);
     addresses.plaintext = await server.listen();
   }

@@ -256,6 +256,7 @@ async function startMonitoring(
       isReady: state.isReady,
       tokens: context.tokens,
       rootNamespace: context.namespace,
+      access: options.debugAccess ?? {},
       log: context.log.scope("monitor"),
     }),
   );

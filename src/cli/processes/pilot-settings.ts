@@ -4,7 +4,10 @@ import type { ControlPlaneOptions } from "#control/options.ts";
 import { defaultDebounce } from "#control/push/debounce.ts";
 import { parseDuration } from "#mesh/objects/duration.ts";
 
-type PilotSettings = Pick<ControlPlaneOptions, "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses">;
+type PilotSettings = Pick<
+  ControlPlaneOptions,
+  "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses" | "authenticatePlaintext" | "debugAccess"
+>;
 
 export function pilotSettings(env: Readonly<Record<string, string | undefined>>, log: Logger): PilotSettings {
   const read = <T>(name: string, parse: (text: string) => T | undefined): T | undefined => {
@@ -17,7 +20,11 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
   const quietMs = read("PILOT_DEBOUNCE_AFTER", parseDuration);
   const maxMs = read("PILOT_DEBOUNCE_MAX", parseDuration);
   const newStreamsPerSecond = read("PILOT_MAX_REQUESTS_PER_SECOND", positive);
-  const blocked = read("BLOCKED_CIDRS_IN_JWKS_URIS", (text) => text.split(",").filter((block) => block !== ""));
+  const blocked = read("BLOCKED_CIDRS_IN_JWKS_URIS", list);
+  const authenticatePlaintext = read("XDS_AUTH_PLAINTEXT", flag);
+  const onHttp = read("ENABLE_DEBUG_ON_HTTP", flag);
+  const authentication = read("ENABLE_DEBUG_ENDPOINT_AUTH", flag);
+  const allowedNamespaces = read("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES", list);
   return {
     debounce: {
       ...defaultDebounce,
@@ -25,8 +32,24 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
       ...(maxMs !== undefined && { maxMs }),
     },
     blockedKeyAddresses: blocked ?? [],
+    ...(authenticatePlaintext !== undefined && { authenticatePlaintext }),
+    debugAccess: {
+      ...(onHttp !== undefined && { onHttp }),
+      ...(authentication !== undefined && { authentication }),
+      ...(allowedNamespaces !== undefined && { allowedNamespaces }),
+    },
     ...(newStreamsPerSecond !== undefined && { newStreamsPerSecond }),
   };
+}
+
+function list(text: string): string[] {
+  return text.split(",").flatMap((item) => item.trim() || []);
+}
+
+/** As Go's ParseBool reads it. */
+function flag(text: string): boolean | undefined {
+  if (["1", "t", "T", "true", "True", "TRUE"].includes(text)) return true;
+  return ["0", "f", "F", "false", "False", "FALSE"].includes(text) ? false : undefined;
 }
 
 function positive(text: string): number | undefined {

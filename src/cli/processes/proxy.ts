@@ -113,7 +113,7 @@ function adsOptions(bootstrap: ProxyBootstrap): NonNullable<ProxyOptions["ads"]>
   return {
     address: discoveryAddress,
     tls: isPlaintext ? null : { rootCertificates: () => [readFileSync(rootsPath, "utf8"), ...extraRoots].join("\n") },
-    token: () => (isPlaintext ? Promise.resolve(undefined) : readFile(tokenPath, "utf8").then((token) => token.trim())),
+    token: () => readFile(tokenPath, "utf8").then((token) => token.trim(), isPlaintext ? () => undefined : undefined),
   };
 }
 

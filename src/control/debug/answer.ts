@@ -54,7 +54,7 @@ export async function forProxies(
 }
 
 /** The newest stream of a proxy, by `<pod>.<namespace>`, node id or connection id. */
-function findProxy(connections: ConnectionTable, wanted: string): ProxyConnection | undefined {
+export function findProxy(connections: ConnectionTable, wanted: string): ProxyConnection | undefined {
   return [...connections.values()].findLast(({ info }) =>
     [`${info.node.name}.${info.node.namespace}`, info.node.id, info.id].includes(wanted),
   );

@@ -163,6 +163,6 @@ test("from another machine the debug endpoints want a token of the control plane
     (await fetch(url, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } })).status;
   assert.equal(await status(), 401);
   assert.equal(await status("garbage"), 401);
-  assert.equal(await status("default/reviews"), 401);
+  assert.equal(await status("default/reviews"), 403);
   assert.equal(await status("istio-system/tool"), 200);
 });

@@ -1,5 +1,5 @@
-// HTTP for operators: /metrics, /version, /ready, and /debug for callers on this machine or with a token of the control
-// plane's own namespace.
+// HTTP for operators: /metrics, /version, /ready, and /debug for callers on this machine or with a token: the control
+// plane's own namespace sees the whole mesh, others what their own proxies were given.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
@@ -8,7 +8,17 @@ import { type MetricRegistry, textContentType } from "#base/metrics/registry.ts"
 import { type BoundAddress, listenOn } from "../bind.ts";
 import type { TokenVerifier } from "../ca/token-review.ts";
 import type { DebugState } from "./answer.ts";
-import { answerDebug } from "./debug-endpoints.ts";
+import { answerDebug, answerOwnProxies } from "./debug-endpoints.ts";
+
+/** Who may see /debug from another machine; from this one it is always open. */
+export interface DebugAccess {
+  /** Default true; false closes it to every other machine (ENABLE_DEBUG_ON_HTTP). */
+  readonly onHttp?: boolean;
+  /** Default true; false asks nobody for a token (ENABLE_DEBUG_ENDPOINT_AUTH). */
+  readonly authentication?: boolean;
+  /** Namespaces that see the whole mesh, beside the control plane's own (DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES). */
+  readonly allowedNamespaces?: readonly string[];
+}
 
 export interface MonitoringOptions {
   readonly metrics: MetricRegistry;
@@ -17,6 +27,7 @@ export interface MonitoringOptions {
   readonly isReady: () => boolean;
   readonly tokens: TokenVerifier | undefined;
   readonly rootNamespace: string;
+  readonly access: DebugAccess;
   readonly log: Logger;
 }
 
@@ -72,26 +83,46 @@ export class MonitoringServer implements Running {
     if (url.pathname !== "/debug" && !url.pathname.startsWith("/debug/")) {
       return reply(response, 404, "text/plain", "not found\n");
     }
-    const refused = await this.#refusal(request);
-    if (refused !== undefined) return reply(response, 401, "text/plain", `${refused}\n`);
+    const caller = await this.#authorize(request);
+    if ("code" in caller) return reply(response, caller.code, "text/plain", `${caller.message}\n`);
     const name = url.pathname.replace(/^\/debug\/?/, "");
-    const answer = await answerDebug(name, url.searchParams, this.#options.debug);
+    const { debug } = this.#options;
+    const answer =
+      caller.namespace === undefined
+        ? await answerDebug(name, url.searchParams, debug)
+        : await answerOwnProxies(name, url.searchParams, debug, caller.namespace);
     if ("json" in answer) return reply(response, 200, "application/json", JSON.stringify(answer.json, jsonValue));
     reply(response, answer.code, "text/plain", `${answer.message}\n`);
   }
 
-  /** Debug output shows the whole mesh: only this machine and the control plane's own namespace may see it. */
-  async #refusal(request: IncomingMessage): Promise<string | undefined> {
-    if (isLoopback(request.socket.remoteAddress ?? "")) return undefined;
+  async #authorize(request: IncomingMessage): Promise<DebugCaller | Refusal> {
+    if (isLoopback(request.socket.remoteAddress ?? "")) return wholeMesh;
+    const { tokens, rootNamespace, access } = this.#options;
+    if (access.onHttp === false) return { code: 404, message: "not found" };
+    if (access.authentication === false) return wholeMesh;
     const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-    if (token === undefined) return "a bearer token is needed from another machine";
-    const { tokens, rootNamespace } = this.#options;
-    if (tokens === undefined) return "tokens are not accepted: there is no API server to ask";
+    if (token === undefined) return { code: 401, message: "a bearer token is needed from another machine" };
+    if (tokens === undefined) {
+      return { code: 401, message: "tokens are not accepted: there is no API server to ask" };
+    }
     const verdict = await tokens.verify(token, ["istio-ca"]);
-    if ("refused" in verdict) return verdict.refused;
-    return verdict.identity.namespace === rootNamespace ? undefined : `only namespace ${rootNamespace} may ask`;
+    if ("refused" in verdict) return { code: 401, message: verdict.refused };
+    const { namespace } = verdict.identity;
+    return [rootNamespace, ...(access.allowedNamespaces ?? [])].includes(namespace) ? wholeMesh : { namespace };
   }
 }
+
+/** Who asks, and what it may see: the proxies of a namespace, or everything. */
+interface DebugCaller {
+  readonly namespace: string | undefined;
+}
+
+interface Refusal {
+  readonly code: number;
+  readonly message: string;
+}
+
+const wholeMesh: DebugCaller = { namespace: undefined };
 
 function isLoopback(address: string): boolean {
   return address === "::1" || /^(::ffff:)?127\./.test(address);

@@ -68,6 +68,7 @@ async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
     host: "127.0.0.1",
     authorityMaterial: createSelfSignedMaterial("cluster.local", Date.now()),
     tokens: simpleTokens,
+    authenticatePlaintext: false,
     debounce: { quietMs: 5, urgentQuietMs: 1, maxMs: 100 },
     log,
   });

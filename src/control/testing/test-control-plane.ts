@@ -119,6 +119,7 @@ export async function startTestControlPlane(
     ports: { plaintext: 0, tls: 0, monitoring: 0, webhook: 0, http: 0 },
     host: "127.0.0.1",
     tokens: simpleTokens,
+    authenticatePlaintext: false,
     debounce: { quietMs: 5, urgentQuietMs: 1, maxMs: 100 },
     log: new LogRegistry({ level: "debug", write: (line) => lines.push(line) }),
     ...options,

@@ -167,6 +167,42 @@ test("what is no review is refused, and so is what is too large", async () => {
   assert.equal(large.status, 413);
 });
 
+test("ISTIO-SECURITY-2026-006 what is nested without end, or one giant regular expression, ends its own request alone", async () => {
+  const plane = await start();
+  const nested = (opening: string, closing: string): string => `${opening.repeat(100_000)}1${closing.repeat(100_000)}`;
+  const envelope = (kind: string, object: string): string =>
+    review(kind, { deep: "here" }).replace('{"deep":"here"}', object);
+  const filter = (value: string): string =>
+    `{"apiVersion":"networking.istio.io/v1alpha3","kind":"EnvoyFilter","metadata":{"name":"f","namespace":"default"},` +
+    `"spec":{"configPatches":[{"applyTo":"CLUSTER","patch":{"operation":"MERGE","value":${value}}}]}}`;
+  const route = (value: string): string =>
+    `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"v","namespace":"default"},"spec":${value}}`;
+  const smallPod = pod();
+  const podWith = (value: string): string =>
+    `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"c","x":${value}}]}}`;
+  const cases: readonly (readonly [string, string])[] = [
+    ["/validate", envelope("EnvoyFilter", filter(nested('{"a":', "}")))],
+    ["/validate", envelope("EnvoyFilter", filter(nested("[", "]")))],
+    ["/validate", envelope("VirtualService", route(nested('{"http":', "}")))],
+    ["/validate", nested("[", "]")],
+    ["/inject", envelope("Pod", podWith(nested('{"a":', "}")))],
+    ["/inject", envelope("Pod", nested("[", "]"))],
+  ];
+  for (const [path, body] of cases) {
+    const reply = await post(plane, path, body);
+    const isRefused = reply.status === 200 ? !answer(reply).allowed : reply.status === 400;
+    assert.ok(isRefused, `${path} ${body.slice(0, 60)}: ${reply.status} ${reply.body.slice(0, 200)}`);
+  }
+  const regex = { uri: { regex: "(a|b)".repeat(300_000) } };
+  const giant = await post(
+    plane,
+    "/validate",
+    envelope("VirtualService", route(JSON.stringify({ hosts: ["a"], http: [{ match: [regex] }] }))),
+  );
+  assert.equal(answer(giant).allowed, false);
+  assert.equal(answer(await post(plane, "/inject", review("Pod", smallPod))).allowed, true, "and the next is answered");
+});
+
 test("a patch turns one value into the other", () => {
   const before = { a: 1, "x/y": { keep: 1, drop: 2 }, list: [1, 2] };
   const after = { a: 1, "x/y": { keep: 1, add: { "~": 3 } }, list: [1, 3], n: null };

@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:https";
 import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
+import { isTooDeep, maxObjectDepth } from "#mesh/objects/depth.ts";
 import { type BoundAddress, listenOn } from "../bind.ts";
 import type { ServingCertificate } from "../ca/authority.ts";
 import { type AdmissionAnswer, type AdmissionRequest, readReview, writeReview } from "./admission-review.ts";
@@ -69,7 +70,7 @@ export class WebhookServer implements Running {
     if (body === undefined) return reply(response, 413, "text/plain", `more than ${maxBodyBytes} bytes\n`);
     const review = readReview(body);
     if (typeof review === "string") return reply(response, 400, "text/plain", `${review}\n`);
-    const answer = await handler(review);
+    const answer = isTooDeep(review.object) ? tooDeep : await handler(review);
     this.#log(path, review, answer);
     reply(response, 200, "application/json", writeReview(review.uid, answer));
   }
@@ -86,6 +87,12 @@ export class WebhookServer implements Running {
     else this.#options.log.debug("admission answered", { ...fields, patched: answer.patch !== undefined });
   }
 }
+
+const tooDeep: AdmissionAnswer = {
+  allowed: false,
+  code: 422,
+  message: `the object is nested deeper than ${maxObjectDepth} levels`,
+};
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = [];

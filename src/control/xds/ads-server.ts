@@ -23,7 +23,7 @@ export interface AdsOptions {
   readonly metrics: PushMetrics;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Absent on the plaintext port, where nobody is authenticated. */
+  /** Absent where nobody is authenticated. */
   readonly authentication: AuthenticatorOptions | undefined;
   readonly maxStreams: number;
   readonly admission: StreamAdmission;

@@ -67,6 +67,8 @@ export interface SessionOptions {
 const emptyResources: ResourcesByName = new Map();
 const removedLast: ReadonlySet<string> = new Set([typeUrl.cluster, typeUrl.endpoint]);
 const maxTypes = 64;
+/** Of one type, on one stream. */
+const maxNames = 200_000;
 
 export class StreamSession<Request> {
   readonly variant: ProtocolVariant<Request>;
@@ -107,6 +109,7 @@ export class StreamSession<Request> {
     }
     const isStale = !this.#acknowledge(state, request, isFirst);
     if (this.variant.subscribe(state, request, isFirst, isStale)) this.#forced.add(url);
+    if (state.subscribed.size > maxNames) return `more than ${maxNames} names of ${url} on one stream`;
     this.flush();
     return undefined;
   }

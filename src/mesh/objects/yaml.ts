@@ -14,6 +14,7 @@ import {
   type Tags,
 } from "yaml";
 import { type Issue, Severity, type SourcePosition } from "#base/issue.ts";
+import { maxObjectDepth } from "./depth.ts";
 import type { KubernetesObject } from "./kubernetes-object.ts";
 import { type PathSegment, parsePath } from "./path.ts";
 
@@ -44,7 +45,7 @@ const yamlLimits: {
   fileBytes: 67_108_864,
   documentBytes: 3_145_728,
   documents: 20_000,
-  depth: 100,
+  depth: maxObjectDepth,
   aliases: 100,
 };
 

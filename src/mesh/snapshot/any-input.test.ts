@@ -102,3 +102,22 @@ test("whatever an object says, building and asking never throws, and an error al
     { numRuns: 300 },
   );
 });
+
+test("ISTIO-SECURITY-2026-006 an object that is nested without end is invalid, and its last good version counts on", () => {
+  const good = {
+    apiVersion: "networking.istio.io/v1",
+    kind: "VirtualService",
+    metadata: { name: "v", namespace: "default" },
+    spec: { hosts: ["a.example"], http: [{ route: [{ destination: { host: "a.example" } }] }] },
+  };
+  let deep: unknown = "bottom";
+  for (let level = 0; level < 50_000; level++) deep = [deep];
+  const before = buildSnapshot([{ object: good }]);
+  const after = buildSnapshot([{ object: { ...good, spec: { ...good.spec, http: deep } } }], {}, before);
+  assert.equal(after.issues[0]?.code, "OUT0002");
+  assert.match(after.issues[0]?.message ?? "", /deeper than 100 levels/);
+  assert.deepEqual(
+    after.object("VirtualService", "default", "v")?.spec,
+    before.object("VirtualService", "default", "v")?.spec,
+  );
+});

@@ -12,6 +12,7 @@ import type { KubernetesObject } from "../objects/kubernetes-object.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import { checkAll } from "./checks/all.ts";
 import { changesBetween, contentVersion, nextVersion, settingsVersion, sortIssues } from "./content.ts";
+import { credentialAccess } from "./credential-access.ts";
 import { findCredential } from "./credentials.ts";
 import { type DestinationRuleIndex, indexDestinationRules } from "./destination-rule-index.ts";
 import { discovered } from "./discovery.ts";
@@ -238,6 +239,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     envoyFilters: envoyFilters.filters,
     envoyFilterPatches: envoyFilters.patches,
     credential: (name) => findCredential(table, name),
+    mayLeadTo: credentialAccess(table),
     jwtRules: (proxy) => policies.jwtRules(proxy),
     keySources: () => keySources(table),
     keySets,

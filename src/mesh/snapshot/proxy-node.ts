@@ -48,7 +48,11 @@ export function parseProxyNode(node: XdsNode): ProxyNode | string {
   const ipAddresses = instanceIps.length > 0 ? instanceIps : ip === "" ? [] : [ip];
   if (ipAddresses.length === 0) return `node id "${shorten(node.id)}" carries no IP address`;
   const dot = podAndNamespace.lastIndexOf(".");
-  const namespace = text(metadata["NAMESPACE"]) || podAndNamespace.slice(dot + 1);
+  const idNamespace = podAndNamespace.slice(dot + 1);
+  const namespace = text(metadata["NAMESPACE"]) || idNamespace;
+  if (idNamespace !== "" && namespace !== idNamespace) {
+    return `node id "${shorten(node.id)}" is of another namespace than its metadata says: ${shorten(namespace)}`;
+  }
   const name = text(metadata["NAME"]) || podAndNamespace.slice(0, Math.max(dot, 0));
   const interception = text(metadata["INTERCEPTION_MODE"]);
   return {

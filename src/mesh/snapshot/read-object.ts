@@ -3,12 +3,13 @@
 import { createHash } from "node:crypto";
 import { hasErrors, type Issue, type ObjectRef, type Origin, Severity, type SourcePosition } from "#base/issue.ts";
 import { catalog, findKind } from "../catalog.ts";
+import { isTooDeep, maxObjectDepth } from "../objects/depth.ts";
 import type { Kind } from "../objects/kind.ts";
 import { type KubernetesObject, type ObjectMeta, sourceAnnotation } from "../objects/kubernetes-object.ts";
 import { type MeshObject, objectKey } from "../objects/mesh-object.ts";
 import { readMetadata, validateFrame } from "../objects/metadata.ts";
 import { renderPath } from "../objects/path.ts";
-import { type Report, reportInto } from "../objects/report.ts";
+import { type Report, reportInto, toIssue } from "../objects/report.ts";
 import { decodeSourceAnnotation, positionIn, type SourceMap } from "../objects/source-annotation.ts";
 import { nearest } from "../objects/suggest.ts";
 import { acceptedKinds, decodableKinds, kindKey, meshKind } from "./decodable-kinds.ts";
@@ -62,6 +63,13 @@ export function readObject(source: SourceObject, domain: string, previous: Entry
   const start = place("");
   const origin: Origin = start === undefined ? ref : { ...ref, file: start.file, line: start.line };
   const base = { key: objectKey(ref), source: object, mesh: isMesh, origin, hash: noHash };
+  if (isTooDeep(object)) {
+    const message = `the object is nested deeper than ${maxObjectDepth} levels`;
+    const issue = toIssue({ code: "OUT0002", severity: Severity.Error, path: "", message }, origin, place);
+    const last = previous?.object;
+    const hash = last === undefined ? noHash : (previous?.hash ?? noHash);
+    return { ...base, object: last, issues: [issue], invalid: true, accepted: false, hash };
+  }
   if (kind === undefined || findKind(object.apiVersion, object.kind) === undefined) {
     const issue = refuseKind(object, key, ref, place);
     const accepted = acceptedKinds.has(key) && issue.severity !== Severity.Error;

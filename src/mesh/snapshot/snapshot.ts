@@ -21,6 +21,7 @@ import type { OutboundMode } from "../objects/fields/outbound-traffic-policy.ts"
 import type { Port, Protocol } from "../objects/fields/port.ts";
 import type { Labels } from "../objects/fields/selector.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
+import type { CredentialAccess } from "./credential-access.ts";
 import type { Credential, CredentialName } from "./credentials.ts";
 import type { Endpoint, Locality } from "./endpoint.ts";
 import type { SelectedPatch } from "./envoy-filter-index.ts";
@@ -86,6 +87,8 @@ export interface MeshSnapshot {
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
   /** What a Secret gives under an SDS name. */
   credential(name: CredentialName): Credential;
+  /** Whether pods of the namespace may be given a Secret because this Gateway names it. */
+  readonly mayLeadTo: CredentialAccess;
   /** Whose tokens the proxy's workload believes, by issuer. */
   jwtRules(proxy: ProxyNode): readonly ApplicableJwtRule[];
   /** Where keys of token issuers have to come from. */

@@ -12,7 +12,15 @@ kind: Secret
 metadata: { name: web, namespace: ${namespace} }
 data: { tls.crt: ${base64(chain)}, tls.key: ${base64(key)}, ca.crt: ${base64(chain)}, ca.crl: ${base64("list")} }
 `;
-const snapshot = meshFromYaml(`${secret("edge")}${secret("other")}---
+const grant = `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: { name: web, namespace: other }
+spec:
+  from: [{ group: gateway.networking.k8s.io, kind: Gateway, namespace: edge }]
+  to: [{ group: "", kind: Secret, name: web }]
+`;
+const mesh = `${secret("edge")}${secret("other")}---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: { name: g, namespace: edge }
@@ -22,7 +30,8 @@ spec:
   - port: { number: 443, name: https, protocol: HTTPS }
     hosts: ["*"]
     tls: { mode: SIMPLE, credentialName: "kubernetes-gateway://other/web" }
-`);
+`;
+const snapshot = meshFromYaml(`${mesh}${grant}`);
 const gateway = proxy({ type: "router", namespace: "edge", labels: { istio: "gateway" } });
 const sidecar = proxy({ namespace: "edge", labels: { istio: "gateway" } });
 
@@ -47,6 +56,53 @@ test("a proxy gets Secrets of its own namespace if it may read them, and others 
   assert.equal(mayHave(gateway, "kubernetes-gateway://edge/web"), "no");
   assert.equal(mayHave(sidecar, "kubernetes-gateway://other/web"), "no");
   assert.equal(mayHave(gateway, "kubernetes://nobody"), "no");
+});
+
+test("who may write Gateways in one namespace does not come by the Secrets of another", () => {
+  const name = "kubernetes-gateway://other/web";
+  assert.equal(compileSecret(meshFromYaml(mesh), gateway, name), undefined, "without a grant");
+  const foreign = grant.replace("namespace: edge", "namespace: elsewhere");
+  assert.equal(compileSecret(meshFromYaml(`${mesh}${foreign}`), gateway, name), undefined, "granted to others");
+  assert.equal(
+    compileSecret(meshFromYaml(`${mesh}${grant.replace("name: web }]", "name: api }]")}`), gateway, name),
+    undefined,
+  );
+  // A pod of a third namespace that carries the labels of the gateway, and has a grant of nobody.
+  const forged = proxy({ type: "router", namespace: "tenant", labels: { istio: "gateway" } });
+  assert.equal(compileSecret(snapshot, forged, name), undefined, "another pod with the gateway's labels");
+  const pod = `---
+apiVersion: v1
+kind: Pod
+metadata: { name: gateway-1, namespace: edge, labels: { istio: gateway } }
+spec: { containers: [{ name: proxy, image: proxy }] }
+`;
+  const [issue] = meshFromYaml(`${mesh}${pod}`).issues.filter(({ code }) => code === "IST0101");
+  assert.equal(issue?.path, "spec.servers[0].tls.credentialName");
+  assert.match(issue?.message ?? "", /no ReferenceGrant in other lets Gateways of edge use its Secret web/);
+  assert.deepEqual(meshFromYaml(`${mesh}${pod}${grant}`).issues, []);
+});
+
+test("a Gateway of the Gateway API gives its Secrets to the pods of its own Service, whatever labels others carry", () => {
+  const made = meshFromYaml(`${secret("edge")}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: web, namespace: edge }
+spec:
+  gatewayClassName: istio
+  listeners: [{ name: https, port: 443, protocol: HTTPS, tls: { certificateRefs: [{ name: web }] } }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web-istio, namespace: edge }
+spec:
+  selector: { gateway.networking.k8s.io/gateway-name: web }
+  ports: [{ name: https, port: 443, targetPort: 443 }]
+`);
+  const labels = { "gateway.networking.k8s.io/gateway-name": "web" };
+  const own = proxy({ type: "router", namespace: "edge", labels });
+  assert.equal(compileSecret(made, own, "kubernetes-gateway://edge/web")?.needsPermission, false);
+  const forged = proxy({ type: "router", namespace: "tenant", labels });
+  assert.equal(compileSecret(made, forged, "kubernetes-gateway://edge/web"), undefined);
 });
 
 test("roots in a ConfigMap are for everybody, under the names that a BackendTLSPolicy leads to", () => {

@@ -3,13 +3,14 @@
 // | name                                 | who                                                               |
 // |--------------------------------------|-------------------------------------------------------------------|
 // | kubernetes://[namespace/]name        | proxies of that namespace whose service account may list Secrets  |
-// | kubernetes-gateway://namespace/name  | gateways with a server that names it                              |
+// | kubernetes-gateway://namespace/name  | gateways with a server that names it, where it may (mayLeadTo)    |
 // | configmap://namespace/name           | everybody: trusted roots                                          |
 import { create } from "@bufbuild/protobuf";
 import { type Secret, SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
+import type { ServerTlsSettings } from "../../objects/fields/server-tls.ts";
 import { type Credential, parseCredentialName } from "../../snapshot/credentials.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
-import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import type { GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { secretName, secretRootsName } from "../names.ts";
 import { once } from "../shared-work.ts";
 
@@ -60,16 +61,23 @@ function namedByGateway(snapshot: MeshSnapshot, proxy: ProxyNode, name: string):
   if (proxy.type !== "router") return false;
   const scope = snapshot.gateways(proxy);
   const names = once(scope, "names of secrets", () => {
-    const all = scope.listeners.flatMap(({ servers }) => servers.map(({ server }) => server.tls));
-    return new Set(
-      all.flatMap((tls) =>
-        tls === undefined
-          ? []
-          : [tls.credentialName, ...tls.credentialNames, tls.caCertCredentialName]
-              .filter((credential) => credential !== "")
-              .flatMap((credential) => [secretName(credential), secretRootsName(credential)]),
+    const all = scope.listeners.flatMap(({ servers }) =>
+      servers.flatMap(({ gateway, server: { tls } }) =>
+        tls === undefined ? [] : namesOf(tls).filter((named) => mayLeadTo(snapshot, proxy, gateway, named)),
       ),
     );
+    return new Set(all);
   });
   return names.has(name);
+}
+
+function namesOf({ credentialName, credentialNames, caCertCredentialName }: ServerTlsSettings): string[] {
+  return [credentialName, ...credentialNames, caCertCredentialName]
+    .filter((credential) => credential !== "")
+    .flatMap((credential) => [secretName(credential), secretRootsName(credential)]);
+}
+
+function mayLeadTo(snapshot: MeshSnapshot, proxy: ProxyNode, gateway: GatewayServer["gateway"], name: string): boolean {
+  const asked = parseCredentialName(name, proxy.namespace);
+  return asked !== undefined && snapshot.mayLeadTo(gateway, proxy.namespace, asked);
 }

@@ -1,10 +1,11 @@
-// Gateways and DestinationRules against the Secrets that they name: one that is not there, or that holds no certificate,
+// Gateways against the Secrets that they name: one that is not there, that holds no certificate, or that they may not use
 // leaves TLS of just that server without a certificate.
 import { Severity } from "#base/issue.ts";
 import { selectsWorkload } from "../../kinds/gateway/resolve.ts";
 import type { GatewaySpec } from "../../kinds/gateway/spec.ts";
 import { ServerTlsMode, type ServerTlsSettings } from "../../objects/fields/server-tls.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
+import { credentialAccess } from "../credential-access.ts";
 import { findCredential, parseCredentialName } from "../credentials.ts";
 import { type CheckContext, type Finding, finding } from "./finding.ts";
 
@@ -15,6 +16,7 @@ export function checkCredentials(context: CheckContext): Finding[] {
 }
 
 function missingCredentials(gateway: MeshObject<GatewaySpec>, { objects }: CheckContext): Finding[] {
+  const mayLeadTo = credentialAccess(objects);
   // Secrets are looked for where the gateway's pods are, which need not be where the Gateway is.
   const pods = objects.all("Pod").filter((pod) => selectsWorkload(gateway.spec, pod.metadata.labels ?? {}));
   const namespaces = new Set(pods.map(({ namespace }) => namespace));
@@ -22,8 +24,12 @@ function missingCredentials(gateway: MeshObject<GatewaySpec>, { objects }: Check
     namesIn(tls).flatMap(({ name, field }) => {
       const problems = [...namespaces].flatMap((namespace) => {
         const asked = parseCredentialName(name.includes("://") ? name : `kubernetes://${name}`, namespace);
-        const credential = asked === undefined ? undefined : findCredential(objects, asked);
-        return credential?.type === "none" ? [credential.problem] : [];
+        if (asked === undefined) return [];
+        if (asked.scheme === "kubernetes-gateway" && !mayLeadTo(gateway, namespace, asked)) {
+          return [`no ReferenceGrant in ${asked.namespace} lets Gateways of ${namespace} use its Secret ${asked.name}`];
+        }
+        const credential = findCredential(objects, asked);
+        return credential.type === "none" ? [credential.problem] : [];
       });
       return [...new Set(problems)].map((problem) => {
         const path = `spec.servers[${index}].tls.${field}`;

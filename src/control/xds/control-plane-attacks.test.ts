@@ -1,0 +1,326 @@
+// What a workload with an identity of its own, or without any, can get out of the control plane that is not its own: over
+// real sockets, on every port.
+import assert from "node:assert/strict";
+import { networkInterfaces } from "node:os";
+import { test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
+import type { DeltaDiscoveryResponse } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { selfSigned } from "#wire/x509/testing/self-signed.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
+import type { ControlPlaneOptions } from "../options.ts";
+import {
+  type ClientOptions,
+  DeltaXdsClient,
+  FullXdsClient,
+  startTestControlPlane,
+  type TestControlPlane,
+} from "../testing/test-control-plane.ts";
+
+interface Cleaner {
+  after(cleanup: () => void | Promise<void>): void;
+}
+
+const { chain, key } = selfSigned();
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+/** Namespace `vault` keeps everything to itself; `tenant` has a workload with the same labels, and a gateway. */
+const meshYaml = `
+apiVersion: v1
+kind: Service
+metadata: {name: safe, namespace: vault, annotations: {networking.istio.io/exportTo: "."}}
+spec: {clusterIP: 10.96.0.30, selector: {app: safe}, ports: [{name: http, port: 8080, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: safe-1, namespace: vault, labels: {app: safe}}
+spec: {serviceAccountName: safe, containers: [{name: safe, image: safe}]}
+status: {podIP: 10.244.0.30, phase: Running}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: safe-1, namespace: vault, labels: {kubernetes.io/service-name: safe}}
+addressType: IPv4
+ports: [{name: http, port: 8080, protocol: TCP}]
+endpoints: [{addresses: [10.244.0.30], conditions: {ready: true}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: combination-1234, namespace: vault}
+spec: {selector: {matchLabels: {app: safe}}, rules: [{to: [{operation: {paths: [/combination]}}]}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: door, namespace: vault}
+data: {tls.crt: ${base64(chain)}, tls.key: ${base64(key)}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: door, namespace: tenant}
+data: {tls.crt: ${base64(chain)}, tls.key: ${base64(key)}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door, namespace: vault}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 8443, name: https, protocol: HTTPS}
+    hosts: [safe.example.com]
+    tls: {mode: SIMPLE, credentialName: "kubernetes-gateway://vault/door"}
+`;
+
+async function start(t: Cleaner, options: Partial<ControlPlaneOptions> = {}): Promise<TestControlPlane> {
+  const plane = await startTestControlPlane(meshYaml, { authenticatePlaintext: true, ...options });
+  t.after(() => plane.control.stop());
+  return plane;
+}
+
+const tls = (plane: TestControlPlane): Pick<ClientOptions, "port" | "roots"> => ({
+  port: plane.control.addresses.tls?.port ?? 0,
+  roots: plane.control.rootCertificates,
+});
+
+function connect(t: Cleaner, options: ClientOptions): DeltaXdsClient {
+  const client = new DeltaXdsClient(options);
+  t.after(() => client.close());
+  return client;
+}
+
+const node = (
+  namespace: string,
+  metadata: Record<string, unknown> = {},
+  { type = "sidecar", ip = "10.244.0.9", name = "mallory-1" } = {},
+): NonNullable<ClientOptions["node"]> => ({
+  id: `${type}~${ip}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+  metadata: { NAMESPACE: namespace, SERVICE_ACCOUNT: "mallory", ...metadata } as Record<string, string>,
+});
+
+/** What the names and bytes of everything say that a proxy is given. */
+async function everythingFor(client: DeltaXdsClient): Promise<string> {
+  const types = [typeUrl.cluster, typeUrl.endpoint, typeUrl.listener, typeUrl.route];
+  let text = "";
+  for (const url of types) {
+    client.request(url, url === typeUrl.route ? { resourceNamesSubscribe: ["8080", "http.8080"] } : {});
+    const response = await client.accept();
+    for (const { name, resource } of response.resources) {
+      text += `${name}\n${Buffer.from(resource?.value ?? []).toString("latin1")}\n`;
+    }
+  }
+  return text;
+}
+
+const ofVault = /safe\.vault|combination-1234|10\.244\.0\.30/;
+
+test("CVE-2026-31838 on the plaintext port too a proxy proves who it is", async (t) => {
+  const plane = await start(t);
+  const port = plane.control.addresses.plaintext?.port ?? 0;
+  for (const [token, namespace, code] of [
+    [undefined, "vault", status.UNAUTHENTICATED],
+    ["garbage", "vault", status.UNAUTHENTICATED],
+    ["tenant/mallory", "vault", status.PERMISSION_DENIED],
+  ] as const) {
+    const client = connect(t, { port, node: node(namespace), ...(token !== undefined && { token }) });
+    client.request(typeUrl.cluster);
+    const ended = await client.end();
+    assert.ok(ended !== "end");
+    assert.equal(ended.code, code, `${token}`);
+  }
+  const own = connect(t, { port, node: node("vault"), token: "vault/mallory" });
+  assert.match(await everythingFor(own), ofVault);
+});
+
+test("where there are no tokens, as with files alone, the plaintext port serves everybody, and no Secret", async (t) => {
+  const plane = await start(t, { authenticatePlaintext: false });
+  const client = connect(t, { port: plane.control.addresses.plaintext?.port ?? 0, node: node("vault") });
+  assert.match(await everythingFor(client), ofVault);
+  client.request(typeUrl.secret, { resourceNamesSubscribe: ["kubernetes://door"] });
+  assert.deepEqual((await client.accept()).resources, []);
+});
+
+test("a proxy that claims another namespace, account or pod in its metadata is refused or gets what its own has", async (t) => {
+  const plane = await start(t);
+  const asTenant = { ...tls(plane), token: "tenant/mallory" };
+  for (const [what, claimed] of [
+    ["namespace", node("vault")],
+    ["namespace in the metadata alone", { ...node("tenant", { NAMESPACE: "vault" }) }],
+    ["namespace in the id alone", { ...node("vault", { NAMESPACE: "tenant" }) }],
+    ["service account", node("tenant", { SERVICE_ACCOUNT: "safe" })],
+  ] as const) {
+    const client = connect(t, { ...asTenant, node: claimed });
+    client.request(typeUrl.cluster);
+    const ended = await client.end();
+    assert.ok(ended !== "end");
+    assert.ok([status.PERMISSION_DENIED, status.INVALID_ARGUMENT].includes(ended.code), `${what}: ${ended.code}`);
+  }
+  for (const [what, claimed] of [
+    ["labels", node("tenant", { LABELS: { app: "safe" } })],
+    ["address", node("tenant", {}, { ip: "10.244.0.30" })],
+    ["addresses", node("tenant", { INSTANCE_IPS: "10.244.0.30,10.244.0.9" })],
+    ["pod name", node("tenant", { LABELS: { app: "safe" } }, { name: "safe-1" })],
+    ["generator", node("tenant", { GENERATOR: "grpc", LABELS: { app: "safe" } })],
+    ["no account", node("tenant", { SERVICE_ACCOUNT: "", LABELS: { app: "safe" } })],
+    ["gateway", node("tenant", { LABELS: { app: "safe" } }, { type: "router" })],
+  ] as const) {
+    assert.doesNotMatch(await everythingFor(connect(t, { ...asTenant, node: claimed })), ofVault, what);
+  }
+  const owner = connect(t, {
+    ...tls(plane),
+    token: "vault/safe",
+    node: node("vault", { SERVICE_ACCOUNT: "safe", LABELS: { app: "safe" } }, { name: "safe-1", ip: "10.244.0.30" }),
+  });
+  assert.match(await everythingFor(owner), ofVault);
+});
+
+test("the node of a stream is the one of its first request", async (t) => {
+  const plane = await start(t);
+  const client = connect(t, { ...tls(plane), token: "tenant/mallory", node: node("tenant") });
+  client.request(typeUrl.cluster);
+  await client.accept();
+  client.request(typeUrl.listener, { node: { ...node("vault"), metadata: {} } });
+  const { resources } = await client.accept();
+  assert.ok(resources.length > 0);
+  assert.doesNotMatch(resources.map(({ resource }) => Buffer.from(resource?.value ?? []).toString()).join(), ofVault);
+});
+
+test("Secrets of another namespace are not given out, whatever a proxy claims to be", async (t) => {
+  const plane = await start(t);
+  const names = ["kubernetes://vault/door", "kubernetes-gateway://vault/door", "kubernetes://vault/door-cacert"];
+  const labels = { LABELS: { istio: "ingressgateway" } };
+  const keysFor = async (token: string, claimed: ClientOptions["node"], asked: string[]): Promise<string[]> => {
+    const client = connect(t, { ...tls(plane), token, ...(claimed !== undefined && { node: claimed }) });
+    client.request(typeUrl.secret, { resourceNamesSubscribe: asked });
+    const response: DeltaDiscoveryResponse = await client.accept();
+    return response.resources.map(({ name, resource }) => {
+      const { type } = fromBinary(SecretSchema, resource?.value ?? new Uint8Array());
+      return `${name} ${type.case}`;
+    });
+  };
+  for (const type of ["sidecar", "router"]) {
+    const mallory = node("tenant", labels, { type });
+    assert.deepEqual(await keysFor("tenant/mallory", mallory, names), [], type);
+    assert.deepEqual(await keysFor("tenant/mallory", mallory, ["kubernetes://door"]), [
+      "kubernetes://door tlsCertificate",
+    ]);
+  }
+  const gateway = node("vault", labels, { type: "router" });
+  assert.deepEqual(await keysFor("vault/mallory", gateway, names.slice(0, 2)), [
+    "kubernetes://vault/door tlsCertificate",
+    "kubernetes-gateway://vault/door tlsCertificate",
+  ]);
+});
+
+test("CVE-2026-31838 debug types over xDS tell nobody anything", async (t) => {
+  const plane = await start(t);
+  const victim = connect(t, { ...tls(plane), token: "vault/mallory", node: node("vault") });
+  victim.request(typeUrl.cluster);
+  await victim.accept();
+  const client = new FullXdsClient({ ...tls(plane), token: "tenant/mallory", node: node("tenant") });
+  t.after(() => client.close());
+  for (const name of ["syncz", "config_dump?proxyID=mallory-1.vault", "configz"]) {
+    client.request(`istio.io/debug`, { resourceNames: [name] });
+  }
+  const answer = await client.next();
+  assert.deepEqual(answer.resources, []);
+});
+
+/** An address of this machine that is not loopback: what asks it comes from another machine, for all a server can tell. */
+const outside = Object.values(networkInterfaces())
+  .flat()
+  .find((entry) => entry?.family === "IPv4" && !entry.internal)?.address;
+const noOutside = outside === undefined ? "no other address than loopback" : false;
+
+test("CVE-2026-31838 debug endpoints show a namespace its own proxies and nothing else, on both ports", {
+  skip: noOutside,
+}, async (t) => {
+  const plane = await start(t, { host: "0.0.0.0" });
+  for (const namespace of ["vault", "tenant"]) {
+    const client = connect(t, { ...tls(plane), token: `${namespace}/mallory`, node: node(namespace) });
+    client.request(typeUrl.cluster);
+    await client.accept();
+  }
+  const { monitoring, http } = plane.control.addresses;
+  for (const port of [monitoring?.port, http?.port]) {
+    const ask = async (path: string, token?: string): Promise<{ status: number; text: string }> => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      const response = await fetch(`http://${outside}:${port}/debug/${path}`, { headers });
+      return { status: response.status, text: await response.text() };
+    };
+    const all = [
+      "",
+      "syncz",
+      "configz",
+      "adsz",
+      "edsz",
+      "connections",
+      "config_dump?proxyID=mallory-1.vault",
+      "inject",
+    ];
+    for (const path of all) {
+      assert.equal((await ask(path)).status, 401, path);
+      assert.equal((await ask(path, "garbage")).status, 401, path);
+      const refused = await ask(path, "tenant/mallory");
+      assert.ok(refused.status === 403 || refused.status === 400, `${path}: ${refused.status}`);
+      assert.doesNotMatch(refused.text, /safe|10\.244\.0\.30/);
+      assert.equal((await ask(path, "istio-system/tool")).status === 401, false, path);
+    }
+    assert.equal((await ask("config_dump?proxyID=mallory-1.tenant", "tenant/mallory")).status, 200);
+    assert.equal(
+      (await ask("config_dump?proxyID=gone.vault", "tenant/mallory")).status,
+      403,
+      "as for one that is there",
+    );
+    assert.match((await ask("config_dump?proxyID=mallory-1.vault", "istio-system/tool")).text, ofVault);
+  }
+});
+
+test("ENABLE_DEBUG_ON_HTTP, ENABLE_DEBUG_ENDPOINT_AUTH and the allowed namespaces do what they say", {
+  skip: noOutside,
+}, async () => {
+  const ask = async (
+    debugAccess: ControlPlaneOptions["debugAccess"],
+    host: string,
+    token?: string,
+  ): Promise<number> => {
+    const plane = await startTestControlPlane(meshYaml, {
+      host: "0.0.0.0",
+      ...(debugAccess !== undefined && { debugAccess }),
+    });
+    try {
+      const url = `http://${host}:${plane.control.addresses.monitoring?.port}/debug/syncz`;
+      return (await fetch(url, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } })).status;
+    } finally {
+      await plane.control.stop();
+    }
+  };
+  const far = outside ?? "";
+  assert.equal(await ask({ onHttp: false }, far, "istio-system/tool"), 404);
+  assert.equal(await ask({ onHttp: false }, "127.0.0.1"), 200);
+  assert.equal(await ask({ authentication: false }, far), 200);
+  assert.equal(await ask({ allowedNamespaces: ["kiali"] }, far, "kiali/kiali"), 200);
+  assert.equal(await ask({ allowedNamespaces: ["kiali"] }, far, "tenant/mallory"), 403);
+});
+
+test("requests of proxies are bounded in bytes, in types and in names", async (t) => {
+  const plane = await start(t);
+  const own = { ...tls(plane), token: "tenant/mallory", node: node("tenant") };
+  const large = connect(t, own);
+  large.request(typeUrl.endpoint, { resourceNamesSubscribe: ["x".repeat(33 * 1024 * 1024)] });
+  const tooLarge = await large.end();
+  assert.ok(tooLarge !== "end");
+  assert.equal(tooLarge.code, status.RESOURCE_EXHAUSTED);
+  const many = connect(t, own);
+  many.request(typeUrl.endpoint, { resourceNamesSubscribe: Array.from({ length: 200_001 }, (_, i) => `n${i}`) });
+  const tooMany = await many.end();
+  assert.ok(tooMany !== "end");
+  assert.match(tooMany.details, /more than 200000 names/);
+  const kinds = connect(t, own);
+  for (let i = 0; i < 80; i++) kinds.request(`type.example.com/t${i}`);
+  const tooDiverse = await kinds.end();
+  assert.ok(tooDiverse !== "end");
+  assert.match(tooDiverse.details, /more than 64 resource types/);
+  const good = connect(t, own);
+  good.request(typeUrl.cluster);
+  assert.ok((await good.accept()).resources.length > 0, "others go on");
+});
