@@ -1,6 +1,8 @@
 // Generates src/wire/gen/ from the Envoy protos that ship inside @grpc/grpc-js-xds and from our own
 // overlay protos in src/wire/protobuf/. Runs at `npm ci` (the prepare script); the output is not committed.
+// `--if-stale` does nothing where the output was made of the same protos: after a pull, `npm run check` needs no more.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,9 +20,17 @@ const entryPoints = [
   "envoy/config/listener",
   "envoy/config/rbac",
   "envoy/config/route",
+  "envoy/config/trace/v3/datadog.proto",
+  "envoy/config/trace/v3/http_tracer.proto",
+  "envoy/config/trace/v3/opentelemetry.proto",
+  "envoy/config/trace/v3/skywalking.proto",
+  "envoy/config/trace/v3/zipkin.proto",
   "envoy/admin/v3",
   "envoy/data/accesslog",
   "envoy/extensions/access_loggers/file",
+  "envoy/extensions/access_loggers/filters",
+  "envoy/extensions/access_loggers/grpc",
+  "envoy/extensions/access_loggers/open_telemetry",
   "envoy/extensions/clusters/dynamic_forward_proxy",
   "envoy/extensions/compression",
   "envoy/extensions/filters",
@@ -34,10 +44,12 @@ const entryPoints = [
   "envoy/extensions/path/match",
   "envoy/extensions/resource_monitors/downstream_connections",
   "envoy/extensions/retry",
+  "envoy/extensions/tracers/opentelemetry",
   "envoy/extensions/transport_sockets/proxy_protocol",
   "envoy/extensions/transport_sockets/raw_buffer",
   "envoy/extensions/transport_sockets/tls",
   "envoy/extensions/upstreams/http",
+  "envoy/service/accesslog/v3",
   "envoy/service/auth/v3",
   "envoy/service/discovery/v3",
   "envoy/service/ratelimit/v3",
@@ -48,6 +60,7 @@ const entryPoints = [
   "xds/type/matcher/v3",
   "xds/type/v3",
   "istio",
+  "opentelemetry",
 ];
 
 /** Fields that are newer than the copies in the package, and the line that they are put behind. */
@@ -91,19 +104,46 @@ const newerFields: readonly { readonly file: string; readonly behind: string; re
     behind: "message JwtAuthentication {",
     text: "string stat_prefix = 7;",
   },
+  {
+    file: "envoy/type/tracing/v3/custom_tag.proto",
+    behind: "    option (validate.required) = true;",
+    text: "string value = 7;",
+  },
+  {
+    file: "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+    behind: "    google.protobuf.BoolValue spawn_upstream_span = 10;",
+    text: "string operation = 11; string upstream_operation = 12; bool no_context_propagation = 13;",
+  },
+  {
+    file: "envoy/config/trace/v3/zipkin.proto",
+    behind: "package envoy.config.trace.v3;",
+    text: 'import "envoy/config/core/v3/http_service.proto";',
+  },
+  {
+    file: "envoy/config/trace/v3/zipkin.proto",
+    behind: "message ZipkinConfig {",
+    text: `enum TraceContextOption { USE_B3 = 0; USE_B3_WITH_W3C_PROPAGATION = 1; }
+      TraceContextOption trace_context_option = 8;
+      core.v3.HttpService collector_service = 9;`,
+  },
 ];
+
+const stamp = join(out, "STAMP");
+const state = stateOfInputs();
+if (process.argv.includes("--if-stale") && existsSync(stamp) && readFileSync(stamp, "utf8") === state) process.exit(0);
 
 const work = mkdtempSync(join(tmpdir(), "outrigger-gen-"));
 try {
   const deps = join(root, "node_modules/@grpc/grpc-js-xds/deps");
   for (const protoRoot of protoRoots) cpSync(join(deps, protoRoot), work, { recursive: true });
   for (const extra of ["java", "tests"]) rmSync(join(work, extra), { recursive: true, force: true });
-  for (const overlay of ["istio", "envoy"]) {
+  for (const overlay of ["istio", "envoy", "opentelemetry"]) {
     cpSync(join(root, "src/wire/protobuf", overlay), join(work, overlay), { recursive: true });
   }
   dropOldEnvoyVersions(join(work, "envoy"));
   patchValidateProto(join(work, "validate/validate.proto"));
   patchWasmProto(join(work, "envoy/extensions/wasm/v3/wasm.proto"));
+  patchZipkinProto(join(work, "envoy/config/trace/v3/zipkin.proto"));
   for (const { file, behind, text } of newerFields) insertBehind(join(work, file), behind, text);
   writeFileSync(join(work, "buf.yaml"), "version: v2\n");
   writeFileSync(join(work, "buf.gen.yaml"), bufTemplate());
@@ -121,8 +161,22 @@ try {
     "Generated from the Envoy, xDS, googleapis and protoc-gen-validate protos (Apache-2.0) distributed with\n" +
       "@grpc/grpc-js-xds, and from the protos in src/wire/protobuf. Do not edit; run `npm run gen`.\n",
   );
+  writeFileSync(stamp, state);
 } finally {
   rmSync(work, { recursive: true, force: true });
+}
+
+/** What the output is made of, as a hash. */
+function stateOfInputs(): string {
+  const hash = createHash("sha256");
+  const folder = join(root, "src/wire/protobuf");
+  const overlays = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".proto"))
+    .sort();
+  for (const file of overlays) hash.update(file).update(readFileSync(join(folder, file)));
+  hash.update(readFileSync(import.meta.filename));
+  hash.update(readFileSync(join(root, "node_modules/@grpc/grpc-js-xds/package.json")));
+  return hash.digest("hex");
 }
 
 /** A module with every generated message: what may stand in an Any of JSON that a user wrote. Costly; loaded on demand. */
@@ -192,6 +246,12 @@ message ReloadConfig {
 }
 `),
   );
+}
+
+// Either the collector's cluster or, since Envoy 1.36, its service is there: neither is required alone.
+function patchZipkinProto(path: string): void {
+  const text = readFileSync(path, "utf8");
+  writeFileSync(path, text.replaceAll(" [(validate.rules).string = {min_len: 1}]", ""));
 }
 
 function insertBehind(path: string, line: string, text: string): void {

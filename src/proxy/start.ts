@@ -193,6 +193,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     writeAccessLog: (path, line) => accessLog.write(path, line),
     ownPeerMetadata: { id: own.id, value: own.metadata },
     node: { id: options.node.id, cluster: options.node.cluster },
+    hostEnvironment: options.hostEnvironment ?? {},
     explainToClients: options.explainToClients ?? false,
     sharesPorts: concurrency > 1 || options.sharesPorts === true,
     ...(options.originalDestination !== undefined && { originalDestination: options.originalDestination }),

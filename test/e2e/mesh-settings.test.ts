@@ -84,6 +84,15 @@ describe("mesh settings", { timeout: 400_000 }, () => {
     assert.ok(!`${first}${second}`.includes("/status/201/logged"));
   });
 
+  test("Telemetry: a filter leaves lines out of a provider's log", async () => {
+    for (const path of ["202/unlogged", "203/after"]) await curl(client, `http://echo:8000/status/${path}`);
+    const log = await eventually("the line of the second request", async () => {
+      const text = await logOf("client");
+      return text.includes("/status/203/after") ? text : undefined;
+    });
+    assert.ok(!log.includes("/status/202/unlogged"));
+  });
+
   test("Telemetry: tags and metrics are changed", async () => {
     const page = await client.run("curl -sS http://localhost:15020/stats/prometheus");
     const outbound = page.stdout.split("\n").filter((line) => line.includes('reporter="source"'));

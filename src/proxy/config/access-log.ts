@@ -1,6 +1,8 @@
 // Runtime shape of an access log: where lines go and how one is rendered. The renderer is compiled from the format
 // once; `observe/access-log` owns both.
 
+import type { RuntimeShare } from "./runtime.ts";
+
 export interface AccessLogger {
   /** `/dev/stdout` or a file. */
   readonly path: string;
@@ -29,6 +31,10 @@ export type LogDetail =
   | "directRemoteAddress"
   | "filterChain"
   | "grpcStatus"
+  /** 1 for a request that a health check filter knew. */
+  | "healthCheck"
+  /** 1 where the peer's certificate was verified. */
+  | "mutualTls"
   | "peerDnsSan"
   | "peerFingerprint"
   | "peerFingerprintSha1"
@@ -44,6 +50,8 @@ export type LogDetail =
   | "streamId"
   | "tlsCipher"
   | "tlsVersion"
+  /** 1 for a request of which a span is reported. */
+  | "traced"
   | "type"
   | "upstreamHostname"
   | "upstreamLocalUriSan"
@@ -90,6 +98,12 @@ export interface AccessLogEntry {
   /** What is configured under a namespace, as JSON. */
   configuredMetadata?: (owner: MetadataOwner, namespace: string) => unknown;
   responseTrailer?: (name: string) => string | undefined;
+  /** Of the proxy's process. */
+  environment?: (name: string) => string | undefined;
+  /** How many are meant, as the runtime says it. */
+  share?: (share: RuntimeShare) => number;
+  /** From 0 to below 1. */
+  random?: () => number;
   /** The cause in words with resource and file:line, for every locally generated response. */
   cause: string | undefined;
 }

@@ -1,15 +1,17 @@
-// envoy.config.accesslog.v3 to loggers: file sinks with text or JSON formats and the filters that a mesh uses.
-import {
-  type AccessLog,
-  type AccessLogFilter,
-  type ComparisonFilter,
-  ComparisonFilter_Op,
-} from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
+// envoy.config.accesslog.v3 to loggers: file sinks with text or JSON formats.
+import type { AccessLog } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
 import type { SubstitutionFormatString } from "#wire/gen/envoy/config/core/v3/substitution_format_string_pb.ts";
 import { type FileAccessLog, FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
-import { compileJsonFormat, compileTextFormat, type Render, withCause } from "../observe/access-log/format.ts";
-import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
-import { decodeHeaderMatcher } from "./parse/matcher.ts";
+import {
+  compileJsonFormat,
+  compileTextFormat,
+  type FormatOptions,
+  type Render,
+  withCause,
+} from "../observe/access-log/format.ts";
+import type { AccessLogger } from "./access-log.ts";
+import { decodeAccessLogFilter } from "./decode-access-log-filter.ts";
+import { compileLogExpression } from "./parse/log-expression.ts";
 import { inlineText, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
 
@@ -39,7 +41,7 @@ function printable(_key: string, value: unknown): unknown {
 }
 
 function decodeFormat(format: FileAccessLog["accessLogFormat"], path: string, problems: Problems): Render {
-  const options = { omitEmptyValues: false, onValueless: (name: string) => valueless(name, path, problems) };
+  const options = formatOptions(false, path, problems);
   const onProblem = (message: string): void => problems.invalid(path, message);
   switch (format.case) {
     case "format":
@@ -54,13 +56,16 @@ function decodeFormat(format: FileAccessLog["accessLogFormat"], path: string, pr
   }
 }
 
-function valueless(operator: string, path: string, problems: Problems): void {
-  problems.leftOut(path, `the value of %${operator}%`);
+function formatOptions(omitEmptyValues: boolean, path: string, problems: Problems): FormatOptions {
+  return {
+    omitEmptyValues,
+    onValueless: (operator) => problems.leftOut(path, `the value of %${operator}%`),
+    compileExpression: (text) => compileLogExpression(text, path, problems),
+  };
 }
 
 export function decodeSubstitution(format: SubstitutionFormatString, path: string, problems: Problems): Render {
-  const { omitEmptyValues } = format;
-  const options = { omitEmptyValues, onValueless: (name: string) => valueless(name, path, problems) };
+  const options = formatOptions(format.omitEmptyValues, path, problems);
   const onProblem = (message: string): void => problems.invalid(path, message);
   switch (format.format.case) {
     case "jsonFormat":
@@ -75,73 +80,6 @@ export function decodeSubstitution(format: SubstitutionFormatString, path: strin
     case undefined:
       onProblem("names no format");
       return () => "";
-  }
-}
-
-type Accepts = (entry: AccessLogEntry) => boolean;
-
-/** Null accepts everything. A filter that is not known is left out, or refused where the rest would mean too much. */
-export function decodeAccessLogFilter(
-  filter: AccessLogFilter,
-  path: string,
-  problems: Problems,
-  mayLeaveOut = true,
-): Accepts | null {
-  const specifier = filter.filterSpecifier;
-  switch (specifier.case) {
-    case "responseFlagFilter": {
-      const flags = new Set(specifier.value.flags);
-      return (entry) =>
-        entry.responseFlags !== "" &&
-        entry.responseFlags !== "-" &&
-        (flags.size === 0 || entry.responseFlags.split(",").some((flag) => flags.has(flag)));
-    }
-    case "statusCodeFilter": {
-      const compare = decodeComparison(specifier.value.comparison);
-      return (entry) => compare(entry.responseCode);
-    }
-    case "durationFilter": {
-      const compare = decodeComparison(specifier.value.comparison);
-      return (entry) => compare(entry.durationMs);
-    }
-    case "headerFilter": {
-      if (specifier.value.header === undefined) {
-        problems.invalid(`${path}.header_filter.header`, "is missing");
-        return null;
-      }
-      const { name, matches } = decodeHeaderMatcher(specifier.value.header, `${path}.header_filter.header`, problems);
-      return (entry) => matches(entry.requestHeader(name));
-    }
-    case "notHealthCheckFilter":
-      return null;
-    case "andFilter":
-    case "orFilter": {
-      const tests = specifier.value.filters.map((it, i) =>
-        decodeAccessLogFilter(it, `${path}.filters[${i}]`, problems, mayLeaveOut),
-      );
-      const all = specifier.case === "andFilter";
-      return (entry) =>
-        all ? tests.every((test) => test?.(entry) ?? true) : tests.some((test) => test?.(entry) ?? true);
-    }
-    case undefined:
-      problems.invalid(path, "names no filter");
-      return null;
-    default:
-      if (mayLeaveOut) problems.leftOut(path, `the access log filter ${specifier.case}`);
-      else problems.unsupported(path, `the filter ${specifier.case}`);
-      return null;
-  }
-}
-
-function decodeComparison(comparison: ComparisonFilter | undefined): (value: number) => boolean {
-  const limit = comparison?.value?.defaultValue ?? 0;
-  switch (comparison?.op) {
-    case ComparisonFilter_Op.GE:
-      return (value) => value >= limit;
-    case ComparisonFilter_Op.LE:
-      return (value) => value <= limit;
-    default:
-      return (value) => value === limit;
   }
 }
 

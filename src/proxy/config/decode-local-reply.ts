@@ -4,7 +4,8 @@ import type {
   LocalReplyConfig as EnvoyLocalReplyConfig,
   ResponseMapper,
 } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
-import { decodeAccessLogFilter, decodeSubstitution } from "./decode-access-log.ts";
+import { decodeSubstitution } from "./decode-access-log.ts";
+import { decodeAccessLogFilter } from "./decode-access-log-filter.ts";
 import type { LocalReplyConfig, LocalReplyFormat, LocalReplyMapper } from "./http.ts";
 import { decodeHeaderOptions } from "./parse/header-mutations.ts";
 import { inlineText } from "./parse/values.ts";

@@ -6,6 +6,7 @@ import type { Stream } from "./stream.ts";
 
 export function accessLogEntry(stream: Stream): AccessLogEntry {
   const { connection } = stream;
+  const { loop, hostEnvironment } = stream.manager.environment;
   return {
     startTimeMs: stream.startTimeMs,
     durationMs: Math.round(stream.durationMs),
@@ -40,6 +41,9 @@ export function accessLogEntry(stream: Stream): AccessLogEntry {
       return us < 0 ? undefined : stream.startTimeMs + us / 1000;
     },
     configuredMetadata: (owner, namespace) => metadataOf(stream, owner, namespace),
+    environment: (name) => hostEnvironment[name],
+    share: (share) => stream.share(share),
+    random: () => loop.random(),
     cause: stream.cause || undefined,
   };
 }
@@ -48,6 +52,8 @@ function streamDetail(stream: Stream, what: LogDetail): string | number | undefi
   switch (what) {
     case "attempts":
       return stream.attemptCount;
+    case "healthCheck":
+      return stream.isHealthCheck ? 1 : 0;
     case "type":
       return "DownstreamEnd";
     case "streamId":

@@ -45,6 +45,8 @@ export interface HttpEnvironment {
   readonly ownPeerMetadata: OwnPeerMetadata | null;
   /** What the bootstrap calls this proxy. */
   readonly node: { readonly id: string; readonly cluster: string };
+  /** Variables of the process that formats and tags may read. */
+  readonly hostEnvironment: Readonly<Record<string, string | undefined>>;
   /** Adds the cause of local replies to their headers and body. For development: it shows configuration to clients. */
   readonly explainToClients: boolean;
   /** What is not done while the process has too much to do. */

@@ -5,6 +5,8 @@ import { HOST, nameOfId } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { AccessLogEntry } from "../config/access-log.ts";
 import type { HeaderMutation } from "../config/http.ts";
+import { compileLogExpression, type LogExpression } from "../config/parse/log-expression.ts";
+import { Problems } from "../config/problems.ts";
 import { findOperator, limited, type Operator } from "../observe/access-log/operators.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
 import { reasonPhrase } from "./local-replies.ts";
@@ -82,15 +84,20 @@ function oneLine(value: string): string {
   return /[\r\n\0]/.test(value) ? value.replaceAll(/[\r\n\0]/g, "") : value;
 }
 
+/** What is wrong in an expression was told where the route was decoded, or is nobody's: such text stays as it is. */
+function expressionIn(text: string): LogExpression | null {
+  return compileLogExpression(text, "", new Problems("header", ""));
+}
+
 /** Compiles `a-%REQ(x-b?:path)%`. `%%` is a percent sign; what is not an operator stays as it is. */
 function compileValue(format: string): (entry: AccessLogEntry) => string {
   const parts: (string | Operator)[] = [];
   let at = 0;
-  for (const match of format.matchAll(/%%|%([A-Z][A-Z_0-9]*)(?:\(([^)]*)\))?(?::(\d+))?%/g)) {
+  for (const match of format.matchAll(/%%|%([A-Z][A-Z_0-9]*)(?:\((.*?)\))?(?::(\d+))?%/gs)) {
     const [whole, name = "", argument, length] = match;
     if (match.index > at) parts.push(format.slice(at, match.index));
     at = match.index + whole.length;
-    const operator = whole === "%%" ? "%" : findOperator(name, argument);
+    const operator = whole === "%%" ? "%" : findOperator(name, argument, expressionIn);
     if (typeof operator === "string") parts.push(whole === "%%" ? "%" : whole);
     else parts.push(length === undefined ? operator : limited(operator, Number(length)));
   }

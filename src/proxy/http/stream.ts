@@ -81,6 +81,8 @@ export class Stream implements RouteRequest, RequestFacts {
   /** The client's address behind trusted proxies. */
   remoteIp = "";
   isGrpc = false;
+  /** A health check filter knew the request. */
+  isHealthCheck = false;
 
   routeConfig: RouteConfig | null = null;
   decision: RouteDecision | null = null;

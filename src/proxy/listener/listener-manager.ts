@@ -56,6 +56,7 @@ export interface ListenerManagerOptions {
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
   readonly node?: HttpEnvironment["node"];
+  readonly hostEnvironment?: HttpEnvironment["hostEnvironment"];
   readonly explainToClients?: boolean;
   readonly shedding?: LoadShedding;
   readonly dualStack?: boolean;
@@ -154,6 +155,7 @@ export class ListenerManager {
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,
       node: options.node ?? { id: "", cluster: "" },
+      hostEnvironment: options.hostEnvironment ?? {},
       explainToClients: options.explainToClients ?? false,
       shedding,
       isDraining: (connection) => this.#drains(connection),

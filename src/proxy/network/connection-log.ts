@@ -29,6 +29,7 @@ export function writeConnectionLog(
   if (loggers.length === 0) return;
   try {
     const entry = connectionLogEntry(info, environment.loop.now, facts);
+    entry.random = () => environment.loop.random();
     for (const logger of loggers) {
       if (logger.accepts === null || logger.accepts(entry)) {
         environment.writeAccessLog(logger.path, logger.render(entry));

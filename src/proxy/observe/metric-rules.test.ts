@@ -212,7 +212,8 @@ test("expressions that are not valid are refused, and what is not there is told"
   };
   assert.match(refusal("metrics: [{ dimensions: { a: 'request.' } }]"), /^request\. is not valid/);
   assert.match(refusal("metrics: [{ dimensions: { a: nobody.knows } }]"), /is not valid/);
-  assert.match(refusal(`metrics: [{ dimensions: { a: "request.path.matches('a')" } }]`), /matches in an expression/);
+  assert.match(refusal(`metrics: [{ dimensions: { a: "request.path.matches('(')" } }]`), /is not a regular expression/);
+  assert.match(refusal("metrics: [{ dimensions: { a: request.path.matches(request.host) } }]"), /that is no constant/);
   assert.match(refusal("metrics: [{ dimensions: { 'a b': request.path } }]"), /is no name for a label/);
   assert.match(refusal("metrics: [{ name: my_metric }]"), /^accepted: .*which is none of Istio's/);
   assert.match(refusal("rotation_interval: 60s"), /^accepted: dropping series that nobody adds to/);

@@ -1,6 +1,7 @@
 // Envoy's attributes, and Istio's of peers, as expressions in metric rules read them. Gathered only for requests and
 // connections whose rules have expressions.
 import type { Headers } from "#wire/http/headers.ts";
+import { flagBits } from "../config/flag-names.ts";
 import type { MetricValues } from "../config/metric-rules.ts";
 import type { RequestFacts, TcpFacts } from "../http/observer.ts";
 import type { PeerMetadata } from "./peer-metadata.ts";
@@ -37,7 +38,7 @@ export function requestValues(facts: RequestFacts, peers: Peers): MetricValues {
       ...(facts.responseStatus !== 0 && { code: BigInt(facts.responseStatus) }),
       ...present("code_details", facts.responseDetails),
       ...present("grpc_status", facts.grpcStatus),
-      flags: facts.responseFlags,
+      flags: flagBits(facts.responseFlags),
       headers: responseHeaders === null ? new Map() : headerMap(responseHeaders),
       size: BigInt(facts.responseBytes),
     },

@@ -12,6 +12,8 @@ export function connectionDetail(info: ConnectionInfo, what: LogDetail): string 
       return info.uuid;
     case "directRemoteAddress":
       return formatAddress(info.directSourceIp, info.directSourcePort);
+    case "mutualTls":
+      return info.isTls && peer !== null ? 1 : 0;
     case "tlsCipher":
       return info.tlsCipher || undefined;
     case "peerFingerprintSha1":

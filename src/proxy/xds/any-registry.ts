@@ -16,7 +16,17 @@ import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.t
 import { ScaleTimersOverloadActionConfigSchema } from "#wire/gen/envoy/config/overload/v3/overload_pb.ts";
 import { ActionSchema as RbacActionSchema } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { DatadogConfigSchema } from "#wire/gen/envoy/config/trace/v3/datadog_pb.ts";
+import { OpenTelemetryConfigSchema } from "#wire/gen/envoy/config/trace/v3/opentelemetry_pb.ts";
+import { SkyWalkingConfigSchema } from "#wire/gen/envoy/config/trace/v3/skywalking_pb.ts";
+import { ZipkinConfigSchema } from "#wire/gen/envoy/config/trace/v3/zipkin_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
+import { ExpressionFilterSchema } from "#wire/gen/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.ts";
+import {
+  HttpGrpcAccessLogConfigSchema,
+  TcpGrpcAccessLogConfigSchema,
+} from "#wire/gen/envoy/extensions/access_loggers/grpc/v3/als_pb.ts";
+import { OpenTelemetryAccessLogConfigSchema } from "#wire/gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.ts";
 import { ExtAuthzSchema as HttpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
@@ -67,6 +77,9 @@ import { DownstreamConnectionsConfigSchema } from "#wire/gen/envoy/extensions/re
 import { FixedHeapConfigSchema } from "#wire/gen/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap_pb.ts";
 import { PreviousHostsPredicateSchema } from "#wire/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts";
 import { PreviousPrioritiesConfigSchema } from "#wire/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.ts";
+import { DynatraceResourceDetectorConfigSchema } from "#wire/gen/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/dynatrace_resource_detector_pb.ts";
+import { EnvironmentResourceDetectorConfigSchema } from "#wire/gen/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector_pb.ts";
+import { DynatraceSamplerConfigSchema } from "#wire/gen/envoy/extensions/tracers/opentelemetry/samplers/v3/dynatrace_sampler_pb.ts";
 import { ProxyProtocolUpstreamTransportSchema } from "#wire/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.ts";
 import { RawBufferSchema } from "#wire/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
@@ -106,18 +119,24 @@ export function anyRegistry(): Registry {
     ClustersConfigDumpSchema,
     ConnectionLimitSchema,
     CustomHeaderConfigSchema,
+    DatadogConfigSchema,
     DestinationIPInputSchema,
     DestinationPortInputSchema,
     DirectResponseSchema,
     DirectSourceIPInputSchema,
     DownstreamConnectionsConfigSchema,
     DownstreamTlsContextSchema,
+    DynatraceResourceDetectorConfigSchema,
+    DynatraceSamplerConfigSchema,
     EchoSchema,
     EndpointsConfigDumpSchema,
+    EnvironmentResourceDetectorConfigSchema,
+    ExpressionFilterSchema,
     FileAccessLogSchema,
     HttpAttributesCelMatchInputSchema,
     HttpConnectionManagerSchema,
     HttpExtAuthzSchema,
+    HttpGrpcAccessLogConfigSchema,
     HttpInspectorSchema,
     HttpProtocolOptionsSchema,
     HttpRequestHeaderMatchInputSchema,
@@ -132,6 +151,8 @@ export function anyRegistry(): Registry {
     NetworkExtAuthzSchema,
     NetworkLocalRateLimitSchema,
     NetworkRbacSchema,
+    OpenTelemetryAccessLogConfigSchema,
+    OpenTelemetryConfigSchema,
     OriginalDstSchema,
     OriginalSrcSchema,
     PreserveCaseFormatterConfigSchema,
@@ -151,6 +172,7 @@ export function anyRegistry(): Registry {
     SecretsConfigDumpSchema,
     ServerNameInputSchema,
     ServerNameMatcherSchema,
+    SkyWalkingConfigSchema,
     SniClusterSchema,
     SniForwardProxySchema,
     SourceIPInputSchema,
@@ -159,6 +181,7 @@ export function anyRegistry(): Registry {
     StringValueSchema,
     StructSchema,
     SubsetSchema,
+    TcpGrpcAccessLogConfigSchema,
     TcpProxySchema,
     TlsInspectorSchema,
     TransportProtocolInputSchema,
@@ -169,6 +192,7 @@ export function anyRegistry(): Registry {
     UuidRequestIdConfigSchema,
     WrrLocalitySchema,
     XffConfigSchema,
+    ZipkinConfigSchema,
     sslInputs,
   );
   return registry;

@@ -3,10 +3,12 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import {
   type AccessLog,
+  type AccessLogFilter,
   AccessLogFilterSchema,
   AccessLogSchema,
 } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
+import { ExpressionFilterSchema } from "#wire/gen/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.ts";
 import { pack } from "../envoy-values.ts";
 
 export interface AccessLogSettings {
@@ -53,6 +55,29 @@ export function accessLogs(settings: AccessLogSettings): AccessLogs {
       ...(onlyUnmatched && { filter: unmatchedConnections }),
     });
   return { filter: [log(false)], listener: [log(true)] };
+}
+
+/** The logs restricted to what a CEL expression holds for; empty: as they are. */
+export function filteredBy(expression: string, logs: AccessLogs): AccessLogs {
+  if (expression === "") return logs;
+  const filter = create(AccessLogFilterSchema, {
+    filterSpecifier: {
+      case: "extensionFilter",
+      value: {
+        name: "envoy.access_loggers.extension_filters.cel",
+        configType: { case: "typedConfig", value: pack(ExpressionFilterSchema, { expression }) },
+      },
+    },
+  });
+  const also = ({ name, configType, filter: own }: AccessLog): AccessLog => {
+    const both = own === undefined ? filter : allOf([own, filter]);
+    return create(AccessLogSchema, { name, configType, filter: both });
+  };
+  return { filter: logs.filter.map(also), listener: logs.listener.map(also) };
+}
+
+function allOf(filters: AccessLogFilter[]): AccessLogFilter {
+  return create(AccessLogFilterSchema, { filterSpecifier: { case: "andFilter", value: { filters } } });
 }
 
 const unmatchedConnections = create(AccessLogFilterSchema, {

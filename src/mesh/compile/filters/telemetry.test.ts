@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toJson } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
-import type { AccessLog } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
+import { allTypes } from "#wire/gen/all-types.ts";
+import { type AccessLog, AccessLogFilterSchema } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
 import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
 import { defaultMeshConfig } from "../../kinds/mesh-config/decode.ts";
@@ -43,6 +44,7 @@ function listenersOf(...yaml: string[]) {
   const inbound = compiled.listeners.get("virtualInbound");
   return {
     snapshot,
+    listener: outbound,
     outbound: outbound?.filterChains.find((chain) => httpManager(chain) !== undefined),
     inbound: inbound?.filterChains.find(({ filterChainMatch }) => filterChainMatch?.destinationPort === 9080),
   };
@@ -72,6 +74,33 @@ test("providers of files are written to, with their formats, on the side that is
   );
   assert.deepEqual(paths(httpManager(inbound)?.accessLog), ["/tmp/json.log"]);
   assert.deepEqual(paths(httpManager(outbound)?.accessLog), ["/tmp/text.log"]);
+});
+
+test("a filter becomes Envoy's CEL filter, beside the one that the listener's log has", () => {
+  const { outbound, listener, snapshot } = listenersOf(
+    telemetry("logs", "{accessLogging: [{providers: [{name: text}], filter: {expression: response.code >= 400}}]}"),
+  );
+  const filters = [httpManager(outbound)?.accessLog[0]?.filter, listener?.accessLog[0]?.filter].map(
+    (filter) => filter && toJson(AccessLogFilterSchema, filter, { registry: allTypes }),
+  );
+  const cel = {
+    extensionFilter: {
+      name: "envoy.access_loggers.extension_filters.cel",
+      typedConfig: {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression: "response.code >= 400",
+      },
+    },
+  };
+  assert.deepEqual(filters, [cel, { andFilter: { filters: [{ responseFlagFilter: { flags: ["NR"] } }, cel] } }]);
+  assert.equal(snapshot.resourceStates().find(({ origin }) => origin.name === "logs")?.state, "in force");
+});
+
+test("a filter that is no CEL is an issue at its place", () => {
+  const { snapshot } = listenersOf(telemetry("logs", "{accessLogging: [{filter: {expression: response.code >=}}]}"));
+  const issue = snapshot.issues.find(({ object }) => object?.name === "logs");
+  assert.equal(issue?.path, "spec.accessLogging[0].filter.expression");
+  assert.match(issue?.message ?? "", /is not valid CEL: Unexpected token/);
 });
 
 test("the workload's Telemetry is over the namespace's, and that over the mesh's", () => {

@@ -5,6 +5,7 @@ import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_compone
 import type { HttpFilter } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
 import {
+  type EffectiveLog,
   type EffectiveMetrics,
   effectiveLogs,
   effectiveMetrics,
@@ -14,7 +15,7 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { milliseconds } from "../envoy-values.ts";
 import { once } from "../shared-work.ts";
-import { type AccessLogs, accessLogs, noAccessLogs } from "./access-log.ts";
+import { type AccessLogs, accessLogs, filteredBy, noAccessLogs } from "./access-log.ts";
 import { httpFilter, type ListenerClass } from "./http-filters.ts";
 import { networkFilter } from "./network-filters.ts";
 import { defaultProviders, telemetryProvider } from "./telemetry-providers.ts";
@@ -54,10 +55,11 @@ export function listenerTelemetry(snapshot: MeshSnapshot, proxy: ProxyNode, plac
 function logsOf(snapshot: MeshSnapshot, effective: ReturnType<typeof effectiveLogs>): AccessLogs {
   const { meshConfig } = snapshot;
   const defaults = defaultProviders(meshConfig, "accessLogging");
-  const names = effective?.map(({ provider }) => provider) ?? (defaults.length > 0 ? defaults : [""]);
-  const all = names.flatMap((name) => {
+  const names = defaults.length > 0 ? defaults : [""];
+  const wanted: readonly EffectiveLog[] = effective ?? names.map((provider) => ({ provider, filter: "" }));
+  const all = wanted.flatMap(({ provider: name, filter }) => {
     const provider = telemetryProvider(meshConfig, name);
-    return provider?.kind === "file" ? [accessLogs(provider.settings)] : [];
+    return provider?.kind === "file" ? [filteredBy(filter, accessLogs(provider.settings))] : [];
   });
   if (all.length === 0) return noAccessLogs;
   return {

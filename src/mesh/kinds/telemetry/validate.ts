@@ -1,4 +1,5 @@
 // Rules for Telemetries that the types of their fields cannot say (reference 1.15).
+import { parse as parseExpression } from "@marcbachmann/cel-js";
 import { validateTarget } from "../../objects/fields/policy-target.ts";
 import type { Report } from "../../objects/report.ts";
 import { type MetricsOverride, TagOperation, type TelemetrySpec } from "./spec.ts";
@@ -12,6 +13,16 @@ export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
         report({ path: `spec.${field}[${index}].providers[${at}].name`, message: "a provider needs a name" });
       }
     }
+  }
+  for (const [index, { filter }] of spec.accessLogging.entries()) {
+    if (filter === undefined) continue;
+    const problem = expressionProblem(filter.expression);
+    if (problem === null) continue;
+    report({
+      path: `spec.accessLogging[${index}].filter.expression`,
+      message: `the expression is not valid CEL: ${problem}`,
+      fix: "an expression of Envoy's attributes, as response.code >= 400",
+    });
   }
   for (const [index, { overrides, reportingInterval }] of spec.metrics.entries()) {
     if (reportingInterval !== undefined && reportingInterval < 1) {
@@ -27,6 +38,19 @@ export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
     if (randomSamplingPercentage !== undefined && (randomSamplingPercentage < 0 || randomSamplingPercentage > 100)) {
       report({ path: `${path}.randomSamplingPercentage`, message: "is not between 0 and 100" });
     }
+  }
+}
+
+const maxExpressionLength = 4096;
+
+/** Only the syntax is looked at, as by Istio. Null: nothing is wrong. */
+function expressionProblem(text: string): string | null {
+  if (text.length > maxExpressionLength) return `it is longer than ${maxExpressionLength} characters`;
+  try {
+    parseExpression(text);
+    return null;
+  } catch (error) {
+    return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
   }
 }
 

@@ -43,7 +43,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   WorkloadGroup: { template: "no workload is registered from it" },
   Telemetry: {
     tracing: "no traces are made",
-    "accessLogging[].filter": "everything is logged",
     "metrics[].overrides[].match.customMetric": "only Istio's standard metrics can be changed",
   },
   WorkloadEntry: { network: "every network is reached directly" },

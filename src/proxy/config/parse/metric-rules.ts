@@ -10,7 +10,7 @@ import {
   standardRules,
 } from "../metric-rules.ts";
 import type { Problems } from "../problems.ts";
-import { celLibrary } from "./cel-library.ts";
+import { compileExpression } from "./cel-expression.ts";
 import { milliseconds } from "./values.ts";
 
 export function decodeMetricRules(message: PluginConfig, path: string, problems: Problems): MetricRules {
@@ -66,52 +66,9 @@ function decodeChange(metric: MetricConfig, path: string, problems: Problems): L
   };
 }
 
-/** What expressions may begin with. */
-const roots: readonly string[] = [
-  "request",
-  "response",
-  "source",
-  "destination",
-  "connection",
-  "upstream",
-  "xds",
-  "metadata",
-  "filter_state",
-  "node",
-];
-
 /** The evaluator answers undefined where the expression reads what is not there. Null after a problem. */
 function compile(text: string, path: string, problems: Problems): ((values: MetricValues) => unknown) | null {
-  // The evaluator's own `matches` is not of linear time.
-  if (/\bmatches\s*\(/.test(text)) {
-    problems.unsupported(path, "matches in an expression of a metric");
-    return null;
-  }
-  const { Environment } = celLibrary();
-  let environment = new Environment({ limits: { maxAstNodes: 2000, maxDepth: 250 } });
-  for (const root of roots) environment = environment.registerVariable(root, "dyn");
-  try {
-    const program = environment.parse(text);
-    const { valid, error } = program.check();
-    if (!valid) {
-      problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
-      return null;
-    }
-    return (values) => {
-      try {
-        return program(values);
-      } catch {
-        return undefined; // it reads what is not there
-      }
-    };
-  } catch (error) {
-    problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
-    return null;
-  }
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
+  return compileExpression(text, path, problems)?.evaluate ?? null;
 }
 
 function textOf(value: unknown): string {

@@ -2,7 +2,7 @@
 // type (a number stays a number, an absent value is null). Keys of JSON lines are sorted, as Envoy writes them.
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { AccessLogEntry } from "../../config/access-log.ts";
-import { findOperator, hasNoValue, limited, type Operator } from "./operators.ts";
+import { type CompileExpression, findOperator, hasNoValue, limited, type Operator } from "./operators.ts";
 
 export type Render = (entry: AccessLogEntry) => string;
 
@@ -11,6 +11,8 @@ export interface FormatOptions {
   readonly omitEmptyValues: boolean;
   /** Told of operators that are known and never have a value here. */
   readonly onValueless?: (operator: string) => void;
+  /** What `%CEL(text)%` reads; null after the problem was told. */
+  readonly compileExpression?: CompileExpression;
 }
 
 /** Calls `onProblem` for what is wrong in the format; that part then renders as nothing. */
@@ -19,17 +21,11 @@ export function compileTextFormat(
   options: FormatOptions,
   onProblem: (message: string) => void,
 ): Render {
-  return compileText(format, options, onProblem, true);
+  return renderText(parseFormat(format, options, onProblem, true), options.omitEmptyValues);
 }
 
-function compileText(
-  format: string,
-  options: FormatOptions,
-  onProblem: (message: string) => void,
-  escapes: boolean,
-): Render {
-  const absent = options.omitEmptyValues ? "" : "-";
-  const parts = parseFormat(format, options, onProblem, escapes);
+function renderText(parts: readonly (string | Operator)[], omitEmptyValues: boolean): Render {
+  const absent = omitEmptyValues ? "" : "-";
   return (entry) => {
     let text = "";
     for (let i = 0; i < parts.length; i++) {
@@ -107,11 +103,12 @@ function compileString(format: string, options: FormatOptions, onProblem: (messa
       return value === undefined ? missing : JSON.stringify(value);
     };
   }
-  const text = compileText(format, { omitEmptyValues: options.omitEmptyValues }, () => {}, false);
+  const text = renderText(parts, options.omitEmptyValues);
   return (entry) => JSON.stringify(text(entry));
 }
 
-const operatorPattern = /%(%|([A-Z][A-Z_0-9]*)(?:\(([^)]*)\))?(?::(\d+))?%)/g;
+/** An argument ends at the first parenthesis that the end of an operator follows: expressions have parentheses in them. */
+const operatorPattern = /%(%|([A-Z][A-Z_0-9]*)(?:\((.*?)\))?(?::(\d+))?%)/gs;
 
 /** Operators whose values a peer chooses. */
 const foreign: ReadonlySet<string> = new Set([
@@ -126,6 +123,7 @@ const foreign: ReadonlySet<string> = new Set([
   "PATH",
   "STREAM_ID",
   "TRACE_ID",
+  "CEL",
 ]);
 
 /** What would end a line or a quoted field, or be obeyed by a terminal, is written as JSON writes it. */
@@ -146,7 +144,7 @@ function escapeOf(character: string): string {
 
 function parseFormat(
   format: string,
-  { onValueless }: FormatOptions,
+  { onValueless, compileExpression }: FormatOptions,
   onProblem: (message: string) => void,
   escapes: boolean,
 ): (string | Operator)[] {
@@ -161,7 +159,7 @@ function parseFormat(
       literal += "%";
       continue;
     }
-    const operator = findOperator(name, argument);
+    const operator = findOperator(name, argument, compileExpression);
     if (typeof operator === "string") {
       onProblem(operator);
       continue;

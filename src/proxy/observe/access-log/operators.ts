@@ -3,19 +3,38 @@
 import { randomUUID } from "node:crypto";
 import { hostname as readHostname } from "node:os";
 import type { AccessLogEntry, LogDetail, MetadataOwner } from "../../config/access-log.ts";
+import { longFlags } from "../../config/flag-names.ts";
 import { between, commonDuration } from "./durations.ts";
-import { longFlags } from "./flag-names.ts";
 import { formatStartTime } from "./start-time.ts";
 
 export type Operator = (entry: AccessLogEntry) => string | number | undefined;
 
-/** The operator's function, or why there is none. */
-export function findOperator(name: string, argument: string | undefined): Operator | string {
+/** What an expression of CEL reads; null after the problem was told. */
+export type CompileExpression = (text: string) => ((entry: AccessLogEntry) => unknown) | null;
+
+/** The operator's function, or why there is none. `%CEL()%` is known where expressions can be compiled. */
+export function findOperator(
+  name: string,
+  argument: string | undefined,
+  compile?: CompileExpression,
+): Operator | string {
+  if (name === "CEL" && compile !== undefined) return expression(argument ?? "", compile);
   const simple = simpleOperators[name];
   if (simple !== undefined) return simple;
   const withArgument = argumentOperators[name];
   if (withArgument !== undefined) return withArgument(argument ?? "");
   return `%${name}% is not a known operator`;
+}
+
+function expression(text: string, compile: CompileExpression): Operator | string {
+  const evaluate = compile(text);
+  if (evaluate === null) return `the expression of %CEL(${text})% can't be evaluated`;
+  return (entry) => {
+    const value = evaluate(entry);
+    if (value === undefined || value === null) return undefined;
+    if (value instanceof Date) return value.toISOString();
+    return typeof value === "object" ? JSON.stringify(value) : String(value as string | number | bigint | boolean);
+  };
 }
 
 /** The operator cut to a length. */
@@ -115,12 +134,7 @@ const valueless: readonly string[] = [
   "UPSTREAM_HEADER_BYTES_RECEIVED",
   "CUSTOM_FLAGS",
 ];
-const valuelessWithArgument: ReadonlySet<string> = new Set([
-  "FILTER_STATE",
-  "UPSTREAM_FILTER_STATE",
-  "ENVIRONMENT",
-  "CEL",
-]);
+const valuelessWithArgument: ReadonlySet<string> = new Set(["FILTER_STATE", "UPSTREAM_FILTER_STATE"]);
 
 /** Whether an operator is known and always `-`. */
 export function hasNoValue(name: string): boolean {
@@ -233,6 +247,8 @@ const argumentOperators: Readonly<Record<string, (argument: string) => Operator 
     return typeof render === "string" ? render : () => render(Date.now());
   },
   COMMON_DURATION: commonDuration,
+  ENVIRONMENT: (name) =>
+    name === "" ? "%ENVIRONMENT% names no variable" : (entry) => entry.environment?.(name) || undefined,
   PATH: requestPath,
   QUERY_PARAM: (name) =>
     name === "" ? "%QUERY_PARAM% names no parameter" : (entry) => queryOf(entry.path)?.get(name) ?? undefined,

@@ -70,6 +70,7 @@ class HealthCheckFilter implements HttpFilter {
   onRequestHeaders(stream: Stream): Verdict {
     const { headers, passesThrough, cacheMs } = this.#settings;
     for (const matcher of headers) if (!matcher.matches(stream.header(matcher.name))) return CONTINUE;
+    stream.isHealthCheck = true;
     const { loop, isDraining } = this.#context.environment;
     if (isDraining(stream.connection)) return answer(stream, 503, "this proxy drains");
     if (!passesThrough) {

@@ -1,4 +1,5 @@
-// Response flags by their long names, as `%RESPONSE_FLAGS_LONG%` writes them.
+// Response flags: their long names, as `%RESPONSE_FLAGS_LONG%` writes them, and their bits, as CEL expressions read them.
+// Each flag has the bit of its place in this list, which is the order of Envoy's enumeration.
 const longNames: Readonly<Record<string, string>> = {
   LH: "FailedLocalHealthCheck",
   UH: "NoHealthyUpstream",
@@ -39,4 +40,11 @@ export function longFlags(flags: string): string | undefined {
     .split(",")
     .map((flag) => longNames[flag] ?? flag)
     .join(",");
+}
+
+const bits: ReadonlyMap<string, bigint> = new Map(Object.keys(longNames).map((flag, i) => [flag, 1n << BigInt(i)]));
+
+/** `response.flags` of an expression. */
+export function flagBits(flags: string): bigint {
+  return flags.split(",").reduce((sum, flag) => sum | (bits.get(flag) ?? 0n), 0n);
 }

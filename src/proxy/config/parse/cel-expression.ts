@@ -1,0 +1,161 @@
+// Text in the Common Expression Language, compiled once: what it reads, and a function from values to its result.
+// `matches` runs in RE2: the library's own backtracks, so the text names a function of ours in its place.
+import type { ASTNode } from "@marcbachmann/cel-js";
+import type { Problems } from "../problems.ts";
+import { celLibrary } from "./cel-library.ts";
+import type { AttributePath } from "./cel-text.ts";
+import { regexMatcher } from "./matcher.ts";
+
+export interface CelExpression {
+  /** What the expression reads, longest constant path each. */
+  readonly attributes: readonly AttributePath[];
+  /** Values as the library has them: bigint is int, number is double. Undefined where the expression has no value. */
+  readonly evaluate: (values: Readonly<Record<string, unknown>>) => unknown;
+}
+
+/** What expressions may begin with. */
+const roots: readonly string[] = [
+  "request",
+  "response",
+  "source",
+  "destination",
+  "connection",
+  "upstream",
+  "xds",
+  "metadata",
+  "filter_state",
+  "upstream_filter_state",
+  "node",
+];
+
+const maxTextLength = 4096;
+const matchesFunction = "matches_re2";
+
+/** Null after a problem: Envoy refuses text that it cannot parse, too. */
+export function compileExpression(text: string, path: string, problems: Problems): CelExpression | null {
+  if (text.length > maxTextLength) {
+    problems.invalid(path, `the expression is longer than ${maxTextLength} characters`);
+    return null;
+  }
+  const patterns: ((value: string) => boolean)[] = [];
+  const { Environment } = celLibrary();
+  let environment = new Environment({ limits: { maxAstNodes: 2000, maxDepth: 250 } }).registerFunction(
+    `dyn.${matchesFunction}(int): bool`,
+    (value: unknown, pattern: bigint) => {
+      if (typeof value !== "string") throw new TypeError("matches needs a string");
+      return patterns[Number(pattern)]?.(value) === true;
+    },
+  );
+  for (const root of roots) environment = environment.registerVariable(root, "dyn");
+  try {
+    const found = new Reading(text);
+    found.read(environment.parse(text).ast);
+    if (found.hasDynamicPattern) {
+      problems.unsupported(path, "a regular expression that is no constant");
+      return null;
+    }
+    // Anywhere in the text, as `matches` of CEL is.
+    for (const regex of found.regexes) {
+      patterns.push(regexMatcher(`(?s:.*)(?:${regex})(?s:.*)`, path, problems).matches);
+    }
+    const program = environment.parse(found.rewritten());
+    const { valid, error } = program.check();
+    if (!valid) {
+      problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
+      return null;
+    }
+    return {
+      attributes: found.attributes,
+      evaluate: (values) => {
+        try {
+          return program(values);
+        } catch {
+          return undefined; // it reads what is not there, or compares what can't be compared
+        }
+      },
+    };
+  } catch (error) {
+    problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
+    return null;
+  }
+}
+
+interface Edit {
+  readonly from: number;
+  readonly to: number;
+  readonly text: string;
+}
+
+/** Walks a tree for what it reads and for its patterns. */
+class Reading {
+  readonly attributes: AttributePath[] = [];
+  readonly regexes: string[] = [];
+  hasDynamicPattern = false;
+  readonly #text: string;
+  readonly #edits: Edit[] = [];
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  read(node: ASTNode): void {
+    const path = constantPath(node);
+    if (path !== null) {
+      this.attributes.push(path);
+      return;
+    }
+    if (node.op === "in") {
+      const [item, container] = node.args;
+      const of = constantPath(container);
+      if (of !== null && item.op === "value" && typeof item.args === "string") {
+        this.attributes.push([...of, item.args]);
+        return;
+      }
+    }
+    if (node.op === "rcall" && node.args[0] === "matches") this.#readMatches(node, node.args[2]);
+    for (const inner of nodesIn(node.args)) this.read(inner);
+  }
+
+  /** `a.matches("b")` becomes `a.matches_re2(0)`. */
+  #readMatches(call: ASTNode, [pattern]: readonly ASTNode[]): void {
+    const regex = pattern?.op === "value" && typeof pattern.args === "string" ? pattern : null;
+    const end = regex === null ? -1 : this.#text.slice(0, regex.range.start).search(/\.\s*matches\s*\(\s*$/);
+    if (regex === null || end < 0) {
+      this.hasDynamicPattern = true;
+      return;
+    }
+    this.#edits.push({ from: end, to: call.range.end, text: `.${matchesFunction}(${this.regexes.length})` });
+    this.regexes.push(String(regex.args));
+  }
+
+  rewritten(): string {
+    let text = this.#text;
+    for (const edit of [...this.#edits].sort((a, b) => b.from - a.from)) {
+      text = text.slice(0, edit.from) + edit.text + text.slice(edit.to);
+    }
+    return text;
+  }
+}
+
+function constantPath(node: ASTNode): string[] | null {
+  if (node.op === "id") return [node.args];
+  if (node.op !== "." && node.op !== "[]") return null;
+  const [of, key] = node.args;
+  const inner = constantPath(of);
+  const name = typeof key === "string" ? key : key.op === "value" && typeof key.args === "string" ? key.args : null;
+  return inner === null || name === null ? null : [...inner, name];
+}
+
+function* nodesIn(value: unknown): Iterable<ASTNode> {
+  if (Array.isArray(value)) for (const item of value) yield* nodesIn(item);
+  else if (typeof value === "object" && value !== null && "op" in value) yield value as ASTNode;
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
+}
+
+/** A duration as expressions compare it with `duration("1s")`. */
+export function celDuration(ms: number): unknown {
+  return celLibrary().evaluate("duration(text)", { text: `${ms.toFixed(3)}ms` });
+}
