@@ -52,8 +52,8 @@ test("without files the running mesh is asked", async (t) => {
   assert.deepEqual([code, stdout], [0, "✔ No validation issues found.\n"]);
 });
 
-test("files: a patch of an EnvoyFilter that finds nothing to change is told with its line, also by validate", async () => {
-  const patched = `apiVersion: v1
+/** Two pods with sidecars. */
+const workload = `apiVersion: v1
 kind: Namespace
 metadata: {name: default, labels: {istio-injection: enabled}}
 ---
@@ -72,7 +72,10 @@ spec:
     metadata: {labels: {app: a}}
     spec: {containers: [{name: a, image: a}]}
 ---
-apiVersion: networking.istio.io/v1alpha3
+`;
+
+test("files: a patch of an EnvoyFilter that finds nothing to change is told with its line, also by validate", async () => {
+  const patched = `${workload}apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata: {name: f}
 spec:
@@ -95,4 +98,26 @@ spec:
   );
   const validated = await run(["validate", "-f", "-"], { stdin: patched });
   assert.match(validated.stdout, /^stdin:28:5 warning OUT0021 spec\.configPatches\[1\]: /m);
+});
+
+test("files: what our proxy refuses of an EnvoyFilter is told once, with its place", async () => {
+  const script = `${workload}apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: script}
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND}
+    patch:
+      operation: INSERT_FIRST
+      value:
+        name: envoy.filters.http.lua
+        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, inlineCode: ""}
+`;
+  const { code, stdout } = await run(["analyze", "-"], { stdin: script });
+  assert.equal(code, 0);
+  assert.match(
+    stdout,
+    /^Warning \[OUT0702\] \(EnvoyFilter script\.default stdin:\d+\) the proxy refuses listener virtualInbound, .*Lua scripts.*\n$/,
+  );
 });

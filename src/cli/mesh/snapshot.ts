@@ -9,7 +9,7 @@ import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { BuiltSnapshot } from "#mesh/snapshot/build.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { kind } from "./connection.ts";
-import { idlePatchesOf } from "./idle-patches.ts";
+import { patchIssues } from "./patched-proxies.ts";
 import type { Pod } from "./pods.ts";
 
 const platformKinds = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
@@ -30,7 +30,7 @@ export async function readMeshIssues(client: SnapshotClient): Promise<readonly I
 /** Also what is in order and most likely not meant. */
 export async function analyzeMesh(client: SnapshotClient): Promise<readonly Issue[]> {
   const { snapshot, settingsIssues, pods } = await readMesh(client);
-  return [...settingsIssues, ...analyze(snapshot), ...idlePatchesOf(snapshot, pods)];
+  return [...settingsIssues, ...analyze(snapshot), ...patchIssues(snapshot, pods)];
 }
 
 interface ReadMesh {

@@ -18,7 +18,7 @@ import type { SourceObject } from "#mesh/snapshot/read-object.ts";
 import { withNamespace } from "../apply/default-namespace.ts";
 import { loadConfiguration } from "../apply/load.ts";
 import { type CliContext, UsageError } from "../context.ts";
-import { idlePatchesOf } from "../mesh/idle-patches.ts";
+import { patchIssues } from "../mesh/patched-proxies.ts";
 import type { Pod } from "../mesh/pods.ts";
 import { readStdin } from "../read-stdin.ts";
 import { type CompletedObjects, completeObjects, speakOfSidecars } from "./complete-objects.ts";
@@ -102,7 +102,7 @@ export function offlineMesh(
     issues: sortIssues([
       ...issues,
       ...unsaid(completion.issues, found).map((issue) => placed(issue, written, parsed)),
-      ...idlePatchesOf(snapshot, completion.pods),
+      ...patchIssues(snapshot, completion.pods),
       ...found,
     ]),
     objectCount: written.length,

@@ -1,15 +1,12 @@
 // What one proxy of the way decided, as it is shown.
-import type { Message } from "@bufbuild/protobuf";
-import { type Origin, Severity } from "#base/issue.ts";
-import { metadataIn } from "#control/push/resource-origins.ts";
-import { type CompiledResources, compileProxy } from "#mesh/compile/compile.ts";
+import type { Origin } from "#base/issue.ts";
+import { compileProxy } from "#mesh/compile/compile.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
-import { decodeView } from "#proxy/config/decode-view.ts";
 import { addStep, type Trace } from "#proxy/config/trace.ts";
 import type { Decision, LayeredVerdict } from "#proxy/decide/decide.ts";
 import type { ProxyView } from "#proxy/decide/view.ts";
-import { decodeProvenance } from "#wire/xds/provenance.ts";
+import { type DecodedProxy, decodeProxy } from "../../mesh/decoded-proxy.ts";
 
 export interface Hop {
   /** `reviews-v1-0.default` */
@@ -44,12 +41,6 @@ export interface Authorization {
   } | null;
 }
 
-interface DecodedProxy {
-  readonly view: ProxyView;
-  /** What the proxy refuses of its configuration. */
-  readonly refusals: readonly { readonly words: string; readonly origins: readonly Origin[] }[];
-}
-
 /** Compiled and decoded once for each proxy. */
 export class Views {
   readonly #snapshot: MeshSnapshot;
@@ -66,41 +57,9 @@ export class Views {
       decoded = decodeProxy(compileProxy(this.#snapshot, node));
       this.#decoded.set(node, decoded);
     }
-    for (const { words, origins } of decoded.refusals) addStep(trace, "refusal", words, origins);
+    for (const { message, origins } of decoded.refusals) addStep(trace, "refusal", message, origins);
     return decoded.view;
   }
-}
-
-function decodeProxy({ listeners, routes, clusters, endpoints }: CompiledResources): DecodedProxy {
-  const { view, issues } = decodeView({
-    listeners: listeners.values(),
-    routes: routes.values(),
-    clusters: clusters.values(),
-    endpoints: endpoints.values(),
-  });
-  const byKind: Partial<Record<string, ReadonlyMap<string, Message>>> = {
-    listener: listeners,
-    route: routes,
-    cluster: clusters,
-    endpoints,
-  };
-  const refused = new Map<string, readonly Origin[]>();
-  for (const { severity, object, message } of issues) {
-    if (severity !== Severity.Error) continue;
-    const { kind = "", name = "" } = object ?? {};
-    const resource = byKind[kind]?.get(name);
-    // Each chain of a listener says the same, so the place does not belong to the words.
-    const words = `the proxy refuses ${kind} ${name}, and keeps what it had: ${message}`;
-    if (!refused.has(words)) refused.set(words, resource === undefined ? [] : writersOf(resource));
-  }
-  return { view, refusals: [...refused].map(([words, origins]) => ({ words, origins })) };
-}
-
-/** Who wrote what a proxy does not take: EnvoyFilters, where there are any. */
-function writersOf(resource: Message): readonly Origin[] {
-  const all = [...metadataIn(resource)].flatMap((metadata) => decodeProvenance(metadata?.filterMetadata).origins);
-  const patches = all.filter(({ kind }) => kind === "EnvoyFilter");
-  return patches.length > 0 ? patches : all;
 }
 
 export function hopOf(proxy: string, decision: Decision, tls: Hop["tls"]): Hop {

@@ -1,0 +1,55 @@
+// What our proxy makes of the resources that it is sent, without the proxy.
+import type { Message } from "@bufbuild/protobuf";
+import { type Origin, Severity } from "#base/issue.ts";
+import { metadataIn } from "#control/push/resource-origins.ts";
+import type { CompiledResources } from "#mesh/compile/compile.ts";
+import { decodeView } from "#proxy/config/decode-view.ts";
+import type { ProxyView } from "#proxy/decide/view.ts";
+import { decodeProvenance } from "#wire/xds/provenance.ts";
+
+/** A resource that the proxy does not take. */
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  /** Whose it is: EnvoyFilters, where there are any. */
+  readonly origins: readonly Origin[];
+}
+
+export interface DecodedProxy {
+  readonly view: ProxyView;
+  readonly refusals: readonly Refusal[];
+}
+
+export function decodeProxy({ listeners, routes, clusters, endpoints }: CompiledResources): DecodedProxy {
+  const { view, issues } = decodeView({
+    listeners: listeners.values(),
+    routes: routes.values(),
+    clusters: clusters.values(),
+    endpoints: endpoints.values(),
+  });
+  const byKind: Partial<Record<string, ReadonlyMap<string, Message>>> = {
+    listener: listeners,
+    route: routes,
+    cluster: clusters,
+    endpoints,
+  };
+  const refusals = new Map<string, Refusal>();
+  for (const { code, severity, object, message: why } of issues) {
+    if (severity !== Severity.Error) continue;
+    const { kind = "", name = "" } = object ?? {};
+    // Each chain of a listener says the same, so the place does not belong to the words.
+    const message = `the proxy refuses ${kind} ${name}, and keeps what it had: ${why}`;
+    if (refusals.has(message)) continue;
+    const resource = byKind[kind]?.get(name);
+    refusals.set(message, { code, message, origins: resource === undefined ? [] : writersOf(resource) });
+  }
+  return { view, refusals: [...refusals.values()] };
+}
+
+function writersOf(resource: Message): readonly Origin[] {
+  const all = [...metadataIn(resource)].flatMap((metadata) => decodeProvenance(metadata?.filterMetadata).origins);
+  const patches = new Map(
+    all.filter(({ kind }) => kind === "EnvoyFilter").map((origin) => [`${origin.namespace}/${origin.name}`, origin]),
+  );
+  return patches.size > 0 ? [...patches.values()] : all;
+}
