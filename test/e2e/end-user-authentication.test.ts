@@ -70,7 +70,7 @@ describe("end users", { timeout: 600_000 }, () => {
     await mesh?.stop();
   });
 
-  test("while the issuer gives no keys its tokens are refused with its address, and all else goes on", async () => {
+  test("CVE-2026-31837 while the issuer gives no keys its tokens are refused with its address, and all else goes on", async () => {
     mesh.writeConfig(
       "jwt.yaml",
       policy("RequestAuthentication", "jwt", `  jwtRules: [{ issuer: "${issuer}", audiences: [web] }]`),

@@ -2,6 +2,7 @@
 // The token counts first: at its first start a proxy has nothing else, and a renewed certificate proves no more.
 import type { Metadata } from "@grpc/grpc-js";
 import { parseWorkloadIdentity, type WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
+import { explainSvid } from "#wire/spiffe/svid.ts";
 import { type Certificate, parseCertificate } from "#wire/x509/certificate.ts";
 import type { TokenVerifier } from "./token-review.ts";
 
@@ -52,9 +53,9 @@ function authenticateCertificate(der: Buffer, options: AuthenticatorOptions): Au
   }
   // A resumed TLS session is not verified again and may outlive its certificate.
   if (certificate.notAfterMs < options.now()) return { refused: "the client certificate has expired" };
-  const { uris } = certificate.subjectAltNames;
-  // An X509-SVID has exactly one URI (SPIFFE X509-SVID, section 2).
-  const identity = uris.length === 1 ? parseWorkloadIdentity(uris[0] ?? "") : undefined;
+  const problem = explainSvid(certificate);
+  if (problem !== undefined) return { refused: `the client certificate ${problem}` };
+  const identity = parseWorkloadIdentity(certificate.subjectAltNames.uris[0] ?? "");
   if (identity === undefined) return { refused: "the client certificate does not carry one workload identity" };
   if (![options.trustDomain, ...(options.trustDomainAliases ?? [])].includes(identity.trustDomain)) {
     return { refused: `trust domain ${identity.trustDomain} of the client certificate is not ours` };

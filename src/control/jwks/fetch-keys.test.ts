@@ -59,7 +59,7 @@ test("what is no key set, too large, too slow or too far is refused in words", a
   await assert.rejects(fetchKeys(openid, anywhere), /names no jwks_uri/);
 });
 
-test("loopback, link-local and metadata addresses are not asked, by whatever name or redirect", async (t) => {
+test("GHSA-fgw5-hp8f-xfhc: loopback, link-local and metadata addresses are not asked, by whatever name or redirect", async (t) => {
   let asked = 0;
   const url = await serve(t, (_request, response) => {
     asked++;

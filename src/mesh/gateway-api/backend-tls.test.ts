@@ -96,6 +96,29 @@ test("targets and roots that are not there are told; a backend that cannot be ve
   assert.equal(tlsTo(snapshot, "b", 80), "b.example.com b.example.com invalid://-cacert");
 });
 
+test("GHSA-qm8v-g4f9-qhjx roots that are missing or none never make a backend plaintext", () => {
+  for (const refs of [
+    '[{group: "", kind: ConfigMap, name: gone}]',
+    '[{group: "", kind: ConfigMap, name: empty}]',
+    '[{group: "", kind: Secret, name: gone}]',
+    "[{group: x, kind: Bundle, name: gone}]",
+    '[{group: "", kind: ConfigMap, name: gone}, {group: "", kind: Pod, name: b}]',
+  ]) {
+    const empty = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: empty}
+data: {other: text}
+`;
+    const snapshot = gatewayMesh(
+      empty,
+      policy("p", service("b"), `caCertificateRefs: ${refs}, hostname: b.example.com`),
+    );
+    const tls = tlsTo(snapshot, "b", 80);
+    assert.match(tls, /^b\.example\.com b\.example\.com (configmap|kubernetes-gateway|invalid):\/\//, refs);
+  }
+});
+
 test("what a DestinationRule says stands, and TLS that it leaves open is the policy's", () => {
   const rule = (trafficPolicy: string): string => `
 apiVersion: networking.istio.io/v1

@@ -278,6 +278,34 @@ test("CVE-2025-66220 CVE-2026-47778: a NUL or a control byte in a name makes the
   stop();
 });
 
+test("a client whose certificate names a SPIFFE id against the rules of X509-SVIDs is refused", async () => {
+  const rules = fromRoots('match_typed_subject_alt_names: [{ san_type: URI, matcher: { prefix: "spiffe://td/" } }]');
+  const { path, lines, stop } = await endTls(`require_client_certificate: true, ${common(`${own(["c"])}, ${rules}`)}`, {
+    c: authority.issueFor("DNS:a.example"),
+  });
+  const enters = async (names: string, more = ""): Promise<string> =>
+    (await visit(path, clientOf(authority.issueFor(names, { more })))).text;
+  assert.equal(await enters("URI:spiffe://td/ns/a/sa/b"), "app");
+  assert.equal(await enters("URI:spiffe://td/a,DNS:a.example"), "app", "names of other types are allowed");
+  assert.equal(await enters("URI:spiffe://td/a", "keyUsage=critical,digitalSignature"), "app");
+  for (const [names, more, why] of [
+    ["URI:spiffe://td/a,URI:spiffe://td/b", "", /carries 2 URIs, and an X509-SVID carries one/],
+    ["URI:spiffe://td/a,URI:https://td/a", "", /carries 2 URIs/],
+    ["URI:spiffe://td/a/../b", "", /relative path segment/],
+    ["URI:spiffe://td/a//b", "", /empty path segment/],
+    ["URI:spiffe://td/%61", "", /other characters/],
+    ["URI:SPIFFE://td/a", "", /does not start with spiffe:/],
+    ["URI:spiffe://td/a", "basicConstraints=critical,CA:true", /may sign certificates/],
+    ["URI:spiffe://td/a", "keyUsage=critical,digitalSignature,keyCertSign", /may sign certificates|not trusted/],
+    ["URI:spiffe://td/a", "keyUsage=critical,digitalSignature,cRLSign", /may sign certificates/],
+  ] as const) {
+    const seen = lines.length;
+    assert.equal(await enters(names, more), "", `${names} ${more}`);
+    assert.match(lines.slice(seen).join("\n"), why);
+  }
+  stop();
+});
+
 test("CVE-2022-21656: a server's certificate is no client's, and the other way round", async () => {
   const { path, lines, stop } = await endTls(
     `require_client_certificate: true, ${common(`${own(["c"])}, ${fromRoots("")}`)}`,

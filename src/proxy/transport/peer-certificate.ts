@@ -4,7 +4,8 @@
 import { createHash, type X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { addressText } from "#base/net/address-bytes.ts";
-import { parseCertificate, type SubjectAltNames } from "#wire/x509/certificate.ts";
+import { explainSvid } from "#wire/spiffe/svid.ts";
+import { type Certificate, parseCertificate, type SubjectAltNames } from "#wire/x509/certificate.ts";
 import { asksForCertificate, type PeerRequirements, type SanMatcher, verifiesChain } from "../config/tls.ts";
 import type { PeerCertificate } from "./connection-info.ts";
 import { type SocketFailure, tlsFailure } from "./socket-error.ts";
@@ -30,10 +31,17 @@ export function verifyPeer(
     );
     return { peer: null, failure: mustPresent ? failure : null };
   }
-  const names = readNames(certificate);
-  if (names === null) return refused("BAD_SAN", "the peer's certificate has a malformed subject alternative name");
+  const parsed = parse(certificate);
+  if (parsed === null) return refused("BAD_SAN", "the peer's certificate has a malformed subject alternative name");
+  const names = parsed.subjectAltNames;
   const asked = asksForCertificate(requirements);
-  const distrust = asked ? whyDistrusted(socket, certificate, names, requirements, now) : null;
+  const noSvid = asked ? explainSvid(parsed) : undefined;
+  const distrust =
+    noSvid !== undefined
+      ? failure("BAD_SVID", `the peer's certificate ${noSvid} (${describeNames(certificate, names)})`)
+      : asked
+        ? whyDistrusted(socket, certificate, names, requirements, now)
+        : null;
   const isVerified = asked && distrust === null;
   if (distrust !== null && !requirements.acceptsUntrusted) return { peer: null, failure: distrust };
   return { peer: describePeer(certificate, names, isVerified), failure: null };
@@ -133,10 +141,10 @@ function refused(code: string, words: string): Verification {
   return { peer: null, failure: failure(code, words) };
 }
 
-/** Null for names that cannot be read in one way only. */
-function readNames(certificate: X509Certificate): SubjectAltNames | null {
+/** Null for what cannot be read in one way only. */
+function parse(certificate: X509Certificate): Certificate | null {
   try {
-    return parseCertificate(certificate.raw).subjectAltNames;
+    return parseCertificate(certificate.raw);
   } catch {
     return null;
   }

@@ -31,6 +31,101 @@ test("ids are accepted and refused as the specification says", () => {
   }
 });
 
+/** The SPIFFE-ID specification, sections 2.1 to 2.3, rule by rule, as its reference libraries test it. */
+const table: readonly (readonly [text: string, isValid: boolean])[] = [
+  // Scheme.
+  ["spiffe://trustdomain", true],
+  ["spiffe:/trustdomain/path", false],
+  ["spiffe:trustdomain/path", false],
+  ["//trustdomain/path", false],
+  ["://trustdomain/path", false],
+  ["trustdomain/path", false],
+  ["https://trustdomain/path", false],
+  ["sPiFfE://trustdomain/path", false],
+  [" spiffe://trustdomain/path", false],
+  ["spiffe://trustdomain/path ", false],
+  ["spiffe://trustdomain/path\n", false],
+  ["\ufeffspiffe://trustdomain/path", false],
+  // Trust domain: present, no port, no user, no address in brackets, small letters.
+  ["spiffe://", false],
+  ["spiffe:///path", false],
+  ["spiffe://trust.domain-1_a", true],
+  ["spiffe://1.2.3.4/a", true],
+  ["spiffe://-/a", true],
+  ["spiffe://a..b/a", true],
+  ["spiffe://trustDomain/a", false],
+  ["spiffe://trust domain/a", false],
+  ["spiffe://trustdomain:443/a", false],
+  ["spiffe://trustdomain:/a", false],
+  ["spiffe://user@trustdomain/a", false],
+  ["spiffe://@trustdomain/a", false],
+  ["spiffe://[::1]/a", false],
+  ["spiffe://trust%64omain/a", false],
+  ["spiffe://trustdom\u00e4in/a", false],
+  ["spiffe://trustdom\u0430in/a", false],
+  ["spiffe://trust\u3002domain/a", false],
+  [`spiffe://${"a".repeat(255)}`, true],
+  [`spiffe://${"a".repeat(256)}`, false],
+  // Path: segments that are neither empty nor relative, in plain characters; case counts.
+  ["spiffe://td/path/element", true],
+  ["spiffe://td/PATH/Element", true],
+  ["spiffe://td/a.b_c-d/0", true],
+  ["spiffe://td/...", true],
+  ["spiffe://td/.a", true],
+  ["spiffe://td/a.", true],
+  ["spiffe://td/a..b", true],
+  ["spiffe://td/", false],
+  ["spiffe://td//", false],
+  ["spiffe://td/a/", false],
+  ["spiffe://td//a", false],
+  ["spiffe://td/a//b", false],
+  ["spiffe://td/.", false],
+  ["spiffe://td/..", false],
+  ["spiffe://td/a/./b", false],
+  ["spiffe://td/a/../b", false],
+  ["spiffe://td/%2e%2e/b", false],
+  ["spiffe://td/a%20b", false],
+  ["spiffe://td/a+b", false],
+  ["spiffe://td/a b", false],
+  ["spiffe://td/a\\b", false],
+  ["spiffe://td/a\u0000b", false],
+  ["spiffe://td/\u00e9", false],
+  // Nothing behind the path.
+  ["spiffe://td/a?query", false],
+  ["spiffe://td/a#fragment", false],
+  ["spiffe://td?query", false],
+  ["spiffe://td#fragment", false],
+  ["spiffe://td/a?", false],
+  ["spiffe://td/a#", false],
+  // 2048 bytes in all.
+  [`spiffe://td/${"a".repeat(2048 - "spiffe://td/".length)}`, true],
+  [`spiffe://td/${"a".repeat(2049 - "spiffe://td/".length)}`, false],
+];
+
+for (const [text, isValid] of table) {
+  const shown = text.length > 60 ? `${text.slice(0, 20)}... (${text.length} bytes)` : JSON.stringify(text);
+  test(`SPIFFE-ID 2: ${shown} is ${isValid ? "" : "no "}SPIFFE id`, () => {
+    assert.equal(parseSpiffeId(text) !== undefined, isValid, explainSpiffeId(text) ?? "");
+    assert.equal(explainSpiffeId(text) === undefined, isValid);
+  });
+}
+
+test("SPIFFE-ID 2: of all characters of ASCII the named ones stand in trust domains and paths", () => {
+  for (let code = 0; code < 128; code++) {
+    const char = String.fromCharCode(code);
+    assert.equal(
+      parseSpiffeId(`spiffe://t${char}d/a`) !== undefined,
+      /[a-z0-9._/-]/.test(char),
+      `in a domain: ${code}`,
+    );
+    assert.equal(
+      parseSpiffeId(`spiffe://td/a${char}b`) !== undefined,
+      /[a-zA-Z0-9._/-]/.test(char),
+      `in a path: ${code}`,
+    );
+  }
+});
+
 test("a workload's identity survives a round trip", () => {
   const identity = { trustDomain: "cluster.local", namespace: "default", serviceAccount: "bookinfo-reviews" };
   const text = formatWorkloadIdentity(identity);

@@ -47,6 +47,8 @@ export interface Certificate {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly isCa: boolean;
+  /** A CA, or its key may sign certificates or revocation lists. */
+  readonly maySign: boolean;
   readonly subjectKeyId: Buffer | undefined;
   readonly subjectAltNames: SubjectAltNames;
 }
@@ -75,6 +77,7 @@ export function parseCertificate(input: string | Uint8Array): Certificate {
   const wrapper = tbs.optional(contextTag(3, true));
   const extensions = wrapper === undefined ? new Map<string, Buffer>() : readExtensions(wrapper.content);
   tbs.end();
+  const isCa = readIsCa(extensions.get(extensionId.basicConstraints));
   return {
     der,
     serialNumber: serial.toString("hex").replace(/^0+(?=.)/, ""),
@@ -83,7 +86,8 @@ export function parseCertificate(input: string | Uint8Array): Certificate {
     publicKeyInfo,
     notBeforeMs,
     notAfterMs,
-    isCa: readIsCa(extensions.get(extensionId.basicConstraints)),
+    isCa,
+    maySign: isCa || readMaySign(extensions.get(extensionId.keyUsage)),
     subjectKeyId: readKeyId(extensions.get(extensionId.subjectKeyIdentifier)),
     subjectAltNames: readSubjectAltNames(extensions.get(extensionId.subjectAltName)),
   };
@@ -149,6 +153,16 @@ function readIsCa(value: Buffer | undefined): boolean {
   if (value === undefined) return false;
   const constraints = new DerReader(value).enter(tag.sequence);
   return constraints.optional(tag.boolean)?.content[0] === 0xff;
+}
+
+/** keyCertSign and cRLSign of KeyUsage (RFC 5280 4.2.1.3). */
+const signingUses = 0x06;
+
+function readMaySign(value: Buffer | undefined): boolean {
+  if (value === undefined) return false;
+  // Behind the count of unused bits; bit 0 is the highest.
+  const [, uses = 0] = new DerReader(value).next(tag.bitString).content;
+  return (uses & signingUses) !== 0;
 }
 
 function readKeyId(value: Buffer | undefined): Buffer | undefined {

@@ -124,7 +124,7 @@ test("what the client accepts is kept when the encoding is added to it", async (
   assert.equal(quiet.seen.accept, undefined);
 });
 
-test("CVE-2026-48042, CVE-2026-48044: a small body that becomes a large one is refused while it grows", async (t) => {
+test("CVE-2026-32976, CVE-2026-48042, CVE-2026-48044: a small body that becomes a large one is refused while it grows", async (t) => {
   const large = Buffer.alloc(64 * 1024 * 1024);
   const bombs = [
     ["gzip", "gzip", gzipSync(large)],
