@@ -161,10 +161,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     options.onEjected?.(ejected);
     workers?.tell({ type: "ejection", ejected });
   };
-  const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream"), cells, onEjected });
+  const stats = new Stats();
+  const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream"), stats, cells, onEjected });
   lifecycle.onStop(() => clusters.stop());
   const routes = new RouteStore();
-  const stats = new Stats();
   const observer = new StandardObserver(localMetadata(options.node.metadata));
   const own = encodePeerMetadata(options.node);
   const wasm = new WasmHost({

@@ -12,6 +12,7 @@ interface Entry {
 let mesh: TestMesh;
 let client: PodShell;
 let captured: PodShell;
+let roamer: PodShell;
 let externalAddress = "";
 
 /** What an application's resolver finds. */
@@ -29,14 +30,15 @@ async function addressesOf(entry: string): Promise<string[]> {
 describe("ServiceEntry", { timeout: 400_000 }, () => {
   before(async () => {
     mesh = await TestMesh.start({ copy: ["test/fixtures/workloads", "test/fixtures/service-entry"] });
-    [client, captured] = await Promise.all([
+    [client, captured, roamer] = await Promise.all([
       PodShell.open(mesh, "client", "client"),
       PodShell.open(mesh, "captured", "captured"),
+      PodShell.open(mesh, "roamer", "roamer"),
     ]);
     externalAddress = (await mesh.exec("external.outside", "external", "hostname", "-i")).stdout.trim();
   });
   after(async () => {
-    await Promise.all([client?.close(), captured?.close()]);
+    await Promise.all([client?.close(), captured?.close(), roamer?.close()]);
     await mesh?.stop();
   });
 
@@ -70,7 +72,7 @@ describe("ServiceEntry", { timeout: 400_000 }, () => {
     // The reverse zone is none of the mesh's names.
     const reverse = await captured.run(`getent hosts ${service}`);
     assert.match(reverse.stdout, /echo\.default\.svc\.cluster\.local/);
-    assert.deepEqual(await resolve(captured, "nobody.outside.svc.cluster.local"), []);
+    assert.deepEqual(await resolve(captured, "nobody.elsewhere.svc.cluster.local"), []);
   });
 
   test("DNS over TCP is captured too", async () => {
@@ -99,5 +101,56 @@ describe("ServiceEntry", { timeout: 400_000 }, () => {
     assert.equal(seen(await ask("any.wild.example")).version, "external");
     assert.equal(seen(await ask("any.at.all.wild.example")).version, "external");
     assert.equal((await ask("wild.example")).status, 502);
+  });
+
+  // 203.0.113.9 is nobody's: whoever gets an answer was resolved by the proxy.
+  const named = (shell: PodShell, url: string) => {
+    const { hostname, port } = new URL(url);
+    return curl(shell, `-k --resolve ${hostname}:${port}:203.0.113.9 ${url}`);
+  };
+
+  test("DYNAMIC_DNS: HTTP goes to the host that it names, whatever address was dialled", async () => {
+    assert.equal(seen(await named(client, "http://hidden.outside.svc.cluster.local:8000/")).version, "external");
+    assert.equal(seen(await curl(captured, "http://hidden.outside.svc.cluster.local:8000/")).version, "external");
+    const nobody = await named(client, "http://nobody.outside.svc.cluster.local:8000/");
+    assert.equal(nobody.status, 503);
+    assert.match(nobody.body, /^DNS resolution failure/);
+    assert.equal((await named(client, "http://other.example:8000/")).status, 502);
+  });
+
+  test("DYNAMIC_DNS: TLS goes to the host of its hello, and begins at the sidecar where a rule says so", async () => {
+    const host = "hidden-tls.outside.svc.cluster.local";
+    assert.equal((await named(client, `https://${host}:8443/`)).body, `8443 ${host}\n`);
+    assert.equal((await named(client, `http://${host}:8444/`)).body, `8444 ${host}\n`);
+    assert.equal((await named(client, "https://nobody.outside.svc.cluster.local:8443/")).status, 0);
+  });
+
+  test("DYNAMIC_DNS: explain names the host and port that a request goes to", async () => {
+    const { stdout } = await mesh.run(
+      "explain",
+      "--from",
+      "client",
+      "GET",
+      "http://hidden.outside.svc.cluster.local:8000/",
+    );
+    assert.match(stdout, /hidden\.outside\.svc\.cluster\.local:8000/);
+    assert.match(stdout, /ServiceEntry default\/dynamic/);
+  });
+
+  test("ALLOW_ANY_DYNAMIC_DNS: HTTP to hosts that nobody declared is resolved, on ports of listeners and on others", async () => {
+    assert.equal(seen(await named(roamer, "http://external.outside.svc.cluster.local:8000/")).version, "external");
+    const other = await roamer.run(
+      "curl -s -m 8 --resolve hidden.outside.svc.cluster.local:81:203.0.113.9 http://hidden.outside.svc.cluster.local:81/ -H 'Host: hidden.outside.svc.cluster.local:8000'",
+    );
+    assert.match(other.stdout, /"version":"external"/);
+    const stats = await roamer.run("curl -s 'localhost:15000/stats?filter=AllowAnyDynamicDNSCluster'");
+    assert.match(stats.stdout, /upstream_rq_total: 2/);
+    assert.equal((await named(roamer, "http://nobody.example:81/")).status, 503);
+  });
+
+  test("ALLOW_ANY_DYNAMIC_DNS: TLS goes to the address that was dialled", async () => {
+    const answer = await curl(roamer, "-k https://hidden-tls.outside.svc.cluster.local:8443/");
+    assert.equal(answer.body, "8443 hidden-tls.outside.svc.cluster.local\n");
+    assert.equal((await named(roamer, "https://hidden-tls.outside.svc.cluster.local:8443/")).status, 0);
   });
 });

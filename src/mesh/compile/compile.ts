@@ -11,7 +11,12 @@ import type { MeshSnapshot } from "../snapshot/snapshot.ts";
 import { inboundCluster } from "./clusters/inbound.ts";
 import { outboundClusters } from "./clusters/outbound.ts";
 import { sniClusters } from "./clusters/sni-clusters.ts";
-import { blackHoleCluster, inboundPassthrough, outboundPassthroughCluster } from "./clusters/special.ts";
+import {
+  allowAnyDynamicDns,
+  blackHoleCluster,
+  inboundPassthrough,
+  outboundPassthroughCluster,
+} from "./clusters/special.ts";
 import { clusterEndpoints } from "./endpoints/endpoints.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
 import { inboundListeners } from "./listeners/inbound.ts";
@@ -22,6 +27,8 @@ import { type PatchableCluster, patchClusters } from "./patches/clusters.ts";
 import { patchListeners } from "./patches/listeners.ts";
 import { type PatchSet, patchSetOf } from "./patches/patch-set.ts";
 import { type GatewayPorts, patchRouteConfiguration } from "./patches/routes.ts";
+import { resolvesUnknownHosts } from "./policy/unknown-traffic.ts";
+import { addressFamily } from "./proxy-addresses.ts";
 import { gatewayRoutes } from "./routes/gateway.ts";
 import { outboundRoutes } from "./routes/outbound.ts";
 import { once } from "./shared-work.ts";
@@ -90,8 +97,11 @@ function patchedClusters(
     const clusters = [...outbound, ...sniClusters(scope, outbound), blackHole(snapshot)];
     return byName(patchClusters(patches, "GATEWAY", clusters.map(patchable)));
   }
+  const scope = snapshot.scope(proxy);
+  const resolving = `AllowAnyDynamicDNSCluster ${addressFamily(proxy)}`;
   const outbound = [
-    ...outboundClusters(snapshot, proxy, snapshot.scope(proxy)),
+    ...outboundClusters(snapshot, proxy, scope),
+    ...(resolvesUnknownHosts(scope) ? [once(snapshot, resolving, () => allowAnyDynamicDns(snapshot, proxy))] : []),
     blackHole(snapshot),
     once(snapshot, "PassthroughCluster", () => outboundPassthroughCluster(snapshot)),
   ];

@@ -7,6 +7,7 @@ export const virtualInboundListener = "virtualInbound";
 export const blackHoleCluster = "BlackHoleCluster";
 export const passthroughCluster = "PassthroughCluster";
 export const inboundPassthroughCluster = "InboundPassthroughCluster";
+export const allowAnyDynamicDnsCluster = "AllowAnyDynamicDNSCluster";
 
 /** Where a backend of the Gateway API leads that is not there: no cluster has this name. */
 export const unknownService = "UnknownService";
@@ -15,6 +16,7 @@ export const unknownService = "UnknownService";
 export const chainNames = {
   outboundBlackhole: "virtualOutbound-blackhole",
   outboundCatchAll: "virtualOutbound-catchall-tcp",
+  outboundCatchAllHttp: "virtualOutbound-catchall-http",
   outboundPassthrough: "PassthroughFilterChain",
   inboundBlackhole: "virtualInbound-blackhole",
   inboundPassthroughTcp: "virtualInbound",
@@ -22,6 +24,7 @@ export const chainNames = {
 } as const;
 
 export const allowAnyVirtualHost = "allow_any";
+export const allowAnyDynamicDnsVirtualHost = "allow_any_dynamic_dns";
 export const blockAllVirtualHost = "block_all";
 export const defaultRouteName = "default";
 
@@ -60,6 +63,11 @@ export function parseOutboundClusterName(name: string): OutboundClusterKey | und
   const number = Number(port);
   if (host === "" || rest.length > 0 || !Number.isInteger(number)) return undefined;
   return { port: number, subset, host };
+}
+
+/** DNS cache of a service whose hosts are what clients name: `*.example.com_dfp_dns_cache`. */
+export function dnsCacheName(host: string): string {
+  return `${host}_dfp_dns_cache`;
 }
 
 /** Route configuration of the mesh's HTTP proxy. */

@@ -46,5 +46,5 @@ const resolutions: Readonly<Record<EntryResolution, Resolution>> = {
   [EntryResolution.Static]: Resolution.ClientSideLb,
   [EntryResolution.Dns]: Resolution.DnsLb,
   [EntryResolution.DnsRoundRobin]: Resolution.DnsRoundRobinLb,
-  [EntryResolution.DynamicDns]: Resolution.Passthrough,
+  [EntryResolution.DynamicDns]: Resolution.DynamicDns,
 };

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import { formatIssue, formatObjectRef } from "#base/issue.ts";
 import { defaultMeshConfig } from "../kinds/mesh-config/decode.ts";
+import { loadEnvoyTypes } from "../objects/envoy-types.ts";
 import type { KeySets } from "./key-sets.ts";
 import { ForceState, type ResourceState } from "./snapshot.ts";
 import { meshFromYaml } from "./testing/mesh-from-yaml.ts";
+
+before(loadEnvoyTypes);
 
 const reviews = `
 apiVersion: v1
@@ -244,19 +247,19 @@ spec:
 });
 
 test("a field that is without effect only for some values is named for those", () => {
-  const codes = (resolution: string): string[] =>
+  const codes = (applyTo: string): string[] =>
     meshFromYaml(`
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
 metadata: { name: everything }
-spec: { hosts: ["*.example.com"], resolution: ${resolution}, ports: [{ number: 443, name: tls, protocol: TLS }] }
+spec: { configPatches: [{ applyTo: ${applyTo}, patch: { operation: MERGE, value: { name: a } } }] }
 `)
       .issues.filter(({ code }) => code === "OUT0003")
       .map(({ path, message }) => `${path} ${message}`);
-  assert.deepEqual(codes("DYNAMIC_DNS"), [
-    "spec.resolution resolution DYNAMIC_DNS is accepted and not in force yet: connections go to the address that the client dialled",
+  assert.deepEqual(codes("BOOTSTRAP"), [
+    "spec.configPatches[0].applyTo applyTo BOOTSTRAP is accepted and not in force yet: nothing is patched",
   ]);
-  assert.deepEqual(codes("NONE"), []);
+  assert.deepEqual(codes("CLUSTER"), []);
 });
 
 test("a kind that does not exist is an error with the kind that was probably meant", () => {

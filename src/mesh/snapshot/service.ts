@@ -11,6 +11,8 @@ export const Resolution = {
   DnsLb: "dns-lb",
   /** The proxy resolves one name and uses one address at a time (LOGICAL_DNS). */
   DnsRoundRobinLb: "dns-round-robin-lb",
+  /** The proxy resolves the host that each request or hello names (a dynamic forward proxy). */
+  DynamicDns: "dynamic-dns",
   /** The proxy connects to the address the application dialled (ORIGINAL_DST). */
   Passthrough: "passthrough",
 } as const;

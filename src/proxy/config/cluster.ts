@@ -2,6 +2,7 @@
 // on these by name in `upstream/`; the objects here are immutable.
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
+import type { ForwardProxyConfig } from "./dns-cache.ts";
 import type { HealthCheckConfig } from "./health-check.ts";
 import type { Http2Config } from "./http2.ts";
 import type { EndpointHealth, LoadBalancingConfig } from "./load-balancing.ts";
@@ -13,13 +14,15 @@ export interface ClusterConfig {
   readonly name: string;
   /** By which statistics and logs name it. */
   readonly observabilityName: string;
-  readonly type: "eds" | "static" | "strict_dns" | "logical_dns" | "original_dst";
+  readonly type: "eds" | "static" | "strict_dns" | "logical_dns" | "original_dst" | "dynamic_forward_proxy";
   readonly edsServiceName: string;
   readonly connectTimeoutMs: number;
   readonly loadBalancing: LoadBalancingConfig;
   /** Inline load assignment of STATIC and DNS clusters. */
   readonly endpoints: EndpointSet | null;
   readonly dns: DnsConfig;
+  /** Of a dynamic forward proxy; null for the others. */
+  readonly forwardProxy: ForwardProxyConfig | null;
   /** After this time an ORIGINAL_DST endpoint that nobody uses is dropped. */
   readonly cleanupIntervalMs: number;
   /** By the priority of routes. */

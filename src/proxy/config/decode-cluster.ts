@@ -12,7 +12,7 @@ import {
 import { coversHost } from "#wire/tls/host-name.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet, type TransportSocketMatch } from "./cluster.ts";
 import { decodeCircuitBreakers } from "./decode-circuit-breakers.ts";
-import { decodeDns } from "./decode-dns.ts";
+import { decodeDns, decodeForwardProxy, isForwardProxy } from "./decode-dns.ts";
 import { decodeAssignment } from "./decode-endpoints.ts";
 import { decodeHealthChecks } from "./decode-health-check.ts";
 import { decodeLoadBalancing } from "./decode-load-balancing.ts";
@@ -45,13 +45,17 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
     loadBalancing: decodeLoadBalancing(cluster, type, problems),
     endpoints: decodeInlineEndpoints(cluster, type, problems),
     dns: decodeDns(cluster, problems),
+    forwardProxy: decodeForwardProxy(cluster, options, problems),
     cleanupIntervalMs: milliseconds(cluster.cleanupInterval, 5000),
     circuitBreakers: decodeCircuitBreakers(cluster.circuitBreakers, problems),
     healthCheck: decodeHealthChecks(cluster.healthChecks, problems),
     ignoresHealthOnRemoval: cluster.ignoreHealthOnHostRemoval,
     closesConnectionsOnFailure: cluster.closeConnectionsOnHostHealthFailure,
     outlierDetection: decodeOutlierDetection(cluster.outlierDetection, problems),
-    transports: decodeTransports(cluster, problems).map((it) => withServerName(it, options, decodeServices(istio))),
+    transports: decodeTransports(cluster, problems).map((it) =>
+      // There each host has a name of its own.
+      type === "dynamic_forward_proxy" ? it : withServerName(it, options, decodeServices(istio)),
+    ),
     upstreamProtocol: decodeProtocol(cluster, options, problems),
     http2: decodeHttp2Options(
       http2OptionsOf(cluster, options),
@@ -77,6 +81,7 @@ export function decodeCluster(cluster: Cluster): Decoded<ClusterConfig> {
 function decodeType(cluster: Cluster, problems: Problems): ClusterConfig["type"] {
   const discovery = cluster.clusterDiscoveryType;
   if (discovery.case === "clusterType") {
+    if (isForwardProxy(cluster)) return "dynamic_forward_proxy";
     problems.unsupported("cluster_type", `the cluster type ${discovery.value.name}`);
     return "static";
   }
@@ -93,6 +98,10 @@ const types: Readonly<Record<number, ClusterConfig["type"]>> = {
 
 function decodeInlineEndpoints(cluster: Cluster, type: ClusterConfig["type"], problems: Problems): EndpointSet | null {
   if (type === "eds" || type === "original_dst") return null;
+  if (type === "dynamic_forward_proxy") {
+    if (cluster.loadAssignment !== undefined) problems.invalid("load_assignment", "the hosts are what clients name");
+    return null;
+  }
   if (cluster.loadAssignment === undefined) return plainEndpointSet(cluster.name, []);
   const set = decodeAssignment(cluster.loadAssignment, "load_assignment.", problems);
   if (type === "logical_dns" && set.endpoints.length !== 1) {

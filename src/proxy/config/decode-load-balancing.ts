@@ -45,8 +45,12 @@ export function decodeLoadBalancing(
 
 function decodePolicy(cluster: Cluster, type: ClusterConfig["type"], problems: Problems): BalancingPolicy {
   const { lbPolicy, lbConfig } = cluster;
-  if ((lbPolicy === LbPolicy.CLUSTER_PROVIDED) !== (type === "original_dst")) {
-    problems.invalid("lb_policy", "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED, and no other cluster has it");
+  const isProvided = type === "original_dst" || type === "dynamic_forward_proxy";
+  if ((lbPolicy === LbPolicy.CLUSTER_PROVIDED) !== isProvided) {
+    problems.invalid(
+      "lb_policy",
+      "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED, as a dynamic forward proxy does, and no other cluster has it",
+    );
   }
   const expected = settingsOf[lbPolicy];
   if (lbConfig.case !== undefined && expected !== lbConfig.case) {

@@ -92,7 +92,6 @@ const protocols: Readonly<Record<string, string>> = {
   [`${prefix}kafka_broker.v3.KafkaBroker`]: "the Kafka protocol; Kafka passes through tcp_proxy",
   [`${prefix}thrift_proxy.v3.ThriftProxy`]: "the Thrift protocol; Thrift passes through tcp_proxy",
   [`${prefix}dubbo_proxy.v3.DubboProxy`]: "the Dubbo protocol; Dubbo passes through tcp_proxy",
-  [`${prefix}sni_dynamic_forward_proxy.v3.FilterConfig`]: "clusters that are looked up by SNI",
   [`${prefix}ratelimit.v3.RateLimit`]: "rate limits of a service",
   [`${prefix}wasm.v3.Wasm`]: "Wasm on connections",
 };

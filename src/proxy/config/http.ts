@@ -157,6 +157,10 @@ interface FilterOutcome {
   readonly metadata?: readonly FilterMetadata[];
   /** What it answers to a share of the requests. */
   readonly chance?: Chance;
+  /** The DNS cache in which it looks up the hosts of requests. */
+  readonly dnsCache?: string;
+  /** The authority that the request has from here on. */
+  readonly authority?: string;
 }
 
 export interface Chance {

@@ -175,6 +175,8 @@ export interface ConnectionOutcome {
   readonly clusters?: readonly { readonly name: string; readonly weight: number }[];
   /** What the filter answers itself, in words. */
   readonly answer: string | null;
+  /** The host that it looks up, for a dynamic forward proxy. */
+  readonly dynamicHost?: { readonly key: string; readonly cache: string };
   /** What it tells the filters behind. */
   readonly metadata?: readonly FilterMetadata[];
 }

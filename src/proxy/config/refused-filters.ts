@@ -13,7 +13,6 @@ const missing: Readonly<Record<string, string>> = {
   connect_grpc_bridge: "the Connect protocol is not translated",
   credential_injector: "credentials are not put into requests",
   custom_response: "responses are not replaced; local_reply_config changes the proxy's own",
-  dynamic_forward_proxy: "hosts that requests name are not resolved",
   ext_proc: "requests are not shown to another process; ext_authz and Wasm plugins are there",
   file_system_buffer: "bodies are not buffered on disk",
   gcp_authn: "tokens of Google Cloud are not fetched",

@@ -13,11 +13,13 @@ import { asksForCertificate } from "../config/tls.ts";
 import { addStep, newTrace, type Trace } from "../config/trace.ts";
 import { anyHost, type ChoiceContext } from "../upstream/balance/choice.ts";
 import { clientAtEdge, clientInside } from "./client-address.ts";
+import { forwardedHost } from "./dynamic-host.ts";
 import { chooseEndpoint } from "./endpoint.ts";
 import { matchFilterChain } from "./filter-chain.ts";
 import { listenerKey, selectListener } from "./listener.ts";
 import { requestHash } from "./request-hash.ts";
 import { canonicalPath, isRedirectedPath, portOfAuthority, stripHost } from "./request-path.ts";
+import { rewrittenAuthority } from "./rewrite.ts";
 import { filterConfigsOf, matchablePath, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
 import { chooseTransport } from "./transport.ts";
 import { offeredAlpn, protocolFor } from "./upstream-protocol.ts";
@@ -193,6 +195,8 @@ function decideFilters(
   const told: ToldMetadata = new Map();
   const subject: RbacSubject = { ...subjectOf(question, peerId, null), metadata: (filter) => told.get(filter) };
   let cluster: string | null = null;
+  /** Hosts that filters look up, by DNS cache. */
+  const lookups = new Map<string, string>();
   for (const { http, decide, isTerminal } of chain.filters) {
     if (http !== null) return decideHttp(view, http, question, peerId, { ...draft, authorization }, trace);
     const outcome: ConnectionOutcome | undefined = decide?.({ subject, draw: question.random, cluster }, trace);
@@ -204,9 +208,12 @@ function decideFilters(
     if (outcome.refusal !== null) return refuse(decided, null, outcome.refusal, trace);
     if (outcome.answer !== null) return answer(decided, null, outcome.answer);
     cluster = outcome.cluster ?? cluster;
+    if (outcome.dynamicHost !== undefined) lookups.set(outcome.dynamicHost.cache, outcome.dynamicHost.key);
     // Nobody there could answer a request.
     const bytes = { ...question, http: null };
-    if (isTerminal) return decideCluster(view, cluster ?? "", bytes, decided, false, trace);
+    const hostIn = (asked: ClusterConfig): string | undefined => lookups.get(asked.forwardProxy?.cache.name ?? "");
+    const target: Target = { name: cluster ?? "", hostIn, overridesAlpn: false };
+    if (isTerminal) return decideCluster(view, target, bytes, decided, trace);
   }
   return refuse({ ...draft, authorization }, null, "the filter chain leads nowhere", trace);
 }
@@ -236,7 +243,8 @@ function decideHttp(
   let route = routes === null ? null : selectRoute(routes, request, question.random, routeTrace);
   const told: ToldMetadata = new Map();
   const subject = subjectOf(question, peerId, { http, remoteIp, route, routes });
-  const decided = decideHttpFilters(manager, route, { subject, told }, draft, trace);
+  const lookups: HostLookups = { caches: new Set(), authority: http.authority };
+  const decided = decideHttpFilters(manager, route, { subject, told, lookups }, draft, trace);
   if (decided.outcome !== undefined) return complete(decided);
   if (routes !== null && told.size > 0) {
     // What filters found out, as the claims of a token, may lead to another route.
@@ -252,10 +260,22 @@ function decideHttp(
   const action = route.route.action;
   if (action.type === "redirect") return answer({ ...decided, route }, action.redirect.status, "redirects");
   if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
-  const alpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn");
+  const overridesAlpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn");
   const destinations = sharesOf(action.forward.clusters);
   const asked = { ...question, http, sourceIp: remoteIp };
-  return decideCluster(view, route.cluster?.name ?? "", asked, { ...decided, route, destinations }, alpn, trace);
+  const upstreamAuthority = rewrittenAuthority(action.forward, lookups.authority, http.path, request.header);
+  const hostIn = (cluster: ClusterConfig): string | undefined =>
+    lookups.caches.has(cluster.forwardProxy?.cache.name ?? "")
+      ? forwardedHost(cluster, upstreamAuthority)?.key
+      : undefined;
+  const target: Target = { name: route.cluster?.name ?? "", hostIn, overridesAlpn };
+  return decideCluster(view, target, asked, { ...decided, route, destinations }, trace);
+}
+
+/** What filters that look up hosts do. */
+interface HostLookups {
+  readonly caches: Set<string>;
+  authority: string;
 }
 
 interface PreparedHead {
@@ -302,7 +322,7 @@ type ToldMetadata = Map<string, Record<string, unknown>>;
 function decideHttpFilters(
   manager: HttpConnectionManagerConfig,
   route: RouteDecision | null,
-  asked: { readonly subject: RbacSubject; readonly told: ToldMetadata },
+  asked: { readonly subject: RbacSubject; readonly told: ToldMetadata; readonly lookups: HostLookups },
   draft: Draft,
   trace: Trace | null,
 ): Draft {
@@ -320,6 +340,8 @@ function decideHttpFilters(
     remember(told, outcome.metadata);
     if (outcome.authorization !== null) authorization.push({ ...outcome.authorization, layer: "http" });
     if (outcome.chance !== undefined) chances.push(outcome.chance);
+    if (outcome.dnsCache !== undefined) asked.lookups.caches.add(outcome.dnsCache);
+    asked.lookups.authority = outcome.authority ?? asked.lookups.authority;
     if (outcome.refusal === null) continue;
     const { status, reason } = outcome.refusal;
     return refuse({ ...draft, authorization, chances }, status, reason, trace);
@@ -335,20 +357,28 @@ function routesOf(view: ProxyView, manager: HttpConnectionManagerConfig): RouteC
   return view.routes.get(manager.routeConfigName ?? "") ?? null;
 }
 
+interface Target {
+  readonly name: string;
+  /** Of a dynamic forward proxy; undefined: nobody looked one up. */
+  readonly hostIn: (cluster: ClusterConfig) => string | undefined;
+  readonly overridesAlpn: boolean;
+}
+
 function decideCluster(
   view: ProxyView,
-  name: string,
+  { name, hostIn, overridesAlpn }: Target,
   question: Question,
   draft: Draft,
-  overridesAlpn: boolean,
   trace: Trace | null,
 ): Decision {
   const status = question.http === null ? null : 503;
   const cluster = view.clusters.get(name) ?? null;
   if (cluster === null) return refuse(draft, status, `the cluster ${name || "(none)"} does not exist`, trace);
-  const { endpoints, endpoint } = chooseEndpoint(view, cluster, contextOf(draft, question, trace), question.random);
+  const context = { ...contextOf(draft, question, trace), dynamicHost: hostIn(cluster) ?? null };
+  const { endpoints, endpoint } = chooseEndpoint(view, cluster, context, question.random);
   if (endpoint === null) {
-    return refuse({ ...draft, cluster }, status, `the cluster ${name} has no healthy endpoint`, trace);
+    const why = cluster.forwardProxy === null ? "has no healthy endpoint" : "is told no host";
+    return refuse({ ...draft, cluster }, status, `the cluster ${name} ${why}`, trace);
   }
   if (trace !== null) {
     const others = endpoints.length === 1 ? "the only one" : `one of ${endpoints.length}`;

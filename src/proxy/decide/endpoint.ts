@@ -6,6 +6,7 @@ import { balancerCounters } from "../upstream/balance/balancer.ts";
 import type { ChoiceContext } from "../upstream/balance/choice.ts";
 import { type BalancedHost, withDiscoveredHealth } from "../upstream/balance/host.ts";
 import { makeBalancer } from "../upstream/balance/make-balancer.ts";
+import { dynamicHost } from "./dynamic-host.ts";
 import { endpointsOf, type ProxyView } from "./view.ts";
 
 export interface EndpointChoice {
@@ -25,6 +26,12 @@ export function chooseEndpoint(
     if (context.destination === null) return { endpoints: [], endpoint: null };
     const { ip, port } = context.destination;
     const endpoint = plainEndpoint(formatAddress(ip, port), ip, port);
+    return { endpoints: [endpoint], endpoint };
+  }
+  if (cluster.type === "dynamic_forward_proxy") {
+    const host = context.dynamicHost === null ? null : dynamicHost(context.dynamicHost, 0);
+    if (host === null) return { endpoints: [], endpoint: null };
+    const endpoint = { ...plainEndpoint(host.key, host.host, host.port), hostname: host.host };
     return { endpoints: [endpoint], endpoint };
   }
   const set = endpointsOf(view, cluster);

@@ -152,6 +152,21 @@ export function rateLimitServiceFailed(status: number): LocalReply {
 /** A request that changes something comes from a page of another origin. */
 export const csrfRefused: LocalReply = reply(403, "", "csrf_origin_mismatch", "Invalid origin");
 
+/** The host that a request names has no address; `why` in words. */
+export function dnsResolutionFailure(why: string): LocalReply {
+  return reply(503, "DF", `dns_resolution_failure{${why.replaceAll(/\s/g, "_")}}`, "DNS resolution failure");
+}
+
+/** The DNS cache has no room for another host. */
+export const dnsCacheOverflow: LocalReply = reply(503, "", "dns_cache_overflow", "DNS cache overflow");
+/** Too many requests wait for lookups. */
+export const dnsPendingOverflow: LocalReply = reply(
+  503,
+  "",
+  "dynamic_forward_proxy_pending_request_overflow",
+  "Dynamic forward proxy pending request overflow",
+);
+
 /** Too few requests succeed. */
 export const admissionDenied: LocalReply = reply(503, "", "denied_by_admission_control", "");
 

@@ -133,6 +133,8 @@ export class Stream implements RouteRequest, RequestFacts {
   responseTrailers: Headers | null = null;
   /** The host that a session asks for. */
   overrideHost: ChoiceContext["overrideHost"] = null;
+  /** The host that a dynamic forward proxy goes to, as its DNS cache knows it; null: no filter looked one up. */
+  dynamicHost: string | null = null;
   /** Trailers of a gRPC response that a filter has put elsewhere. */
   grpcTrailers: Headers | null = null;
   /** Of a gRPC call whose messages are counted. */

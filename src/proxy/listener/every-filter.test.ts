@@ -25,6 +25,7 @@ const settings: Readonly<Record<string, string>> = {
   compressor: `compressor_library: ${library("Gzip", "compressor")}`,
   cors: "",
   csrf: `filter_enabled: ${all}`,
+  dynamic_forward_proxy: "dns_cache_config: { name: c }",
   decompressor: `decompressor_library: ${library("Gzip", "decompressor")}`,
   ext_authz: `failure_mode_allow: true, transport_api_version: V3, grpc_service: ${service}`,
   fault:

@@ -26,6 +26,8 @@ export class NetworkConnection implements TransportUser, ServedConnection {
   readonly config: FilterChainConfig;
   /** Where the TCP proxy sends it, over what it is configured for; null: no filter chose. */
   cluster: string | null = null;
+  /** The host that a dynamic forward proxy goes to, as its DNS cache knows it; null: no filter looked one up. */
+  dynamicHost: string | null = null;
   /** Null: istio.stats is not in the chain. */
   metricRules: MetricRules | null = null;
   refusal: ConnectionRefusal | null = null;

@@ -203,9 +203,9 @@ const refusals: readonly [string, readonly string[], RegExp][] = [
     /the MongoDB protocol/,
   ],
   [
-    "a forward proxy by SNI",
+    "a forward proxy by SNI without a DNS cache",
     [`{ name: f, typed_config: { "@type": ${type}.sni_dynamic_forward_proxy.v3.FilterConfig } }`, toApp],
-    /clusters that are looked up by SNI/,
+    /dns_cache_config: is missing/,
   ],
   [
     "a limit of no connections",

@@ -3,11 +3,13 @@ import type { Logger } from "#base/log/log.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import { Stats } from "../stats/stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { SocketCalls } from "../transport/socket-calls.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import { Cluster, type EjectedEndpoint } from "./cluster.ts";
 import { type ClusterDescription, describeCluster } from "./cluster-description.ts";
+import { DnsCaches } from "./dns/dns-caches.ts";
 import { type ResolveDns, systemResolver } from "./dns/resolve-dns.ts";
 
 export interface ClusterManagerOptions {
@@ -15,6 +17,8 @@ export interface ClusterManagerOptions {
   readonly secrets: SecretReader;
   readonly log: Logger;
   readonly resolve?: ResolveDns;
+  /** For what clusters share; those of a cluster are its own. */
+  readonly stats?: Stats;
   /** Counts of the whole process; unless given there is one thread. */
   readonly cells?: ProcessCells | null;
   /** Tells the other threads. */
@@ -24,6 +28,8 @@ export interface ClusterManagerOptions {
 export class ClusterManager {
   readonly #loop: EventLoop;
   readonly #options: ClusterManagerOptions;
+  /** Of hosts that clients name. */
+  readonly dnsCaches: DnsCaches;
   readonly #contexts: TlsContexts;
   readonly #calls: SocketCalls;
   readonly #clusters = new Map<string, Cluster>();
@@ -34,6 +40,8 @@ export class ClusterManager {
     this.#options = options;
     this.#loop = options.loop;
     this.#contexts = new TlsContexts(options.secrets);
+    const { loop, log, resolve = systemResolver, stats = new Stats() } = options;
+    this.dnsCaches = new DnsCaches({ loop, log, resolve, stats });
     this.#calls = new SocketCalls((reason) => options.log.warn(`options can't be set on sockets: ${reason}`));
   }
 
@@ -51,6 +59,7 @@ export class ClusterManager {
           loop: this.#loop,
           contexts: this.#contexts,
           resolve,
+          dnsCaches: this.dnsCaches,
           log,
           calls: this.#calls,
           cells,
@@ -109,6 +118,7 @@ export class ClusterManager {
   stop(): void {
     for (const cluster of this.#clusters.values()) cluster.destroy();
     this.#clusters.clear();
+    this.dnsCaches.stop();
     this.#contexts.close();
   }
 }

@@ -3,7 +3,10 @@
 import { isIP, type Socket } from "node:net";
 import type { Logger } from "#base/log/log.ts";
 import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
+import type { ForwardProxyConfig } from "../config/dns-cache.ts";
 import type { HealthCheckConfig } from "../config/health-check.ts";
+import { hostNameMatcher } from "../config/host-name-matcher.ts";
+import { type UpstreamTlsConfig, verifiesChain } from "../config/tls.ts";
 import { chooseTransport } from "../decide/transport.ts";
 import { offeredAlpn, type ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
@@ -32,11 +35,15 @@ interface Secured {
   readonly poolKey: string;
 }
 
+type ByTransport = Map<TransportSocketMatch, Map<ProtocolWish, Secured>>;
+
 export class ClusterTransports {
   readonly #config: ClusterConfig;
   readonly #loop: EventLoop;
   readonly #contexts: TlsContexts;
-  readonly #secured = new Map<TransportSocketMatch, Map<ProtocolWish, Secured>>();
+  readonly #secured: ByTransport = new Map();
+  /** Where each host has a server name of its own. An endpoint's configuration is made anew with its address. */
+  readonly #byHost = new WeakMap<EndpointConfig, ByTransport>();
 
   /** Puts the cluster's options on a socket that connects; null: there are none. */
   readonly #prepare: ((socket: Socket) => void) | null;
@@ -51,7 +58,7 @@ export class ClusterTransports {
   /** HOT: per request. Connections under equal keys are interchangeable. Where endpoints are told the client, each has its own. */
   poolKey(endpoint: EndpointConfig, wish: ProtocolWish, client: ConnectionInfo | null): string {
     const transport = chooseTransport(this.#config, endpoint, null);
-    const key = transport?.tls == null ? wish.key : this.#secure(transport, wish).poolKey;
+    const key = transport?.tls == null ? wish.key : this.#secure(transport, wish, endpoint).poolKey;
     const header = proxyHeader(transport, client);
     return header === null ? key : `${key} ${header.toString("latin1")}`;
   }
@@ -69,7 +76,7 @@ export class ClusterTransports {
       proxyHeader: proxyHeader(transport, client),
       timeoutMs: this.#config.connectTimeoutMs,
       bufferLimitBytes: this.#config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#secure(transport, wish).tls,
+      tls: transport?.tls == null ? null : this.#secure(transport, wish, endpoint).tls,
     };
   }
 
@@ -88,7 +95,7 @@ export class ClusterTransports {
       proxyHeader: proxyHeader(transport, null),
       timeoutMs: 0,
       bufferLimitBytes: this.#config.bufferLimitBytes,
-      tls: transport?.tls == null ? null : this.#secure(transport, wish).tls,
+      tls: transport?.tls == null ? null : this.#secure(transport, wish, endpoint).tls,
     };
   }
 
@@ -99,15 +106,27 @@ export class ClusterTransports {
     return address;
   }
 
-  #secure(transport: TransportSocketMatch, wish: ProtocolWish): Secured {
-    let byWish = this.#secured.get(transport);
+  #securedFor(endpoint: EndpointConfig): ByTransport {
+    if (this.#config.forwardProxy === null) return this.#secured;
+    let own = this.#byHost.get(endpoint);
+    if (own === undefined) {
+      own = new Map();
+      this.#byHost.set(endpoint, own);
+    }
+    return own;
+  }
+
+  #secure(transport: TransportSocketMatch, wish: ProtocolWish, endpoint: EndpointConfig): Secured {
+    const secureds = this.#securedFor(endpoint);
+    let byWish = secureds.get(transport);
     if (byWish === undefined) {
       byWish = new Map();
-      this.#secured.set(transport, byWish);
+      secureds.set(transport, byWish);
     }
     let secured = byWish.get(wish);
     if (secured === undefined) {
-      const config = transport.tls!;
+      const { forwardProxy } = this.#config;
+      const config = forwardProxy === null ? transport.tls! : forHost(transport.tls!, forwardProxy, endpoint.hostname);
       const now = (): number => this.#loop.clock.now();
       const tls = new UpstreamTls(config, offeredAlpn(wish, config), this.#contexts, now);
       secured = { tls, poolKey: `${wish.key} ${tls.key}` };
@@ -115,4 +134,14 @@ export class ClusterTransports {
     }
     return secured;
   }
+}
+
+/** What a dynamic forward proxy tells and asks a host, as far as its settings leave that to the host's name. */
+function forHost(tls: UpstreamTlsConfig, forwardProxy: ForwardProxyConfig, host: string): UpstreamTlsConfig {
+  const verifies = forwardProxy.verifiesHostName && verifiesChain(tls);
+  return {
+    ...tls,
+    sni: forwardProxy.sendsHostName && tls.sni === "" ? host : tls.sni,
+    sanMatchers: verifies ? [hostNameMatcher(host)] : tls.sanMatchers,
+  };
 }

@@ -17,8 +17,10 @@ import { CircuitBreaker } from "./circuit-breaker.ts";
 import { type ClusterCounters, clusterCounters } from "./cluster-counters.ts";
 import { ClusterTransports } from "./cluster-transports.ts";
 import type { ConnectTarget } from "./connect.ts";
+import type { DnsCaches } from "./dns/dns-caches.ts";
 import { DnsDiscovery } from "./dns/dns-discovery.ts";
 import type { ResolveDns } from "./dns/resolve-dns.ts";
+import { DynamicHosts } from "./dynamic-hosts.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { HealthChecker } from "./health/health-checker.ts";
 import { makeProbe, type ProbeEnvironment, probeProtocol } from "./health/make-probe.ts";
@@ -34,6 +36,7 @@ export interface ClusterEnvironment {
   readonly contexts: TlsContexts;
   readonly calls: SocketCalls;
   readonly resolve: ResolveDns;
+  readonly dnsCaches: DnsCaches;
   readonly log: Logger;
   /** Counts of the whole process; null with one thread. */
   readonly cells: ProcessCells | null;
@@ -64,6 +67,8 @@ export class Cluster {
   #checker: HealthChecker | null = null;
   /** Of an ORIGINAL_DST cluster; null for others. */
   readonly #originalDestinations: OriginalDestinations | null;
+  /** Of a dynamic forward proxy; null for others. */
+  #dynamicHosts: DynamicHosts | null = null;
   /** Made anew with the configuration. */
   #transports: ClusterTransports;
   #dns: DnsDiscovery | null = null;
@@ -86,17 +91,11 @@ export class Cluster {
       config: loadBalancing,
       activeRequests: () => this.counters.activeRequests,
       keeps: (endpoint) => this.#mayStay(endpoint),
-      onAdded: (endpoint) => {
-        this.#outliers?.add(endpoint);
-        this.#checker?.add(endpoint, true);
-      },
-      onRemoved: (endpoint) => {
-        this.#outliers?.remove(endpoint);
-        this.#checker?.remove(endpoint);
-      },
+      onAdded: (endpoint) => this.#watch(endpoint),
+      onRemoved: (endpoint) => this.#unwatch(endpoint),
     });
     this.#originalDestinations =
-      loadBalancing.policy.type === "cluster_provided"
+      loadBalancing.policy.type === "cluster_provided" && config.type === "original_dst"
         ? new OriginalDestinations(
             environment.loop,
             this.#members.counters,
@@ -137,6 +136,34 @@ export class Cluster {
       this.#dns = this.#discoverByDns();
       this.#dns.start();
     } else if (config.type === "original_dst") this.#warm();
+    else if (config.type === "dynamic_forward_proxy") {
+      this.#forward();
+      this.#warm();
+    }
+  }
+
+  #watch(endpoint: UpstreamEndpoint): void {
+    this.#outliers?.add(endpoint);
+    this.#checker?.add(endpoint, true);
+  }
+
+  #unwatch(endpoint: UpstreamEndpoint): void {
+    this.#outliers?.remove(endpoint);
+    this.#checker?.remove(endpoint);
+  }
+
+  /** Goes by the cache that is configured now. */
+  #forward(): void {
+    const { forwardProxy } = this.config;
+    if (forwardProxy === null) return;
+    const cache = this.#environment.dnsCaches.get(forwardProxy.cache);
+    if (this.#dynamicHosts?.cache === cache) return;
+    this.#dynamicHosts?.drain();
+    this.#dynamicHosts = new DynamicHosts(cache, {
+      loop: this.loop,
+      onAdded: (endpoint) => this.#watch(endpoint),
+      onRemoved: (endpoint) => this.#unwatch(endpoint),
+    });
   }
 
   #configureOutliers(config: ClusterConfig): void {
@@ -166,7 +193,9 @@ export class Cluster {
 
   #configureChecks(before: ClusterConfig | null): void {
     const { config } = this;
-    const check = config.type === "original_dst" ? null : config.healthCheck;
+    // Nobody lists the hosts of such clusters.
+    const isListed = config.type !== "original_dst" && config.type !== "dynamic_forward_proxy";
+    const check = isListed ? config.healthCheck : null;
     if (check === null) {
       if (this.#checker === null) return;
       this.#checker.stop(false);
@@ -263,7 +292,7 @@ export class Cluster {
   }
 
   get endpoints(): readonly UpstreamEndpoint[] {
-    return this.#originalDestinations?.endpoints ?? this.#members.endpoints;
+    return this.#originalDestinations?.endpoints ?? this.#dynamicHosts?.endpoints ?? this.#members.endpoints;
   }
 
   get balancerCounters(): BalancerCounters {
@@ -277,6 +306,7 @@ export class Cluster {
   /** Chooses an endpoint. Null: none can be used. */
   choose(context: ChoiceContext): UpstreamEndpoint | null {
     if (this.#originalDestinations !== null) return this.#originalDestinations.choose(context);
+    if (this.#dynamicHosts !== null) return this.#dynamicHosts.choose(context);
     return this.#members.choose(context);
   }
 
@@ -372,6 +402,7 @@ export class Cluster {
     this.#checker?.stop(false);
     this.#members.drain();
     this.#originalDestinations?.drain();
+    this.#dynamicHosts?.drain();
   }
 
   destroy(): void {
@@ -380,6 +411,7 @@ export class Cluster {
     this.#checker?.stop(false);
     this.#members.destroy();
     this.#originalDestinations?.destroy();
+    this.#dynamicHosts?.destroy();
   }
 
   #stopRefreshing(): void {
@@ -400,12 +432,13 @@ function dropUnusedPools(endpoint: UpstreamEndpoint): void {
 /** Two configurations with equal shapes make interchangeable connections. */
 function connectionShape(config: ClusterConfig): string {
   const { type, transports, bindAddress, alpnOverride, upstreamProtocol, connectTimeoutMs, http2 } = config;
-  const { keepalive, responseLimits } = config;
+  const { keepalive, responseLimits, forwardProxy } = config;
   const options = config.socketOptions.map(({ description, value }) => `${description} ${value.toString("hex")}`);
   const tls = transports.map(({ name, match, tls }) =>
     tls === null ? { name, match } : { name, match, ...tls, sanMatchers: tls.sanMatchers.map((m) => m.description) },
   );
   const headers = transports.map(({ proxyProtocol }) => proxyProtocol?.version ?? 0);
-  const rest = { connectTimeoutMs, http2, responseLimits, tls, keepalive, options, headers };
+  const forward = forwardProxy === null ? null : [forwardProxy.sendsHostName, forwardProxy.verifiesHostName];
+  const rest = { forward, connectTimeoutMs, http2, responseLimits, tls, keepalive, options, headers };
   return JSON.stringify({ type, bindAddress, alpnOverride, upstreamProtocol, ...rest });
 }

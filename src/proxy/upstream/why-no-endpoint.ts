@@ -10,6 +10,7 @@ const mostNamed = 8;
 export function whyNoEndpoint(
   cluster: Cluster,
   connection: { readonly isOwnAddress: boolean; readonly destinationAddress: string },
+  dynamicHost: string | null,
 ): string {
   const { name, type } = cluster.config;
   if (type === "original_dst") {
@@ -17,6 +18,7 @@ export function whyNoEndpoint(
       ? `cluster ${name}: ${connection.destinationAddress} is this proxy itself`
       : `cluster ${name}: nothing says where to go`;
   }
+  if (type === "dynamic_forward_proxy") return whyNoHost(cluster, dynamicHost);
   const { endpoints } = cluster;
   if (endpoints.length === 0) return `cluster ${name} has no endpoints`;
   const now = cluster.loop.clock.now();
@@ -26,6 +28,17 @@ export function whyNoEndpoint(
     ? "none of them may be used for this"
     : "none can be used";
   return `cluster ${name} has ${endpoints.length} endpoints and ${none}: ${named.join("; ")}${more}`;
+}
+
+function whyNoHost({ config, endpoints, loop }: Cluster, dynamicHost: string | null): string {
+  const cache = config.forwardProxy?.cache.name ?? "";
+  if (dynamicHost === null) {
+    return `cluster ${config.name}: no dynamic_forward_proxy filter with the DNS cache ${cache} looked the host up`;
+  }
+  const ejected = endpoints.find(({ outlier }) => outlier?.ejection != null);
+  if (ejected?.outlier?.ejection == null) return `cluster ${config.name}: ${dynamicHost} is not known any more`;
+  const state = describeEjection(ejected.outlier.ejection, loop.clock.now());
+  return `cluster ${config.name}: ${dynamicHost} at ${ejected.config.key} is ${state}`;
 }
 
 function stateOf(endpoint: UpstreamEndpoint, now: number): string {

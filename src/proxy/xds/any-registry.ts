@@ -27,6 +27,7 @@ import {
   TcpGrpcAccessLogConfigSchema,
 } from "#wire/gen/envoy/extensions/access_loggers/grpc/v3/als_pb.ts";
 import { OpenTelemetryAccessLogConfigSchema } from "#wire/gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.ts";
+import { ClusterConfigSchema as ForwardProxyClusterSchema } from "#wire/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.ts";
 import { ExtAuthzSchema as HttpExtAuthzSchema } from "#wire/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
@@ -132,6 +133,7 @@ export function anyRegistry(): Registry {
     EndpointsConfigDumpSchema,
     EnvironmentResourceDetectorConfigSchema,
     ExpressionFilterSchema,
+    ForwardProxyClusterSchema,
     FileAccessLogSchema,
     HttpAttributesCelMatchInputSchema,
     HttpConnectionManagerSchema,

@@ -15,6 +15,7 @@ import type { MergedDestinationRule, MergedSubset, MeshSnapshot } from "../../sn
 import { loadAssignment } from "../endpoints/load-assignment.ts";
 import { type LocalityPlan, localityClient, localityPlan, weighsLocalities } from "../endpoints/locality.ts";
 import { fromAds, milliseconds, pack } from "../envoy-values.ts";
+import { forwardProxyType } from "../filters/forward-proxy.ts";
 import { configOf, resourceMetadata, servicesOf } from "../metadata.ts";
 import { mutualTlsSni, outboundClusterName, statDelimiter } from "../names.ts";
 import { type EffectivePolicy, effectivePolicy } from "../policy/traffic-policy.ts";
@@ -90,22 +91,32 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
   );
   const type = discoveryType(service, proxy, policy.loadBalancer);
   const isOriginalDestination = type === Cluster_DiscoveryType.ORIGINAL_DST;
-  const tls = upstreamTls(snapshot, { service, port: port.number, tls: policy.tls, isOriginalDestination });
+  const isForwarded = type === undefined;
+  const hasEndpoints = !isOriginalDestination && !isForwarded;
+  const tls = upstreamTls(snapshot, { service, port: port.number, tls: policy.tls, hasEndpoints });
   const http2 = speaksHttp2(port, policy, meshConfig.h2UpgradePolicy);
   const originates = tls.kind === "originate" ? tls.tls : undefined;
   const plan = localityPlan(snapshot, service, policy);
+  const autoSni = originates !== undefined && originates.sni === "";
+  const autoSanValidation =
+    originates !== undefined &&
+    originates.insecureSkipVerify !== true &&
+    (isForwarded || (autoSni && originates.subjectAltNames.length === 0));
   return create(ClusterSchema, {
     name,
     altStatName: `${name}${statDelimiter}`,
-    clusterDiscoveryType: { case: "type", value: type },
     connectTimeout: milliseconds(policy.connectionPool?.tcp?.connectTimeout ?? meshConfig.connectTimeout),
     ...source(snapshot, proxy, target, { type, plan }),
-    ...(isOriginalDestination ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancing(policy.loadBalancer)),
+    ...(isForwarded
+      ? forwardProxyType(snapshot, proxy, service.hostname, originates !== undefined && !(autoSni && autoSanValidation))
+      : { clusterDiscoveryType: { case: "type", value: type } }),
+    ...(hasEndpoints && loadBalancing(policy.loadBalancer)),
+    ...(isOriginalDestination && { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED }),
     commonLbConfig: {
       healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 },
       ...(hasSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
       ...(plan !== undefined &&
-        !isOriginalDestination &&
+        hasEndpoints &&
         weighsLocalities(plan) && { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } }),
     },
     circuitBreakers: circuitBreakers(policy.connectionPool, policy.retryBudget),
@@ -115,12 +126,8 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
     typedExtensionProtocolOptions: httpProtocolOptions({
       protocol: upstreamProtocol(proxy, port, policy, http2),
       pool: policy.connectionPool,
-      autoSni: originates !== undefined && originates.sni === "",
-      autoSanValidation:
-        originates !== undefined &&
-        originates.sni === "" &&
-        originates.subjectAltNames.length === 0 &&
-        originates.insecureSkipVerify !== true,
+      autoSni,
+      autoSanValidation,
     }),
     ...behindProxyProtocol(transport(snapshot, target, tls, http2), policy.proxyProtocol),
     filters: [{ name: "istio.metadata_exchange", typedConfig: peerExchange }],
@@ -173,7 +180,7 @@ function source(
   snapshot: MeshSnapshot,
   proxy: ProxyNode,
   target: Target,
-  { type, plan }: { readonly type: Cluster_DiscoveryType; readonly plan: LocalityPlan | undefined },
+  { type, plan }: { readonly type: Cluster_DiscoveryType | undefined; readonly plan: LocalityPlan | undefined },
 ): ClusterInit {
   const { service, port, subset } = target;
   switch (type) {

@@ -34,6 +34,8 @@ export interface HttpChainSettings {
   /** Some service has persistent sessions. */
   readonly sessions?: boolean;
   readonly stats: readonly HttpFilter[];
+  /** What looks up hosts that requests name; absent: nothing has to. */
+  readonly forwardProxies?: readonly HttpFilter[];
 }
 
 /** Puts the filters of a chain in Istio's order, the router last. */
@@ -49,6 +51,7 @@ export function httpFilterChain(settings: HttpChainSettings): HttpFilter[] {
     cors,
     ...settings.stats,
     ...(settings.sessions ? [noSession] : []),
+    ...(settings.forwardProxies ?? []),
     router,
   ];
 }

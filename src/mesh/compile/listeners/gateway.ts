@@ -10,6 +10,7 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { GatewayListener, GatewayScope, GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { sniClusterName, sniDestinations } from "../clusters/sni-clusters.ts";
 import { cidrRange, socketAddress } from "../envoy-values.ts";
+import { forwardProxyFilters } from "../filters/forward-proxy.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import { tlsInspector } from "../filters/listener-filters.ts";
@@ -25,7 +26,7 @@ import { sessionsInUse } from "../routes/persistent-session.ts";
 import { serverTls } from "../tls/downstream.ts";
 import { type ChainMatch, filterChain, listenerDefaults } from "./chain.ts";
 import { pathNormalization } from "./outbound-http.ts";
-import { tcpChoices, tcpRouteFilter, tlsChoices } from "./tcp-destinations.ts";
+import { tcpChoices, tcpRouteFilters, tlsChoices } from "./tcp-destinations.ts";
 
 export function gatewayListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Listener[] {
   const scope = snapshot.gateways(proxy);
@@ -107,6 +108,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
       authorization: authorization.http,
       sessions: sessionsInUse(context.scope),
       stats: telemetry.httpStats,
+      forwardProxies: forwardProxyFilters(snapshot, context.proxy, context.scope),
     }),
     accessLogs: telemetry.logs,
     trustedHops: trustedProxies(snapshot),
@@ -165,7 +167,7 @@ function tcpChains(
   choicesOf: typeof tcpChoices,
   socket: FilterChain["transportSocket"],
 ): FilterChain[] {
-  const { snapshot, proxy, scope, authorization } = context;
+  const { snapshot, proxy, authorization } = context;
   const port = server.server.port.number;
   const telemetry = listenerTelemetry(snapshot, proxy, "gateway");
   return server.virtualServices.flatMap(({ virtualService, gateway }) =>
@@ -176,7 +178,7 @@ function tcpChains(
       const isSpecific = serverNames(names).length > 0 || prefixRanges.length > 0;
       return filterChain({
         ...(isSpecific && { match }),
-        filters: [...authorization.tcp, ...telemetry.tcpStats, tcpRouteFilter(scope, choice, port, telemetry.logs)],
+        filters: [...authorization.tcp, ...telemetry.tcpStats, ...tcpRouteFilters(context, choice, port, telemetry)],
         tls: socket,
         origins: [choice.origin, originAt(server.gateway, `spec.servers[${server.index}]`)],
         policies: authorization.origins,

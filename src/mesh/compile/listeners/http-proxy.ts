@@ -8,7 +8,6 @@ import { socketAddress } from "../envoy-values.ts";
 import { listenerTelemetry } from "../filters/telemetry.ts";
 import { httpProxyRoutes, listenerName } from "../names.ts";
 import { localhost } from "../proxy-addresses.ts";
-import { sessionsInUse } from "../routes/persistent-session.ts";
 import { filterChain, listenerDefaults } from "./chain.ts";
 import { outboundHttp } from "./outbound-http.ts";
 
@@ -28,8 +27,8 @@ export function httpProxyListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Li
     listener: name,
     routeName: httpProxyRoutes,
     grpcWeb: false,
-    sessions: sessionsInUse(snapshot.scope(proxy)),
     telemetry,
+    proxy,
   });
   const listener = create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),

@@ -1,40 +1,52 @@
 // The HTTP connection manager of outbound chains: routes come over RDS.
 import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
+import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { forwardProxyFilters, forwardProxyKey } from "../filters/forward-proxy.ts";
 import { httpConnectionManager, type PathNormalization } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import type { ListenerTelemetry } from "../filters/telemetry.ts";
+import { sessionsInUse } from "../routes/persistent-session.ts";
 import { once } from "../shared-work.ts";
 
 export interface OutboundHttp {
   /** Its name. */
   readonly listener: string;
+  /** To be asked for, or the routes themselves with a name that is theirs alone. */
   readonly routeName: string;
+  readonly routes?: RouteConfiguration;
   readonly grpcWeb: boolean;
-  /** Some service has persistent sessions. */
-  readonly sessions: boolean;
   readonly telemetry: ListenerTelemetry;
+  readonly proxy: ProxyNode;
 }
 
-/** Builds the filter once for all proxies that count and log alike, and have sessions or none. */
+/** Builds the filter once for all proxies that count and log alike, and need the same filters. */
 export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Filter {
-  const { listener, routeName, grpcWeb, sessions, telemetry } = settings;
-  return once(snapshot, `outbound http ${listener} ${routeName} ${grpcWeb} ${sessions} ${telemetry.key}`, () =>
-    httpConnectionManager({
-      class: "sidecar-outbound",
-      statPrefix: `outbound_${listener}`,
-      routes: routeName,
-      httpFilters: httpFilterChain({
+  const { listener, routeName, routes = routeName, grpcWeb, telemetry, proxy } = settings;
+  const scope = snapshot.scope(proxy);
+  const sessions = sessionsInUse(scope);
+  const forwards = forwardProxyKey(proxy, scope);
+  return once(
+    snapshot,
+    `outbound http ${listener} ${routeName} ${grpcWeb} ${sessions} ${forwards} ${telemetry.key}`,
+    () =>
+      httpConnectionManager({
         class: "sidecar-outbound",
-        grpcWeb,
-        authorization: [],
-        sessions,
-        stats: telemetry.httpStats,
+        statPrefix: `outbound_${listener}`,
+        routes,
+        httpFilters: httpFilterChain({
+          class: "sidecar-outbound",
+          grpcWeb,
+          authorization: [],
+          sessions,
+          stats: telemetry.httpStats,
+          forwardProxies: forwardProxyFilters(snapshot, proxy, scope),
+        }),
+        accessLogs: telemetry.logs,
+        trustedHops: 0,
+        pathNormalization: pathNormalization(snapshot),
       }),
-      accessLogs: telemetry.logs,
-      trustedHops: 0,
-      pathNormalization: pathNormalization(snapshot),
-    }),
   );
 }
 

@@ -7,7 +7,7 @@ import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v
 import { meshGateway } from "../../kinds/virtual-service/spec.ts";
 import { parseProtocol } from "../../objects/fields/port.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
-import type { Service, ServicePort } from "../../snapshot/service.ts";
+import { Resolution, type Service, type ServicePort } from "../../snapshot/service.ts";
 import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/snapshot.ts";
 import { cidrRange, endpointAddress, isUnixSocket } from "../envoy-values.ts";
 import { listenerTelemetry } from "../filters/telemetry.ts";
@@ -16,7 +16,6 @@ import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../
 import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { isTls, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily, localhost, wildcard } from "../proxy-addresses.ts";
-import { sessionsInUse } from "../routes/persistent-session.ts";
 import { indexByHost, type VirtualService, virtualServicesFor } from "../routes/virtual-service-hosts.ts";
 import { bindsToPort } from "./bind-to-port.ts";
 import { type ChainMatch, clusterChain, filterChain, inspectors, listenerDefaults, plaintextHttp } from "./chain.ts";
@@ -29,7 +28,7 @@ import {
   type PlannedTcpChain,
   partAddresses,
 } from "./outbound-plan.ts";
-import { type TcpRouteChoice, tcpChoices, tcpRouteFilter, tlsChoices } from "./tcp-destinations.ts";
+import { type TcpRouteChoice, tcpChoices, tcpRouteFilters, tlsChoices } from "./tcp-destinations.ts";
 
 export function outboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Listener[] {
   const scope = snapshot.scope(proxy);
@@ -173,8 +172,9 @@ function tcpChains(question: PortQuestion, ranges: readonly string[], isShared: 
     if (choices.length > 0) return choices.map((choice) => planned(choice, ranges, service));
   }
   const itself: TcpRouteChoice = {
-    // On an address of its own a service needs no server name; on a shared one nothing else tells it apart.
-    serverNames: tls && isShared ? [service.hostname] : [],
+    // On an address of its own a service needs no server name; on a shared one nothing else tells it apart, and where the
+    // name says where to go, only names of the service may.
+    serverNames: tls && (isShared || service.resolution === Resolution.DynamicDns) ? [service.hostname] : [],
     destinationSubnets: [],
     destinations: [{ destination: { host: service.hostname, subset: "", port: { number: port.number } }, weight: 100 }],
     statPrefix: service.hostname,
@@ -206,14 +206,17 @@ function buildListener(
     const match = tcpMatch(chain);
     const built = filterChain({
       match,
-      filters: [...telemetry.tcpStats, tcpRouteFilter(scope, chain.choice, plan.port, telemetry.logs)],
+      filters: [
+        ...telemetry.tcpStats,
+        ...tcpRouteFilters({ snapshot, proxy, scope }, chain.choice, plan.port, telemetry),
+      ],
       origins: chain.origins,
     });
     if (match === undefined) fallback = built;
     else chains.push(built);
   }
   if (plan.http !== undefined) {
-    const http = outboundHttp(snapshot, { listener: name, ...plan.http, sessions: sessionsInUse(scope), telemetry });
+    const http = outboundHttp(snapshot, { listener: name, ...plan.http, telemetry, proxy });
     chains.push(filterChain({ match: plaintextHttp, filters: [http] }));
   }
   // Envoy does not go back from a more specific match that failed, so what is left must be the default chain.

@@ -4,9 +4,13 @@ import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_compone
 import type { RouteDestination, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
 import { type MeshObject, originAt } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import { Resolution } from "../../snapshot/service.ts";
+import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { milliseconds } from "../envoy-values.ts";
 import type { AccessLogs } from "../filters/access-log.ts";
+import { sniForwardProxy } from "../filters/forward-proxy.ts";
 import { type TcpProxySettings, tcpProxy } from "../filters/network-filters.ts";
+import type { ListenerTelemetry } from "../filters/telemetry.ts";
 import { parseOutboundClusterName } from "../names.ts";
 import { effectivePolicy } from "../policy/traffic-policy.ts";
 import { type DestinationScope, resolveDestination } from "../routes/destination.ts";
@@ -56,8 +60,29 @@ export function tlsChoices(object: MeshObject<VirtualServiceSpec>, place: TcpPla
   );
 }
 
-/** The filter that forwards connections as a choice says. */
-export function tcpRouteFilter(
+export interface TcpRouteContext {
+  readonly snapshot: MeshSnapshot;
+  readonly proxy: ProxyNode;
+  readonly scope: DestinationScope;
+}
+
+/** The filters that forward connections as a choice says, with what looks up hosts before them. */
+export function tcpRouteFilters(
+  { snapshot, proxy, scope }: TcpRouteContext,
+  choice: Pick<TcpRouteChoice, "destinations" | "statPrefix">,
+  port: number,
+  { logs }: Pick<ListenerTelemetry, "logs">,
+): Filter[] {
+  const tcp = tcpRouteFilter(scope, choice, port, logs);
+  const [first, ...others] = choice.destinations;
+  // One DNS cache cannot be for several destinations.
+  if (first === undefined || others.length > 0) return [tcp];
+  const to = resolveDestination(scope, first.destination, port);
+  if (scope.service(to.host)?.resolution !== Resolution.DynamicDns) return [tcp];
+  return [sniForwardProxy(snapshot, proxy, to.host, to.port), tcp];
+}
+
+function tcpRouteFilter(
   scope: DestinationScope,
   choice: Pick<TcpRouteChoice, "destinations" | "statPrefix">,
   port: number,

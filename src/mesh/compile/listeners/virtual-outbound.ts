@@ -2,16 +2,20 @@
 // destination, and takes those that no listener is for.
 import { create } from "@bufbuild/protobuf";
 import { TrafficDirection } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import type { FilterChain } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
+import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
-import { listenerTelemetry } from "../filters/telemetry.ts";
+import { type ListenerTelemetry, listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { blackHoleCluster, chainNames, virtualOutboundListener } from "../names.ts";
-import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
+import { resolvesUnknownHosts, unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { wildcard } from "../proxy-addresses.ts";
-import { clusterChain, listenerDefaults } from "./chain.ts";
+import { catchAll } from "../routes/outbound.ts";
+import { clusterChain, filterChain, inspectors, listenerDefaults, plaintextHttp } from "./chain.ts";
+import { outboundHttp } from "./outbound-http.ts";
 
 export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listener {
   const scope = snapshot.scope(proxy);
@@ -22,6 +26,12 @@ export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Liste
     ...(sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [sidecar.origin]),
     ...telemetry.origins,
   ];
+  const chains = [
+    // A connection to the port itself would be handed back to this listener for ever.
+    clusterChain(chainNames.outboundBlackhole, blackHoleCluster, telemetry, { destinationPort: port }),
+    ...(resolvesUnknownHosts(scope) ? [requestsChain(snapshot, proxy, telemetry)] : []),
+    clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), telemetry),
+  ];
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),
     name: virtualOutboundListener,
@@ -29,11 +39,28 @@ export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Liste
     trafficDirection: TrafficDirection.OUTBOUND,
     useOriginalDst: true,
     ...(proxy.interceptionMode === "TPROXY" && { transparent: true }),
-    filterChains: [
-      // A connection to the port itself would be handed back to this listener for ever.
-      clusterChain(chainNames.outboundBlackhole, blackHoleCluster, telemetry, { destinationPort: port }),
-      clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), telemetry),
-    ],
+    filterChains: chains,
+    listenerFilters: inspectors(chains),
     ...(origins.length > 0 && { metadata: resourceMetadata({ origins }) }),
   });
+}
+
+/** HTTP on ports of no listener: its host is resolved, whatever address was dialled. */
+function requestsChain(snapshot: MeshSnapshot, proxy: ProxyNode, telemetry: ListenerTelemetry): FilterChain {
+  const name = chainNames.outboundCatchAllHttp;
+  const routes = create(RouteConfigurationSchema, {
+    name,
+    virtualHosts: [catchAll(snapshot.scope(proxy))],
+    validateClusters: false,
+    ignorePortInHostMatching: true,
+  });
+  const http = outboundHttp(snapshot, {
+    listener: virtualOutboundListener,
+    routeName: name,
+    routes,
+    grpcWeb: false,
+    telemetry,
+    proxy,
+  });
+  return filterChain({ name, match: plaintextHttp, filters: [http] });
 }

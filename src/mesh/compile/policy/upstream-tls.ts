@@ -10,7 +10,7 @@
 //
 // With nothing said it is plaintext for external services, where every workload behind the port refuses mutual TLS,
 // and where the mesh has automatic mutual TLS switched off. A service whose address the application chose
-// (ORIGINAL_DST, as headless ones) knows no endpoints to tell apart: mutual TLS when all its workloads take it.
+// (ORIGINAL_DST, as headless ones), or whose hosts its clients name, knows no endpoints to tell apart: mutual TLS when all its workloads take it.
 import type { ClientTlsSettings } from "../../objects/fields/traffic-policy.ts";
 import type { Service } from "../../snapshot/service.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
@@ -27,7 +27,8 @@ export interface UpstreamTlsQuestion {
   readonly port: number;
   /** What the DestinationRule says for the port. */
   readonly tls: ClientTlsSettings | undefined;
-  readonly isOriginalDestination: boolean;
+  /** There are endpoints to tell apart. */
+  readonly hasEndpoints: boolean;
 }
 
 export function upstreamTls(snapshot: MeshSnapshot, question: UpstreamTlsQuestion): UpstreamTls {
@@ -45,10 +46,10 @@ export function upstreamTls(snapshot: MeshSnapshot, question: UpstreamTlsQuestio
 }
 
 function automatic(snapshot: MeshSnapshot, question: UpstreamTlsQuestion): UpstreamTls {
-  const { service, port, isOriginalDestination } = question;
+  const { service, port, hasEndpoints } = question;
   if (!snapshot.meshConfig.enableAutoMtls || service.meshExternal) return { kind: "plaintext" };
   if (snapshot.serviceMtlsMode(service, port) === "DISABLE") return { kind: "plaintext" };
-  if (!isOriginalDestination) return { kind: "per-endpoint" };
+  if (hasEndpoints) return { kind: "per-endpoint" };
   const endpoints = snapshot.endpoints(service, port);
   const all = endpoints.length > 0 && endpoints.every(({ workload }) => workload.tlsMode === "istio");
   return all ? { kind: "mutual", sni: "", subjectAltNames: [] } : { kind: "plaintext" };

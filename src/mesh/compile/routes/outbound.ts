@@ -8,6 +8,7 @@ import {
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { meshGateway } from "../../kinds/virtual-service/spec.ts";
+import type { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
 import { originsOf } from "../../objects/mesh-object.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service } from "../../snapshot/service.ts";
@@ -16,8 +17,8 @@ import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/
 import { ruleKey } from "../clusters/outbound.ts";
 import { milliseconds } from "../envoy-values.ts";
 import { resourceMetadata } from "../metadata.ts";
-import { allowAnyVirtualHost, blockAllVirtualHost, serviceRouteName } from "../names.ts";
-import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
+import { allowAnyDynamicDnsVirtualHost, allowAnyVirtualHost, blockAllVirtualHost, serviceRouteName } from "../names.ts";
+import { unknownRequestsCluster } from "../policy/unknown-traffic.ts";
 import { listenerProtocol } from "../protocol.ts";
 import { once } from "../shared-work.ts";
 import { anyPortHosts, anyPortListener } from "./any-port.ts";
@@ -215,11 +216,17 @@ function virtualHost(
   });
 }
 
+const catchAllNames: Readonly<Record<OutboundMode, string>> = {
+  REGISTRY_ONLY: blockAllVirtualHost,
+  ALLOW_ANY: allowAnyVirtualHost,
+  ALLOW_ANY_DYNAMIC_DNS: allowAnyDynamicDnsVirtualHost,
+};
+
 /** What happens to hosts that the mesh does not know. */
-function catchAll(scope: SidecarScope): VirtualHost {
+export function catchAll(scope: SidecarScope): VirtualHost {
   const origins = scope.sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [scope.sidecar.origin];
   const isAllowed = scope.outboundTrafficPolicy !== "REGISTRY_ONLY";
-  const name = isAllowed ? allowAnyVirtualHost : blockAllVirtualHost;
+  const name = catchAllNames[scope.outboundTrafficPolicy];
   const noTimeout = milliseconds(0);
   return create(VirtualHostSchema, {
     name,
@@ -233,7 +240,7 @@ function catchAll(scope: SidecarScope): VirtualHost {
           ? {
               case: "route",
               value: {
-                clusterSpecifier: { case: "cluster", value: unknownTrafficCluster(scope) },
+                clusterSpecifier: { case: "cluster", value: unknownRequestsCluster(scope) },
                 timeout: noTimeout,
                 maxGrpcTimeout: noTimeout,
               },

@@ -25,12 +25,14 @@ import { decodeTlsVersion, TlsVersion } from "../../objects/fields/server-tls.ts
 import { validateCipherSuites, validateCurves } from "../../objects/fields/tls-parameters.ts";
 import { H2UpgradePolicy } from "../../objects/fields/traffic-policy.ts";
 import {
+  decodeClientTls,
   decodeConnectionPool,
   decodeH2UpgradePolicy,
   decodeLocalityLb,
   decodeOutlierDetection,
   decodeTcpKeepalive,
 } from "../../objects/fields/traffic-policy-decode.ts";
+import { validateClientTls } from "../../objects/fields/traffic-policy-validate.ts";
 import { child, type Path, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
@@ -79,6 +81,23 @@ const decodeSelector = lenientRecord<DiscoverySelector>({
   ),
 });
 
+const outboundPolicy = lenientRecord<MeshConfig["outboundTrafficPolicy"]>({
+  mode: withDefault(oneOf(Object.values(OutboundMode)), OutboundMode.AllowAny),
+  tls: optional(decodeClientTls),
+});
+
+const decodeOutboundPolicy: Decoder<MeshConfig["outboundTrafficPolicy"]> = (value, path, report) => {
+  const decoded = outboundPolicy(value, path, report);
+  if (decoded?.tls === undefined) return decoded;
+  const at = child(path, "tls");
+  validateClientTls(decoded.tls, renderPath(at), report);
+  if (decoded.mode !== OutboundMode.AllowAnyDynamicDns) {
+    const message = `tls has an effect with mode ${OutboundMode.AllowAnyDynamicDns} only`;
+    report({ path: at, severity: Severity.Warning, message });
+  }
+  return decoded;
+};
+
 const meshConfigFields: Fields<MeshConfig> = {
   proxyListenPort: withDefault(port, 15_001),
   proxyInboundListenPort: withDefault(port, 15_006),
@@ -92,12 +111,7 @@ const meshConfigFields: Fields<MeshConfig> = {
   accessLogEncoding: withDefault(oneOf(["TEXT", "JSON"]), "TEXT"),
   disableEnvoyListenerLog: withDefault(boolean, false),
   defaultConfig: withDefault(decodeProxyConfig, defaultProxyConfig),
-  outboundTrafficPolicy: withDefault(
-    lenientRecord<MeshConfig["outboundTrafficPolicy"]>({
-      mode: withDefault(oneOf(Object.values(OutboundMode)), OutboundMode.AllowAny),
-    }),
-    { mode: OutboundMode.AllowAny },
-  ),
+  outboundTrafficPolicy: withDefault(decodeOutboundPolicy, { mode: OutboundMode.AllowAny }),
   inboundTrafficPolicy: withDefault(
     lenientRecord<MeshConfig["inboundTrafficPolicy"]>({
       mode: withDefault(oneOf(["PASSTHROUGH", "LOCALHOST"]), "PASSTHROUGH"),

@@ -4,6 +4,7 @@ import type { OutboundMode } from "../../objects/fields/outbound-traffic-policy.
 import type { Labels } from "../../objects/fields/selector.ts";
 import type { TlsVersion } from "../../objects/fields/server-tls.ts";
 import type {
+  ClientTlsSettings,
   ConnectionPoolSettings,
   H2UpgradePolicy,
   LocalityLbSetting,
@@ -28,7 +29,11 @@ export interface MeshConfig {
   readonly accessLogEncoding: "TEXT" | "JSON";
   readonly disableEnvoyListenerLog: boolean;
   readonly defaultConfig: ProxyConfig;
-  readonly outboundTrafficPolicy: { readonly mode: OutboundMode };
+  readonly outboundTrafficPolicy: {
+    readonly mode: OutboundMode;
+    /** To unknown hosts that are resolved. */
+    readonly tls?: ClientTlsSettings;
+  };
   readonly inboundTrafficPolicy: { readonly mode: "PASSTHROUGH" | "LOCALHOST" };
   readonly enableAutoMtls: boolean;
   readonly trustDomain: string;

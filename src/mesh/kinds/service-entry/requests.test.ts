@@ -113,3 +113,63 @@ spec: {hosts: [api], http: [{match: [{uri: {prefix: /ext}}], rewrite: {authority
 `,
   { "shop GET http://api/ext": "ext.example:80", "shop GET http://api/": "api:80 mtls" },
 );
+
+const dynamic = (protocol: string, port: number): string =>
+  entry(
+    `hosts: ["*.wild.example"], ports: [{number: ${port}, name: p, protocol: ${protocol}}], resolution: DYNAMIC_DNS, location: MESH_EXTERNAL`,
+  );
+requestCases("DYNAMIC_DNS: HTTP goes to the host that it names, others are unknown", closed + dynamic("HTTP", 80), {
+  "shop GET http://a.wild.example/": "*.wild.example:80",
+  "shop GET http://wild.example/": "502",
+});
+requestCases("DYNAMIC_DNS: TLS goes to the host of its hello", closed + dynamic("TLS", 443), {
+  "shop GET https://a.wild.example/": "*.wild.example:443",
+  "shop --protocol tls a.b.wild.example:443": "*.wild.example:443",
+  "shop GET https://wild.example/": "closed",
+});
+requestCases(
+  "DYNAMIC_DNS: TLS that the sidecar begins, and a route from elsewhere",
+  `${dynamic("HTTP", 80)}
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: wild}
+spec: {host: "*.wild.example", trafficPolicy: {tls: {mode: SIMPLE}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v}
+spec: {hosts: [api], http: [{rewrite: {authority: a.wild.example}, route: [{destination: {host: "*.wild.example"}}]}]}
+`,
+  { "shop GET http://a.wild.example/": "*.wild.example:80 tls", "shop GET http://api/": "*.wild.example:80 tls" },
+);
+requestCases(
+  "DYNAMIC_DNS through a gateway: HTTP, and TLS that passes",
+  `${dynamic("HTTP", 80)}
+${dynamic("TLS", 443).replace("name: e,", "name: t,").replaceAll("wild.example", "tls.example")}
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: egress}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.wild.example"]}
+  - {port: {number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}, hosts: ["*.tls.example"]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: http}
+spec: {hosts: ["*.wild.example"], gateways: [egress], http: [{route: [{destination: {host: "*.wild.example"}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: tls}
+spec:
+  hosts: ["*.tls.example"]
+  gateways: [egress]
+  tls: [{match: [{sniHosts: ["*.tls.example"]}], route: [{destination: {host: "*.tls.example"}}]}]
+`,
+  {
+    "@ GET http://a.wild.example/": "*.wild.example:80",
+    "@ --protocol tls a.tls.example:443": "*.tls.example:443",
+  },
+);

@@ -88,9 +88,8 @@ const headerName = /^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 export function validateDestination(destination: Destination, path: string, report: Report): void {
   if (destination.host === "") report({ path: `${path}.host`, message: "a destination needs a host" });
-  else if (destination.host.startsWith("*")) {
-    report({ path: `${path}.host`, message: "a destination cannot be a wildcard" });
-  } else validateHost(destination.host, `${path}.host`, report);
+  else if (destination.host === "*") report({ path: `${path}.host`, message: "the host * is no destination" });
+  else validateHost(destination.host, `${path}.host`, report);
   if (destination.subset !== "" && !/^[a-zA-Z0-9](?:[-a-zA-Z0-9_.]{0,251}[a-zA-Z0-9])?$/.test(destination.subset)) {
     report({ path: `${path}.subset`, message: `"${destination.subset}" is not a subset name` });
   }

@@ -68,7 +68,7 @@ test("routes that cannot work are refused, each at its field", () => {
       { http: [{ redirect: { uri: "/", redirectCode: 200 } }] },
       "spec.http[0].redirect.redirectCode: 200 is not a 3xx code",
     ],
-    [{ http: [to("*.a.com")] }, "spec.http[0].route[0].destination.host: a destination cannot be a wildcard"],
+    [{ http: [to("*")] }, "spec.http[0].route[0].destination.host: the host * is no destination"],
     [
       { http: [{ route: [{ destination: { host: "a" } }, { destination: { host: "b" } }] }] },
       "spec.http[0].route: all weights are 0",

@@ -213,7 +213,7 @@ function validateLocalityName(locality: string, path: string, report: Report): v
   }
 }
 
-function validateClientTls(tls: ClientTlsSettings, path: string, report: Report): void {
+export function validateClientTls(tls: ClientTlsSettings, path: string, report: Report): void {
   const files = ["clientCertificate", "privateKey", "caCertificates"] as const;
   if (tls.mode === "ISTIO_MUTUAL") {
     for (const field of [...files, "credentialName"] as const) {

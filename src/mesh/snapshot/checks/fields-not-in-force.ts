@@ -37,7 +37,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
     "servers[].defaultEndpoint": "VirtualServices say where requests go",
   },
   ServiceEntry: {
-    resolution: { when: /^DYNAMIC_DNS$/, instead: "connections go to the address that the client dialled" },
     "endpoints[].network": "every network is reached directly",
   },
   WorkloadGroup: { template: "no workload is registered from it" },

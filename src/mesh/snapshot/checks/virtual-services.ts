@@ -4,7 +4,7 @@ import { serverHosts } from "../../kinds/gateway/resolve.ts";
 import { exportedTo, hostsOnServer, isBoundToMesh, isDelegate } from "../../kinds/virtual-service/resolve.ts";
 import { type Destination, meshGateway, type VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
 import { isVisible, visibility } from "../../objects/export-to.ts";
-import { isSubsetOf, isWildcard } from "../../objects/host.ts";
+import { isSubsetOf } from "../../objects/host.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { nearest } from "../../objects/suggest.ts";
 import type { Service } from "../service.ts";
@@ -144,7 +144,6 @@ function checkDestination(virtualService: VirtualService, place: DestinationPlac
   const known = context.services.byHostname.get(destination.host) ?? [];
   const service = known.find((item) => isVisible(item.exportTo, item.namespace, virtualService.namespace)) ?? known[0];
   if (service === undefined) {
-    if (isWildcard(destination.host)) return [];
     if (context.services.wildcards.some((item) => isSubsetOf(destination.host, item.hostname))) return [];
     const fix = suggestion(
       shorten(destination.host, virtualService, context),

@@ -7,6 +7,7 @@ import { compressor } from "./compressor/filter.ts";
 import { cors } from "./cors/filter.ts";
 import { csrf } from "./csrf/filter.ts";
 import { decompressor } from "./decompressor/filter.ts";
+import { dynamicForwardProxy } from "./dynamic-forward-proxy/filter.ts";
 import { extAuthz } from "./ext-authz/filter.ts";
 import { fault } from "./fault/filter.ts";
 import { grpcHttp1Bridge } from "./grpc-http1-bridge/filter.ts";
@@ -36,6 +37,7 @@ export const httpFilterTypes: readonly HttpFilterType[] = [
   cors,
   csrf,
   decompressor,
+  dynamicForwardProxy,
   extAuthz,
   fault,
   grpcHttp1Bridge,

@@ -76,6 +76,7 @@ export function clusterConfig(overrides: Partial<ClusterConfig> & { readonly nam
     loadBalancing: balancedBy({ type: "least_request", choiceCount: 2, activeRequestBias: 1, slowStart: null }),
     endpoints: null,
     dns: { refreshMs: 60_000, failureRefresh: null, respectsTtl: false, family: "all" },
+    forwardProxy: null,
     cleanupIntervalMs: 5000,
     circuitBreakers: limitedTo({}),
     healthCheck: null,

@@ -10,6 +10,7 @@ import { localRateLimit } from "./local-ratelimit/filter.ts";
 import { metadataExchange } from "./metadata-exchange/filter.ts";
 import { rbac } from "./rbac/filter.ts";
 import { sniCluster } from "./sni-cluster/filter.ts";
+import { sniDynamicForwardProxy } from "./sni-dynamic-forward-proxy/filter.ts";
 import { tcpProxy } from "./tcp-proxy/filter.ts";
 import { wasm } from "./wasm/filter.ts";
 
@@ -24,6 +25,7 @@ export const networkFilterTypes: readonly NetworkFilterType[] = [
   metadataExchange,
   rbac,
   sniCluster,
+  sniDynamicForwardProxy,
   tcpProxy,
   wasm,
 ];

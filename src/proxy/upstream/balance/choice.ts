@@ -22,6 +22,8 @@ export interface ChoiceContext {
   readonly overrideHost: OverrideHost | null;
   /** Headers of the request, for ORIGINAL_DST by header; null for bytes. */
   readonly headers: { get(name: string): string | undefined } | null;
+  /** The host that a dynamic forward proxy goes to, as its DNS cache knows it; null: no filter looked one up. */
+  readonly dynamicHost: string | null;
 }
 
 interface OverrideHost {
@@ -42,4 +44,5 @@ export const anyHost: ChoiceContext = {
   avoidsCanaries: false,
   overrideHost: null,
   headers: null,
+  dynamicHost: null,
 };

@@ -1,12 +1,13 @@
 // Keeps the endpoints of a STRICT_DNS or LOGICAL_DNS cluster up to date. Every name is asked for on its own: again after
 // the refresh rate, or its time to live, or after a failure with growing delays. A name that cannot be resolved keeps its
 // last good answer.
-import { isIP, isIPv4, isIPv6 } from "node:net";
+import { isIP } from "node:net";
 import type { Logger } from "#base/log/log.ts";
 import { Backoff } from "#base/time/backoff.ts";
 import type { DnsConfig, EndpointConfig, EndpointSet } from "../../config/cluster.ts";
 import { formatAddress } from "../../transport/connection-info.ts";
 import type { EventLoop } from "../../transport/event-loop.ts";
+import { chosenAddresses, familyNumber } from "./address-family.ts";
 import type { DnsAnswer, ResolveDns } from "./resolve-dns.ts";
 
 export interface DnsDiscoveryOptions {
@@ -67,7 +68,7 @@ export class DnsDiscovery {
       return;
     }
     const { resolve, dns } = this.#options;
-    const question = { host, family: families[dns.family], wantsTtl: dns.respectsTtl };
+    const question = { host, family: familyNumber(dns.family), wantsTtl: dns.respectsTtl };
     resolve(question, (answer) => this.#answered(target, answer));
   }
 
@@ -77,7 +78,7 @@ export class DnsDiscovery {
     onAttempt(answer.error === null);
     if (answer.error === null) {
       target.backoff?.reset();
-      this.#take(target, chosen(answer.addresses, dns.family));
+      this.#take(target, chosenAddresses(answer.addresses, dns.family));
     } else {
       log.warn(`cluster ${clusterName}: ${target.endpoint.host} can't be resolved: ${answer.error}`);
       this.#take(target, target.addresses);
@@ -130,30 +131,5 @@ export class DnsDiscovery {
   stop(): void {
     this.#isStopped = true;
     for (const target of this.#targets) target.cancel?.();
-  }
-}
-
-const families: Readonly<Record<DnsConfig["family"], 0 | 4 | 6>> = {
-  v4_only: 4,
-  v6_only: 6,
-  auto: 0,
-  v4_preferred: 0,
-  all: 0,
-};
-
-/** Of both families the preferred one, if it has any address. */
-function chosen(addresses: readonly string[], family: DnsConfig["family"]): readonly string[] {
-  switch (family) {
-    case "v4_only":
-      return addresses.filter((it) => isIPv4(it));
-    case "v6_only":
-      return addresses.filter((it) => isIPv6(it));
-    case "all":
-      return addresses;
-    case "auto":
-    case "v4_preferred": {
-      const preferred = addresses.filter((it) => isIPv6(it) === (family === "auto"));
-      return preferred.length > 0 ? preferred : addresses;
-    }
   }
 }

@@ -199,10 +199,11 @@ export class Router implements AttemptOwner {
       // Another attempt may go elsewhere.
       overrideHost: stream.attemptCount === 0 ? stream.overrideHost : null,
       headers: stream.headers,
+      dynamicHost: stream.dynamicHost,
     });
     stream.attemptCount++;
     if (endpoint === null) {
-      this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection), this.#origins());
+      this.#fail(noHealthyUpstream, whyNoEndpoint(cluster, connection, stream.dynamicHost), this.#origins());
       return;
     }
     stream.endpointConfig = endpoint.config;

@@ -105,6 +105,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
       xxHash64(this.connection.sourceIp, 0, hash);
       connector.hash = hash;
     }
+    connector.dynamicHost = this.#owner.dynamicHost;
     const { tunnel } = settings;
     if (tunnel !== null) {
       const entry = connectionLogEntry(this.connection, loop.now, this);

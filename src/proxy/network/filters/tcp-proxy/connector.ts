@@ -50,6 +50,7 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
   readonly leftPriorities = null;
   readonly overrideHost = null;
   readonly headers = null;
+  dynamicHost: string | null = null;
   readonly #loop: EventLoop;
   readonly #info: ConnectionInfo;
   readonly #maxAttempts: number;
@@ -81,7 +82,10 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
     this.tried++;
     const endpoint = cluster.choose(this);
     if (endpoint === null) {
-      this.#user.onUpstreamUnavailable(withFlag(this.#flags, "UH"), whyNoEndpoint(cluster, this.#info));
+      this.#user.onUpstreamUnavailable(
+        withFlag(this.#flags, "UH"),
+        whyNoEndpoint(cluster, this.#info, this.dynamicHost),
+      );
       return;
     }
     if (this.tunnelRequest === null) this.#connectTo(endpoint, breaker);
