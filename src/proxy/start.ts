@@ -13,6 +13,7 @@ import { type Address, type AdminServer, startAdmin, startPrometheus, startReadi
 import { CounterReset } from "./admin/counter-reset.ts";
 import type { ListenerDrain, ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
+import { ExtensionStore } from "./config/extension.ts";
 import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
 import { Runtime, type RuntimeChanges } from "./config/runtime.ts";
 import type { ProxyView } from "./decide/view.ts";
@@ -165,6 +166,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream"), stats, cells, onEjected });
   lifecycle.onStop(() => clusters.stop());
   const routes = new RouteStore();
+  const extensions = new ExtensionStore();
   const observer = new StandardObserver(localMetadata(options.node.metadata));
   const own = encodePeerMetadata(options.node);
   const wasm = new WasmHost({
@@ -186,6 +188,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     shedding,
     clusters,
     routes,
+    extensions,
     secrets,
     log: registry.scope("listener"),
     observer,
@@ -215,7 +218,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     }),
   );
   const configuration = new Configuration({
-    targets: { clusters, routes, listeners, secrets },
+    targets: { clusters, routes, listeners, secrets, extensions },
     log: registry.scope("xds"),
     clock,
     initialFetchTimeoutMs: options.initialFetchTimeoutMs ?? 15_000,

@@ -626,6 +626,21 @@ spec:
     assert.deepEqual([answer.status, answer.headers["x-patched"]], [200, "inbound"]);
     assert.equal((await get("/patched")).status, 418);
   });
+
+  test("a filter takes its settings from ECDS, and idle patches are told", async () => {
+    assert.equal((await get("/match/exact")).headers["x-discovered"], "first");
+    const shown = await mesh.run("proxy-config", "ecds", "deploy/echo-v1");
+    assert.match(shown.stdout, /^mark-discovered +envoy\.extensions\.filters\.http\.header_mutation\./m);
+    const status = await eventually("the state of the EnvoyFilter", async () => {
+      const { stdout } = await mesh.run("status");
+      return /^EnvoyFilter .*discovered-settings .*$/m.exec(stdout)?.[0].replace(/ +/g, " ");
+    });
+    assert.match(status, / partly in force /);
+    assert.match(
+      status,
+      /configPatches\[2\] \(\S*envoy-filter\.yaml:\d+\): HTTP_FILTER REMOVE finds nothing to change at the \w+ prox/,
+    );
+  });
 });
 
 function serviceEntries(address: string): string {

@@ -20,12 +20,14 @@ export interface DecodedProxy {
   readonly refusals: readonly Refusal[];
 }
 
-export function decodeProxy({ listeners, routes, clusters, endpoints }: CompiledResources): DecodedProxy {
+export function decodeProxy(compiled: CompiledResources): DecodedProxy {
+  const { listeners, routes, clusters, endpoints, extensions, extensionOrigins } = compiled;
   const { view, issues } = decodeView({
     listeners: listeners.values(),
     routes: routes.values(),
     clusters: clusters.values(),
     endpoints: endpoints.values(),
+    extensions: extensions.values(),
   });
   const byKind: Partial<Record<string, ReadonlyMap<string, Message>>> = {
     listener: listeners,
@@ -41,7 +43,9 @@ export function decodeProxy({ listeners, routes, clusters, endpoints }: Compiled
     const message = `the proxy refuses ${kind} ${name}, and keeps what it had: ${why}`;
     if (refusals.has(message)) continue;
     const resource = byKind[kind]?.get(name);
-    refusals.set(message, { code, message, origins: resource === undefined ? [] : writersOf(resource) });
+    const origins =
+      kind === "extension" ? (extensionOrigins.get(name) ?? []) : resource === undefined ? [] : writersOf(resource);
+    refusals.set(message, { code, message, origins });
   }
   return { view, refusals: [...refusals.values()] };
 }

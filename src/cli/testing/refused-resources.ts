@@ -25,13 +25,14 @@ export function judgeResources(yaml: string, podNames?: readonly string[]): Judg
     const node = proxyNodeOf(proxyFactsOf(pod));
     if (typeof node === "string") throw new Error(node);
     const compiled = compileProxy(snapshot, node);
-    const { listeners, routes, clusters, endpoints } = compiled;
-    resources += listeners.size + routes.size + clusters.size + endpoints.size;
+    const { listeners, routes, clusters, endpoints, extensions } = compiled;
+    resources += listeners.size + routes.size + clusters.size + endpoints.size + extensions.size;
     const { issues } = decodeView({
       listeners: listeners.values(),
       routes: routes.values(),
       clusters: clusters.values(),
       endpoints: endpoints.values(),
+      extensions: extensions.values(),
     });
     const errors = issues.filter(({ severity }) => severity === Severity.Error).map(({ message }) => message);
     refused.push(...[...refusals(compiled), ...errors].map((reason) => `${pod.metadata.name}: ${reason}`));

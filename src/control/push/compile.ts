@@ -1,11 +1,15 @@
 // The compiler as the push pipeline needs it, and its results as bytes.
 
+import { toBinary } from "@bufbuild/protobuf";
+import type { Origin } from "#base/issue.ts";
 import type { AppliedPatches } from "#mesh/compile/compile.ts";
 import type { CompiledSecret } from "#mesh/compile/tls/secrets.ts";
+import { objectKey } from "#mesh/objects/mesh-object.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { Cluster } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { type TypedExtensionConfig, TypedExtensionConfigSchema } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
 import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
@@ -22,13 +26,17 @@ export interface CompiledMessages {
   readonly routes: ReadonlyMap<string, RouteConfiguration>;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  /** What filters take by themselves. */
+  readonly extensions: ReadonlyMap<string, TypedExtensionConfig>;
+  readonly extensionOrigins: ReadonlyMap<string, readonly Origin[]>;
   /** Absent where EnvoyFilters patch nothing. */
   readonly patches?: AppliedPatches;
   /** For proxies that capture DNS. */
   readonly names?: NameTable;
 }
 
-export interface CompiledRouting extends Pick<CompiledMessages, "listeners" | "routes"> {
+export interface CompiledRouting
+  extends Pick<CompiledMessages, "listeners" | "routes" | "extensions" | "extensionOrigins"> {
   readonly patches?: Pick<AppliedPatches, "routing">;
 }
 
@@ -61,9 +69,29 @@ export function encodeCompiled(
       [typeUrl.endpoint, encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints)],
       [typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, compiled.listeners)],
       [typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, compiled.routes)],
+      ...extensionsOf(encoder, compiled),
       ...(compiled.names === undefined ? [] : [nameTableOf(encoder, compiled.names)]),
     ]),
   };
+}
+
+/** Nothing for most proxies. Their messages have no place for who wrote them. */
+function extensionsOf(
+  encoder: ResourceEncoder,
+  { extensions, extensionOrigins }: Pick<CompiledMessages, "extensions" | "extensionOrigins">,
+): [string, ResourcesByName][] {
+  if (extensions.size === 0) return [];
+  const sources = new Map(
+    [...extensions].map(([name, message]) => [
+      name,
+      {
+        message,
+        bytes: () => toBinary(TypedExtensionConfigSchema, message),
+        origins: () => [...new Set((extensionOrigins.get(name) ?? []).map(objectKey))],
+      },
+    ]),
+  );
+  return [[typeUrl.extensionConfig, encoder.encodeSources(typeUrl.extensionConfig, sources)]];
 }
 
 /** The whole table is one resource, as Istio sends it to agents without delta NDS. */
@@ -83,13 +111,17 @@ export function replaceRouting(
   encoder: ResourceEncoder,
   previous: ProxyResources,
   snapshotVersion: string,
-  { listeners, routes, patches }: CompiledRouting,
+  compiled: CompiledRouting,
 ): ProxyResources {
+  const { listeners, routes, patches } = compiled;
+  const byType = new Map(previous.byType);
+  byType.delete(typeUrl.extensionConfig);
+  for (const [type, resources] of extensionsOf(encoder, compiled)) byType.set(type, resources);
   return {
     ...previous,
     snapshotVersion,
     ...(patches !== undefined && { patches: { clusters: noPatches, ...previous.patches, ...patches } }),
-    byType: new Map(previous.byType)
+    byType: byType
       .set(typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, listeners))
       .set(typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, routes)),
   };

@@ -72,6 +72,12 @@ export class ResourceEncoder {
     return resource;
   }
 
+  encodeSources(typeUrl: string, sources: ReadonlyMap<string, ResourceSource>): ResourcesByName {
+    const resources = new Map<string, EncodedResource>();
+    for (const [name, source] of sources) resources.set(name, this.encodeSource(typeUrl, name, source));
+    return this.#sets.get(versionOf(resources), () => resources);
+  }
+
   encodeAll<D extends DescMessage>(
     typeUrl: string,
     schema: D,

@@ -35,6 +35,8 @@ describe("the pusher", () => {
     }
   }
 
+  const noRouting = { listeners: new Map(), routes: new Map(), extensions: new Map(), extensionOrigins: new Map() };
+
   function setUp(): { pusher: Pusher; compiled: string[]; fail: { for: string } } {
     const compiled: string[] = [];
     const fail = { for: "" };
@@ -45,11 +47,11 @@ describe("the pusher", () => {
         if (fail.for === ip) throw new Error("broken");
         compiled.push(`${ip} all ${current.version}`);
         const clusters = new Map([[cluster, create(ClusterSchema, { name: cluster })]]);
-        return { clusters, endpoints: assignment(current.version), listeners: new Map(), routes: new Map() };
+        return { clusters, endpoints: assignment(current.version), ...noRouting };
       },
       compileRouting: (current, { ipAddresses: [ip = ""] }) => {
         compiled.push(`${ip} routing ${current.version}`);
-        return { listeners: new Map(), routes: new Map() };
+        return noRouting;
       },
       compileEndpoints: (current, { ipAddresses: [ip = ""] }, names) => {
         compiled.push(`${ip} ${[...names].join()} ${current.version}`);

@@ -30,7 +30,7 @@ export interface Progress {
 export const noProgress: Progress = { proxies: 0, current: 0, rejections: [] };
 
 const maxRejections = 10;
-const shownTypes = [typeUrl.cluster, typeUrl.endpoint, typeUrl.listener, typeUrl.route];
+const shownTypes = [typeUrl.cluster, typeUrl.endpoint, typeUrl.listener, typeUrl.route, typeUrl.extensionConfig];
 
 interface Tally {
   proxies: number;

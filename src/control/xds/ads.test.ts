@@ -21,8 +21,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function start(): Promise<TestControlPlane> {
-  const plane = await startTestControlPlane(meshYaml + "---" + endpointSlice("reviews", ["10.244.0.5"]));
+async function start(...more: string[]): Promise<TestControlPlane> {
+  const plane = await startTestControlPlane([meshYaml, endpointSlice("reviews", ["10.244.0.5"]), ...more].join("---"));
   cleanups.push(() => plane.control.stop());
   return plane;
 }
@@ -40,7 +40,35 @@ metadata: {name: reviews, namespace: default}
 spec: {hosts: [reviews], http: [{timeout: ${timeout}, route: [{destination: {host: reviews}}]}]}
 `;
 
+const extensionConfig = (name: string, size: number): string => `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: ${name}, namespace: default}
+spec:
+  configPatches:
+  - applyTo: EXTENSION_CONFIG
+    patch:
+      operation: ADD
+      value:
+        name: ${name}
+        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: ${size}}
+`;
+
 describe("delta ADS", () => {
+  test("extension configurations go to who asks for them by name, and again when they change", async () => {
+    const plane = await start(extensionConfig("body", 1024), extensionConfig("unwanted", 1));
+    const client = delta(plane);
+    client.request(typeUrl.extensionConfig, { resourceNamesSubscribe: ["body", "other"] });
+    const first = await client.accept();
+    assert.deepEqual([first.resources.map(({ name }) => name), first.removedResources], [["body"], ["other"]]);
+    assert.equal(first.resources[0]?.resource?.typeUrl, typeUrl.extensionConfig);
+    plane.source.apply(extensionConfig("body", 2048));
+    const second = await client.accept();
+    assert.notEqual(second.resources[0]?.version, first.resources[0]?.version);
+    plane.source.delete(extensionConfig("body", 2048));
+    assert.deepEqual((await client.accept()).removedResources, ["body"]);
+  });
+
   test("a sidecar gets clusters, endpoints, listeners and routes, and only what an edit changes", async () => {
     const plane = await start();
     const client = delta(plane);
@@ -185,6 +213,18 @@ data: {mesh: "accessLogFile: /dev/stdout"}
 });
 
 describe("state-of-the-world ADS", () => {
+  test("extension configurations that are asked for come, and those that change again", async () => {
+    const plane = await start(...["a", "b", "c"].map((name) => extensionConfig(name, 1024)));
+    const client = new FullXdsClient({ port: plane.control.addresses.plaintext?.port ?? 0 });
+    cleanups.push(() => client.close());
+    client.request(typeUrl.extensionConfig, { resourceNames: ["a", "b"] });
+    const first = await client.next();
+    assert.equal(first.resources.length, 2);
+    client.request(typeUrl.extensionConfig, { resourceNames: ["a", "b"], responseNonce: first.nonce });
+    plane.source.apply(extensionConfig("b", 2048));
+    assert.equal((await client.next()).resources.length, 1);
+  });
+
   test("lists all clusters at every change and only changed endpoints", async () => {
     const plane = await start();
     const client = new FullXdsClient({ port: plane.control.addresses.plaintext?.port ?? 0 });

@@ -55,7 +55,14 @@ export function toProxyless(snapshot: MeshSnapshot, node: ProxyNode, compiled: C
     if (discovery.case === "type" && discovery.value === Cluster_DiscoveryType.EDS)
       clusters.set(name, edsCluster(cluster));
   }
-  return { listeners, routes, clusters, endpoints: compiled.endpoints };
+  return {
+    listeners,
+    routes,
+    clusters,
+    endpoints: compiled.endpoints,
+    extensions: new Map(),
+    extensionOrigins: new Map(),
+  };
 }
 
 function findVirtualHost(compiled: CompiledMessages, hostname: string, port: number): VirtualHost | undefined {

@@ -18,6 +18,7 @@ import {
   outboundPassthroughCluster,
 } from "./clusters/special.ts";
 import { clusterEndpoints } from "./endpoints/endpoints.ts";
+import { type CompiledExtensions, compileExtensions } from "./extensions.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
 import { inboundListeners } from "./listeners/inbound.ts";
 import { inboundPorts } from "./listeners/inbound-ports.ts";
@@ -34,7 +35,7 @@ import { outboundRoutes } from "./routes/outbound.ts";
 import { once } from "./shared-work.ts";
 
 /** Resources by name. */
-export interface CompiledResources {
+export interface CompiledResources extends CompiledExtensions {
   readonly listeners: ReadonlyMap<string, Listener>;
   readonly routes: ReadonlyMap<string, RouteConfiguration>;
   readonly clusters: ReadonlyMap<string, Cluster>;
@@ -45,7 +46,7 @@ export interface CompiledResources {
 /** Keys of the EnvoyFilter patches that changed something for a proxy, by what they changed. */
 export interface AppliedPatches {
   readonly clusters: ReadonlySet<string>;
-  /** Listeners and routes. */
+  /** Listeners, what their filters take by themselves, and routes. */
   readonly routing: ReadonlySet<string>;
 }
 
@@ -53,27 +54,25 @@ export interface AppliedPatches {
 export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledResources {
   const applied = new Set<string>();
   const clusters = compileClusters(snapshot, proxy, applied);
-  const { listeners, routes, patches } = compileRouting(snapshot, proxy);
+  const { patches, ...routing } = compileRouting(snapshot, proxy);
   return {
     clusters,
     endpoints: compileEndpoints(snapshot, proxy, edsClusterNames(clusters)),
-    listeners,
-    routes,
+    ...routing,
     patches: { clusters: applied, routing: patches.routing },
   };
 }
 
-/** Compiles only listeners and routes. */
-export function compileRouting(
-  snapshot: MeshSnapshot,
-  proxy: ProxyNode,
-): Pick<CompiledResources, "listeners" | "routes"> & { readonly patches: Pick<AppliedPatches, "routing"> } {
+export interface CompiledRouting extends CompiledExtensions, Pick<CompiledResources, "listeners" | "routes"> {
+  readonly patches: Pick<AppliedPatches, "routing">;
+}
+
+/** Compiles only listeners, what their filters take by themselves, and routes. */
+export function compileRouting(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledRouting {
   const routing = new Set<string>();
-  return {
-    listeners: compileListeners(snapshot, proxy, routing),
-    routes: compileRoutes(snapshot, proxy, undefined, routing),
-    patches: { routing },
-  };
+  const listeners = compileListeners(snapshot, proxy, routing);
+  const routes = compileRoutes(snapshot, proxy, undefined, routing);
+  return { listeners, routes, ...compileExtensions(patchSetOf(snapshot, proxy), routing), patches: { routing } };
 }
 
 /** Adds the patches that changed something to `applied`, as the functions below do. */

@@ -224,6 +224,16 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
       ],
     },
     {
+      type: "EcdsConfigDump",
+      fields: {},
+      lists: [
+        {
+          name: "ecds_filters",
+          entries: () => entries(configuration.extensions, "ecds_filter", () => true),
+        },
+      ],
+    },
+    {
       type: "SecretsConfigDump",
       fields: {},
       lists: [{ name: "dynamic_active_secrets", entries: () => secretEntries(state.secrets) }],

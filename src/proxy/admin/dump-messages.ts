@@ -3,6 +3,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { BootstrapConfigDumpSchema, SecretsConfigDumpSchema } from "#wire/gen/envoy/admin/v3/config_dump_pb.ts";
 import {
   ClustersConfigDumpSchema,
+  EcdsConfigDumpSchema,
   EndpointsConfigDumpSchema,
   ListenersConfigDumpSchema,
   RoutesConfigDumpSchema,
@@ -14,6 +15,7 @@ export type DumpType =
   | "EndpointsConfigDump"
   | "ListenersConfigDump"
   | "RoutesConfigDump"
+  | "EcdsConfigDump"
   | "SecretsConfigDump";
 
 const messages: Readonly<Record<DumpType, DescMessage>> = {
@@ -22,6 +24,7 @@ const messages: Readonly<Record<DumpType, DescMessage>> = {
   EndpointsConfigDump: EndpointsConfigDumpSchema,
   ListenersConfigDump: ListenersConfigDumpSchema,
   RoutesConfigDump: RoutesConfigDumpSchema,
+  EcdsConfigDump: EcdsConfigDumpSchema,
   SecretsConfigDump: SecretsConfigDumpSchema,
 };
 

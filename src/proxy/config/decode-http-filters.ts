@@ -7,6 +7,7 @@ import { type FilterConfig, FilterConfigSchema } from "#wire/gen/envoy/config/ro
 import type { HttpFilter } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import type { FilterPlace, HttpFilterType, SettingsParser } from "../http/filter.ts";
 import { httpFilterTypes } from "../http/filters/all.ts";
+import { decodeDiscovery } from "./decode-discovery.ts";
 import type { HttpFilterConfig, RouteFilterConfig, RouteFilterConfigs } from "./http.ts";
 import { typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
@@ -52,14 +53,38 @@ export function decodeHttpFilters(
   return decoded;
 }
 
-function decodeHttpFilter(filter: HttpFilter, place: FilterPlace): HttpFilterConfig | null {
-  const { problems, path } = place;
-  const any = filter.configType.case === "typedConfig" ? filter.configType.value : undefined;
-  if (any === undefined) {
-    if (filter.configType.case === undefined) problems.invalid(path, `${filter.name} has no configuration`);
-    else problems.unsupported(path, `discovery of the filter ${filter.name}`);
+/** Whether it is a message of a filter that this proxy has. */
+export function isHttpFilter(typeName: string): boolean {
+  return chainReaders.has(typeName);
+}
+
+/** Reads settings that stand apart from a chain; of a type that `isHttpFilter`. */
+export function readHttpFilter(name: string, any: Any, path: string, problems: Problems): HttpFilterConfig | null {
+  const reader = chainReaders.get(typeName(any));
+  if (reader === undefined) {
+    problems.unsupported(path, `the HTTP filter ${name} (${whyRefused(typeName(any))})`);
     return null;
   }
+  const settings = reader.parser.parse(any, { name, path, problems, policyOrigins: new Map() });
+  if (settings === null) return null;
+  const { type } = reader.filter;
+  return { name, type, settings, disabled: false, decide: reader.filter.decide(settings) };
+}
+
+function decodeHttpFilter(filter: HttpFilter, place: FilterPlace): HttpFilterConfig | null {
+  const { problems, path } = place;
+  const { name, disabled, configType } = filter;
+  if (configType.case === undefined) {
+    problems.invalid(path, `${name} has no configuration`);
+    return null;
+  }
+  if (configType.case === "configDiscovery") {
+    const read = (config: Any, at: string): HttpFilterConfig | null => readHttpFilter(name, config, at, problems);
+    const discovery = decodeDiscovery(name, configType.value, read, path, problems);
+    if (discovery?.fallback?.type === "router") problems.invalid(path, "the router cannot be discovered");
+    return discovery && { name, type: "", settings: null, disabled, decide: null, discovery };
+  }
+  const any = configType.value;
   const reader = chainReaders.get(typeName(any));
   if (reader === undefined) {
     if (filter.isOptional) problems.leftOut(path, `the HTTP filter ${filter.name}`);

@@ -1,5 +1,6 @@
 // Network filters by type URL: each folder under network/filters reads its own message. The last one is terminal. A
 // filter that is not known is refused: it could decide who may talk to whom, or speak the protocol that others need.
+import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Origin } from "#base/issue.ts";
 import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import type { FilterPlace, NetworkFilterType, SettingsParser } from "../network/filter.ts";
@@ -7,6 +8,7 @@ import { networkFilterTypes } from "../network/filters/all.ts";
 import { compileTextFormat } from "../observe/access-log/format.ts";
 import { decodeAccessLogs } from "./decode-access-log.ts";
 import { decodeConnectionManager } from "./decode-connection-manager.ts";
+import { decodeDiscovery } from "./decode-discovery.ts";
 import type { NetworkFilterConfig } from "./listener.ts";
 import { typeName } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
@@ -30,17 +32,7 @@ export function decodeNetworkFilters(
 ): NetworkFilterConfig[] {
   const decoded = filters.flatMap((filter, i) => {
     const where = `${path}[${i}]`;
-    const place: FilterPlace = {
-      name: filter.name,
-      path: where,
-      problems,
-      policyOrigins,
-      accessLogs: (logs, at) => decodeAccessLogs(logs, at, problems),
-      textFormat: (format, at) =>
-        compileTextFormat(format, { omitEmptyValues: true }, (message) => problems.invalid(at, message)),
-      connectionManager: (manager) => decodeConnectionManager(manager, policyOrigins, where, problems),
-    };
-    return decodeNetworkFilter(filter, place) ?? [];
+    return decodeNetworkFilter(filter, placeOf(filter.name, policyOrigins, where, problems)) ?? [];
   });
   if (decoded.at(-1)?.isTerminal !== true) {
     problems.invalid(path, "the last network filter must be terminal, as tcp_proxy or http_connection_manager");
@@ -51,25 +43,76 @@ export function decodeNetworkFilters(
   return decoded;
 }
 
-function decodeNetworkFilter(filter: Filter, place: FilterPlace): NetworkFilterConfig | null {
+function placeOf(
+  name: string,
+  policyOrigins: ReadonlyMap<string, Origin>,
+  path: string,
+  problems: Problems,
+): FilterPlace {
+  return {
+    name,
+    path,
+    problems,
+    policyOrigins,
+    accessLogs: (logs, at) => decodeAccessLogs(logs, at, problems),
+    textFormat: (format, at) =>
+      compileTextFormat(format, { omitEmptyValues: true }, (message) => problems.invalid(at, message)),
+    connectionManager: (manager) => decodeConnectionManager(manager, policyOrigins, path, problems),
+  };
+}
+
+/** Whether it is a message of a filter that this proxy has. */
+export function isNetworkFilter(typeName: string): boolean {
+  return readers.has(typeName);
+}
+
+/** Reads settings that stand apart from a chain. */
+export function readNetworkFilter(
+  name: string,
+  any: Any,
+  path: string,
+  problems: Problems,
+): NetworkFilterConfig | null {
+  return read(any, placeOf(name, new Map(), path, problems));
+}
+
+function decodeNetworkFilter({ name, configType }: Filter, place: FilterPlace): NetworkFilterConfig | null {
   const { path, problems } = place;
-  const any = filter.configType.case === "typedConfig" ? filter.configType.value : undefined;
-  if (any === undefined) {
-    if (filter.configType.case === undefined) problems.invalid(path, `${filter.name} has no configuration`);
-    else problems.unsupported(path, `discovery of the filter ${filter.name}`);
+  if (configType.case === undefined) {
+    problems.invalid(path, `${name} has no configuration`);
     return null;
   }
+  if (configType.case === "typedConfig") return read(configType.value, place);
+  const readDefault = (config: Any, at: string): NetworkFilterConfig | null =>
+    readNetworkFilter(name, config, at, problems);
+  const discovery = decodeDiscovery(name, configType.value, readDefault, path, problems);
+  if (discovery?.fallback?.isTerminal === true) problems.invalid(path, "what ends a chain cannot be discovered");
+  return discovery && { ...empty, name, discovery };
+}
+
+const empty: Omit<NetworkFilterConfig, "name"> = {
+  type: "",
+  settings: null,
+  isTerminal: false,
+  clusters: [],
+  readsServerName: false,
+  http: null,
+  decide: null,
+};
+
+function read(any: Any, place: FilterPlace): NetworkFilterConfig | null {
+  const { name, path, problems } = place;
   const reader = readers.get(typeName(any));
   if (reader === undefined) {
     const why = protocols[typeName(any)];
-    problems.unsupported(path, `the network filter ${filter.name} (${why ?? typeName(any)})`);
+    problems.unsupported(path, `the network filter ${name} (${why ?? typeName(any)})`);
     return null;
   }
   const settings = reader.parser.parse(any, place);
   if (settings === null) return null;
   const { type, isTerminal } = reader.filter;
   return {
-    name: filter.name,
+    name,
     type,
     settings,
     isTerminal,

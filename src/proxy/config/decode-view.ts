@@ -1,12 +1,14 @@
 // All resources of one proxy at once, for what looks at a proxy from outside.
 import type { Issue } from "#base/issue.ts";
 import type { Cluster } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import type { TypedExtensionConfig } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
 import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import type { Listener } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import type { ProxyView } from "../decide/view.ts";
 import { decodeCluster } from "./decode-cluster.ts";
 import { decodeEndpoints } from "./decode-endpoints.ts";
+import { decodeExtension } from "./decode-extension.ts";
 import { decodeListener } from "./decode-listener.ts";
 import { decodeRoute } from "./decode-route.ts";
 import type { Decoded } from "./problems.ts";
@@ -16,6 +18,7 @@ export interface Resources {
   readonly routes: Iterable<RouteConfiguration>;
   readonly clusters: Iterable<Cluster>;
   readonly endpoints: Iterable<ClusterLoadAssignment>;
+  readonly extensions: Iterable<TypedExtensionConfig>;
 }
 
 /** Decodes all resources of one proxy; those with errors are left out and told in the issues. */
@@ -35,6 +38,7 @@ export function decodeView(resources: Resources): { readonly view: ProxyView; re
     routes: decodeAll(resources.routes, decodeRoute, (it) => it.name),
     clusters: decodeAll(resources.clusters, decodeCluster, (it) => it.name),
     endpoints: decodeAll(resources.endpoints, decodeEndpoints, (it) => it.clusterName),
+    extensions: decodeAll(resources.extensions, decodeExtension, (it) => it.name),
   };
   return { view, issues };
 }

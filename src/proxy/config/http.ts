@@ -2,6 +2,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogEntry, AccessLogger } from "./access-log.ts";
+import type { FilterDiscovery } from "./extension.ts";
 import type { Http2Config } from "./http2.ts";
 import type { CidrSet, HeaderMatcher, StringMatcher } from "./matcher.ts";
 import type { RateLimitRule, RouteRateLimits } from "./rate-limit.ts";
@@ -139,6 +140,8 @@ export interface HttpFilterConfig {
   /** Off, unless a route has settings for it. */
   readonly disabled: boolean;
   readonly decide: FilterDecide | null;
+  /** Its settings come over ECDS: what stands here is empty. */
+  readonly discovery?: FilterDiscovery<HttpFilterConfig>;
 }
 
 /** A filter's verdict on a request head. Pure: the live filter and explain call the same function. Null lets it pass. */

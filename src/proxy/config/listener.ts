@@ -2,6 +2,7 @@
 // reads these objects and never a protobuf.
 import type { Provenance } from "#wire/xds/provenance.ts";
 import type { AccessLogger } from "./access-log.ts";
+import type { FilterDiscovery } from "./extension.ts";
 import type { FilterMetadata, HttpConnectionManagerConfig } from "./http.ts";
 import type { CidrSet } from "./matcher.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
@@ -151,6 +152,8 @@ export interface NetworkFilterConfig {
   readonly http: HttpConnectionManagerConfig | null;
   /** Null: it has no say in where connections go. */
   readonly decide: ConnectionDecide | null;
+  /** Its settings come over ECDS: what stands here is empty. */
+  readonly discovery?: FilterDiscovery<NetworkFilterConfig>;
 }
 
 /** A filter's verdict on a connection. Pure, for explain; the live filter calls the same functions. */

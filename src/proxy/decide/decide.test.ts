@@ -69,12 +69,13 @@ spec:
 const snapshot = mesh(bookinfo, configuration);
 
 function viewOf(proxy: Parameters<typeof compileProxy>[1]): ProxyView {
-  const { listeners, routes, clusters, endpoints } = compileProxy(snapshot, proxy);
+  const { listeners, routes, clusters, endpoints, extensions } = compileProxy(snapshot, proxy);
   const { view, issues } = decodeView({
     listeners: listeners.values(),
     routes: routes.values(),
     clusters: clusters.values(),
     endpoints: endpoints.values(),
+    extensions: extensions.values(),
   });
   assert.deepEqual(issues, []);
   return view;

@@ -1,6 +1,7 @@
 // The whole walk that a connection and its first request take through one proxy: listener, filter chain, authorization,
 // route, cluster, endpoint, transport. Pure; used by explain, built from the same functions as the live data path.
 import { type ClusterConfig, type EndpointConfig, type TransportSocketMatch } from "../config/cluster.ts";
+import { settledHttpFilter, settledNetworkFilter } from "../config/extension.ts";
 import type { Chance, FilterMetadata, HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
 import {
   type ConnectionOutcome,
@@ -197,7 +198,11 @@ function decideFilters(
   let cluster: string | null = null;
   /** Hosts that filters look up, by DNS cache. */
   const lookups = new Map<string, string>();
-  for (const { http, decide, isTerminal } of chain.filters) {
+  for (const filter of chain.filters) {
+    const { http, isTerminal } = filter;
+    const settled = settledNetworkFilter(filter, view.extensions);
+    if (settled === null) return refuse({ ...draft, authorization }, null, missingSettings(filter.name), trace);
+    const { decide } = settled;
     if (http !== null) return decideHttp(view, http, question, peerId, { ...draft, authorization }, trace);
     const outcome: ConnectionOutcome | undefined = decide?.({ subject, draw: question.random, cluster }, trace);
     if (outcome === undefined) continue;
@@ -244,7 +249,7 @@ function decideHttp(
   const told: ToldMetadata = new Map();
   const subject = subjectOf(question, peerId, { http, remoteIp, route, routes });
   const lookups: HostLookups = { caches: new Set(), authority: http.authority };
-  const decided = decideHttpFilters(manager, route, { subject, told, lookups }, draft, trace);
+  const decided = decideHttpFilters(view, manager, route, { subject, told, lookups }, draft, trace);
   if (decided.outcome !== undefined) return complete(decided);
   if (routes !== null && told.size > 0) {
     // What filters found out, as the claims of a token, may lead to another route.
@@ -320,6 +325,7 @@ type ToldMetadata = Map<string, Record<string, unknown>>;
 
 /** Asks the filters in order; the draft has an outcome when one of them answers. */
 function decideHttpFilters(
+  view: ProxyView,
   manager: HttpConnectionManagerConfig,
   route: RouteDecision | null,
   asked: { readonly subject: RbacSubject; readonly told: ToldMetadata; readonly lookups: HostLookups },
@@ -333,9 +339,14 @@ function decideHttpFilters(
   const overrides = filterConfigsOf(route);
   for (const filter of manager.httpFilters) {
     const own = overrides?.get(filter.name) ?? [];
-    if (filter.decide === null || own[0]?.disabled === true || (filter.disabled && own.length === 0)) continue;
-    const settings = own.filter(({ type }) => type === filter.type).map((it) => it.settings);
-    const outcome = filter.decide(subject, settings, trace);
+    if (own[0]?.disabled === true || (filter.disabled && own.length === 0)) continue;
+    const settled = settledHttpFilter(filter, view.extensions);
+    if (settled === null) {
+      return refuse({ ...draft, authorization, chances }, 500, missingSettings(filter.name), trace);
+    }
+    if (settled.decide === null) continue;
+    const settings = own.filter(({ type }) => type === settled.type).map((it) => it.settings);
+    const outcome = settled.decide(subject, settings, trace);
     if (outcome === null) continue;
     remember(told, outcome.metadata);
     if (outcome.authorization !== null) authorization.push({ ...outcome.authorization, layer: "http" });
@@ -347,6 +358,10 @@ function decideHttpFilters(
     return refuse({ ...draft, authorization, chances }, status, reason, trace);
   }
   return { ...draft, authorization, chances };
+}
+
+function missingSettings(name: string): string {
+  return `the settings of the filter ${name} have not come over ECDS`;
 }
 
 /** Explained requests are HTTP/1 without an Upgrade. */

@@ -26,6 +26,7 @@ function view(cluster: ClusterConfig): ProxyView {
     routes: new Map(),
     clusters: new Map([["c", cluster]]),
     endpoints: new Map([["c", endpoints]]),
+    extensions: new Map(),
   };
 }
 

@@ -1,5 +1,6 @@
 // All that one proxy knows, decoded: what the live proxy holds and what explain compiles offline.
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import type { ExtensionConfig } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 
@@ -9,6 +10,8 @@ export interface ProxyView {
   readonly clusters: ReadonlyMap<string, ClusterConfig>;
   /** By the name that EDS goes by. */
   readonly endpoints: ReadonlyMap<string, EndpointSet>;
+  /** Settings of filters that came by themselves. */
+  readonly extensions: ReadonlyMap<string, ExtensionConfig>;
 }
 
 /** The endpoints of a cluster, wherever they come from. */

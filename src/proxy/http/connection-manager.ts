@@ -3,6 +3,7 @@
 import { DATE, SERVER, X_REQUEST_ID } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import type { Http2Settings } from "#wire/http2/settings.ts";
+import { settledHttpFilter } from "../config/extension.ts";
 import type {
   HttpConnectionManagerConfig,
   HttpFilterConfig,
@@ -14,9 +15,9 @@ import { filterConfigsOf, type RouteDecision } from "../decide/route.ts";
 import { accessLogEntry } from "./access-log-entry.ts";
 import { appended } from "./client-identity.ts";
 import type { HttpEnvironment } from "./environment.ts";
-import { type FilterContext, type HookLists, type HttpFilterFactory, hookLists } from "./filter.ts";
+import { DONE, type FilterContext, type HookLists, type HttpFilterFactory, hookLists, sharedFilter } from "./filter.ts";
 import { suppressesEnvoyHeaders } from "./filters/router/filter.ts";
-import type { LocalReply } from "./local-replies.ts";
+import { filterConfigMissing, type LocalReply } from "./local-replies.ts";
 import { type MappedReply, mapLocalReply } from "./local-reply-mapping.ts";
 import { ManagerStats } from "./manager-stats.ts";
 import { RouteStats } from "./route-stats.ts";
@@ -32,10 +33,13 @@ export class HttpConnectionManager {
   readonly overridesAlpn: boolean;
   /** The router's `suppress_envoy_headers`. */
   readonly suppressesEnvoyHeaders: boolean;
-  readonly #chain: readonly ChainLink[];
-  readonly #plain: FilterSet;
+  #chain: readonly ChainLink[] = [];
+  #plain: FilterSet = filterSet([]);
   /** Sets for routes that switch filters on or off, by what the route says. */
-  readonly #byRoute = new WeakMap<RouteFilterConfigs, FilterSet>();
+  #byRoute = new WeakMap<RouteFilterConfigs, FilterSet>();
+  /** Filters take their settings from ECDS, and have those of this version. */
+  readonly #discovers: boolean;
+  #extensionsVersion = 0;
   #stats: ManagerStats | null = null;
   readonly #routeStats = new WeakMap<RouteEntry, RouteStats>();
   #dateSecond = 0;
@@ -48,11 +52,25 @@ export class HttpConnectionManager {
     this.meshHttp2Settings = { ...this.http2Settings, preserveHeaderCase: true };
     this.overridesAlpn = config.httpFilters.some((filter) => filter.type === "istio_alpn");
     this.suppressesEnvoyHeaders = config.httpFilters.some(suppressesEnvoyHeaders);
-    this.#chain = config.httpFilters.flatMap((filter) => {
-      const factory = configureFilter(filter, config.statPrefix, environment);
-      return factory === null ? [] : [{ filter, factory }];
+    this.#discovers = config.httpFilters.some(({ discovery }) => discovery !== undefined);
+    this.#settle();
+  }
+
+  /** Makes the filters from the settings that they have now. Those whose settings stay are kept. */
+  #settle(): void {
+    const { config, environment } = this;
+    this.#extensionsVersion = environment.extensions.version;
+    const before = new Map(this.#chain.map((link) => [link.filter, link]));
+    this.#chain = config.httpFilters.flatMap((filter): ChainLink[] => {
+      const settled = settledHttpFilter(filter, environment.extensions);
+      const known = before.get(filter);
+      if (known !== undefined && known.settled === settled) return [known];
+      const factory =
+        settled === null ? missingSettings(filter.name) : configureFilter(settled, config.statPrefix, environment);
+      return factory === null ? [] : [{ filter, settled, factory }];
     });
     this.#plain = filterSet(this.#chain.filter(({ filter }) => !filter.disabled));
+    this.#byRoute = new WeakMap();
   }
 
   get stats(): ManagerStats {
@@ -72,6 +90,7 @@ export class HttpConnectionManager {
 
   /** The hooks for a stream whose route has this for filters. */
   hooks(stream: Stream, routeFilters: RouteFilterConfigs | null): HookLists {
+    if (this.#discovers && this.#extensionsVersion !== this.environment.extensions.version) this.#settle();
     const set = routeFilters === null ? this.#plain : this.#setFor(routeFilters);
     return set.shared ?? hookLists(set.factories.map((factory) => factory.shared ?? factory.create(stream)));
   }
@@ -165,6 +184,8 @@ function serverSettings(config: HttpConnectionManagerConfig): Http2Settings {
 
 interface ChainLink {
   readonly filter: HttpFilterConfig;
+  /** The filter with its settings; null while it has none. */
+  readonly settled: HttpFilterConfig | null;
   readonly factory: HttpFilterFactory;
 }
 
@@ -178,6 +199,16 @@ function filterSet(links: readonly ChainLink[]): FilterSet {
   const factories = links.map(({ factory }) => factory);
   const shared = factories.flatMap((factory) => factory.shared ?? []);
   return { factories, shared: shared.length === factories.length ? hookLists(shared) : null };
+}
+
+/** In place of a filter whose settings have not come: nobody knows whom it would have let pass. */
+function missingSettings(name: string): HttpFilterFactory {
+  return sharedFilter({
+    onRequestHeaders: (stream) => {
+      stream.sendLocalReply(filterConfigMissing, `the settings of the filter ${name} have not come over ECDS`, []);
+      return DONE;
+    },
+  });
 }
 
 /** Makes a filter from its settings; null for the router and for types without a hook. */

@@ -1,6 +1,7 @@
 // What the HTTP part needs from the rest of the proxy, given once at start.
 import type { Logger } from "#base/log/log.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
+import type { ExtensionSource } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { Runtime } from "../config/runtime.ts";
 import type { LoadShedding } from "../overload/load-shedding.ts";
@@ -32,6 +33,8 @@ export interface HttpEnvironment {
   readonly cells: ProcessCells | null;
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
+  /** What ECDS delivered. */
+  readonly extensions: ExtensionSource;
   readonly log: Logger;
   readonly stats: Stats;
   /** Of all connections with clients. */

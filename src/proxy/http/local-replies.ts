@@ -74,6 +74,9 @@ export function undetectedClient(status: number): LocalReply {
   return reply(status, "", "original_ip_detection_failed", "");
 }
 
+/** A filter has no settings yet: see ECDS. Envoy gives no details. */
+export const filterConfigMissing: LocalReply = reply(500, "NFCF", "", "");
+
 /** A filter that keeps the body was given more than it may keep. */
 export const requestBodyTooLarge: LocalReply = reply(413, "", "request_payload_too_large", "Payload Too Large");
 export const responseBodyTooLarge: LocalReply = reply(500, "", "response_payload_too_large", "Internal Server Error");

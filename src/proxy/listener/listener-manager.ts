@@ -5,6 +5,7 @@ import { OutriggerError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
+import { type ExtensionSource, ExtensionStore } from "../config/extension.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import { Runtime } from "../config/runtime.ts";
 import { listenerKey, selectListener } from "../decide/listener.ts";
@@ -47,6 +48,8 @@ export interface ListenerManagerOptions {
   readonly cells?: ProcessCells | null;
   readonly clusters: ClusterManager;
   readonly routes: RouteSource;
+  /** Unless given, nothing is discovered. */
+  readonly extensions?: ExtensionSource;
   readonly secrets: SecretReader;
   readonly log: Logger;
   readonly observer: TrafficObserver;
@@ -146,6 +149,7 @@ export class ListenerManager {
       cells: options.cells ?? null,
       clusters,
       routes,
+      extensions: options.extensions ?? new ExtensionStore(),
       log,
       stats,
       codecs,

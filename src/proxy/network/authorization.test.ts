@@ -184,7 +184,13 @@ test("explain says who would be asked about a connection", () => {
   );
   assert.ok(value !== null);
   const trace = newTrace();
-  const view = { listeners: new Map([["test", value]]), routes: new Map(), clusters: new Map(), endpoints: new Map() };
+  const view = {
+    listeners: new Map([["test", value]]),
+    routes: new Map(),
+    clusters: new Map(),
+    endpoints: new Map(),
+    extensions: new Map(),
+  };
   const question = {
     destinationIp: "127.0.0.1",
     destinationPort: 15006,

@@ -32,6 +32,7 @@ export class NetworkConnection implements TransportUser, ServedConnection {
   metricRules: MetricRules | null = null;
   refusal: ConnectionRefusal | null = null;
   readonly #chain: ConfiguredChain;
+  readonly #filters: ConfiguredChain["filters"];
   readonly #onClosed: (connection: NetworkConnection) => void;
   /** Those whose `onNewConnection` was called and that want to know of the end. */
   #entered: NetworkFilter[] | null = null;
@@ -49,6 +50,7 @@ export class NetworkConnection implements TransportUser, ServedConnection {
     onClosed: (connection: NetworkConnection) => void,
   ) {
     this.#chain = chain;
+    this.#filters = chain.filters;
     this.config = chain.config;
     this.environment = chain.environment;
     this.transport = transport;
@@ -78,7 +80,7 @@ export class NetworkConnection implements TransportUser, ServedConnection {
   }
 
   #walk(): void {
-    const { filters } = this.#chain;
+    const filters = this.#filters;
     this.#isWalking = true;
     while (this.#next < filters.length && !this.#isClosed) {
       const factory = filters[this.#next++]!;

@@ -49,7 +49,7 @@ export interface Terminal {
 }
 
 /** What a filter gets when it is made from its settings. */
-export interface FilterContext {
+interface FilterContext {
   readonly environment: NetworkEnvironment;
   /** Its name in the chain. */
   readonly name: string;

@@ -164,6 +164,7 @@ test("explain says what a connection meets: a filter's answer, a refusal, the cl
       routes: new Map(),
       clusters: new Map([["outbound_.80_._.app", clusterOn("outbound_.80_._.app", [1])]]),
       endpoints: new Map(),
+      extensions: new Map(),
     };
     const question = {
       destinationIp: "127.0.0.1",

@@ -114,6 +114,7 @@ const configuration = new Configuration({
       remove: (name) => applied.push(`-cluster ${name}`),
     },
     routes: { set: () => {}, remove: () => {} },
+    extensions: { set: () => {}, remove: () => {} },
     listeners: { update: (config) => void applied.push(`listener ${config.name}`), remove: () => {} },
     secrets: new SecretStore(),
   },

@@ -78,6 +78,7 @@ export class AdsClient {
       { typeUrl: typeUrl.endpoint, wildcard: false },
       { typeUrl: typeUrl.listener, wildcard: true },
       { typeUrl: typeUrl.route, wildcard: false },
+      { typeUrl: typeUrl.extensionConfig, wildcard: false },
       { typeUrl: typeUrl.secret, wildcard: false },
       ...[...(options.otherTypes?.keys() ?? [])].map((url) => ({ typeUrl: url, wildcard: true })),
     ]);
@@ -192,6 +193,7 @@ export class AdsClient {
     const wanted = [
       [typeUrl.endpoint, this.#configuration.wantedEndpoints()],
       [typeUrl.route, this.#configuration.wantedRoutes()],
+      [typeUrl.extensionConfig, this.#configuration.wantedExtensions()],
       [typeUrl.secret, this.#configuration.wantedSecrets()],
     ] as const;
     for (const [type, names] of wanted) {

@@ -5,12 +5,14 @@ import { BytesValueSchema, DurationSchema, StringValueSchema, StructSchema } fro
 import { BootstrapConfigDumpSchema, SecretsConfigDumpSchema } from "#wire/gen/envoy/admin/v3/config_dump_pb.ts";
 import {
   ClustersConfigDumpSchema,
+  EcdsConfigDumpSchema,
   EndpointsConfigDumpSchema,
   ListenersConfigDumpSchema,
   RoutesConfigDumpSchema,
 } from "#wire/gen/envoy/admin/v3/config_dump_shared_pb.ts";
 import { BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { TypedExtensionConfigSchema } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { ScaleTimersOverloadActionConfigSchema } from "#wire/gen/envoy/config/overload/v3/overload_pb.ts";
@@ -129,6 +131,7 @@ export function anyRegistry(): Registry {
     DownstreamTlsContextSchema,
     DynatraceResourceDetectorConfigSchema,
     DynatraceSamplerConfigSchema,
+    EcdsConfigDumpSchema,
     EchoSchema,
     EndpointsConfigDumpSchema,
     EnvironmentResourceDetectorConfigSchema,
@@ -188,6 +191,7 @@ export function anyRegistry(): Registry {
     TlsInspectorSchema,
     TransportProtocolInputSchema,
     TypedStructSchema,
+    TypedExtensionConfigSchema,
     UdpaTypedStructSchema,
     UpstreamTlsContextSchema,
     UriTemplateMatchConfigSchema,

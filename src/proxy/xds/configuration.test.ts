@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
+import { parse } from "yaml";
 import { silentLogger } from "#base/log/log.ts";
 import { ManualClock } from "#base/time/clock.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { TypedExtensionConfigSchema } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
@@ -13,6 +15,7 @@ import { SecretStore } from "#wire/tls/secrets.ts";
 import { selfSigned } from "#wire/x509/testing/self-signed.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { clusterOf, endpointsOf, httpWithRoutes, listenerOf, routeOf, tcpTo } from "../config/testing/resources.ts";
+import { anyRegistry } from "./any-registry.ts";
 import { Configuration } from "./configuration.ts";
 
 class Bench {
@@ -40,6 +43,10 @@ class Bench {
         remove: (name) => this.log.push(`-listener ${name}`),
       },
       secrets: this.secrets,
+      extensions: {
+        set: (config) => this.log.push(`extension ${config.name} ${config.http?.type ?? config.network?.type}`),
+        remove: (name) => this.log.push(`-extension ${name}`),
+      },
     },
     log: silentLogger,
     clock: this.clock,
@@ -103,6 +110,20 @@ class Bench {
     return this.#send(typeUrl.secret, [[name, anyPack(SecretSchema, secret)]], []);
   }
 
+  /** A header_mutation, or what its YAML says. */
+  extension(name: string, config = mutation): string | undefined {
+    const extension = fromJson(
+      TypedExtensionConfigSchema,
+      { name, typedConfig: parse(config) as JsonValue },
+      { registry: anyRegistry() },
+    );
+    return this.#send(typeUrl.extensionConfig, [[name, anyPack(TypedExtensionConfigSchema, extension)]], []).get(name);
+  }
+
+  extensionsRemoved(...names: string[]): void {
+    this.#send(typeUrl.extensionConfig, [], names);
+  }
+
   #send(
     type: string,
     added: readonly (readonly [string, Any])[],
@@ -137,6 +158,91 @@ name: ${name}
 address: { socket_address: { address: 0.0.0.0, port_value: 81 } }
 filter_chains:
 - filters: ${tcpTo(cluster)}`;
+
+const httpFilters = "type.googleapis.com/envoy.extensions.filters.http";
+const mutation = `{ "@type": ${httpFilters}.header_mutation.v3.HeaderMutation }`;
+/** A listener whose HTTP chain takes a filter from ECDS. */
+const discovering = (name: string, more = ""): string => `
+name: ${name}
+address: { socket_address: { address: 0.0.0.0, port_value: 82 } }
+filter_chains:
+- filters:
+  - name: http
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      stat_prefix: http
+      route_config: { name: r, virtual_hosts: [] }
+      http_filters:
+      - { name: settings, config_discovery: { config_source: { ads: {} }, type_urls: [${httpFilters}.header_mutation.v3.HeaderMutation]${more} } }
+      - { name: router, typed_config: { "@type": ${httpFilters}.router.v3.Router } }`;
+
+test("a listener waits for the settings of its filters; they change without it, and go with it", () => {
+  const bench = new Bench();
+  bench.clusters([]);
+  bench.listeners([discovering("l")]);
+  assert.deepEqual(bench.took(), []);
+  assert.deepEqual([...bench.configuration.wantedExtensions()], ["settings"]);
+  assert.equal(bench.extension("settings"), undefined);
+  assert.deepEqual(bench.took(), ["extension settings header_mutation", "listener l"]);
+  bench.extension("settings", mutation.replace(" }", ", mutations: { request_mutations: [{ remove: x }] } }"));
+  assert.deepEqual(bench.took(), ["extension settings header_mutation"]);
+  assert.equal(bench.configuration.view().extensions.size, 1);
+  bench.listeners([], ["l"]);
+  bench.configuration.settle();
+  assert.deepEqual(bench.took(), ["-listener l", "-extension settings"]);
+  assert.deepEqual([...bench.configuration.wantedExtensions()], []);
+});
+
+test("what is no such filter is refused, and a listener does not wait for it", () => {
+  const bench = new Bench();
+  bench.clusters([]);
+  bench.listeners([discovering("l")]);
+  assert.match(
+    bench.extension("settings", `{ "@type": ${httpFilters}.cors.v3.Cors }`) ?? "",
+    /extension settings: typed_config: envoy\.extensions\.filters\.http\.cors\.v3\.Cors is not what is asked for: .*HeaderMutation/,
+  );
+  assert.deepEqual(bench.took(), ["listener l"], "its default counts, or nothing is let through");
+  assert.match(
+    bench.extension("settings", `{ "@type": ${httpFilters}.router.v3.Router }`) ?? "",
+    /Router ends a chain, and has to stand in it/,
+  );
+  assert.equal(bench.extension("settings"), undefined);
+  assert.match(
+    bench.extension("settings", '{ "@type": type.googleapis.com/google.protobuf.Duration, value: 1s }') ?? "",
+    /the filter google\.protobuf\.Duration/,
+  );
+  assert.deepEqual(bench.took(), ["extension settings header_mutation"], "the last good one stays");
+  bench.extensionsRemoved("settings");
+  assert.deepEqual(bench.took(), ["-extension settings"]);
+});
+
+test("a listener goes without settings that do not come, and does not wait where its default counts at once", () => {
+  const bench = new Bench();
+  bench.clusters([]);
+  const atOnce = `, default_config: ${mutation}, apply_default_config_without_warming: true`;
+  bench.listeners([discovering("a"), discovering("b", atOnce)]);
+  assert.deepEqual(bench.took(), ["listener b"]);
+  bench.clock.advance(15_000);
+  assert.deepEqual(bench.took(), ["listener a"]);
+});
+
+test("a listener whose config_discovery cannot be is refused", () => {
+  const refusal = (more: string): string => {
+    const yaml = discovering("l").replace(/config_discovery: \{.*\} \}/, `config_discovery: { ${more} } }`);
+    return [...new Bench().listeners([yaml]).values()].join();
+  };
+  const types = `type_urls: [${httpFilters}.header_mutation.v3.HeaderMutation]`;
+  const ads = "config_source: { ads: {} }";
+  assert.equal(refusal(`${ads}, ${types}`), "");
+  assert.match(refusal(types), /http_filters\[0\]\.config_discovery\.config_source: is missing/);
+  assert.match(refusal(`config_source: { path_config_source: { path: /a } }, ${types}`), /a source other than ads/);
+  assert.match(refusal(ads), /type_urls: is empty/);
+  assert.match(
+    refusal(`${ads}, ${types}, default_config: { "@type": ${httpFilters}.cors.v3.Cors }`),
+    /default_config: envoy\.extensions\.filters\.http\.cors\.v3\.Cors is not among type_urls/,
+  );
+  assert.match(refusal(`${ads}, ${types}, apply_default_config_without_warming: true`), /default_config: is missing/);
+});
 
 test("secrets are asked for by name, readiness waits for the answer, and listeners go without what is not there", () => {
   const bench = new Bench();

@@ -11,9 +11,10 @@ import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate, Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
+import type { ExtensionConfig } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
-import { type Decoded, nackText } from "../config/problems.ts";
+import { type Decoded, nackText, Problems } from "../config/problems.ts";
 import type { ProxyView } from "../decide/view.ts";
 import { decodeAny } from "./decode-any.ts";
 import { decodeSecret } from "./decode-secret.ts";
@@ -22,6 +23,7 @@ import {
   chainsOf,
   clustersOfListener,
   clustersOfRoutes,
+  discoveriesOfListener,
   edsNameOf,
   type NeededSecrets,
   routesOfListener,
@@ -39,6 +41,7 @@ interface ConfigurationTargets {
     remove(name: string): void;
   };
   readonly routes: { set(config: RouteConfig): void; remove(name: string): void };
+  readonly extensions: { set(config: ExtensionConfig): void; remove(name: string): void };
   readonly secrets: Pick<SecretStore, "setCertificate" | "setTrustedRoots" | "remove" | "setWanted">;
   /** An update that binds a socket ends when it is bound, and is rejected when it cannot be. */
   readonly listeners: { update(config: ListenerConfig): void | Promise<void>; remove(name: string): void };
@@ -64,6 +67,7 @@ export class Configuration {
   readonly endpoints: ResourceTable<EndpointSet> = new ResourceTable();
   readonly listeners: ResourceTable<ListenerConfig> = new ResourceTable();
   readonly routes: ResourceTable<RouteConfig> = new ResourceTable();
+  readonly extensions: ResourceTable<ExtensionConfig> = new ResourceTable();
 
   readonly #options: ConfigurationOptions;
   /** What the targets run, by name. Differs from the tables while something warms or is being removed. */
@@ -71,9 +75,12 @@ export class Configuration {
   readonly #liveEndpoints = new Map<string, EndpointSet>();
   readonly #liveRoutes = new Map<string, RouteConfig>();
   readonly #liveListeners = new Map<string, ListenerConfig>();
+  readonly #liveExtensions = new Map<string, ExtensionConfig>();
   /** Names that were answered with "does not exist". */
   readonly #absentEndpoints = new Set<string>();
   readonly #absentRoutes = new Set<string>();
+  /** Extensions that were answered with "does not exist", or with what had to be refused: their default counts. */
+  readonly #absentExtensions = new Set<string>();
   /** Secrets that were answered, with what is there or that nothing is. */
   readonly #answeredSecrets = new Set<string>();
   readonly #warming: Warming;
@@ -130,6 +137,16 @@ export class Configuration {
     return names;
   }
 
+  /** ECDS names that filters of the listeners need. */
+  wantedExtensions(): Set<string> {
+    return new Set(this.#discoveries().flatMap((byName) => [...byName.keys()]));
+  }
+
+  #discoveries(): ReturnType<typeof discoveriesOfListener>[] {
+    const listeners = [...this.listeners.values()].map(({ value }) => value);
+    return [...listeners, ...this.#liveListeners.values()].map(discoveriesOfListener);
+  }
+
   /** Names of secrets to ask the control plane for. */
   wantedSecrets(): Set<string> {
     return new Set(this.#neededSecrets().flatMap(({ overAds }) => overAds));
@@ -177,6 +194,7 @@ export class Configuration {
       routes: this.#liveRoutes,
       clusters: this.#liveClusters,
       endpoints: this.#liveEndpoints,
+      extensions: this.#liveExtensions,
     };
   }
 
@@ -205,11 +223,34 @@ export class Configuration {
         for (const { name } of update.added) this.#absentRoutes.delete(name);
         for (const name of update.removed) this.#absentRoutes.add(name);
         return this.#storeInto(this.routes, update, sharing(decodeAny.route));
+      case typeUrl.extensionConfig:
+        return this.#storeExtensions(update);
       case typeUrl.secret:
         return this.#storeSecrets(update);
       default:
         return new Map(update.added.map(({ name }) => [name, `${update.typeUrl} was not asked for`]));
     }
+  }
+
+  #storeExtensions(update: DeltaUpdate): Refusals {
+    const wanted = this.#discoveries();
+    const refusals = this.#storeInto(this.extensions, update, (any, name) => {
+      const decoded = decodeAny.extension(any, name);
+      const typeName = decoded.value?.typeName ?? "";
+      const refusing = wanted
+        .flatMap((byName) => byName.get(name) ?? [])
+        .find(({ typeNames }) => typeName !== "" && !typeNames.has(typeName));
+      if (refusing === undefined) return decoded;
+      const problems = new Problems("extension", name);
+      problems.invalid("typed_config", `${typeName} is not what is asked for: ${[...refusing.typeNames].join(", ")}`);
+      return problems.done<ExtensionConfig>(null);
+    });
+    for (const { name } of update.added) {
+      if (refusals.has(name)) this.#absentExtensions.add(name);
+      else this.#absentExtensions.delete(name);
+    }
+    for (const name of update.removed) this.#absentExtensions.add(name);
+    return refusals;
   }
 
   #storeSecrets(update: DeltaUpdate): Refusals {
@@ -280,6 +321,7 @@ export class Configuration {
     // Before the first CDS answer nothing can be said about the clusters that routes name.
     if (this.#seen.has(typeUrl.cluster)) {
       this.#applyRoutes();
+      this.#applyExtensions();
       this.#applyListeners();
     }
     this.#removeOld();
@@ -345,6 +387,33 @@ export class Configuration {
     }
   }
 
+  /** Streams and connections that begin from now on have them; nothing else is touched. */
+  #applyExtensions(): void {
+    const { extensions } = this.#options.targets;
+    for (const { name, value } of this.extensions.values()) {
+      if (this.#liveExtensions.get(name) === value) continue;
+      this.#liveExtensions.set(name, value);
+      this.#apply(`extension ${name}`, () => extensions.set(value));
+    }
+    const wanted = this.wantedExtensions();
+    for (const name of this.extensions.names()) if (!wanted.has(name)) this.extensions.delete(name);
+    for (const name of this.#absentExtensions) if (!wanted.has(name)) this.#absentExtensions.delete(name);
+    for (const name of this.#liveExtensions.keys()) {
+      if (this.extensions.get(name) !== undefined) continue;
+      this.#liveExtensions.delete(name);
+      this.#apply(`removal of extension ${name}`, () => extensions.remove(name));
+    }
+  }
+
+  /** Of those that have to be there before traffic is served. */
+  #missingExtension(listener: ListenerConfig): string | undefined {
+    for (const [name, discoveries] of discoveriesOfListener(listener)) {
+      if (this.#liveExtensions.has(name) || this.#absentExtensions.has(name)) continue;
+      if (discoveries.some(({ appliesFallbackAtOnce }) => !appliesFallbackAtOnce)) return name;
+    }
+    return undefined;
+  }
+
   #applyListeners(): void {
     for (const { name, value } of this.listeners.values()) {
       if (this.#liveListeners.get(name) === value) continue;
@@ -352,7 +421,15 @@ export class Configuration {
         (route) => !this.#liveRoutes.has(route) && !this.#absentRoutes.has(route),
       );
       const cold = this.#coldCluster(clustersOfListener(value));
-      const why = missing === undefined ? (cold === null ? null : `cluster ${cold}`) : `route ${missing}`;
+      const extension = this.#missingExtension(value);
+      const why =
+        missing !== undefined
+          ? `route ${missing}`
+          : cold !== null
+            ? `cluster ${cold}`
+            : extension === undefined
+              ? null
+              : `extension ${extension}`;
       if (why !== null && this.#warming.mustWait(`listener ${name} waits for ${why}`)) continue;
       this.#applyListener(name, value);
     }

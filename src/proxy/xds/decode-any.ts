@@ -3,6 +3,7 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { type Cluster, ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { type TypedExtensionConfig, TypedExtensionConfigSchema } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
 import {
   type ClusterLoadAssignment,
   ClusterLoadAssignmentSchema,
@@ -12,8 +13,10 @@ import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/env
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
 import { decodeCluster } from "../config/decode-cluster.ts";
 import { decodeEndpoints } from "../config/decode-endpoints.ts";
+import { decodeExtension } from "../config/decode-extension.ts";
 import { decodeListener } from "../config/decode-listener.ts";
 import { decodeRoute } from "../config/decode-route.ts";
+import type { ExtensionConfig } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import { typeName } from "../config/parse/values.ts";
@@ -26,6 +29,7 @@ export const decodeAny: {
   readonly endpoint: DecodeAny<EndpointSet>;
   readonly listener: DecodeAny<ListenerConfig>;
   readonly route: DecodeAny<RouteConfig>;
+  readonly extension: DecodeAny<ExtensionConfig>;
 } = {
   cluster: decoder("cluster", ClusterSchema, (it: Cluster) => it.name, decodeCluster),
   endpoint: decoder(
@@ -36,6 +40,7 @@ export const decodeAny: {
   ),
   listener: decoder("listener", ListenerSchema, (it: Listener) => it.name, decodeListener),
   route: decoder("route", RouteConfigurationSchema, (it: RouteConfiguration) => it.name, decodeRoute),
+  extension: decoder("extension", TypedExtensionConfigSchema, (it: TypedExtensionConfig) => it.name, decodeExtension),
 };
 
 function decoder<Desc extends DescMessage, T>(

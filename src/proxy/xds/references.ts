@@ -1,5 +1,6 @@
 // Which resources a resource needs before traffic may use it: listeners need routes and clusters, routes need clusters.
 import type { ClusterConfig } from "../config/cluster.ts";
+import type { FilterDiscovery } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
 import type { PeerRequirements } from "../config/tls.ts";
@@ -15,6 +16,24 @@ export function routesOfListener(listener: ListenerConfig): Set<string> {
   }
   return names;
 }
+
+/** What a listener takes from ECDS: the filters that name a resource, by its name. */
+export function discoveriesOfListener(listener: ListenerConfig): Map<string, Discovery[]> {
+  const found = new Map<string, Discovery[]>();
+  for (const chain of chainsOf(listener)) {
+    for (const { discovery, http } of chain.filters) {
+      for (const one of [discovery, ...(http?.httpFilters.map((filter) => filter.discovery) ?? [])]) {
+        if (one === undefined) continue;
+        const others = found.get(one.resource);
+        if (others === undefined) found.set(one.resource, [one]);
+        else others.push(one);
+      }
+    }
+  }
+  return found;
+}
+
+type Discovery = Omit<FilterDiscovery<unknown>, "fallback">;
 
 /** Names of the secrets that its TLS needs, all of them and those that come over ADS. */
 export function secretsOfListener(listener: ListenerConfig): NeededSecrets[] {

@@ -319,7 +319,7 @@ spec: {hosts: [api], http: [{name: mine, route: [{destination: {host: api}}]}]}
     );
     assert.equal(
       await told("-f", "-", "--only", "all"),
-      'outrigger: --only knows listeners, routes, clusters, endpoints, not "all"\n',
+      'outrigger: --only knows listeners, routes, clusters, endpoints, extensions, not "all"\n',
     );
     assert.equal(await told("-f", "-", "--labels", "app"), 'outrigger: "app" is no label; write it as app=reviews\n');
     assert.equal(await told("-f", "-", "-o", "table"), "outrigger: compile writes json or yaml\n");

@@ -39,7 +39,7 @@ export function registerCompile(program: Command, context: CliContext, finish: (
     .option("--ip <address>", "IP address of the proxy")
     .option("--service-account <name>", "service account of the proxy")
     .option("--mesh-config <file>", "mesh configuration as YAML, in place of a ConfigMap istio among the files")
-    .option("--only <sections>", "some of listeners,routes,clusters,endpoints")
+    .option("--only <sections>", "some of listeners,routes,clusters,endpoints,extensions")
     .option("--strict", "exit with 1 when the files have errors", false)
     .option("-o, --output <format>", "json or yaml", "json")
     .addHelpText("after", exitCodes)

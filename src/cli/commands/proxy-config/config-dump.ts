@@ -11,6 +11,8 @@ export interface ConfigDump {
   readonly routes: readonly Json[];
   readonly clusters: readonly Json[];
   readonly endpoints: readonly Json[];
+  /** Settings of filters that came by themselves. */
+  readonly extensions: readonly Json[];
   readonly secrets: readonly SecretEntry[];
   /** As istioctl prints it: the section without its type. */
   readonly secretSection: Json;
@@ -64,6 +66,7 @@ export function readConfigDump(value: unknown): ConfigDump {
       ...fixed(endpoints["staticEndpointConfigs"], "endpointConfig"),
       ...fixed(endpoints["dynamicEndpointConfigs"], "endpointConfig"),
     ],
+    extensions: fixed(section("EcdsConfigDump")["ecdsFilters"], "ecdsFilter"),
     secrets: [
       ...[...list(secrets["staticSecrets"]), ...list(secrets["dynamicActiveSecrets"])].map((entry) =>
         secretEntry(entry, "ACTIVE"),

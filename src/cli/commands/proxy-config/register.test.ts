@@ -42,7 +42,7 @@ test("a pod's proxy is asked through its admin port", async () => {
 });
 
 test("a saved dump of either spelling shows the same, without a mesh", async () => {
-  for (const view of ["listeners", "routes", "clusters", "secret", "eds", "all", "bootstrap"]) {
+  for (const view of ["listeners", "routes", "clusters", "secret", "eds", "ecds", "all", "bootstrap"]) {
     const show = (file: string, output: string) =>
       run(["proxy-config", view, "--file", file, "-o", output], { cwd: folder });
     for (const output of ["short", "json", "yaml"]) {
@@ -51,6 +51,11 @@ test("a saved dump of either spelling shows the same, without a mesh", async () 
       assert.deepEqual(await show("istioctl.json", output), first);
     }
   }
+});
+
+test("ecds shows settings of filters that came by themselves", async () => {
+  const { stdout } = await mesh.run("pc", "ecds", "shop");
+  assert.match(stdout, /^ECDS NAME +TYPE\nsettings +envoy\.extensions\.filters\.http\.buffer\.v3\.Buffer\n$/);
 });
 
 test("JSON is the messages with camelCase names", async () => {

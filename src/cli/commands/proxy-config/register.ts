@@ -1,4 +1,4 @@
-// `outrigger proxy-config listeners|routes|clusters|endpoints|eds|secret|bootstrap|all|log POD`: what a proxy has loaded.
+// `outrigger proxy-config listeners|routes|clusters|endpoints|eds|ecds|secret|bootstrap|all|log POD`: what a proxy has loaded.
 // JSON and YAML are the protobuf messages as istioctl prints them.
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -13,6 +13,7 @@ import { bootstrapSummary } from "./bootstrap-summary.ts";
 import { clusterTable, selectClusters } from "./cluster-table.ts";
 import { type ConfigDump, readConfigDump, text } from "./config-dump.ts";
 import { assignmentTable, type EndpointFilter, hostTable, selectAssignments, selectHosts } from "./endpoint-table.ts";
+import { extensionTable } from "./extension-table.ts";
 import { listenerTable, selectListeners } from "./listener-table.ts";
 import { loggingPath } from "./log-levels.ts";
 import { routeTable } from "./route-table.ts";
@@ -94,6 +95,10 @@ export function registerProxyConfig(program: Command, context: CliContext): void
     const selected = selectAssignments(dump.endpoints, endpointFilter(options));
     return { value: selected, table: () => assignmentTable(selected) };
   });
+  add("ecds", ["ec"], "settings of filters that came by themselves", [], (dump) => ({
+    value: dump.extensions,
+    table: () => extensionTable(dump.extensions),
+  }));
   add("all", ["a"], "everything", [], (dump) => ({
     value: dump.whole,
     table: () =>
@@ -101,6 +106,7 @@ export function registerProxyConfig(program: Command, context: CliContext): void
         clusterTable(dump.clusters),
         listenerTable(dump.listeners),
         routeTable(dump.routes),
+        ...(dump.extensions.length === 0 ? [] : [extensionTable(dump.extensions)]),
         secretTable(dump.secrets, Date.now()),
       ].join("\n"),
   }));

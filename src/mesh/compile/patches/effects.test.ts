@@ -112,6 +112,25 @@ test("every patch tells where it changed something, whatever it is applied to", 
   }
 });
 
+test("an extension configuration has an effect where a filter asks for it, and a second of its name has none", () => {
+  const named = (name: string): string =>
+    `{applyTo: EXTENSION_CONFIG, patch: {operation: ADD, value: {name: ${name}, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 1024}}}}`;
+  const asking = `{applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND}, patch: {operation: INSERT_FIRST, value: {name: asked, config_discovery: {config_source: {ads: {}}, type_urls: [type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer]}}}}`;
+  const snapshot = meshWith([named("asked"), named("asked"), named("unasked"), asking]);
+  const all = effects(snapshot, productpage);
+  assert.deepEqual(
+    all.map(({ changed }) => changed),
+    [1, 0, 0, 1],
+  );
+  assert.match(
+    reasonsByEffects(all)[1] ?? "",
+    /no filter asks for it with config_discovery, or another patch has that/,
+  );
+  const { extensions, extensionOrigins } = compileProxy(snapshot, productpage);
+  assert.deepEqual([...extensions.keys()], ["asked", "unasked"]);
+  assert.equal(extensionOrigins.get("asked")?.[0]?.kind, "EnvoyFilter");
+});
+
 test("what was compiled before for proxies with the same patches counts for the next one too", () => {
   const snapshot = meshWith([http("INSERT_BEFORE", "envoy.filters.http.router", "SIDECAR_OUTBOUND")]);
   const [effect] = effects(snapshot, productpage, reviews);

@@ -82,7 +82,8 @@ function effectsOf(filter: Filter, { proxies, matching, changed }: Tally): Patch
 }
 
 /** Whether a proxy has anything of the patch's context at all. */
-function isOfContext({ match }: ConfigPatch, { type }: ProxyNode): boolean {
+function isOfContext({ applyTo, match }: ConfigPatch, { type }: ProxyNode): boolean {
+  if (applyTo === ApplyTo.ExtensionConfig) return true;
   switch (match?.context) {
     case PatchContext.Gateway:
       return type === "router";
@@ -151,6 +152,9 @@ const idlePatchCode = "OUT0021";
 function whyIdle({ what, proxies, matching }: PatchEffect): string {
   if (matching === 0) {
     return `${what} is for none of the ${counted(proxies)} that the EnvoyFilter selects, by its context and match.proxy`;
+  }
+  if (what.startsWith(ApplyTo.ExtensionConfig)) {
+    return `${what} has no effect at the ${counted(matching)} that it is for: no filter asks for it with config_discovery, or another patch has that name`;
   }
   return `${what} finds nothing to change at the ${counted(matching)} that it is for: nothing there is as its match says`;
 }

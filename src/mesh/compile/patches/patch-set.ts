@@ -3,6 +3,7 @@
 
 import type { Message } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
+import type { TypedExtensionConfig } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
 import { readPatchValue } from "../../kinds/envoy-filter/patch-value.ts";
 import { ApplyTo, Operation, PatchContext, type PatchMatch } from "../../kinds/envoy-filter/spec.ts";
 import { originAt } from "../../objects/mesh-object.ts";
@@ -22,6 +23,8 @@ export interface ReadyPatch {
   /** Undefined for REMOVE; never changed, only merged from or copied. */
   readonly value: Message | undefined;
   readonly origin: Origin;
+  /** Extension configurations that filters in its value ask for. */
+  readonly discovers: readonly string[];
 }
 
 /** Where a resource stands: what `match.context` is compared with. */
@@ -30,10 +33,16 @@ export type ResourceContext = "SIDECAR_INBOUND" | "SIDECAR_OUTBOUND" | "GATEWAY"
 export class PatchSet {
   readonly #patches: readonly ReadyPatch[];
   readonly #results = new WeakMap<Message, Map<string, PatchedResult>>();
+  readonly #extensions = new Map<string, ReadyPatch>();
   #applied: Set<string> | undefined;
 
   constructor(selected: readonly SelectedPatch[]) {
     this.#patches = selected.flatMap((item) => ready(item) ?? []);
+    for (const patch of this.#patches) {
+      if (patch.place !== ApplyTo.ExtensionConfig || patch.operation !== Operation.Add) continue;
+      const { name } = patch.value as TypedExtensionConfig;
+      if (!this.#extensions.has(name)) this.#extensions.set(name, patch);
+    }
   }
 
   at(place: Place, context: ResourceContext): ReadyPatch[] {
@@ -46,6 +55,16 @@ export class PatchSet {
       ({ operation, match }) =>
         operation === Operation.Add && (context !== "SIDECAR_INBOUND" || contextOf(match) !== PatchContext.Any),
     );
+  }
+
+  /** What EXTENSION_CONFIG adds, each with its patch. The first of a name counts, and the context does not. */
+  get extensions(): ReadonlyMap<string, ReadyPatch> {
+    return this.#extensions;
+  }
+
+  /** Names that filters ask for which these patches brought. */
+  discovered(applied: ReadonlySet<string>): Set<string> {
+    return new Set(this.#patches.flatMap(({ key, discovers }) => (applied.has(key) ? discovers : [])));
   }
 
   /** Does some work, and adds the keys of the patches that changed something in it to `applied`. */
@@ -110,7 +129,18 @@ function ready(selected: SelectedPatch): ReadyPatch | undefined {
   if (value === undefined && patch.operation !== Operation.Remove) return undefined;
   const origin = originAt(filter, `spec.configPatches[${index}]`);
   const operation = inPlace(applyTo, patch.operation);
-  return { key: patchKey(selected), place: applyTo, operation, match, value, origin };
+  const discovers = discoveredBy(patch.value);
+  return { key: patchKey(selected), place: applyTo, operation, match, value, origin, discovers };
+}
+
+/** Names of filters with `config_discovery`, wherever they stand in the value. */
+function discoveredBy(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  if (Array.isArray(value)) return value.flatMap(discoveredBy);
+  const fields = value as Readonly<Record<string, unknown>>;
+  const isDiscovery = fields["config_discovery"] !== undefined || fields["configDiscovery"] !== undefined;
+  const own = isDiscovery && typeof fields["name"] === "string" ? [fields["name"]] : [];
+  return [...own, ...Object.values(fields).flatMap(discoveredBy)];
 }
 
 /** Only lists of filters and routes have an order to insert into; elsewhere inserting is adding. */

@@ -29,6 +29,7 @@ function compiled(labels: Readonly<Record<string, string>>, yaml = ""): Compiled
     routes: result.routes.values(),
     clusters: result.clusters.values(),
     endpoints: result.endpoints.values(),
+    extensions: result.extensions.values(),
   });
   assert.deepEqual(view.issues, []);
   return result;

@@ -40,6 +40,7 @@ export function decider({ snapshot, proxy, base }: DeciderSettings): Decider {
     routes: compiled.routes.values(),
     clusters: compiled.clusters.values(),
     endpoints: compiled.endpoints.values(),
+    extensions: compiled.extensions.values(),
   });
   assert.deepEqual(issues, []);
   const decision = (request: string): Decision => decide(view, snapshot, proxy, parseRequest(request, base));

@@ -46,7 +46,7 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   },
   WorkloadEntry: { network: "every network is reached directly" },
   EnvoyFilter: {
-    "configPatches[].applyTo": { when: /^(EXTENSION_CONFIG|BOOTSTRAP)$/, instead: "nothing is patched" },
+    "configPatches[].applyTo": { when: /^BOOTSTRAP$/, instead: "proxies keep their bootstrap" },
   },
   HTTPRoute: { "rules[].sessionPersistence": "requests of a session go to any endpoint" },
   GRPCRoute: { "rules[].sessionPersistence": "calls of a session go to any endpoint" },

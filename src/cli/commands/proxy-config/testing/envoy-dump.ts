@@ -204,6 +204,19 @@ export const envoyDump: object = {
       ],
     },
     {
+      "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump",
+      ecds_filters: [
+        {
+          version_info: "1",
+          ecds_filter: {
+            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            name: "settings",
+            typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer" },
+          },
+        },
+      ],
+    },
+    {
       "@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump",
       dynamic_active_secrets: [
         {
@@ -407,6 +420,19 @@ export const istioctlDump: object = {
               },
               { name: "block_all", domains: ["*"] },
             ],
+          },
+        },
+      ],
+    },
+    {
+      "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump",
+      ecdsFilters: [
+        {
+          versionInfo: "1",
+          ecdsFilter: {
+            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            name: "settings",
+            typedConfig: { "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer" },
           },
         },
       ],

@@ -237,6 +237,7 @@ test("explain names the host and its port, and refuses as live traffic is refuse
       routes: new Map(),
       clusters: new Map([["any", any]]),
       endpoints: new Map(),
+      extensions: new Map(),
     };
     const http = { method: "GET", authority: authorityText, path: "/", headers: {} };
     const question = {

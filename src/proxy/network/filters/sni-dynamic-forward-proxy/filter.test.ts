@@ -120,6 +120,7 @@ test("explain names the host of the hello", () => {
     routes: new Map(),
     clusters: new Map([["any", resources.clusterConfig(cluster)]]),
     endpoints: new Map(),
+    extensions: new Map(),
   };
   const ask = (serverName: string): ReturnType<typeof decideGateway> =>
     decideGateway(
