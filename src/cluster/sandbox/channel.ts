@@ -16,9 +16,9 @@ export interface SandboxChannel {
   readonly options: unknown;
   /** Absent when the host has no resolver. */
   readonly resolver: HostResolver | undefined;
-  /** Called with each listening socket of the host. */
-  onListener(callback: (server: Server, target: ForwardTarget) => void): void;
-  /** Called with a connection that was accepted before the listener was handed over. */
+  /** Called with each listening socket of the host. Its connections come by `onConnection`. */
+  onListener(callback: (server: Server) => void): void;
+  /** Called with each connection to a port of the host, also with those that came before anybody asked. */
   onConnection(callback: (socket: Socket, target: ForwardTarget) => void): void;
   /** Tells the host something, as JSON; lost when the host has gone. */
   send(event: unknown): void;
@@ -36,8 +36,14 @@ export function openSandboxChannel(): Promise<SandboxChannel> {
   const send = (message: SandboxMessage): void => {
     if (process.connected) process.send?.(message);
   };
-  const listeners = new Inbox<Server>();
-  const connections = new Inbox<Socket>();
+  const listeners = new Inbox<[Server]>();
+  const connections = new Inbox<[Socket, ForwardTarget]>();
+  const accept = (socket: Socket, target: ForwardTarget): void => {
+    socket.on("error", () => {
+      // A client that leaves while it waits; `close` follows.
+    });
+    connections.put(socket, target);
+  };
   let resolver: HostResolver | undefined;
   return new Promise((resolve) => {
     const ending = new Promise<"asked" | "gone">((end) => {
@@ -47,8 +53,12 @@ export function openSandboxChannel(): Promise<SandboxChannel> {
           resolver = { socket: handle, resolvers: message.resolvers };
         }
         if (message.kind === "stop") end("asked");
-        if (message.kind === "listener" && handle instanceof Server) listeners.put(handle, message.target);
-        if (message.kind === "connection" && handle instanceof Socket) connections.put(handle, message.target);
+        if (message.kind === "listener" && handle instanceof Server) {
+          // At once: the port listens already, and a connection that nobody hears of would stay open for ever.
+          handle.on("connection", (socket) => accept(socket, message.target));
+          listeners.put(handle);
+        }
+        if (message.kind === "connection" && handle instanceof Socket) accept(handle, message.target);
         if (message.kind !== "start") return;
         resolve({
           options: message.options,
@@ -69,17 +79,17 @@ export function openSandboxChannel(): Promise<SandboxChannel> {
 }
 
 /** Keeps what arrives until somebody takes it. */
-class Inbox<T> {
-  readonly #waiting: [T, ForwardTarget][] = [];
-  #callback: ((handle: T, target: ForwardTarget) => void) | undefined;
+class Inbox<T extends readonly unknown[]> {
+  readonly #waiting: T[] = [];
+  #callback: ((...items: T) => void) | undefined;
 
-  put(handle: T, target: ForwardTarget): void {
-    if (this.#callback === undefined) this.#waiting.push([handle, target]);
-    else this.#callback(handle, target);
+  put(...items: T): void {
+    if (this.#callback === undefined) this.#waiting.push(items);
+    else this.#callback(...items);
   }
 
-  open(callback: (handle: T, target: ForwardTarget) => void): void {
+  open(callback: (...items: T) => void): void {
     this.#callback = callback;
-    for (const [handle, target] of this.#waiting.splice(0)) callback(handle, target);
+    for (const items of this.#waiting.splice(0)) callback(...items);
   }
 }

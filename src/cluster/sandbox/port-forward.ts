@@ -20,17 +20,16 @@ const connectTimeoutMs = 5_000;
 export function startPortForward(options: PortForwardOptions): Running {
   const servers = new Set<Server>();
   const sockets = new Set<Socket>();
-  const accept = (socket: Socket, target: ForwardTarget): void => {
+  options.channel.onListener((server) => {
+    servers.add(server);
+    server.on("error", (error) => options.log.warn(`a port of the host stopped listening: ${error.message}`));
+  });
+  options.channel.onConnection((socket, target) => {
+    if (socket.destroyed) return;
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     bridge(socket, options.pick(target));
-  };
-  options.channel.onListener((server, target) => {
-    servers.add(server);
-    server.on("connection", (socket) => accept(socket, target));
-    server.on("error", (error) => options.log.warn(`a port of the host stopped listening: ${error.message}`));
   });
-  options.channel.onConnection(accept);
   return {
     stop: async () => {
       for (const server of servers) server.close();
