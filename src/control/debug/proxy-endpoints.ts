@@ -7,6 +7,7 @@ import { typeUrl } from "#wire/xds/type-urls.ts";
 import { acceptedVersions } from "../status/progress.ts";
 import { proxyStatus } from "../status/sync-status.ts";
 import { type ProxyConnection, shortTypeNames } from "../xds/connection.ts";
+import { sentVersion } from "../xds/type-state.ts";
 import { type DebugAnswer, type DebugState, type Endpoint, forProxies, forProxy } from "./answer.ts";
 import { loadResourceRenderer } from "./resource-json.ts";
 
@@ -112,7 +113,7 @@ async function renderType(connection: ProxyConnection, url: string): Promise<Jso
     name: resource.name,
     version: resource.version,
     /** What the proxy was last sent; the same as version when it is up to date. */
-    sentVersion: state?.sent.get(resource.name) ?? "",
+    sentVersion: (state && sentVersion(state, resource.name)) ?? "",
     resource: render(resource),
   }));
 }

@@ -1,9 +1,12 @@
 // A resource as bytes: encoded once as `google.protobuf.Any`, named by its content, shared by every proxy and every
 // stream that receives the same content.
 import { createHash } from "node:crypto";
-import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, isMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { LayeredMap, layersOf } from "#base/layered-map.ts";
 import type { AppliedPatches } from "#mesh/compile/compile.ts";
+import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { originsOf } from "./resource-origins.ts";
+import { routeConfigurationBytes } from "./route-bytes.ts";
 
 export interface EncodedResource {
   readonly name: string;
@@ -50,13 +53,15 @@ export class ResourceEncoder {
   readonly #byMessage = new WeakMap<object, EncodedResource>();
   readonly #resources = new Interned<EncodedResource>();
   readonly #sets = new Interned<ResourcesByName>();
+  readonly #byMessages = new WeakMap<ReadonlyMap<string, object>, ResourcesByName>();
   /** The last replacement in a set: proxies that share it all need the same one. */
   readonly #replacements = new WeakMap<ResourcesByName, { readonly key: string; readonly made: ResourcesByName }>();
 
   encode<D extends DescMessage>(typeUrl: string, schema: D, name: string, message: MessageShape<D>): EncodedResource {
     return this.encodeSource(typeUrl, name, {
       message,
-      bytes: () => toBinary(schema, message),
+      bytes: () =>
+        isMessage(message, RouteConfigurationSchema) ? routeConfigurationBytes(message) : toBinary(schema, message),
       origins: () => originsOf(message),
     });
   }
@@ -78,14 +83,30 @@ export class ResourceEncoder {
     return this.#sets.get(versionOf(resources), () => resources);
   }
 
+  /** Layer by layer: what is encoded of a layer is kept as long as the layer. */
   encodeAll<D extends DescMessage>(
     typeUrl: string,
     schema: D,
     messages: ReadonlyMap<string, MessageShape<D>>,
   ): ResourcesByName {
+    const layers = layersOf(messages).map((layer) => this.#encodeLayer(typeUrl, schema, layer));
+    const [only, ...others] = layers;
+    if (only !== undefined && others.length === 0) return only;
+    return this.#sets.get(layers.map(versionOf).join(), () => new LayeredMap(layers));
+  }
+
+  #encodeLayer<D extends DescMessage>(
+    typeUrl: string,
+    schema: D,
+    messages: ReadonlyMap<string, MessageShape<D>>,
+  ): ResourcesByName {
+    const known = this.#byMessages.get(messages);
+    if (known !== undefined) return known;
     const resources = new Map<string, EncodedResource>();
     for (const [name, message] of messages) resources.set(name, this.encode(typeUrl, schema, name, message));
-    return this.#sets.get(versionOf(resources), () => resources);
+    const set = this.#sets.get(versionOf(resources), () => resources);
+    this.#byMessages.set(messages, set);
+    return set;
   }
 
   /** How many contents are shared now. */
@@ -127,11 +148,18 @@ class Interned<Value extends object> {
   }
 }
 
+const versions = new WeakMap<ResourcesByName, string>();
+
 /** Names may have several contents over time, and one content several names. */
 function versionOf(resources: ResourcesByName): string {
-  const hash = createHash("sha256");
-  for (const { name, version } of resources.values()) hash.update(`${name} ${version}\n`);
-  return hash.digest("base64url");
+  let version = versions.get(resources);
+  if (version === undefined) {
+    const hash = createHash("sha256");
+    for (const resource of resources.values()) hash.update(`${resource.name} ${resource.version}\n`);
+    version = hash.digest("base64url");
+    versions.set(resources, version);
+  }
+  return version;
 }
 
 function encodeAny(typeUrl: string, value: Uint8Array): Buffer {

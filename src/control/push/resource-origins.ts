@@ -1,6 +1,6 @@
 // Which objects of the user a compiled resource was made from, by the provenance in its metadata. Read once, when the
 // resource is encoded.
-import type { Message } from "@bufbuild/protobuf";
+import { isMessage, type Message } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
 import { objectKey } from "#mesh/objects/mesh-object.ts";
 import { type Cluster, ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
@@ -10,7 +10,8 @@ import {
   ClusterLoadAssignmentSchema,
 } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
-import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import type { VirtualHost } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
+import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { decodeProvenance, provenanceKey } from "#wire/xds/provenance.ts";
 
 /** Kinds that say where traffic can go, not what a user wants done with it: nobody asks for their state. */
@@ -20,8 +21,26 @@ const noOrigins: readonly string[] = [];
 
 /** `VirtualService/default/reviews`, each once. */
 export function originsOf(message: Message): readonly string[] {
+  if (!isMessage(message, RouteConfigurationSchema)) return originsIn(metadataIn(message));
+  const keys = new Set(message.virtualHosts.flatMap(originsOfHost));
+  return keys.size === 0 ? noOrigins : [...keys];
+}
+
+const ofHosts = new WeakMap<VirtualHost, readonly string[]>();
+
+/** Many route configurations share a virtual host. */
+function originsOfHost(host: VirtualHost): readonly string[] {
+  let origins = ofHosts.get(host);
+  if (origins === undefined) {
+    origins = originsIn([host.metadata, ...host.routes.map(({ metadata }) => metadata)]);
+    ofHosts.set(host, origins);
+  }
+  return origins;
+}
+
+function originsIn(all: Iterable<Metadata | undefined>): readonly string[] {
   const keys = new Set<string>();
-  for (const metadata of metadataIn(message)) {
+  for (const metadata of all) {
     if (metadata?.filterMetadata[provenanceKey] === undefined) continue;
     const { origins, policies } = decodeProvenance(metadata.filterMetadata);
     for (const origin of origins) add(keys, origin);
@@ -48,12 +67,6 @@ export function* metadataIn(message: Message): Generator<Metadata | undefined> {
       yield listener.defaultFilterChain?.metadata;
       return;
     }
-    case RouteConfigurationSchema.typeName:
-      for (const host of (message as RouteConfiguration).virtualHosts) {
-        yield host.metadata;
-        for (const route of host.routes) yield route.metadata;
-      }
-      return;
     case ClusterLoadAssignmentSchema.typeName:
       for (const locality of (message as ClusterLoadAssignment).endpoints) {
         for (const endpoint of locality.lbEndpoints) yield endpoint.metadata;

@@ -1,6 +1,7 @@
 // How far the proxies of this control plane are with each object of the user: how many of them were given something that
 // was made from it, how many of those accepted what it is now, and who rejected it with which words. The provenance in
 // the resources says which object a resource was made from.
+import { layersOf } from "#base/layered-map.ts";
 import { objectKey } from "#mesh/objects/mesh-object.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
@@ -53,9 +54,9 @@ export function progressOf(
       const resources = connection.session.resources.byType.get(url);
       const state = connection.types.get(url);
       if (resources === undefined || state === undefined) continue;
-      const index = resourcesByOrigin(resources);
-      for (const key of index.keys()) concerned.add(key);
-      collectBehind(state, resources, index, behind);
+      const indexes = layersOf(resources).map(resourcesByOrigin);
+      for (const index of indexes) for (const key of index.keys()) concerned.add(key);
+      collectBehind(state, resources, indexes, behind);
       if (sidecar !== undefined && unsettledNames(state, resources).length > 0) behind.add(sidecar);
       for (const [key, rejection] of rejectionsIn(connection, state, resources)) {
         const tally = tallyOf(tallies, key);
@@ -90,12 +91,14 @@ function tallyOf(tallies: Map<string, Tally>, key: string): Tally {
 function collectBehind(
   state: TypeState,
   resources: ResourcesByName,
-  index: ReadonlyMap<string, readonly EncodedResource[]>,
+  indexes: readonly OriginIndex[],
   behind: Set<string>,
 ): void {
   const names = new Set(unsettledNames(state, resources));
   if (names.size === 0) return;
-  for (const [key, made] of index) if (made.some((resource) => names.has(resource.name))) behind.add(key);
+  for (const [key, made] of indexes.flatMap((index) => [...index])) {
+    if (made.some((resource) => names.has(resource.name))) behind.add(key);
+  }
 }
 
 function* rejectionsIn(
@@ -112,10 +115,13 @@ function* rejectionsIn(
   }
 }
 
-const indexes = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly EncodedResource[]>>();
+type OriginIndex = ReadonlyMap<string, readonly EncodedResource[]>;
 
-function resourcesByOrigin(resources: ResourcesByName): ReadonlyMap<string, readonly EncodedResource[]> {
-  let index = indexes.get(resources);
+const originIndexes = new WeakMap<ResourcesByName, OriginIndex>();
+
+/** Of one layer, which many proxies may share. */
+function resourcesByOrigin(resources: ResourcesByName): OriginIndex {
+  let index = originIndexes.get(resources);
   if (index === undefined) {
     const made = new Map<string, EncodedResource[]>();
     for (const resource of resources.values()) {
@@ -126,7 +132,7 @@ function resourcesByOrigin(resources: ResourcesByName): ReadonlyMap<string, read
       }
     }
     index = made;
-    indexes.set(resources, index);
+    originIndexes.set(resources, index);
   }
   return index;
 }
@@ -147,7 +153,7 @@ export function acceptedVersions(connection: ProxyConnection, key: string): Acce
     const state = connection.types.get(url);
     if (resources === undefined || state === undefined) return [];
     const unsettled = new Set(unsettledNames(state, resources));
-    const made = resourcesByOrigin(resources).get(key) ?? [];
+    const made = layersOf(resources).flatMap((layer) => resourcesByOrigin(layer).get(key) ?? []);
     return made.map(({ name, version }) => ({
       type: shortTypeNames[url] ?? url,
       resource: name,

@@ -1,7 +1,7 @@
 // How far each connected proxy is: per resource type SYNCED, STALE, NOT SENT or ERROR, as `proxy-status` shows it.
 import type { ProxyConnection } from "../xds/connection.ts";
 import { shortTypeNames } from "../xds/connection.ts";
-import type { TypeState } from "../xds/type-state.ts";
+import { countSent, type TypeState } from "../xds/type-state.ts";
 
 const SyncState = {
   /** The proxy accepted the last thing it was sent, and there is nothing newer. */
@@ -68,7 +68,7 @@ export function proxyStatus(connection: ProxyConnection, nowMs: number): ProxySt
 function typeStatus(state: TypeState, nowMs: number): TypeStatus {
   return {
     state: syncState(state),
-    resources: state.sent.size,
+    resources: countSent(state),
     lastAckMs: state.ackedAtMs === 0 ? undefined : state.ackedAtMs,
     waitingMs: state.outstanding === undefined ? undefined : nowMs - state.outstanding.sentAtMs,
     error: state.rejected.size === 0 ? undefined : messagesOf(state).join("; "),
@@ -84,7 +84,7 @@ function syncState(state: TypeState): SyncState {
   if (state.rejected.size > 0) return SyncState.Error;
   if (!state.responded) return SyncState.NotSent;
   if (state.outstanding !== undefined || state.waiting) return SyncState.Stale;
-  return state.sent.size === 0 ? SyncState.NotSent : SyncState.Synced;
+  return countSent(state) === 0 ? SyncState.NotSent : SyncState.Synced;
 }
 
 const neverAsked: TypeStatus = {

@@ -6,8 +6,8 @@ import {
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { ProxyResources, ResourcesByName } from "../push/encoded-resource.ts";
 import { encodeDeltaResponse } from "./response-bytes.ts";
-import type { ProtocolVariant } from "./stream-session.ts";
-import { type Difference, forget, type TypeState } from "./type-state.ts";
+import type { ProtocolVariant, RequestPlace } from "./stream-session.ts";
+import { type Difference, forget, lose, sentVersion, type TypeState, unsettle } from "./type-state.ts";
 
 const wildcardName = "*";
 
@@ -30,9 +30,14 @@ export const deltaVariant: ProtocolVariant<DeltaDiscoveryRequest> = {
 };
 
 /** Subscriptions count even in a request with an old nonce: they are not repeated. */
-function subscribe(state: TypeState, request: DeltaDiscoveryRequest, isFirst: boolean): boolean {
+function subscribe(
+  state: TypeState,
+  request: DeltaDiscoveryRequest,
+  known: ResourcesByName,
+  { isFirst }: RequestPlace,
+): boolean {
   const { resourceNamesSubscribe: added, resourceNamesUnsubscribe: dropped } = request;
-  if (added.length > 0 || dropped.length > 0) state.settledOn = undefined;
+  if (dropped.length > 0 || added.includes(wildcardName)) unsettle(state);
   if (isFirst) {
     if (added.length === 0) state.wildcard = true;
     for (const [name, version] of Object.entries(request.initialResourceVersions)) state.sent.set(name, version);
@@ -43,14 +48,15 @@ function subscribe(state: TypeState, request: DeltaDiscoveryRequest, isFirst: bo
       continue;
     }
     // Who subscribes again has lost the resource, whatever we sent before.
-    if (!isFirst) state.sent.delete(name);
+    if (!isFirst) lose(state, name);
     state.absent.delete(name);
-    state.subscribed.add(name);
+    // One text for all who ask for it.
+    state.subscribed.add(known.get(name)?.name ?? name);
   }
   for (const name of dropped) {
     if (name === wildcardName) {
       state.wildcard = false;
-      for (const known of state.sent.keys()) if (!state.subscribed.has(known)) state.sent.delete(known);
+      for (const sent of state.sent.keys()) if (!state.subscribed.has(sent)) state.sent.delete(sent);
       continue;
     }
     state.subscribed.delete(name);
@@ -66,6 +72,6 @@ function select(
   _resources: ResourcesByName,
   sendRemovals: boolean,
 ): Difference | undefined {
-  const removed = sendRemovals ? found.removed : found.removed.filter((name) => !state.sent.has(name));
+  const removed = sendRemovals ? found.removed : found.removed.filter((name) => sentVersion(state, name) === undefined);
   return found.changed.length === 0 && removed.length === 0 ? undefined : { changed: found.changed, removed };
 }

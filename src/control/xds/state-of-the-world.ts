@@ -5,8 +5,8 @@ import { type DiscoveryRequest, DiscoveryRequestSchema } from "#wire/gen/envoy/s
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
 import { encodeFullResponse } from "./response-bytes.ts";
-import type { ProtocolVariant } from "./stream-session.ts";
-import { type Difference, forget, type TypeState } from "./type-state.ts";
+import type { ProtocolVariant, RequestPlace } from "./stream-session.ts";
+import { type Difference, forget, sentVersion, type TypeState, unsettle } from "./type-state.ts";
 
 const fullStateTypes: ReadonlySet<string> = new Set([typeUrl.cluster, typeUrl.listener]);
 
@@ -25,14 +25,19 @@ export const stateOfTheWorldVariant: ProtocolVariant<DiscoveryRequest> = {
 };
 
 /** The names of a request are the whole subscription. A request with an old nonce is not looked at. */
-function subscribe(state: TypeState, request: DiscoveryRequest, isFirst: boolean, isStale: boolean): boolean {
+function subscribe(
+  state: TypeState,
+  request: DiscoveryRequest,
+  known: ResourcesByName,
+  { isFirst, isStale }: RequestPlace,
+): boolean {
   if (isStale) return false;
   const names = new Set(request.resourceNames);
   if (isFirst && names.size === 0) {
     state.wildcard = true;
     return true;
   }
-  if (names.symmetricDifference(state.subscribed).size > 0) state.settledOn = undefined;
+  if (names.symmetricDifference(state.subscribed).size > 0) unsettle(state);
   if (names.has("*")) state.wildcard = names.delete("*");
   else if (names.size > 0) state.wildcard = false;
   for (const name of state.subscribed) {
@@ -42,7 +47,8 @@ function subscribe(state: TypeState, request: DiscoveryRequest, isFirst: boolean
     // The client drops what it no longer names, without being told.
     if (!state.wildcard) forget(state, name);
   }
-  for (const name of names) state.subscribed.add(name);
+  // One text for all who ask for it.
+  for (const name of names) state.subscribed.add(known.get(name)?.name ?? name);
   return isFirst;
 }
 
@@ -60,10 +66,10 @@ function select(
     }
     return found.changed.length === 0 ? undefined : { changed: found.changed, removed: [] };
   }
-  const gone = found.removed.filter((name) => state.sent.has(name));
+  const gone = found.removed.filter((name) => sentVersion(state, name) !== undefined);
   if (found.changed.length === 0 && (gone.length === 0 || !sendRemovals)) {
     // Names that never existed need no response: the client's own timer tells it.
-    for (const name of found.removed) if (!state.sent.has(name)) state.absent.add(name);
+    for (const name of found.removed) if (sentVersion(state, name) === undefined) state.absent.add(name);
     return undefined;
   }
   return { changed: wanted(state, resources), removed: found.removed };

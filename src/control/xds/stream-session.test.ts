@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { LayeredMap } from "#base/layered-map.ts";
 import { ManualClock } from "#base/time/clock.ts";
 import { type Cluster, ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import {
@@ -245,6 +246,46 @@ describe("a delta stream", () => {
     same.session.update(before);
     same.request(cds, { initialResourceVersions: versions });
     assert.deepEqual(same.take(), ["cds"], "an empty answer says: up to date");
+  });
+
+  test("of what proxies share and what one has beside it only what differs is sent, in whatever layer it stands", () => {
+    const [shared, own] = [resources({ [cds]: ["a", "b"] }), resources({ [cds]: ["x", "y"] })];
+    const [sharedNext, ownNext] = [resources({ [cds]: ["a", "b=2", "y"] }), resources({ [cds]: ["x"] })];
+    const joined = (below: ProxyResources, above: ProxyResources): ProxyResources => {
+      const [first, second] = [below, above].map(({ byType }) => byType.get(cds) ?? new Map());
+      return { ...below, byType: new Map([[cds, new LayeredMap([first ?? new Map(), second ?? new Map()])]]) };
+    };
+    const client = new DeltaClient();
+    client.session.update(joined(shared, own));
+    client.request(cds);
+    assert.deepEqual(client.take(), ["cds +a +b +x +y"]);
+    client.ack(cds);
+    client.session.update(joined(shared, own));
+    assert.deepEqual(client.take(), []);
+    client.session.update(joined(sharedNext, ownNext));
+    assert.deepEqual(client.take(), ["cds +b"]);
+    client.ack(cds);
+    client.session.update(joined(sharedNext, resources({ [cds]: [] })));
+    assert.deepEqual(client.take(), ["cds -x"]);
+  });
+
+  test("a subscription that grows or shrinks resends nothing of what the client has", () => {
+    const client = new DeltaClient();
+    client.session.update(resources({ [eds]: ["a", "b", "c"] }));
+    client.request(eds, subscribe("a", "b"));
+    assert.deepEqual(client.take(), ["eds +a +b"]);
+    client.ack(eds);
+    client.request(eds, subscribe("c", "later"));
+    assert.deepEqual(client.take(), ["eds +c -later"]);
+    client.ack(eds);
+    client.session.update(resources({ [eds]: ["a=2", "b", "c", "later"] }));
+    assert.deepEqual(client.take(), ["eds +a +later"]);
+    client.ack(eds);
+    client.request(eds, { resourceNamesUnsubscribe: ["b"] });
+    client.session.update(resources({ [eds]: ["a=2", "b=2", "c", "later"] }));
+    assert.deepEqual(client.take(), []);
+    client.request(eds, subscribe("b", "c"));
+    assert.deepEqual(client.take(), ["eds +b +c"], "who subscribes again has lost it");
   });
 
   test("subscriptions in a request with an old nonce count, its acknowledgement does not", () => {

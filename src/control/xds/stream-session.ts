@@ -20,11 +20,21 @@ import {
   createTypeState,
   type Difference,
   difference,
+  lose,
   markAnswered,
   markSent,
   type Rejection,
+  sentVersion,
+  settle,
   type TypeState,
 } from "./type-state.ts";
+
+/** Where a request stands among those for its type on the stream. */
+export interface RequestPlace {
+  readonly isFirst: boolean;
+  /** It answers an older response than the last one. */
+  readonly isStale: boolean;
+}
 
 /** What differs between delta and state of the world. */
 export interface ProtocolVariant<Request> {
@@ -35,7 +45,7 @@ export interface ProtocolVariant<Request> {
   /** The client's words when it rejects, undefined when it accepts. */
   errorOf(request: Request): string | undefined;
   /** Takes over the subscription; says whether a response must follow even if nothing differs. */
-  subscribe(state: TypeState, request: Request, isFirst: boolean, isStale: boolean): boolean;
+  subscribe(state: TypeState, request: Request, known: ResourcesByName, place: RequestPlace): boolean;
   /** What to send of the difference, or undefined for nothing. */
   select(
     state: TypeState,
@@ -108,7 +118,8 @@ export class StreamSession<Request> {
       this.#types.set(url, state);
     }
     const isStale = !this.#acknowledge(state, request, isFirst);
-    if (this.variant.subscribe(state, request, isFirst, isStale)) this.#forced.add(url);
+    const known = this.#resources.byType.get(url) ?? emptyResources;
+    if (this.variant.subscribe(state, request, known, { isFirst, isStale })) this.#forced.add(url);
     if (state.subscribed.size > maxNames) return `more than ${maxNames} names of ${url} on one stream`;
     this.flush();
     return undefined;
@@ -138,7 +149,7 @@ export class StreamSession<Request> {
     }
     for (const state of this.#types.values()) {
       // Of secrets nothing is settled: who may have which can change by itself.
-      if (!state.waiting && state.typeUrl !== typeUrl.secret) state.settledOn = this.#resourcesOf(state);
+      if (!state.waiting && state.typeUrl !== typeUrl.secret) settle(state, this.#resourcesOf(state));
     }
   }
 
@@ -188,10 +199,8 @@ export class StreamSession<Request> {
     const endpoints = this.#types.get(typeUrl.endpoint);
     if (endpoints === undefined) return;
     for (const { name, version } of content.changed) {
-      const before = clusters.sent.get(name);
-      if (before === undefined || before === version) continue;
-      endpoints.sent.delete(name);
-      endpoints.settledOn = undefined;
+      const before = sentVersion(clusters, name);
+      if (before !== undefined && before !== version) lose(endpoints, name);
     }
   }
 

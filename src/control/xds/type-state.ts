@@ -1,5 +1,6 @@
 // What one stream knows about one resource type: what the client asked for, what it was sent, what it said about that.
 // The two variants of the protocol (delta, state of the world) share it.
+import { layersOf } from "#base/layered-map.ts";
 import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
 
 export interface Rejection {
@@ -26,11 +27,17 @@ export interface TypeState {
   wildcard: boolean;
   /** Names that were asked for one by one. */
   readonly subscribed: Set<string>;
-  /** Name → version, as the client has them if it accepted everything. */
-  readonly sent: Map<string, string>;
+  /**
+   * Name → version, as the client has them if it accepted everything. Once the type is settled only what differs from
+   * that; undefined: the client does not have it.
+   */
+  readonly sent: Map<string, string | undefined>;
   /** Names that were asked for and that the client knows not to exist. */
   readonly absent: Set<string>;
-  /** Everything that the client wants of these was sent: from here only the step to the next set has to be looked at. */
+  /**
+   * Everything that the client wants of these was sent, but for what `sent` says: from here only the step to the next set
+   * has to be looked at. Proxies share the set, so that nobody keeps a list of what each of them has.
+   */
   settledOn: ResourcesByName | undefined;
   /** The response that is neither accepted nor rejected yet. At most one. */
   outstanding: OutstandingResponse | undefined;
@@ -72,41 +79,78 @@ export interface Difference {
 
 const nothing: Difference = { changed: [], removed: [] };
 
+/** The version of a resource that the client has; undefined for none. */
+export function sentVersion(state: TypeState, name: string): string | undefined {
+  if (state.sent.has(name)) return state.sent.get(name);
+  return wants(state, name) ? state.settledOn?.get(name)?.version : undefined;
+}
+
+/** How many resources the client has. */
+export function countSent(state: TypeState): number {
+  const { settledOn, sent, subscribed } = state;
+  let count = 0;
+  for (const version of sent.values()) if (version !== undefined) count++;
+  if (settledOn === undefined) return count;
+  if (state.wildcard) count += settledOn.size;
+  else for (const name of subscribed) if (settledOn.has(name)) count++;
+  for (const name of sent.keys()) if (settledOn.has(name) && wants(state, name)) count--;
+  return count;
+}
+
+/** The client has everything that it wants of these. */
+export function settle(state: TypeState, resources: ResourcesByName): void {
+  state.settledOn = resources;
+  state.sent.clear();
+}
+
+/** Writes down what the client has by itself, before it wants something else. */
+export function unsettle(state: TypeState): void {
+  const { settledOn } = state;
+  if (settledOn === undefined) return;
+  for (const name of state.wildcard ? settledOn.keys() : [...state.subscribed]) {
+    if (!state.sent.has(name)) state.sent.set(name, settledOn.get(name)?.version);
+  }
+  for (const [name, version] of state.sent) if (version === undefined) state.sent.delete(name);
+  state.settledOn = undefined;
+}
+
+/** The client does not have the resource, whatever it was sent before. */
+export function lose(state: TypeState, name: string): void {
+  if (state.settledOn === undefined) state.sent.delete(name);
+  else state.sent.set(name, undefined);
+}
+
 /** What the client lacks, and what it has too much. */
 export function difference(state: TypeState, resources: ResourcesByName): Difference {
-  const { settledOn } = state;
-  if (settledOn === undefined) return wholeDifference(state, resources);
-  if (settledOn === resources) return nothing;
-  const step = stepBetween(settledOn, resources);
-  return {
-    changed: step.changed.filter(({ name, version }) => wants(state, name) && state.sent.get(name) !== version),
-    removed: step.removed.filter(
-      (name) => state.sent.has(name) || (state.subscribed.has(name) && !state.absent.has(name)),
-    ),
-  };
+  const { settledOn, sent, subscribed } = state;
+  if (settledOn === undefined) {
+    const wanted = state.wildcard ? [...resources.keys(), ...subscribed] : [...subscribed];
+    return differenceIn(state, resources, new Set([...wanted, ...sent.keys()]));
+  }
+  const step = settledOn === resources ? nothing : stepBetween(settledOn, resources);
+  if (step === nothing && sent.size === 0) return nothing;
+  return differenceIn(
+    state,
+    resources,
+    new Set([...step.changed.map(({ name }) => name), ...step.removed, ...sent.keys()]),
+  );
+}
+
+function differenceIn(state: TypeState, resources: ResourcesByName, names: Iterable<string>): Difference {
+  const changed: EncodedResource[] = [];
+  const removed: string[] = [];
+  for (const name of names) {
+    const resource = wants(state, name) ? resources.get(name) : undefined;
+    const version = sentVersion(state, name);
+    if (resource !== undefined) {
+      if (version !== resource.version) changed.push(resource);
+    } else if (version !== undefined || (state.subscribed.has(name) && !state.absent.has(name))) removed.push(name);
+  }
+  return { changed, removed };
 }
 
 function wants(state: TypeState, name: string): boolean {
   return state.wildcard || state.subscribed.has(name);
-}
-
-function wholeDifference(state: TypeState, resources: ResourcesByName): Difference {
-  const changed: EncodedResource[] = [];
-  const removed: string[] = [];
-  if (state.wildcard) {
-    for (const resource of resources.values())
-      if (state.sent.get(resource.name) !== resource.version) changed.push(resource);
-  } else {
-    for (const name of state.subscribed) {
-      const resource = resources.get(name);
-      if (resource !== undefined && state.sent.get(name) !== resource.version) changed.push(resource);
-    }
-  }
-  for (const name of state.sent.keys()) if (!resources.has(name) || !wants(state, name)) removed.push(name);
-  for (const name of state.subscribed) {
-    if (!resources.has(name) && !state.sent.has(name) && !state.absent.has(name)) removed.push(name);
-  }
-  return { changed, removed };
 }
 
 /** Proxies that share their sets share the steps between them. */
@@ -120,13 +164,30 @@ function stepBetween(before: ResourcesByName, after: ResourcesByName): Differenc
   }
   let step = known.get(after);
   if (step === undefined) {
-    step = {
-      changed: [...after.values()].filter(({ name, version }) => before.get(name)?.version !== version),
-      removed: [...before.keys()].filter((name) => !after.has(name)),
-    };
+    step = makeStep(before, after);
     known.set(after, step);
   }
   return step;
+}
+
+/** Of sets in layers only the layers that differ are looked at. */
+function makeStep(before: ResourcesByName, after: ResourcesByName): Difference {
+  const [old, next] = [layersOf(before), layersOf(after)];
+  if (old.length !== next.length || old.length === 1) {
+    return {
+      changed: [...after.values()].filter(({ name, version }) => before.get(name)?.version !== version),
+      removed: [...before.keys()].filter((name) => !after.has(name)),
+    };
+  }
+  const parts = next.map((layer, index) => {
+    const earlier = old[index] as ResourcesByName;
+    return earlier === layer ? nothing : stepBetween(earlier, layer);
+  });
+  return {
+    changed: parts.flatMap(({ changed }) => changed),
+    // What left one layer may stand in another.
+    removed: parts.flatMap(({ removed }) => removed).filter((name) => !after.has(name)),
+  };
 }
 
 /** Writes down that a response with these contents is on its way. */
@@ -136,7 +197,7 @@ export function markSent(state: TypeState, nonce: string, content: Difference, n
     state.absent.delete(resource.name);
   }
   for (const name of content.removed) {
-    state.sent.delete(name);
+    lose(state, name);
     if (state.subscribed.has(name)) state.absent.add(name);
   }
   state.outstanding = {
@@ -165,10 +226,10 @@ export function markAnswered(state: TypeState, error: string | undefined, nowMs:
 
 /** The client has no use for the resource any more. */
 export function forget(state: TypeState, name: string): void {
+  unsettle(state);
   state.sent.delete(name);
   state.absent.delete(name);
   state.rejected.delete(name);
-  state.settledOn = undefined;
 }
 
 /** The names of a rejected response that the client's message speaks of. */

@@ -1,6 +1,7 @@
 // From a snapshot of the mesh to the Envoy resources of one proxy. Pure and deterministic: the same snapshot and
 // proxy give equal messages in the same order. The parts can be asked for apart, for incremental pushes.
 // Messages are shared between proxies and must not be changed.
+import { layered, layersOf } from "#base/layered-map.ts";
 import type { Cluster } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { Cluster_DiscoveryType } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
@@ -9,7 +10,7 @@ import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_p
 import type { ProxyNode } from "../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../snapshot/snapshot.ts";
 import { inboundCluster } from "./clusters/inbound.ts";
-import { outboundClusters } from "./clusters/outbound.ts";
+import { type OutboundScope, outboundClusters } from "./clusters/outbound.ts";
 import { sniClusters } from "./clusters/sni-clusters.ts";
 import {
   allowAnyDynamicDns,
@@ -17,22 +18,22 @@ import {
   inboundPassthrough,
   outboundPassthroughCluster,
 } from "./clusters/special.ts";
-import { clusterEndpoints } from "./endpoints/endpoints.ts";
+import { clusterEndpoints, endpointInputs } from "./endpoints/endpoints.ts";
 import { type CompiledExtensions, compileExtensions } from "./extensions.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
 import { inboundListeners } from "./listeners/inbound.ts";
 import { inboundPorts } from "./listeners/inbound-ports.ts";
 import { outboundListeners, outboundRouteNames } from "./listeners/outbound.ts";
-import { virtualOutbound } from "./listeners/virtual-outbound.ts";
 import { type PatchableCluster, patchClusters } from "./patches/clusters.ts";
 import { patchListeners } from "./patches/listeners.ts";
 import { type PatchSet, patchSetOf } from "./patches/patch-set.ts";
 import { type GatewayPorts, patchRouteConfiguration } from "./patches/routes.ts";
 import { resolvesUnknownHosts } from "./policy/unknown-traffic.ts";
 import { addressFamily } from "./proxy-addresses.ts";
+import type { DestinationScope } from "./routes/destination.ts";
 import { gatewayRoutes } from "./routes/gateway.ts";
 import { outboundRoutes } from "./routes/outbound.ts";
-import { once } from "./shared-work.ts";
+import { once, onceForAll } from "./shared-work.ts";
 
 /** Resources by name. */
 export interface CompiledResources extends CompiledExtensions {
@@ -57,7 +58,7 @@ export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): Compiled
   const { patches, ...routing } = compileRouting(snapshot, proxy);
   return {
     clusters,
-    endpoints: compileEndpoints(snapshot, proxy, edsClusterNames(clusters)),
+    endpoints: compileAllEndpoints(snapshot, proxy, clusters),
     ...routing,
     patches: { clusters: applied, routing: patches.routing },
   };
@@ -97,21 +98,23 @@ function patchedClusters(
     return byName(patchClusters(patches, "GATEWAY", clusters.map(patchable)));
   }
   const scope = snapshot.scope(proxy);
-  const resolving = `AllowAnyDynamicDNSCluster ${addressFamily(proxy)}`;
-  const outbound = [
-    ...outboundClusters(snapshot, proxy, scope),
-    ...(resolvesUnknownHosts(scope) ? [once(snapshot, resolving, () => allowAnyDynamicDns(snapshot, proxy))] : []),
-    blackHole(snapshot),
-    once(snapshot, "PassthroughCluster", () => outboundPassthroughCluster(snapshot)),
-  ];
+  const outbound = outboundClusters(snapshot, proxy, scope);
+  const shared = sharedByName(outbound, patches, () => {
+    const resolving = `AllowAnyDynamicDNSCluster ${addressFamily(proxy)}`;
+    const all = [
+      ...outbound,
+      ...(resolvesUnknownHosts(scope) ? [once(snapshot, resolving, () => allowAnyDynamicDns(snapshot, proxy))] : []),
+      blackHole(snapshot),
+      once(snapshot, "PassthroughCluster", () => outboundPassthroughCluster(snapshot)),
+    ];
+    return patchClusters(patches, "SIDECAR_OUTBOUND", all.map(patchable));
+  });
   const inbound = inboundPorts(snapshot, proxy).map((port) => ({
     cluster: inboundCluster(snapshot, proxy, port),
     hosts: [port.hostname],
   }));
-  return byName([
-    ...patchClusters(patches, "SIDECAR_OUTBOUND", outbound.map(patchable)),
-    ...patchClusters(patches, "SIDECAR_INBOUND", [...inbound, patchable(inboundPassthrough(snapshot, proxy))]),
-  ]);
+  const own = patchClusters(patches, "SIDECAR_INBOUND", [...inbound, patchable(inboundPassthrough(snapshot, proxy))]);
+  return layered(shared, byName(own));
 }
 
 export function compileListeners(
@@ -129,12 +132,9 @@ function patchedListeners(
   patches: PatchSet | undefined,
 ): ReadonlyMap<string, Listener> {
   if (proxy.type === "router") return byName(patchListeners(patches, "GATEWAY", gatewayListeners(snapshot, proxy)));
-  const isCaptured = proxy.interceptionMode !== "NONE";
-  const outbound = [...outboundListeners(snapshot, proxy), ...(isCaptured ? [virtualOutbound(snapshot, proxy)] : [])];
-  return byName([
-    ...patchListeners(patches, "SIDECAR_OUTBOUND", outbound),
-    ...patchListeners(patches, "SIDECAR_INBOUND", inboundListeners(snapshot, proxy)),
-  ]);
+  const outbound = outboundListeners(snapshot, proxy);
+  const shared = sharedByName(outbound, patches, () => patchListeners(patches, "SIDECAR_OUTBOUND", outbound));
+  return layered(shared, byName(patchListeners(patches, "SIDECAR_INBOUND", inboundListeners(snapshot, proxy))));
 }
 
 /** Compiles the named route configurations, or all that the proxy's listeners ask for. */
@@ -176,9 +176,28 @@ export function compileEndpoints(
   proxy: ProxyNode,
   clusterNames?: Iterable<string>,
 ): ReadonlyMap<string, ClusterLoadAssignment> {
-  const scope = proxy.type === "router" ? snapshot.gateways(proxy) : snapshot.scope(proxy);
-  const names = clusterNames ?? edsClusterNames(compileClusters(snapshot, proxy));
-  return new Map([...names].map((name) => [name, clusterEndpoints(snapshot, proxy, scope, name)]));
+  if (clusterNames === undefined) return compileAllEndpoints(snapshot, proxy, compileClusters(snapshot, proxy));
+  const scope = outboundScope(snapshot, proxy);
+  return new Map([...clusterNames].map((name) => [name, clusterEndpoints(snapshot, proxy, scope, name)]));
+}
+
+/** For a layer of clusters that proxies share they share the endpoints too, as far as they prefer the same. */
+function compileAllEndpoints(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  clusters: ReadonlyMap<string, Cluster>,
+): ReadonlyMap<string, ClusterLoadAssignment> {
+  const scope = outboundScope(snapshot, proxy);
+  const key = `endpoints ${endpointInputs(snapshot, proxy, scope)}`;
+  return layersOf(clusters)
+    .map((layer) =>
+      onceForAll([snapshot, scope, layer], key, () => compileEndpoints(snapshot, proxy, edsClusterNames(layer))),
+    )
+    .reduce((shared, own) => layered(shared, own));
+}
+
+function outboundScope(snapshot: MeshSnapshot, proxy: ProxyNode): OutboundScope & DestinationScope {
+  return proxy.type === "router" ? snapshot.gateways(proxy) : snapshot.scope(proxy);
 }
 
 function edsClusterNames(clusters: ReadonlyMap<string, Cluster>): string[] {
@@ -191,6 +210,16 @@ function edsClusterNames(clusters: ReadonlyMap<string, Cluster>): string[] {
 
 function patchable(cluster: Cluster): PatchableCluster {
   return { cluster };
+}
+
+/** What is made of a list by patches, once for all who share both. */
+function sharedByName<Resource extends { readonly name: string }>(
+  list: readonly Resource[],
+  patches: PatchSet | undefined,
+  patched: () => readonly Resource[],
+): ReadonlyMap<string, Resource> {
+  const make = (): ReadonlyMap<string, Resource> => byName(patched());
+  return patches === undefined ? once(list, "by name", make) : patches.patched(list, "by name", make);
 }
 
 function blackHole(snapshot: MeshSnapshot): Cluster {

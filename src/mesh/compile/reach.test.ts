@@ -6,11 +6,13 @@ import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { defaultMeshConfig } from "../kinds/mesh-config/decode.ts";
 import { loadEnvoyTypes } from "../objects/envoy-types.ts";
 import type { KubernetesObject } from "../objects/kubernetes-object.ts";
 import { type BuiltSnapshot, buildSnapshot } from "../snapshot/build.ts";
+import { decodableKinds } from "../snapshot/decodable-kinds.ts";
 import type { ProxyNode } from "../snapshot/proxy-node.ts";
-import { reachOf } from "../snapshot/reach.ts";
+import { hasReach, reachOf } from "../snapshot/reach.ts";
 import { compileProxy } from "./compile.ts";
 import { fromYaml, ingressGateway, service, sidecarOf, workload } from "./testing/mesh.ts";
 
@@ -37,6 +39,37 @@ const objects: KubernetesObject[] = [
   service("alone", "10.96.2.1", web, quiet),
   ...workload("alone", web, { ip: "10.0.2.1", ...quiet }),
   ...fromYaml(`
+apiVersion: v1
+kind: Node
+metadata: {name: node, labels: {topology.kubernetes.io/region: r1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {clusterIP: 10.96.0.7, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: outside-1, labels: {kubernetes.io/service-name: outside}}
+addressType: IPv4
+ports: [{name: http, port: 80}]
+endpoints: [{addresses: [10.7.0.1], nodeName: node}]
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: machines}
+spec: {metadata: {labels: {app: machine}}, template: {serviceAccount: machine}}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: logs, namespace: shop}
+spec: {accessLogging: [{providers: [{name: envoy}]}]}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: two, namespace: shop}
+spec: {concurrency: 2}
+---
 apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: {name: default, namespace: quiet}
@@ -77,6 +110,19 @@ metadata: {name: web}
 spec:
   gatewayClassName: istio
   listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+  allowedListeners: {namespaces: {from: All}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: shop}
+spec: {parentRef: {name: web, namespace: default}, listeners: [{name: more, port: 8081, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: more, namespace: shop}
+spec:
+  parentRefs: [{kind: ListenerSet, name: more}]
+  rules: [{backendRefs: [{name: cart, port: 80}]}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -164,7 +210,8 @@ const proxies: ProxyNode[] = [
   sidecarOf("cart", "10.0.1.1", shop),
   sidecarOf("stock", "10.0.1.2", shop),
   sidecarOf("alone", "10.0.2.1", quiet),
-  sidecarOf("machine", "10.0.3.1"),
+  // Not in a pod of the mesh, on no node that it knows.
+  { ...sidecarOf("machine", "10.0.3.1"), nodeName: "" },
   ingressGateway(),
   { ...sidecarOf("web-istio", "10.0.4.1"), type: "router", labels: { app: "web-istio", [gatewayNameLabel]: "web" } },
 ];
@@ -262,6 +309,14 @@ const edits: readonly [kind: string, name: string, from: string, to: string, rea
   ["RequestAuthentication", "front", '"me"', '"you"', 5],
   ["EnvoyFilter", "lua", '"7s"', '"8s"', 2],
   ["Gateway", "ingress", '"*"', '"a.example.com"', 2],
+  ["Gateway", "web", '"All"', '"Same"', 2],
+  ["Gateway", "web", '"port":80', '"port":88', 2],
+  ["ListenerSet", "more", "8081", "8082", 2],
+  ["Node", "node", '"r1"', '"r2"', 8],
+  ["Namespace", "quiet", '"name":"quiet"', '"name":"quiet","labels":{"a":"b"}', 0],
+  ["WorkloadGroup", "machines", '"machine"', '"other"', 0],
+  ["Telemetry", "logs", '"envoy"', '"none"', 2],
+  ["ProxyConfig", "two", "2", "3", 0],
   ["HTTPRoute", "web", "/front", "/back", 1],
   ["HTTPRoute", "inside", "3s", "4s", 6],
   ["WorkloadEntry", "machine", '"app":"machine"', '"app":"other"', 7],
@@ -274,3 +329,17 @@ for (const [kind, name, from, to, reached] of edits) {
     assert.equal(checkStep(objects, edited(kind, name, from, to), `${kind} ${name}`), reached);
   });
 }
+
+test("of every kind it can be told whom a change reaches", () => {
+  const without = [...decodableKinds.values()].map(({ kind }) => kind).filter((kind) => !hasReach(kind));
+  assert.deepEqual(without, []);
+});
+
+test("a Namespace reaches everybody where labels decide what the mesh reads", () => {
+  const discoverySelectors = [{ matchLabels: { mesh: "yes" }, matchExpressions: [] }];
+  const options = { meshConfig: { ...defaultMeshConfig, discoverySelectors } };
+  const sources = (some: readonly KubernetesObject[]) => some.map((object) => ({ object }));
+  const previous = buildSnapshot(sources(objects), options);
+  const labeled = edited("Namespace", "shop", '"name":"shop"', '"name":"shop","labels":{"mesh":"yes"}');
+  assert.equal(reachOf(previous, buildSnapshot(sources(labeled), options, previous)), "everything");
+});

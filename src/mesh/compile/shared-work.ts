@@ -1,15 +1,45 @@
-// Work that proxies share. Results hang on the object they were computed from (a snapshot, or a scope of it), so they
-// go when it goes.
+// Work that proxies share. Results hang on the objects they were computed from (a snapshot, a scope of it, a service), so
+// they go when one of these goes. What hangs on something that outlives a snapshot is not computed again for the next.
 
-const resultsByOwner = new WeakMap<object, Map<string, unknown>>();
+/** Most have results or a next owner, not both. */
+interface Shelf {
+  results: Map<string, unknown> | undefined;
+  /** Of results that have one owner more. */
+  next: WeakMap<object, Shelf> | undefined;
+}
+
+const byFirstOwner = new WeakMap<object, Shelf>();
+
+/** Stands for an owner that there is not. */
+export const nobody: object = {};
 
 /** Computes a value once per owner and key. The key must name every input that the owner does not determine. */
 export function once<Value>(owner: object, key: string, compute: () => Value): Value {
-  let results = resultsByOwner.get(owner);
-  if (results === undefined) {
-    results = new Map();
-    resultsByOwner.set(owner, results);
+  return resultOf(shelfOf(byFirstOwner, owner), key, compute);
+}
+
+/** The same for several owners together, in their order. */
+export function onceForAll<Value>(owners: readonly [object, ...object[]], key: string, compute: () => Value): Value {
+  let shelf = shelfOf(byFirstOwner, owners[0]);
+  for (let index = 1; index < owners.length; index++) {
+    shelf.next ??= new WeakMap();
+    shelf = shelfOf(shelf.next, owners[index] ?? nobody);
   }
+  return resultOf(shelf, key, compute);
+}
+
+function shelfOf(shelves: WeakMap<object, Shelf>, owner: object): Shelf {
+  let shelf = shelves.get(owner);
+  if (shelf === undefined) {
+    shelf = { results: undefined, next: undefined };
+    shelves.set(owner, shelf);
+  }
+  return shelf;
+}
+
+function resultOf<Value>(shelf: Shelf, key: string, compute: () => Value): Value {
+  shelf.results ??= new Map();
+  const { results } = shelf;
   if (results.has(key)) return results.get(key) as Value;
   const value = compute();
   results.set(key, value);

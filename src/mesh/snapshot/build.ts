@@ -262,9 +262,30 @@ const besideServices: ReadonlySet<string> = new Set([
   "PeerAuthentication",
   "AuthorizationPolicy",
   "RequestAuthentication",
+  "Telemetry",
+  "EnvoyFilter",
+  "ProxyConfig",
+  "WorkloadEntry",
+  "WorkloadGroup",
+  "Node",
 ]);
 /** Kinds that decide nothing of what a sidecar sees. */
-const besideScopes: ReadonlySet<string> = new Set(["EndpointSlice", "Pod", "Secret", "ConfigMap"]);
+const besideScopes: ReadonlySet<string> = new Set([
+  "EndpointSlice",
+  "Pod",
+  "Secret",
+  "ConfigMap",
+  "Gateway",
+  "PeerAuthentication",
+  "AuthorizationPolicy",
+  "RequestAuthentication",
+  "Telemetry",
+  "EnvoyFilter",
+  "ProxyConfig",
+  "WorkloadEntry",
+  "WorkloadGroup",
+  "Node",
+]);
 
 function* objectsOf(entries: Iterable<Entry>): Generator<MeshObject<unknown>> {
   for (const { object } of entries) if (object !== undefined) yield object;

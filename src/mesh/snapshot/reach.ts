@@ -9,10 +9,13 @@
 //   Sidecar, Telemetry, policies           proxies of the namespace; all of them for the root namespace
 //   PeerAuthentication                     these, and proxies that see a service of the namespace
 //   Gateway                                gateways
-//   routes of the Gateway API              as the VirtualServices that are made of them
+//   kinds of the Gateway API               as the Gateways, VirtualServices and DestinationRules that are made of them
+//   Namespace                              nobody, unless its labels decide which namespaces the mesh reads
+//   Node                                   what runs there: endpoints of its services, its proxies
+//   WorkloadGroup                          nobody; WorkloadEntries are made of it
 //   ProxyConfig                            nobody: pods get it when they are made
 //   Secret                                 nobody; who asked for it by name is told apart from this
-//   anything else, and settings            everything
+//   settings, and a kind without a rule    everything
 
 import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
 import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
@@ -130,8 +133,7 @@ const rules: Readonly<Record<string, Rule>> = {
       for (const version of [before, after]) {
         const name = version?.spec.serviceName ?? "";
         if (version !== undefined && name === "") return false;
-        if (version !== undefined)
-          found.hostnames.add(`${name}.${version.namespace}.svc.${step.next.domain}`.toLowerCase());
+        if (version !== undefined) found.hostnames.add(hostOf(step, version));
       }
       for (const address of addressesThatDiffer(before?.spec, after?.spec)) addresses.add(address);
     }
@@ -178,16 +180,49 @@ const rules: Readonly<Record<string, Rule>> = {
   ReferenceGrant: () => true,
   BackendTLSPolicy: () => true,
   GatewayClass: () => true,
+  KubernetesGateway: () => true,
+  ListenerSet: () => true,
+  // Objects of a namespace that the mesh begins or stops to read are not among the changes.
+  Namespace: ({ previous, next }) =>
+    [previous, next].every(({ meshConfig }) => meshConfig.discoverySelectors.length === 0),
+  // WorkloadEntries are made of it, when machines come.
+  WorkloadGroup: () => true,
+  Node: (step, changes, found) => {
+    const names = new Set(changes.map(({ name }) => name));
+    const addresses = new Set<string>();
+    for (const snapshot of [step.previous, step.next]) {
+      for (const { namespace, metadata, spec } of snapshot.objects("Pod") as readonly MeshObject<PodSpec>[]) {
+        if (!names.has(spec.nodeName)) continue;
+        for (const address of spec.podIPs) addresses.add(address);
+        addSelecting(step, namespace, metadata.labels ?? {}, found);
+      }
+      for (const slice of snapshot.objects("EndpointSlice") as readonly MeshObject<EndpointSliceSpec>[]) {
+        if (slice.spec.endpoints.some(({ nodeName }) => names.has(nodeName))) found.hostnames.add(hostOf(step, slice));
+      }
+    }
+    found.concerns.push(
+      (proxy) => names.has(proxy.nodeName) || proxy.ipAddresses.some((address) => addresses.has(address)),
+    );
+    return true;
+  },
   Gateway: (_step, _changes, { concerns }) => {
     concerns.push((proxy) => proxy.type === "router");
     return true;
   },
 };
 
+/** Whether the reach of a change of this kind can be told at all. */
+export function hasReach(kind: string): boolean {
+  return rules[kind] !== undefined;
+}
+
 function servicesDiffer(step: Step, _changes: readonly ObjectChange[], found: Found): boolean {
   const { previous, next } = step;
   if (previous.services === next.services) return true;
-  const [before, after] = [previous, next].map(contentByService) as [Map<string, string>, Map<string, string>];
+  const same = new Set<Service>(previous.services).intersection(new Set(next.services));
+  const [before, after] = [previous, next].map(({ services }) =>
+    contentByService(services.filter((service) => !same.has(service))),
+  ) as [Map<string, string>, Map<string, string>];
   const changed = new Set(
     [...before, ...after].filter(([key]) => before.get(key) !== after.get(key)).map(([key]) => key),
   );
@@ -197,9 +232,9 @@ function servicesDiffer(step: Step, _changes: readonly ObjectChange[], found: Fo
   return true;
 }
 
-function contentByService(snapshot: MeshSnapshot): Map<string, string> {
+function contentByService(services: readonly Service[]): Map<string, string> {
   const contents = new Map<string, string>();
-  for (const service of snapshot.services) {
+  for (const service of services) {
     const key = serviceKey(service);
     contents.set(key, (contents.get(key) ?? "") + JSON.stringify(service));
   }
@@ -298,6 +333,11 @@ function virtualServicesIn(scope: SidecarScope | GatewayScope): { namespace: str
   return scope.listeners.flatMap(({ servers }) =>
     servers.flatMap((server) => server.virtualServices.map(({ virtualService }) => virtualService)),
   );
+}
+
+/** The hostname of the Service that a slice belongs to. */
+function hostOf({ next }: Step, { namespace, spec }: MeshObject<EndpointSliceSpec>): string {
+  return `${spec.serviceName}.${namespace}.svc.${next.domain}`.toLowerCase();
 }
 
 function versionsOf<Spec>(step: Step, change: ObjectChange): MeshObject<Spec>[] {

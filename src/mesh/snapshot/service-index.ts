@@ -20,10 +20,17 @@ export interface ServiceIndex {
 }
 
 export function indexServices(objects: ObjectTable, domain: string, defaultExportTo: readonly string[]): ServiceIndex {
-  const fromKubernetes = objects.all("Service").map((object) => serviceFromKubernetes(object, domain, defaultExportTo));
+  const settings = `${domain} ${defaultExportTo.join()}`;
+  const fromKubernetes = objects
+    .all("Service")
+    .flatMap((object) => madeOnce(object, settings, () => [serviceFromKubernetes(object, domain, defaultExportTo)]));
   const entries = objects.all("ServiceEntry");
   const allocated = allocateAddresses(entries);
-  const fromEntries = entries.flatMap((object) => servicesFromEntry(object, defaultExportTo, allocated.get(object)));
+  const fromEntries = entries.flatMap((object) => {
+    const addresses = allocated.get(object);
+    const key = `${settings} ${JSON.stringify([...(addresses ?? [])])}`;
+    return madeOnce(object, key, () => servicesFromEntry(object, defaultExportTo, addresses));
+  });
   const all = decorate(fromKubernetes, fromEntries).sort(byAge);
   const byHostname = Map.groupBy(all, (service) => service.hostname);
   const memo = new Map<string, readonly Service[]>();
@@ -44,6 +51,17 @@ export function indexServices(objects: ObjectTable, domain: string, defaultExpor
       return visible;
     },
   };
+}
+
+const madeOf = new WeakMap<object, { readonly key: string; readonly services: readonly Service[] }>();
+
+/** The same services of the same object in every snapshot, so that what was worked out for them is kept. */
+function madeOnce(object: object, key: string, make: () => readonly Service[]): readonly Service[] {
+  const known = madeOf.get(object);
+  if (known?.key === key) return known.services;
+  const services = make();
+  madeOf.set(object, { key, services });
+  return services;
 }
 
 /** A ServiceEntry for the host of a Kubernetes Service adds its names to that Service and is no service of its own. */

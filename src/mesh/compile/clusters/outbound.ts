@@ -23,7 +23,7 @@ import { type UpstreamTls, upstreamTls } from "../policy/upstream-tls.ts";
 import { isHttp, isHttp2, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily } from "../proxy-addresses.ts";
 import { hasSessions } from "../routes/persistent-session.ts";
-import { once } from "../shared-work.ts";
+import { nobody, once, onceForAll } from "../shared-work.ts";
 import { autoMutualTls, istioMutualTls, originatedTls } from "../tls/upstream.ts";
 import {
   type ClusterInit,
@@ -42,16 +42,22 @@ export interface OutboundScope {
   destinationRule(service: Service): MergedDestinationRule | undefined;
 }
 
-/** Compiles the clusters that a proxy can send to, by name. */
-export function outboundClusters(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): Cluster[] {
-  return scope.services.flatMap((service) => {
-    // An alias is reached through the clusters of the service that it names.
-    if (service.externalName !== "") return [];
-    const rule = scope.destinationRule(service);
-    const place = isResolvedByName(service) ? JSON.stringify(snapshot.placeOf(proxy).locality) : "";
-    const key = `outbound ${proxy.type} ${addressFamily(proxy)} ${service.hostname} ${service.namespace} ${ruleKey(rule)} ${place}`;
-    return once(snapshot, key, () => serviceClusters(snapshot, proxy, service, rule));
-  });
+/** Compiles the clusters that a proxy can send to. The same list for proxies of one scope that are alike in what matters. */
+export function outboundClusters(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): readonly Cluster[] {
+  const isPlaced = once(scope, "resolves names", () => scope.services.some(isResolvedByName));
+  const place = isPlaced ? JSON.stringify(snapshot.placeOf(proxy).locality) : "";
+  const client = `${proxy.type} ${addressFamily(proxy)}`;
+  return onceForAll([snapshot, scope], `outbound clusters ${client} ${place}`, () =>
+    scope.services.flatMap((service) => {
+      // An alias is reached through the clusters of the service that it names.
+      if (service.externalName !== "") return [];
+      const rule = scope.destinationRule(service);
+      const key = `outbound ${client} ${isResolvedByName(service) ? place : ""}`;
+      return onceForAll([snapshot, service, rule ?? nobody], key, () =>
+        serviceClusters(snapshot, proxy, service, rule),
+      );
+    }),
+  );
 }
 
 function serviceClusters(

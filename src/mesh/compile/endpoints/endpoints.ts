@@ -6,15 +6,15 @@ import {
   ClusterLoadAssignmentSchema,
 } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
-import { servicePort } from "../../snapshot/service.ts";
-import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { type Service, servicePort } from "../../snapshot/service.ts";
+import type { MergedDestinationRule, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { type OutboundScope, ruleKey } from "../clusters/outbound.ts";
 import { parseOutboundClusterName } from "../names.ts";
 import { effectivePolicy } from "../policy/traffic-policy.ts";
 import type { DestinationScope } from "../routes/destination.ts";
-import { once } from "../shared-work.ts";
+import { nobody, once, onceForAll } from "../shared-work.ts";
 import { loadAssignment } from "./load-assignment.ts";
-import { localityClient, localityClientKey, localityPlan } from "./locality.ts";
+import { failoverLabels, type LocalityPlan, localityClient, localityClientKey, localityPlan } from "./locality.ts";
 
 /** Compiles the endpoints of one cluster for a proxy; a cluster that the proxy does not know has none. */
 export function clusterEndpoints(
@@ -51,6 +51,54 @@ export function clusterEndpoints(
   ]);
   return once(snapshot, sharedKey, () =>
     loadAssignment(snapshot, { service, port, subset, sendsUnhealthy, node, plan, client }),
+  );
+}
+
+/** Everything of a proxy, beside its scope, that the endpoints of what it sees depend on. */
+export function endpointInputs(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): string {
+  const asked = onceForAll([snapshot, scope], "endpoints ask for", () => questions(snapshot, scope));
+  const { locality, nodeName } = snapshot.placeOf(proxy);
+  const { labels } = localityClient(snapshot, proxy);
+  return JSON.stringify([
+    proxy.network,
+    proxy.clusterId,
+    asked.isNodeLocal && nodeName,
+    asked.hasPlans && [locality, asked.labels.map((name) => labels[name])],
+  ]);
+}
+
+interface Questions {
+  readonly isNodeLocal: boolean;
+  readonly hasPlans: boolean;
+  /** Names of labels. */
+  readonly labels: readonly string[];
+}
+
+function questions(snapshot: MeshSnapshot, scope: OutboundScope): Questions {
+  const plans = scope.services.flatMap((service) => {
+    const rule = scope.destinationRule(service);
+    return onceForAll([snapshot, service, rule ?? nobody], "locality plans", () =>
+      localityPlans(snapshot, service, rule),
+    );
+  });
+  return {
+    isNodeLocal: scope.services.some(({ nodeLocal }) => nodeLocal),
+    hasPlans: plans.length > 0,
+    labels: [...new Set(plans.flatMap(failoverLabels))],
+  };
+}
+
+function localityPlans(
+  snapshot: MeshSnapshot,
+  service: Service,
+  rule: MergedDestinationRule | undefined,
+): LocalityPlan[] {
+  const { defaultTrafficPolicy } = snapshot.meshConfig;
+  return service.ports.flatMap(({ number }) =>
+    [undefined, ...(rule?.subsets ?? [])].flatMap((subset) => {
+      const policy = effectivePolicy(rule?.trafficPolicy, subset?.trafficPolicy, number, defaultTrafficPolicy);
+      return localityPlan(snapshot, service, policy) ?? [];
+    }),
   );
 }
 

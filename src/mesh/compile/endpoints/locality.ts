@@ -84,9 +84,13 @@ export function localityClient(snapshot: MeshSnapshot, proxy: ProxyNode): Locali
 }
 
 /** Everything of the client that the plan looks at. */
-export function localityClientKey({ setting }: LocalityPlan, { locality, labels }: LocalityClient): string {
-  const names = setting.failoverPriority.map((label) => label.split("=", 1)[0] ?? "");
-  return JSON.stringify([locality, names.map((name) => labels[name])]);
+export function localityClientKey(plan: LocalityPlan, { locality, labels }: LocalityClient): string {
+  return JSON.stringify([locality, failoverLabels(plan).map((name) => labels[name])]);
+}
+
+/** Names of the client's labels that the plan looks at. */
+export function failoverLabels({ setting }: LocalityPlan): string[] {
+  return setting.failoverPriority.map((label) => label.split("=", 1)[0] ?? "");
 }
 
 /** Gives groups their priorities and weights for one client. */

@@ -34,8 +34,9 @@ export class OutboundPlan {
 
   addHttp(place: ListenerPlace, http: { routeName: string; grpcWeb: boolean }, origin: Origin): void {
     const plan = this.#open(place);
-    if (plan === undefined || plan.serverFirst) return;
-    plan.http ??= http;
+    // The first service opens the listener; those that come later find it there, and change nothing of it.
+    if (plan === undefined || plan.serverFirst || plan.http !== undefined) return;
+    plan.http = http;
     plan.origins.push(origin);
   }
 

@@ -16,7 +16,9 @@ import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../
 import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
 import { isTls, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily, localhost, wildcard } from "../proxy-addresses.ts";
+import { clientKey } from "../routes/inputs.ts";
 import { indexByHost, type VirtualService, virtualServicesFor } from "../routes/virtual-service-hosts.ts";
+import { onceForAll } from "../shared-work.ts";
 import { bindsToPort } from "./bind-to-port.ts";
 import { type ChainMatch, clusterChain, filterChain, inspectors, listenerDefaults, plaintextHttp } from "./chain.ts";
 import { httpProxyListeners, httpProxyPort } from "./http-proxy.ts";
@@ -29,25 +31,58 @@ import {
   partAddresses,
 } from "./outbound-plan.ts";
 import { type TcpRouteChoice, tcpChoices, tcpRouteFilters, tlsChoices } from "./tcp-destinations.ts";
+import { virtualOutbound } from "./virtual-outbound.ts";
 
-export function outboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Listener[] {
+/** The same list for proxies of one scope that are alike in what listeners depend on. */
+export function outboundListeners(snapshot: MeshSnapshot, proxy: ProxyNode): readonly Listener[] {
   const scope = snapshot.scope(proxy);
-  const planned = planOutbound(snapshot, proxy, scope).listeners();
-  return [
-    ...planned.map((plan) => buildListener(snapshot, proxy, scope, plan)),
+  return onceForAll([snapshot, scope], `outbound listeners ${inputsOf(snapshot, proxy, scope)}`, () => [
+    ...planOutbound(snapshot, proxy, scope).map((plan) => buildListener(snapshot, proxy, scope, plan)),
     ...httpProxyListeners(snapshot, proxy),
-  ];
+    ...(proxy.interceptionMode === "NONE" ? [] : [virtualOutbound(snapshot, proxy)]),
+  ]);
 }
 
 /** The route configurations that the listeners will ask for. */
 export function outboundRouteNames(snapshot: MeshSnapshot, proxy: ProxyNode): string[] {
-  const plans = planOutbound(snapshot, proxy, snapshot.scope(proxy)).listeners();
-  const names = new Set(plans.flatMap(({ http }) => http?.routeName ?? []));
+  const names = new Set(
+    planOutbound(snapshot, proxy, snapshot.scope(proxy)).flatMap(({ http }) => http?.routeName ?? []),
+  );
   if (httpProxyPort(snapshot, proxy) !== 0) names.add(httpProxyRoutes);
   return [...names].sort();
 }
 
-function planOutbound(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarScope): OutboundPlan {
+/** Everything of a proxy, beside its scope, that its outbound listeners depend on. */
+function inputsOf(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarScope): string {
+  const ofHeadless = onceForAll([snapshot, scope], "addresses of headless services", () =>
+    headlessAddresses(snapshot, scope),
+  );
+  return JSON.stringify([
+    addressFamily(proxy),
+    proxy.interceptionMode,
+    proxy.dnsCapture,
+    httpProxyPort(snapshot, proxy),
+    listenerTelemetry(snapshot, proxy, "sidecar-outbound").key,
+    clientKey(scope, proxy),
+    proxy.ipAddresses.filter((address) => ofHeadless.has(address)),
+  ]);
+}
+
+function headlessAddresses(snapshot: MeshSnapshot, { services }: SidecarScope): ReadonlySet<string> {
+  const headless = services.filter((service) => service.headless);
+  const endpoints = headless.flatMap((service) =>
+    service.ports.map(({ number }) => snapshot.endpoints(service, number)),
+  );
+  return new Set(endpoints.flat().map(({ address }) => address));
+}
+
+function planOutbound(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarScope): readonly OutboundListenerPlan[] {
+  return onceForAll([snapshot, scope], `outbound plan ${inputsOf(snapshot, proxy, scope)}`, () =>
+    makePlan(snapshot, proxy, scope).listeners(),
+  );
+}
+
+function makePlan(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarScope): OutboundPlan {
   const plan = new OutboundPlan();
   const explicit = scope.egressListeners.filter(({ port }) => port !== undefined);
   for (const listener of explicit) planExplicit(plan, snapshot, proxy, listener);

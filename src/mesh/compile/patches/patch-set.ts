@@ -32,7 +32,7 @@ export type ResourceContext = "SIDECAR_INBOUND" | "SIDECAR_OUTBOUND" | "GATEWAY"
 
 export class PatchSet {
   readonly #patches: readonly ReadyPatch[];
-  readonly #results = new WeakMap<Message, Map<string, PatchedResult>>();
+  readonly #results = new WeakMap<object, Map<string, PatchedResult>>();
   readonly #extensions = new Map<string, ReadyPatch>();
   #applied: Set<string> | undefined;
 
@@ -83,8 +83,8 @@ export class PatchSet {
     this.#applied?.add(key);
   }
 
-  /** The patched form of a resource, computed once for all proxies that have these patches. */
-  patched<Resource extends Message, Result>(
+  /** The patched form of a resource or of a list of them, computed once for all proxies that have these patches. */
+  patched<Resource extends object, Result>(
     resource: Resource,
     key: string,
     compute: (resource: Resource) => Result,

@@ -3,9 +3,17 @@
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service } from "../../snapshot/service.ts";
 import { isIpAddress } from "../envoy-values.ts";
+import { onceForAll } from "../shared-work.ts";
 
-/** Lists the domains of a service's virtual host, the full name first. */
+/** Lists the domains of a service's virtual host, the full name first. The same list for clients who use the same names. */
 export function serviceDomains(service: Service, proxy: ProxyNode, aliases: readonly Service[] = []): string[] {
+  const own = `.${proxy.namespace}.svc.${proxy.clusterDomain}`;
+  const isLocal = [service, ...aliases].some(({ hostname }) => hostname.endsWith(own));
+  const key = `domains ${proxy.clusterDomain} ${proxy.dnsCapture} ${isLocal ? proxy.namespace : ""}`;
+  return onceForAll([service, ...aliases], key, () => listDomains(service, proxy, aliases));
+}
+
+function listDomains(service: Service, proxy: ProxyNode, aliases: readonly Service[]): string[] {
   const domains = [service, ...aliases].flatMap(({ hostname }) => [hostname, ...shortNames(hostname, proxy)]);
   // Pods of a headless service have names of their own.
   if (service.source === "kubernetes" && service.headless) domains.push(...domains.map((domain) => `*.${domain}`));

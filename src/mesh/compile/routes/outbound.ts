@@ -14,16 +14,16 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { Service } from "../../snapshot/service.ts";
 import { servicePort } from "../../snapshot/service.ts";
 import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/snapshot.ts";
-import { ruleKey } from "../clusters/outbound.ts";
 import { milliseconds } from "../envoy-values.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { allowAnyDynamicDnsVirtualHost, allowAnyVirtualHost, blockAllVirtualHost, serviceRouteName } from "../names.ts";
 import { unknownRequestsCluster } from "../policy/unknown-traffic.ts";
 import { listenerProtocol } from "../protocol.ts";
-import { once } from "../shared-work.ts";
+import { nobody, once, onceForAll } from "../shared-work.ts";
 import { anyPortHosts, anyPortListener } from "./any-port.ts";
 import { bracketed, serviceDomains } from "./domains.ts";
 import { defaultRoute, type RoutePlace, virtualServiceRoutes } from "./http-route.ts";
+import { clientKey, clientKeyFor, destinationsOf } from "./inputs.ts";
 import { sessionSettings } from "./persistent-session.ts";
 import {
   type HostIndex,
@@ -34,24 +34,16 @@ import {
 } from "./virtual-service-hosts.ts";
 
 const maxDirectResponseBytes = 1024 * 1024;
+const anyDomain = ["*"];
 
-/** Compiles one route configuration by name; a name that means nothing gives one without virtual hosts. */
+/**
+ * Compiles one route configuration by name; a name that means nothing gives one without virtual hosts. Proxies of one
+ * scope share the result, and scopes share the virtual hosts.
+ */
 export function outboundRoutes(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): RouteConfiguration {
   const scope = snapshot.scope(proxy);
-  // Proxies of one scope share the result, unless a VirtualService asks who the client is.
-  const labels = once(scope, "asks for source", () => asksForSource(scope))
-    ? JSON.stringify(Object.entries(proxy.labels).sort())
-    : "";
-  const key = `routes ${name} ${proxy.namespace} ${proxy.clusterDomain} ${proxy.dnsCapture} ${labels}`;
+  const key = `routes ${name} ${proxy.namespace} ${proxy.clusterDomain} ${proxy.dnsCapture} ${clientKey(scope, proxy)}`;
   return once(scope, key, () => compileRoutes(snapshot, proxy, name));
-}
-
-function asksForSource(scope: SidecarScope): boolean {
-  return scope.virtualServices.some(({ spec }) =>
-    spec.http.some(({ match }) =>
-      match.some(({ sourceLabels, sourceNamespace }) => sourceNamespace !== "" || Object.keys(sourceLabels).length > 0),
-    ),
-  );
 }
 
 function compileRoutes(snapshot: MeshSnapshot, proxy: ProxyNode, name: string): RouteConfiguration {
@@ -104,11 +96,20 @@ function hostBuilder(snapshot: MeshSnapshot, proxy: ProxyNode, listener: EgressL
   };
   const compiled = new Map<VirtualService, Route[]>();
   const routesOf = (object: VirtualService): Route[] => {
-    const known = compiled.get(object) ?? virtualServiceRoutes(object, place);
+    const known = compiled.get(object) ?? sharedRoutes(object, place);
     compiled.set(object, known);
     return known;
   };
   return { snapshot, scope, listener, place, index: indexByHost(listener.virtualServices), routesOf };
+}
+
+/** The same list for all scopes in which the destinations are the same services under the same rules. */
+function sharedRoutes(object: VirtualService, place: RoutePlace): Route[] {
+  const { proxy, scope, port, defaultRetries = nobody } = place;
+  const key = `routes ${port} ${clientKeyFor(object, proxy)}`;
+  return onceForAll([object, defaultRetries, ...destinationsOf(object, scope)], key, () =>
+    virtualServiceRoutes(object, place),
+  );
 }
 
 function allHosts(builder: HostBuilder): VirtualHost[] {
@@ -129,17 +130,23 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
     const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
     if (free.length === 0) return;
     for (const domain of free) taken.add(domain.toLowerCase());
-    hosts.push(virtualHost(name, free, routes, origins, service));
+    hosts.push(virtualHost(name, free.length === domains.length ? domains : free, routes, origins, service));
   };
 
   const services = httpServices(listener, place.port);
+  const aliases = Map.groupBy(listener.services, ({ externalName }) => externalName.toLowerCase());
   // Full names are taken first, so that nobody's short name can shadow them.
   for (const { hostname } of services) taken.add(hostname);
   for (const service of services) {
     taken.delete(service.hostname);
-    const aliases = listener.services.filter(({ externalName }) => externalName.toLowerCase() === service.hostname);
     const { routes, object } = routesFor(builder, service);
-    add(service.hostname, serviceDomains(service, place.proxy, aliases), routes, [object, service], service);
+    add(
+      service.hostname,
+      serviceDomains(service, place.proxy, aliases.get(service.hostname)),
+      routes,
+      [object, service],
+      service,
+    );
   }
   for (const { host, object } of foreignHosts(builder, services)) {
     add(host, [bracketed(host)], builder.routesOf(object), [object]);
@@ -152,7 +159,7 @@ function serviceHost(builder: HostBuilder, hostname: string): VirtualHost[] {
   const service = builder.listener.services.find((item) => item.hostname === hostname);
   if (service === undefined || servicePort(service, builder.place.port) === undefined) return [];
   const { routes, object } = routesFor(builder, service);
-  return [virtualHost(serviceRouteName(hostname, builder.place.port), ["*"], routes, [object, service], service)];
+  return [virtualHost(serviceRouteName(hostname, builder.place.port), anyDomain, routes, [object, service], service)];
 }
 
 /** Routes of the first VirtualService that has any for this place, else the service's own. */
@@ -161,10 +168,12 @@ function routesFor(builder: HostBuilder, service: Service): { routes: Route[]; o
     const routes = builder.routesOf(object);
     if (routes.length > 0) return { routes, object };
   }
-  const { place } = builder;
-  const rule = ruleKey(place.scope.destinationRule(service));
-  const key = `default route ${service.namespace} ${service.hostname} ${place.port} ${rule}`;
-  return { routes: [once(builder.snapshot, key, () => defaultRoute(service, place))], object: undefined };
+  const { port, scope, defaultRetries = nobody } = builder.place;
+  const owners: [object, ...object[]] = [service, scope.destinationRule(service) ?? nobody, defaultRetries];
+  return {
+    routes: onceForAll(owners, `default ${port}`, () => [defaultRoute(service, builder.place)]),
+    object: undefined,
+  };
 }
 
 function httpServices(listener: EgressListener, portNumber: number): Service[] {
@@ -199,6 +208,7 @@ function foreignHosts(builder: HostBuilder, services: readonly Service[]): { hos
 
 type VirtualHostOrigins = readonly (VirtualService | Service | undefined)[];
 
+/** The routes determine where they came from. */
 function virtualHost(
   name: string,
   domains: string[],
@@ -206,14 +216,16 @@ function virtualHost(
   origins: VirtualHostOrigins,
   service?: Service,
 ): VirtualHost {
-  return create(VirtualHostSchema, {
-    name,
-    domains,
-    routes,
-    includeRequestAttemptCount: true,
-    typedPerFilterConfig: sessionSettings(service),
-    metadata: resourceMetadata({ origins: origins.flatMap((item) => (item === undefined ? [] : originsOf(item))) }),
-  });
+  return onceForAll([routes, domains, service ?? nobody], name, () =>
+    create(VirtualHostSchema, {
+      name,
+      domains,
+      routes,
+      includeRequestAttemptCount: true,
+      typedPerFilterConfig: sessionSettings(service),
+      metadata: resourceMetadata({ origins: origins.flatMap((item) => (item === undefined ? [] : originsOf(item))) }),
+    }),
+  );
 }
 
 const catchAllNames: Readonly<Record<OutboundMode, string>> = {

@@ -37,7 +37,19 @@ export function mergeDestinationRules(rules: readonly Rule[]): MergedDestination
     if (group === undefined) groups.set(key, [rule]);
     else group.push(rule);
   }
-  return [...groups.values()].map(mergeGroup);
+  return [...groups.values()].map(mergedOnce);
+}
+
+const merged = new WeakMap<Rule, MergedDestinationRule>();
+
+/** The same object for the same rules, so that what was worked out for it is kept. */
+function mergedOnce(rules: readonly Rule[]): MergedDestinationRule {
+  const [first] = rules as [Rule];
+  const known = merged.get(first);
+  if (known?.rules.length === rules.length && known.rules.every((rule, index) => rule === rules[index])) return known;
+  const made = mergeGroup(rules);
+  merged.set(first, made);
+  return made;
 }
 
 /** Among the merged rules for a host, those whose selector picks the client come first, then those for everybody. */
