@@ -124,7 +124,14 @@ test("a rejection is in the status of the object that made the resource, and so 
     /^False Rejected: partly in force: two.default rejected rds 9080 and keeps what it had: 9080: no such thing/,
   );
   assert.equal(mesh.status("reviews").observedGeneration, 4);
-  apply(mesh.api, route("reviews", "reviews", 5, "3s"));
+  apply(mesh.api, route("reviews", "reviews", 5, "4s"));
+  for (const proxy of [one, two]) proxy.nack(await proxy.next(), "9080: no such thing");
+  await mesh.until(() => mesh.condition("reviews", "Reconciled") === "False Distributing: 0/2 proxies up to date.");
+  assert.match(
+    mesh.condition("reviews", "outrigger.dev/InForce"),
+    /: partly in force: (one|two)\.default, (one|two)\.default rejected rds 9080 and keeps what it had: 9080: no such thing\./,
+  );
+  apply(mesh.api, route("reviews", "reviews", 6, "3s"));
   for (const proxy of [one, two]) await proxy.accept();
   await mesh.until(() => mesh.condition("reviews", "Reconciled") === "True UpToDate: 2/2 proxies up to date.");
   assert.equal(mesh.condition("reviews", "outrigger.dev/InForce"), "True InForce: in force.");

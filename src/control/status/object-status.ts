@@ -60,9 +60,12 @@ function canBeWorse(state: ForceState): boolean {
 
 function withProgress(state: ResourceState, progress: Progress = noProgress): ObjectStatus {
   if (progress.rejections.length === 0) return { ...state, progress };
-  const reasons = progress.rejections.map(
-    ({ proxy, type, resource, message }) =>
-      `${proxy} rejected ${type} ${resource} and keeps what it had: ${message || "no reason given"}`,
+  const byWhat = Map.groupBy(
+    progress.rejections,
+    ({ type, resource, message }) => `${type} ${resource} and keeps what it had: ${message || "no reason given"}`,
+  );
+  const reasons = [...byWhat].map(
+    ([what, rejections]) => `${rejections.map(({ proxy }) => proxy).join(", ")} rejected ${what}`,
   );
   return {
     ...state,

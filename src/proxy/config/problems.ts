@@ -49,10 +49,23 @@ export class Problems {
   }
 }
 
-/** The text of a NACK: `listener 0.0.0.0_9080: filter_chains[0].filters[1]: ...; ...`, errors only. */
+/**
+ * The text of a NACK: `listener 0.0.0.0_9080: filter_chains[0].filters[1]: ...; ...`, errors only. What is wrong in several
+ * places in the same way is said once.
+ */
 export function nackText(issues: readonly Issue[]): string {
-  return issues
-    .filter((issue) => issue.severity === Severity.Error)
-    .map((issue) => `${issue.object?.kind ?? ""} ${issue.object?.name ?? ""}: ${issue.path ?? ""}: ${issue.message}`)
+  const places = new Map<string, { readonly first: Issue; count: number }>();
+  for (const issue of issues) {
+    if (issue.severity !== Severity.Error) continue;
+    const same = `${issue.object?.kind} ${issue.object?.name} ${issue.message}`;
+    const place = places.get(same);
+    if (place === undefined) places.set(same, { first: issue, count: 1 });
+    else place.count++;
+  }
+  return [...places.values()]
+    .map(({ first: { object, path, message }, count }) => {
+      const others = count === 1 ? "" : ` (and ${count - 1} more)`;
+      return `${object?.kind ?? ""} ${object?.name ?? ""}: ${path ?? ""}${others}: ${message}`;
+    })
     .join("; ");
 }
