@@ -11,7 +11,7 @@ import {
 } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import type { VirtualHost } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
-import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import { type RouteConfiguration, RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { decodeProvenance, provenanceKey } from "#wire/xds/provenance.ts";
 
 /** Kinds that say where traffic can go, not what a user wants done with it: nobody asks for their state. */
@@ -32,10 +32,14 @@ const ofHosts = new WeakMap<VirtualHost, readonly string[]>();
 function originsOfHost(host: VirtualHost): readonly string[] {
   let origins = ofHosts.get(host);
   if (origins === undefined) {
-    origins = originsIn([host.metadata, ...host.routes.map(({ metadata }) => metadata)]);
+    origins = originsIn(metadataOfHost(host));
     ofHosts.set(host, origins);
   }
   return origins;
+}
+
+function metadataOfHost({ metadata, routes }: VirtualHost): (Metadata | undefined)[] {
+  return [metadata, ...routes.map((route) => route.metadata)];
 }
 
 function originsIn(all: Iterable<Metadata | undefined>): readonly string[] {
@@ -67,6 +71,9 @@ export function* metadataIn(message: Message): Generator<Metadata | undefined> {
       yield listener.defaultFilterChain?.metadata;
       return;
     }
+    case RouteConfigurationSchema.typeName:
+      for (const host of (message as RouteConfiguration).virtualHosts) yield* metadataOfHost(host);
+      return;
     case ClusterLoadAssignmentSchema.typeName:
       for (const locality of (message as ClusterLoadAssignment).endpoints) {
         for (const endpoint of locality.lbEndpoints) yield endpoint.metadata;

@@ -53,29 +53,30 @@ async function ask(...argv: string[]): Promise<{ code: number; answer: Explanati
   return { code, stderr, answer: stdout === "" ? ({} as Explanation) : (JSON.parse(stdout) as Explanation) };
 }
 
-test("a listener that the proxy refuses is told with the EnvoyFilter that asks for what it cannot do", async () => {
-  const script = `---
+test("a listener or route that the proxy refuses is told with the EnvoyFilter that asks for what it cannot do", async () => {
+  const patch = (text: string): string => `---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata: {name: script}
-spec:
-  workloadSelector: {labels: {app: api}}
-  configPatches:
-  - applyTo: HTTP_FILTER
-    match: {context: SIDECAR_INBOUND}
-    patch:
-      operation: INSERT_FIRST
-      value:
-        name: envoy.filters.http.lua
-        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, inlineCode: ""}
+spec: {configPatches: [${text}]}
 `;
-  const argv = ["explain", "-f", "-", "-o", "json", "GET", "http://api/x", "--from", "shop"];
-  const { code, stdout } = await run(argv, { stdin: `${shop}${script}` });
-  const { status, steps } = JSON.parse(stdout) as Explanation;
-  assert.deepEqual([code, status], [1, 503]);
-  const [refusal, ...more] = steps.filter(({ what }) => what === "refusal");
-  assert.match(refusal?.decision ?? "", /^the proxy refuses listener virtualInbound, and keeps what it had: .*Lua/);
-  assert.deepEqual([refusal?.origin?.kind, refusal?.origin?.name, more], ["EnvoyFilter", "script", []]);
+  const lua = `{"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, inlineCode: ""}`;
+  const refusalsOf = async (text: string): Promise<[number, Explanation["steps"]]> => {
+    const argv = ["explain", "-f", "-", "-o", "json", "GET", "http://api/x", "--from", "shop"];
+    const { code, stdout } = await run(argv, { stdin: `${shop}${patch(text)}` });
+    return [code, (JSON.parse(stdout) as Explanation).steps.filter(({ what }) => what === "refusal")];
+  };
+  const [code, steps] = await refusalsOf(`{applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND},
+    patch: {operation: INSERT_FIRST, value: {name: envoy.filters.http.lua, typed_config: ${lua}}}}`);
+  assert.deepEqual([code, steps.map(({ where }) => where)], [1, ["shop.default", "api-0.default"]]);
+  for (const { decision, origin } of steps) {
+    assert.match(decision, /^the proxy refuses listener virtualInbound, and keeps what it had: .*Lua/);
+    assert.deepEqual([origin?.kind, origin?.name], ["EnvoyFilter", "script"]);
+  }
+  const [, [route]] = await refusalsOf(`{applyTo: VIRTUAL_HOST, match: {context: SIDECAR_OUTBOUND},
+    patch: {operation: MERGE, value: {require_tls: EXTERNAL_ONLY}}}`);
+  assert.match(route?.decision ?? "", /^the proxy refuses route 80, and keeps what it had: a redirect to TLS/);
+  assert.deepEqual([route?.origin?.kind, route?.origin?.name], ["EnvoyFilter", "script"]);
 });
 
 describe("the answer", () => {
