@@ -4,6 +4,7 @@ import type { LogRegistry } from "#base/log/log.ts";
 import type { MetricRegistry } from "#base/metrics/registry.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { InjectionContext } from "#mesh/inject/injection.ts";
+import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { BoundAddress } from "./bind.ts";
 import type { AuthorityLimits, CertificateAuthority } from "./ca/authority.ts";
@@ -62,6 +63,10 @@ export interface ControlPlaneOptions {
   readonly debugAccess?: DebugAccess;
   /** Addresses and blocks that are never asked for keys of token issuers, besides those that never are. */
   readonly blockedKeyAddresses?: readonly string[];
+  /** Who fetches keys that have a `jwksUri`; default `istiod`, the control plane (PILOT_JWT_ENABLE_REMOTE_JWKS). */
+  readonly keyFetching?: KeyFetching;
+  /** PEM bundle of authorities that servers of keys may have too (Istio's jwksResolverExtraRootCA). */
+  readonly keyRootsFile?: string;
   /** For tests: in place of both. */
   readonly isKeyAddressAllowed?: (address: string) => boolean;
   /** Further DNS names of the serving certificate. */

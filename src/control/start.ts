@@ -2,6 +2,7 @@
 // look at. Everything it touches comes in as an option, so that tests and the CLI run the same code.
 
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describeError, hasCode } from "#base/error.ts";
 import { Lifecycle } from "#base/lifecycle.ts";
 import { LogRegistry } from "#base/log/log.ts";
@@ -65,7 +66,11 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     loadEnvoyTypes(),
   ]);
   const keySets = createKeySetKeeper(context, () => keeper.rebuild());
-  const builder = building.createSnapshotBuilder({ ...context, keySets: () => keySets.keySets });
+  const builder = building.createSnapshotBuilder({
+    ...context,
+    keySets: () => keySets.keySets,
+    ...(options.keyFetching !== undefined && { keyFetching: options.keyFetching }),
+  });
   const secretAccess = createSecretAccess(context, () => pusher.refreshSecrets());
   const pusher: Pusher = new Pusher(compiling.meshCompiler, secretAccess, log.scope("ads"), pushMetrics);
   lifecycle.onStop(() => pusher.stop());
@@ -137,16 +142,26 @@ function createSecretAccess(context: ControlPlaneContext, onChange: () => void):
 
 function createKeySetKeeper(context: ControlPlaneContext, onChange: () => void): KeySetKeeper {
   const { options, clock, log, metrics, lifecycle } = context;
+  const roots = options.keyRootsFile;
   const isAllowed = options.isKeyAddressAllowed ?? addressFilter(options.blockedKeyAddresses);
   return lifecycle.add(
     new KeySetKeeper({
-      fetch: (source) => fetchKeys(source, { isAllowed }),
+      fetch: (source) => fetchKeys(source, { isAllowed, ...(roots !== undefined && { extraRoots: readRoots(roots) }) }),
       clock,
       log: log.scope("jwks"),
       metrics,
       onChange,
     }),
   );
+}
+
+/** Looked at for each question, so that a new version of the file counts at once; a file that is not there has none. */
+function readRoots(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** How long a push waits for the keys of a policy that is new, so that no good token is refused in between. */

@@ -13,6 +13,7 @@ test("Istio's variables set debouncing, the rate of new streams, blocked address
     BLOCKED_CIDRS_IN_JWKS_URIS: "10.0.0.0/8,fd00::/8",
     XDS_AUTH_PLAINTEXT: "false",
     ENABLE_DEBUG_ON_HTTP: "0",
+    PILOT_JWT_ENABLE_REMOTE_JWKS: "true",
     ENABLE_DEBUG_ENDPOINT_AUTH: "true",
     DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: "kiali, tools",
   };
@@ -21,6 +22,7 @@ test("Istio's variables set debouncing, the rate of new streams, blocked address
     newStreamsPerSecond: 25,
     blockedKeyAddresses: ["10.0.0.0/8", "fd00::/8"],
     authenticatePlaintext: false,
+    keyFetching: "hybrid",
     debugAccess: { onHttp: false, authentication: true, allowedNamespaces: ["kiali", "tools"] },
   });
   const defaults = {

@@ -3,10 +3,11 @@ import type { Logger } from "#base/log/log.ts";
 import type { ControlPlaneOptions } from "#control/options.ts";
 import { defaultDebounce } from "#control/push/debounce.ts";
 import { parseDuration } from "#mesh/objects/duration.ts";
+import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
 
 type PilotSettings = Pick<
   ControlPlaneOptions,
-  "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses" | "authenticatePlaintext" | "debugAccess"
+  "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses" | "authenticatePlaintext" | "debugAccess" | "keyFetching"
 >;
 
 export function pilotSettings(env: Readonly<Record<string, string | undefined>>, log: Logger): PilotSettings {
@@ -22,6 +23,9 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
   const newStreamsPerSecond = read("PILOT_MAX_REQUESTS_PER_SECOND", positive);
   const blocked = read("BLOCKED_CIDRS_IN_JWKS_URIS", list);
   const authenticatePlaintext = read("XDS_AUTH_PLAINTEXT", flag);
+  const keyFetching = read("PILOT_JWT_ENABLE_REMOTE_JWKS", (text) =>
+    Object.hasOwn(keyFetchers, text) ? keyFetchers[text] : undefined,
+  );
   const onHttp = read("ENABLE_DEBUG_ON_HTTP", flag);
   const authentication = read("ENABLE_DEBUG_ENDPOINT_AUTH", flag);
   const allowedNamespaces = read("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES", list);
@@ -33,6 +37,7 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
     },
     blockedKeyAddresses: blocked ?? [],
     ...(authenticatePlaintext !== undefined && { authenticatePlaintext }),
+    ...(keyFetching !== undefined && { keyFetching }),
     debugAccess: {
       ...(onHttp !== undefined && { onHttp }),
       ...(authentication !== undefined && { authentication }),
@@ -41,6 +46,14 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
     ...(newStreamsPerSecond !== undefined && { newStreamsPerSecond }),
   };
 }
+
+const keyFetchers: Readonly<Record<string, KeyFetching>> = {
+  false: "istiod",
+  istiod: "istiod",
+  true: "hybrid",
+  hybrid: "hybrid",
+  envoy: "envoy",
+};
 
 function list(text: string): string[] {
   return text.split(",").flatMap((item) => item.trim() || []);

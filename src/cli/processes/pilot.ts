@@ -35,6 +35,8 @@ export async function runPilot(argv: readonly string[], context: CliContext): Pr
     ports,
     log,
     ...pilotSettings(context.env, log.scope("control")),
+    // Where Istio's chart mounts jwksResolverExtraRootCA.
+    keyRootsFile: "/cacerts/extra.pem",
     // Istio's flag.
     drainMs: parseDuration(values.shutdownDuration) ?? 10_000,
   });

@@ -2,9 +2,13 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
+import { systemClock } from "#base/time/clock.ts";
 import type { KeySource } from "#mesh/snapshot/snapshot.ts";
+import { CertificateAuthority } from "../ca/authority.ts";
+import { createSelfSignedMaterial } from "../ca/material.ts";
 import { addressFilter } from "./blocked-addresses.ts";
 import { type FetchLimits, fetchKeys } from "./fetch-keys.ts";
 
@@ -86,4 +90,20 @@ test("addresses are blocked as written, as IPv4 in IPv6, and by blocks of the op
     assert.equal(isAllowed(address), false, address);
   }
   for (const address of ["192.0.2.8", "172.16.0.1", "2001:db8::1"]) assert.equal(isAllowed(address), true, address);
+});
+
+test("a server that an extra authority certifies is asked, and one that nobody knows is not", async (t) => {
+  const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
+  const { certificateChain, privateKey } = authority.issueServing(["localhost"]);
+  const server = createSecureServer({ cert: certificateChain, key: privateKey }, (_request, response) => {
+    response.end(keySet);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const source = keysAt(`https://localhost:${(server.address() as AddressInfo).port}/`);
+  await assert.rejects(fetchKeys(source, anywhere), /self-signed certificate|unable to verify/);
+  assert.equal(await fetchKeys(source, { ...anywhere, extraRoots: authority.rootCertificates }), keySet);
 });

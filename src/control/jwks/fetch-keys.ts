@@ -4,6 +4,7 @@ import { lookup } from "node:dns";
 import { type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
+import { rootCertificates } from "node:tls";
 import { OutriggerError } from "#base/error.ts";
 import type { KeySource } from "#mesh/snapshot/snapshot.ts";
 import { isKeySet, parseKeySet } from "#wire/jose/key-set.ts";
@@ -11,6 +12,8 @@ import { isKeySet, parseKeySet } from "#wire/jose/key-set.ts";
 export interface FetchLimits {
   readonly isAllowed: (address: string) => boolean;
   readonly maxBytes?: number;
+  /** PEM; servers may be certified by these authorities, beside the platform's. */
+  readonly extraRoots?: string;
 }
 
 const maxRedirects = 5;
@@ -71,13 +74,19 @@ function parseUrl(text: string, base?: URL): URL {
   throw unreachable(`"${text.slice(0, 200)}" is no address of http or https`);
 }
 
-function ask(url: URL, { isAllowed }: FetchLimits, signal: AbortSignal): Promise<IncomingMessage> {
+function ask(url: URL, { isAllowed, extraRoots = "" }: FetchLimits, signal: AbortSignal): Promise<IncomingMessage> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   // An address that is written as such is connected to without a lookup.
   if (isIP(host) !== 0 && !isAllowed(host)) return Promise.reject(forbidden(host));
   const request = url.protocol === "https:" ? requestSecure : requestPlain;
   return new Promise((resolve, reject) => {
-    const options = { signal, lookup: guardedLookup(isAllowed), agent: false, headers: { accept: "application/json" } };
+    const options = {
+      signal,
+      lookup: guardedLookup(isAllowed),
+      agent: false,
+      headers: { accept: "application/json" },
+      ...(extraRoots !== "" && { ca: [...rootCertificates, extraRoots] }),
+    };
     const asked = request(url, options, resolve);
     asked.once("error", (error) => reject(error instanceof OutriggerError ? error : unreachable(error.message, error)));
     asked.end();

@@ -5,6 +5,7 @@ import { parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
 import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
+import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
 import type { KeySets } from "#mesh/snapshot/key-sets.ts";
 import type { SourceObject } from "#mesh/snapshot/read-object.ts";
 
@@ -15,6 +16,7 @@ export interface SnapshotSettings {
   readonly clusterId?: string;
   /** Keys of token issuers, as far as they are known. */
   readonly keySets?: () => KeySets;
+  readonly keyFetching?: KeyFetching;
 }
 
 export interface SettledBuilder {
@@ -45,6 +47,7 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
           ...(meshConfig !== undefined && { meshConfig }),
           ...(settings.clusterId !== undefined && { clusterId: settings.clusterId }),
           ...(settings.keySets !== undefined && { keySets: settings.keySets() }),
+          ...(settings.keyFetching !== undefined && { keyFetching: settings.keyFetching }),
         },
         previous,
       );

@@ -26,6 +26,7 @@ import {
   snapshotGatewayApi,
 } from "./gateway-api.ts";
 import { gatewayScope } from "./gateway-scopes.ts";
+import { type KeyFetching, keyPlanner } from "./key-plan.ts";
 import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
 import { ObjectTable } from "./object-table.ts";
 import { once } from "./once.ts";
@@ -49,6 +50,8 @@ export interface SnapshotOptions {
   readonly clusterId?: string;
   /** Keys of token issuers; without them nobody fetches any. */
   readonly keySets?: KeySets;
+  /** `istiod` by default. */
+  readonly keyFetching?: KeyFetching;
 }
 
 /** What the next snapshot may take over when nothing that it is made of has changed. */
@@ -93,8 +96,8 @@ export function buildSnapshot(
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
-  const { clusterId = "Kubernetes", keySets } = options;
-  return assemble({ entries, bySource, duplicates, meshConfig, domain, clusterId, keySets }, previous);
+  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod" } = options;
+  return assemble({ entries, bySource, duplicates, meshConfig, domain, clusterId, keySets, keyFetching }, previous);
 }
 
 interface Content {
@@ -105,12 +108,13 @@ interface Content {
   readonly domain: string;
   readonly clusterId: string;
   readonly keySets: KeySets | undefined;
+  readonly keyFetching: KeyFetching;
 }
 
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
   const { entries, meshConfig, domain, keySets } = content;
   const { rootNamespace } = meshConfig;
-  const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets)]);
+  const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets), content.keyFetching]);
   const entryChanges = changesBetween(previous?.entries, entries);
   const changesOfWritten = entryChanges.changes;
   const isSettled = previous?.settings === settings && previous.domain === domain;
@@ -133,6 +137,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const destinationRules =
     scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
+  const keyPlan = keyPlanner(services, content.keyFetching);
   const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
   const envoyFilters = indexEnvoyFilters(table, rootNamespace);
   const endpoints = indexEndpoints(
@@ -167,6 +172,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       meshConfig,
       domain,
       keySets,
+      keyPlan,
       inboundMtls: policies.inboundMtls,
     }),
     ...gatewayApiChecks(gatewayApi, entries),
@@ -241,7 +247,8 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     credential: (name) => findCredential(table, name),
     mayLeadTo: credentialAccess(table),
     jwtRules: (proxy) => policies.jwtRules(proxy),
-    keySources: () => keySources(table),
+    keyPlan,
+    keySources: () => keySources(table, keyPlan),
     keySets,
     resourceStates: states,
     gatewayDeployments: () => gatewayDeployments(gatewayApi.api),

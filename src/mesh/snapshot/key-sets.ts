@@ -1,6 +1,7 @@
 // Keys of token issuers as the control plane fetched them. A snapshot asks nobody; it is given what is known.
 import { createHash } from "node:crypto";
-import { type KeySource, keySourceOf } from "../kinds/request-authentication/resolve.ts";
+import type { KeySource } from "../kinds/request-authentication/resolve.ts";
+import type { KeyPlanner } from "./key-plan.ts";
 import type { ObjectTable } from "./object-table.ts";
 
 export type FetchedKeys =
@@ -16,13 +17,15 @@ export function keySourceName({ kind, url }: KeySource): string {
   return `${kind} ${url}`;
 }
 
-/** Every place that keys have to come from, once. */
-export function keySources(objects: ObjectTable): KeySource[] {
+/** Every place that the control plane has to fetch keys from, once. */
+export function keySources(objects: ObjectTable, planOf: KeyPlanner): KeySource[] {
   const sources = new Map<string, KeySource>();
   for (const { spec } of objects.all("RequestAuthentication")) {
     for (const rule of spec.jwtRules) {
-      const source = keySourceOf(rule);
-      if (source !== undefined && !sources.has(keySourceName(source))) sources.set(keySourceName(source), source);
+      const plan = planOf(rule);
+      if (plan.by !== "control plane") continue;
+      const name = keySourceName(plan.source);
+      if (!sources.has(name)) sources.set(name, plan.source);
     }
   }
   return [...sources.values()];

@@ -25,6 +25,7 @@ import type { CredentialAccess } from "./credential-access.ts";
 import type { Credential, CredentialName } from "./credentials.ts";
 import type { Endpoint, Locality } from "./endpoint.ts";
 import type { SelectedPatch } from "./envoy-filter-index.ts";
+import type { KeyPlanner } from "./key-plan.ts";
 import type { KeySets } from "./key-sets.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { Service, ServicePort } from "./service.ts";
@@ -91,7 +92,9 @@ export interface MeshSnapshot {
   readonly mayLeadTo: CredentialAccess;
   /** Whose tokens the proxy's workload believes, by issuer. */
   jwtRules(proxy: ProxyNode): readonly ApplicableJwtRule[];
-  /** Where keys of token issuers have to come from. */
+  /** Who fetches the keys of a rule's issuer. */
+  readonly keyPlan: KeyPlanner;
+  /** Where the control plane has to fetch keys of token issuers from. */
   keySources(): readonly KeySource[];
   /** What came from there; undefined where nobody fetches keys, as in a command that reads files only. */
   readonly keySets: KeySets | undefined;

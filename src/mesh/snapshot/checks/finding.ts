@@ -8,6 +8,7 @@ import type { MeshObject } from "../../objects/mesh-object.ts";
 import { type Problem, toIssue } from "../../objects/report.ts";
 import type { DestinationRuleIndex } from "../destination-rule-index.ts";
 import type { EndpointIndex } from "../endpoint-index.ts";
+import type { KeyPlanner } from "../key-plan.ts";
 import type { KeySets } from "../key-sets.ts";
 import type { ObjectTable } from "../object-table.ts";
 import type { ServiceIndex } from "../service-index.ts";
@@ -31,6 +32,7 @@ export interface CheckContext {
   inboundMtls(workload: { readonly namespace: string; readonly labels: Labels }): InboundMtls;
   readonly domain: string;
   readonly keySets: KeySets | undefined;
+  readonly keyPlan: KeyPlanner;
 }
 
 export function finding(object: MeshObject<unknown>, problem: Problem, effect?: Finding["effect"]): Finding {

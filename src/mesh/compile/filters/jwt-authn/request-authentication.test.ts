@@ -8,6 +8,7 @@ import { HttpFilterSchema } from "#wire/gen/envoy/extensions/filters/network/htt
 import { isJwt, parseJwt } from "#wire/jose/jwt.ts";
 import { isKeySet, parseKeySet, verifyJws } from "#wire/jose/key-set.ts";
 import { decodeProvenance } from "#wire/xds/provenance.ts";
+import type { KeyFetching } from "../../../snapshot/key-plan.ts";
 import type { KeySets } from "../../../snapshot/key-sets.ts";
 import { meshFromYaml, proxy } from "../../../snapshot/testing/mesh-from-yaml.ts";
 import { compileProxy } from "../../compile.ts";
@@ -21,7 +22,11 @@ const registry = createRegistry(JwtAuthenticationSchema);
 
 function configOf(yaml: string, keySets?: KeySets, labels: Readonly<Record<string, string>> = {}): JsonObject {
   const snapshot = meshFromYaml(yaml);
-  const { http } = requestAuthentication(snapshot.jwtRules(proxy({ labels })), { keySets, choosesRouteAgain: false });
+  const { http } = requestAuthentication(snapshot.jwtRules(proxy({ labels })), {
+    keyPlan: snapshot.keyPlan,
+    keySets,
+    choosesRouteAgain: false,
+  });
   const [filter] = http.map((item) => toJson(HttpFilterSchema, item, { registry }) as JsonObject);
   assert.equal(filter?.["name"], "envoy.filters.http.jwt_authn");
   const { "@type": _type, ...config } = filter["typedConfig"] as JsonObject;
@@ -107,6 +112,53 @@ test("keys that were fetched are put in; without them no token is good, and the 
   const jwt = parseJwt(await new SignJWT({ iss: "a" }).setProtectedHeader({ alg: "ES256" }).sign(privateKey));
   assert.ok(isJwt(jwt));
   assert.equal(verifyJws(jwt.jws, keys).text, "Jwt verification fails");
+});
+
+test("PILOT_JWT_ENABLE_REMOTE_JWKS: who fetches keys, by mode and by where they are", () => {
+  const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: issuer}
+spec: {clusterIP: 10.96.0.9, ports: [{name: http, port: 8080}]}
+---`;
+  const sourceOf = (rule: string, keyFetching: KeyFetching): string => {
+    const snapshot = meshFromYaml(`${service}${policy(`[{issuer: "https://a.example", ${rule}}]`)}`, {
+      keyFetching,
+      keySets: new Map(),
+    });
+    const { http } = requestAuthentication(snapshot.jwtRules(proxy()), { ...snapshot, choosesRouteAgain: false });
+    const config = toJson(HttpFilterSchema, http[0] ?? assert.fail("no filter"), { registry }) as JsonObject;
+    const [provider] = Object.values((config["typedConfig"] as { providers: Record<string, JsonObject> }).providers);
+    const remote = provider?.["remoteJwks"] as { httpUri: { cluster: string; timeout: string } } | undefined;
+    const asked = snapshot.keySources().map(({ url }) => url);
+    const issues = snapshot.issues.map(({ code, path }) => `${code} ${path}`);
+    return [
+      remote === undefined ? "inline" : `${remote.httpUri.cluster} ${remote.httpUri.timeout}`,
+      ...asked,
+      ...issues,
+    ].join(", ");
+  };
+  const inMesh = "jwksUri: http://issuer.default.svc.cluster.local:8080/keys, timeout: 3s";
+  const other = "jwksUri: https://keys.example/jwks";
+  const openid = "https://a.example/.well-known/openid-configuration";
+  const cluster = "outbound|8080||issuer.default.svc.cluster.local 3s";
+  const notThere = "outbound|443||keys.example 5s, OUT0009 spec.jwtRules[0].jwksUri";
+  for (const [rule, istiod, hybrid, envoy] of [
+    [inMesh, "inline, http://issuer.default.svc.cluster.local:8080/keys", cluster, cluster],
+    [other, "inline, https://keys.example/jwks", "inline, https://keys.example/jwks", notThere],
+    [
+      inMesh.replace("8080", "81"),
+      "inline, http://issuer.default.svc.cluster.local:81/keys",
+      "inline, http://issuer.default.svc.cluster.local:81/keys",
+      "outbound|81||issuer.default.svc.cluster.local 3s, OUT0009 spec.jwtRules[0].jwksUri",
+    ],
+    ["audiences: [web]", `inline, ${openid}`, `inline, ${openid}`, `inline, ${openid}`],
+    ["jwks: '{\"keys\":[]}'", "inline", "inline", "inline"],
+  ] as const) {
+    assert.equal(sourceOf(rule, "istiod"), istiod, rule);
+    assert.equal(sourceOf(rule, "hybrid"), hybrid, rule);
+    assert.equal(sourceOf(rule, "envoy"), envoy, rule);
+  }
 });
 
 test("the key that nobody has the other half of is the point M of RFC 9382", async () => {

@@ -9,17 +9,20 @@ import {
   type JwtRequirement,
   JwtRequirementSchema,
 } from "#wire/gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts";
-import { keySourceOf } from "../../../kinds/request-authentication/resolve.ts";
 import type { JwtRule } from "../../../kinds/request-authentication/spec.ts";
 import { originAt } from "../../../objects/mesh-object.ts";
+import type { KeyPlan, KeyPlanner } from "../../../snapshot/key-plan.ts";
 import { type KeySets, keySourceName } from "../../../snapshot/key-sets.ts";
 import type { ApplicableJwtRule } from "../../../snapshot/snapshot.ts";
+import { milliseconds } from "../../envoy-values.ts";
+import { outboundClusterName } from "../../names.ts";
 import { httpFilter } from "../http-filters.ts";
 import type { Authorization } from "../rbac/authorization.ts";
 import { unmatchedKeys } from "./unmatched-keys.ts";
 
 export interface AuthenticationSettings {
-  /** Undefined where nobody fetches keys. */
+  readonly keyPlan: KeyPlanner;
+  /** Undefined where the control plane fetches no keys. */
   readonly keySets: KeySets | undefined;
   /** Routes may depend on claims, and are chosen again. */
   readonly choosesRouteAgain: boolean;
@@ -71,14 +74,11 @@ function requirementOf(names: readonly string[]): JwtRequirement {
   return anyOf([...names.map(tokenOf), requirement({ case: "requiresAll", value: { requirements: tokenOrNone } })]);
 }
 
-function provider(rule: JwtRule, { keySets, choosesRouteAgain }: AuthenticationSettings): JwtProvider {
+function provider(rule: JwtRule, settings: AuthenticationSettings): JwtProvider {
   return create(JwtProviderSchema, {
     issuer: rule.issuer,
     audiences: [...rule.audiences],
-    jwksSourceSpecifier: {
-      case: "localJwks",
-      value: { specifier: { case: "inlineString", value: keysOf(rule, keySets) } },
-    },
+    jwksSourceSpecifier: keysOf(settings.keyPlan(rule), settings.keySets),
     forward: rule.forwardOriginalToken,
     forwardPayloadHeader: rule.outputPayloadToHeader,
     fromHeaders: rule.fromHeaders.map(({ name, prefix }) => ({ name, valuePrefix: prefix })),
@@ -89,16 +89,35 @@ function provider(rule: JwtRule, { keySets, choosesRouteAgain }: AuthenticationS
     normalizePayloadInMetadata: {
       spaceDelimitedClaims: [...new Set([...rule.spaceDelimitedClaims, "permission", "scope"])].sort(),
     },
-    clearRouteCache: choosesRouteAgain,
+    clearRouteCache: settings.choosesRouteAgain,
   });
 }
 
+type ProviderInit = Exclude<MessageInitShape<typeof JwtProviderSchema>, { $typeName: string }>;
+type KeysInit = NonNullable<ProviderInit["jwksSourceSpecifier"]>;
+
+/** As long as Istio lets proxies keep what they fetched. */
+const cacheMs = 5 * 60_000;
+
 /** Without keys no token is good, and the filter is there all the same. */
-function keysOf(rule: JwtRule, keySets: KeySets | undefined): string {
-  const source = keySourceOf(rule);
-  if (source === undefined) return rule.jwks;
-  if (keySets === undefined) return unmatchedKeys(`from ${source.url}, which only the control plane asks`);
-  const fetched = keySets.get(keySourceName(source));
-  if (fetched === undefined) return unmatchedKeys(`from ${source.url}, which was not asked yet`);
-  return "keys" in fetched ? fetched.keys : unmatchedKeys(`from ${source.url}, which gave none: ${fetched.failure}`);
+function keysOf(plan: KeyPlan, keySets: KeySets | undefined): KeysInit {
+  if (plan.by === "nobody") return inline(plan.keys);
+  const { url, timeoutMs } = plan.source;
+  if (plan.by === "proxy") {
+    const cluster = outboundClusterName(plan.port, "", plan.hostname);
+    const httpUri = {
+      uri: url,
+      httpUpstreamType: { case: "cluster", value: cluster },
+      timeout: milliseconds(timeoutMs),
+    } as const;
+    return { case: "remoteJwks", value: { httpUri, cacheDuration: milliseconds(cacheMs) } };
+  }
+  if (keySets === undefined) return inline(unmatchedKeys(`from ${url}, which only the control plane asks`));
+  const fetched = keySets.get(keySourceName(plan.source));
+  if (fetched === undefined) return inline(unmatchedKeys(`from ${url}, which was not asked yet`));
+  return inline("keys" in fetched ? fetched.keys : unmatchedKeys(`from ${url}, which gave none: ${fetched.failure}`));
+}
+
+function inline(keys: string): KeysInit {
+  return { case: "localJwks", value: { specifier: { case: "inlineString", value: keys } } };
 }

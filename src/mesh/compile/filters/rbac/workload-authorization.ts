@@ -20,6 +20,7 @@ export function workloadAuthorization(
     resolve: (host) => scope.service(host.toLowerCase())?.hostname,
   });
   const tokens = requestAuthentication(snapshot.jwtRules(proxy), {
+    keyPlan: snapshot.keyPlan,
     keySets: snapshot.keySets,
     choosesRouteAgain: proxy.type === "router",
   });
