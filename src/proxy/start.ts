@@ -26,6 +26,7 @@ import { OverloadManager } from "./overload/overload-manager.ts";
 import { processReadings, type Readings } from "./overload/readings.ts";
 import { memoryReleaser } from "./overload/release-memory.ts";
 import { RouteStore } from "./route/route-store.ts";
+import { InboundTraffic, mergeCallers } from "./stats/inbound-traffic.ts";
 import { Stats } from "./stats/stats.ts";
 import { EventLoop } from "./transport/event-loop.ts";
 import type { EjectedEndpoint } from "./upstream/cluster.ts";
@@ -168,6 +169,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const routes = new RouteStore();
   const extensions = new ExtensionStore();
   const observer = new StandardObserver(localMetadata(options.node.metadata));
+  const arrivals = new InboundTraffic();
   const own = encodePeerMetadata(options.node);
   const wasm = new WasmHost({
     loop,
@@ -193,6 +195,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     log: registry.scope("listener"),
     observer,
     stats,
+    arrivals,
     writeAccessLog: (path, line) => accessLog.write(path, line),
     ownPeerMetadata: { id: own.id, value: own.metadata },
     node: { id: options.node.id, cluster: options.node.cluster },
@@ -328,6 +331,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     listeners: () => sumListeners(listeners.describe(), reports()),
     ads: () => ads?.status ?? null,
     stats: () => sumStats(stats.values(), reports()),
+    callers: () => mergeCallers([arrivals.rows(), ...reports().map(({ callers }) => callers)]),
     trafficMetrics: () => sumMetrics([observer.expose(), ...reports().map(({ metrics }) => metrics)]),
     drainListeners,
     failHealthChecks,
@@ -359,6 +363,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         listeners: listeners.describe(),
         stats: stats.values(),
         metrics: observer.expose(),
+        callers: arrivals.rows(),
       }),
     connectionCount: () => listeners.connectionCount + (workers?.connectionCount ?? 0),
     startDraining,

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { MtlsReport } from "#cli/commands/mtls/report.ts";
 import { eventually, TestMesh } from "../support/mesh.ts";
 import { curl, PodShell, seen } from "../support/pod-shell.ts";
 
@@ -234,6 +235,63 @@ describe("mutual TLS", { timeout: 600_000 }, () => {
         const effect = await effectOn(8000);
         return effect.outside === "served" && effect.inside === "mutual TLS" ? true : undefined;
       });
+    });
+  });
+
+  describe("before STRICT", () => {
+    before(async () => {
+      for (let asked = 0; asked < 10; asked++) {
+        await Promise.all([curl(outside, echoUrl(8000)), curl(client, `${echoUrl(8000)}users/${asked}`)]);
+      }
+    });
+
+    test("a report tells what STRICT would refuse of the traffic that was seen, and who sent it", async () => {
+      const { code, stdout, stderr } = await mesh.run("mtls", "report", "-n", "default", "-o", "json");
+      assert.equal(code, 1, stderr);
+      const { ports } = JSON.parse(stdout) as MtlsReport;
+      const served = ports.filter(({ workload, port }) => workload.startsWith("echo-") && port === 8000);
+      assert.deepEqual(
+        served.map(({ workload, mode, policy }) => [workload, mode, policy]),
+        [
+          ["echo-v1.default", "PERMISSIVE", null],
+          ["echo-v2.default", "PERMISSIVE", null],
+        ],
+      );
+      const strangers = served.flatMap(({ strictWouldRefuse }) => strictWouldRefuse.observed);
+      assert.ok(strangers.length > 0);
+      for (const { workload, hasSidecar, protection, address, identity, isProven } of strangers) {
+        assert.deepEqual(
+          [workload, hasSidecar, protection, address],
+          ["external.outside", false, "plaintext", outsideAddress],
+        );
+        assert.deepEqual([identity?.startsWith("spiffe://cluster.local/ns/outside/sa/"), isProven], [true, false]);
+      }
+      assert.ok(served.every(({ connections }) => connections.mutual_tls > 0));
+    });
+
+    test("proposed policies let through who proved an identity, and a replay tells what they deny", async () => {
+      const replayed = await mesh.run("authz", "suggest", "-n", "default", "--replay");
+      assert.equal(replayed.code, 1);
+      assert.match(
+        replayed.stdout,
+        /^denied +echo-v\d\.default +8000 +external\.outside \(\S+, no certificate\) +GET/m,
+      );
+      assert.doesNotMatch(replayed.stdout, /^denied +\S+ +\d+ +spiffe:/m);
+      const { stdout, stderr } = await mesh.run("authz", "suggest", "-n", "default");
+      assert.match(stdout, /- cluster\.local\/ns\/default\/sa\/client\n/, stderr);
+      assert.match(stdout, /- \/users\/\{\*\}\n/);
+      mesh.writeConfig("suggested.yaml", stdout);
+      const answer = await eventually("403 for who proves nothing", async () => {
+        const refusedAnswer = await curl(outside, echoUrl(8000));
+        return refusedAnswer.status === 403 ? refusedAnswer : undefined;
+      });
+      assert.match(answer.body, /AuthorizationPolicy default\/allow-observed-echo \(config\/suggested\.yaml:\d+\)/);
+      assert.equal((await curl(client, `${echoUrl(8000)}users/77`)).status, 200);
+      assert.equal((await curl(client, `${echoUrl(8000)}nobody/asked`)).status, 403);
+      mesh.removeConfig("suggested.yaml");
+      await eventually("everybody is let in again", async () =>
+        (await curl(outside, echoUrl(8000))).status === 200 ? true : undefined,
+      );
     });
   });
 

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { CliContext } from "../context.ts";
 import { registerAnalyze } from "./analyze.ts";
+import { registerAuthz } from "./authz/register.ts";
 import { registerCerts } from "./certs/register.ts";
 import { registerCompile } from "./compile/register.ts";
 import { registerDown } from "./down.ts";
@@ -9,6 +10,7 @@ import { registerExec } from "./exec.ts";
 import { registerExplain } from "./explain/register.ts";
 import { registerKubeInject } from "./kube-inject.ts";
 import { registerLogs } from "./logs.ts";
+import { registerMtls } from "./mtls/register.ts";
 import { registerProxyConfig } from "./proxy-config/register.ts";
 import { registerProxyStatus } from "./proxy-status.ts";
 import { registerStatus } from "./status.ts";
@@ -27,6 +29,8 @@ export function registerCommands(program: Command, context: CliContext, finish: 
   registerProxyConfig(program, context);
   registerCerts(program, context, finish);
   registerExplain(program, context, finish);
+  registerMtls(program, context, finish);
+  registerAuthz(program, context, finish);
   registerValidate(program, context, finish);
   registerAnalyze(program, context, finish);
   registerCompile(program, context, finish);

@@ -8,6 +8,7 @@ import { catalog } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { BuiltSnapshot } from "#mesh/snapshot/build.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { applyChange, type ChangeableMesh } from "./changeable-mesh.ts";
 import { kind } from "./connection.ts";
 import { patchIssues } from "./patched-proxies.ts";
 import type { Pod } from "./pods.ts";
@@ -20,6 +21,14 @@ type SnapshotClient = Pick<KubernetesClient, "list" | "find">;
 
 export async function readMeshSnapshot(client: SnapshotClient): Promise<MeshSnapshot> {
   return (await readMesh(client)).snapshot;
+}
+
+/** Also as it would be with other objects. */
+export async function readChangeableMesh(client: SnapshotClient): Promise<ChangeableMesh> {
+  const objects = await readMeshObjects(client);
+  const built = (all: readonly KubernetesObject[]): MeshSnapshot =>
+    createSnapshotBuilder(controlPlane).build(all.map((object) => ({ object })));
+  return { snapshot: built(objects), changed: (change) => built(applyChange(objects, change)) };
 }
 
 export async function readMeshIssues(client: SnapshotClient): Promise<readonly Issue[]> {

@@ -19,12 +19,13 @@ import { withNamespace } from "../apply/default-namespace.ts";
 import { loadConfiguration } from "../apply/load.ts";
 import { type CliContext, UsageError } from "../context.ts";
 import { patchIssues } from "../mesh/patched-proxies.ts";
+import type { ChangeableMesh } from "../mesh/changeable-mesh.ts";
 import type { Pod } from "../mesh/pods.ts";
 import { readStdin } from "../read-stdin.ts";
 import { type CompletedObjects, completeObjects, speakOfSidecars } from "./complete-objects.ts";
 import { weighReferences } from "./partial-knowledge.ts";
 
-export interface OfflineMesh {
+export interface OfflineMesh extends ChangeableMesh {
   readonly snapshot: BuiltSnapshot;
   readonly pods: readonly Pod[];
   /** By file and line. */
@@ -107,7 +108,18 @@ export function offlineMesh(
     ]),
     objectCount: written.length,
     assumesSidecars,
+    changed({ drops, adds }) {
+      const kept = parsed.filter(({ object }) => !drops(object));
+      const added = adds.map((object) => unplaced(object));
+      return offlineMesh([...kept, ...added], settings, { advice, mayAssumeSidecars }).snapshot;
+    },
   };
+}
+
+/** An object that stands in no file. */
+function unplaced(object: KubernetesObject): ParsedObject {
+  const nowhere = { file: "proposed", line: 1, column: 1 };
+  return { object, ...nowhere, position: () => nowhere, fields: () => [] };
 }
 
 /** What the snapshot has not said of the same field. */

@@ -4,6 +4,7 @@ import type { LogRegistry } from "#base/log/log.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import type { Runtime, RuntimeChanges } from "../config/runtime.ts";
 import type { ListenerDescription } from "../listener/listener-manager.ts";
+import type { InboundCaller } from "../stats/inbound-traffic.ts";
 import type { StatValue } from "../stats/stats.ts";
 import type { ClusterDescription } from "../upstream/cluster-description.ts";
 import type { AdsStatus } from "../xds/ads-client.ts";
@@ -48,6 +49,8 @@ export interface ProxyState {
   readonly clusters: () => readonly ClusterDescription[];
   readonly listeners: () => readonly ListenerDescription[];
   readonly ads: () => AdsStatus | null;
+  /** Who called this workload since the start, and what for. */
+  readonly callers: () => readonly InboundCaller[];
   /** The istio_* families, in Prometheus' text format. */
   readonly trafficMetrics: () => string;
   /** Begins to drain. */

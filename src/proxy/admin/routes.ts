@@ -55,6 +55,10 @@ const paths: Readonly<Record<string, AdminPath>> = {
     help: "print the hot restart compatibility version",
     answer: () => text("disabled\n"),
   },
+  "/inbound_traffic": {
+    help: "print who called this workload since the start: ports, protection, identities, methods, classes of paths",
+    answer: (state) => json(inboundTraffic(state)),
+  },
   "/init_dump": {
     help: "print what the proxy still waits for",
     answer: (state) => json(initDump(state)),
@@ -106,6 +110,14 @@ const paths: Readonly<Record<string, AdminPath>> = {
     },
   },
 };
+
+function inboundTraffic({ startedAtMs, now, callers }: ProxyState): object {
+  return {
+    since: new Date(startedAtMs).toISOString(),
+    until: new Date(now()).toISOString(),
+    callers: callers(),
+  };
+}
 
 /** Statistics are found once, when what counts is made; there is no table to look them up in. */
 function noLookups(): Reply {

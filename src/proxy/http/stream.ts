@@ -686,6 +686,7 @@ export class Stream implements RouteRequest, RequestFacts {
     this.endUs = this.elapsedUs();
     this.manager.stats.requestEnded(this.isHttp2, this.responseStatus, this.durationMs, loop.now);
     if (this.attemptCount > 0 && this.decision !== null && this.decision.route.statPrefix !== "") this.#countForRoute();
+    this.connection.arrival?.countRequest(this.method, this.path, this.endpointConfig !== null);
     const hooks = this.#hooks.complete;
     for (let i = 0; i < hooks.length; i++) {
       try {

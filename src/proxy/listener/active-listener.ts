@@ -3,12 +3,13 @@
 // next safe point, and a connection that would not be let in any more is closed, which is logged.
 import type { Socket } from "node:net";
 import { formatOrigin } from "#base/issue.ts";
-import type { FilterChainConfig, ListenerConfig } from "../config/listener.ts";
+import { type FilterChainConfig, type ListenerConfig, TrafficDirection } from "../config/listener.ts";
 import type { ListenAddress } from "../config/socket.ts";
 import { describeMatch } from "../decide/filter-chain.ts";
 import { NetworkConnection } from "../network/connection.ts";
 import { writeConnectionLog } from "../network/connection-log.ts";
 import { Histogram } from "../stats/histogram.ts";
+import type { Protection } from "../stats/inbound-traffic.ts";
 import { ConnectionInfo, formatAddress, isPipe, plainIp } from "../transport/connection-info.ts";
 import { Transport, type TransportTap } from "../transport/transport.ts";
 import type { ListenerEnvironment } from "./environment.ts";
@@ -259,6 +260,8 @@ export class ActiveListener {
   /** Says in logs that a connection ends before it has a filter chain. */
   logRefusal(info: ConnectionInfo, cause: string, transportReason?: string): void {
     if (transportReason === undefined) info.responseFlags = "NR";
+    this.#countArrival(info);
+    info.arrival?.countRefusal();
     this.#log(info, { cause, ...(transportReason === undefined && { details: "filter_chain_not_found" }) });
   }
 
@@ -272,6 +275,18 @@ export class ActiveListener {
     });
   }
 
+  /** Who calls the workload beside this proxy is counted; what it calls itself the others count. */
+  #countArrival(info: ConnectionInfo): void {
+    if (info.direction !== TrafficDirection.Inbound) return;
+    const principal = info.peer?.isVerified === true ? (info.peer.uriSan ?? "") : "";
+    info.arrival = this.#environment.arrivals.arrived({
+      port: info.destinationPort,
+      protection: protectionOf(info),
+      principal,
+      address: info.sourceIp,
+    });
+  }
+
   /** Gives a connection to the filters of its chain. `socket` is plain or secured; `bytes` were read from it already. */
   serve(
     { socket: raw, info }: OpeningConnection,
@@ -280,6 +295,7 @@ export class ActiveListener {
     ahead: { readonly bytes: Buffer | null; readonly tap: TransportTap | null },
   ): void {
     const { loop, network } = this.#environment;
+    this.#countArrival(info);
     const transport = new Transport(socket, loop, raw);
     transport.setLimits(this.config.bufferLimitBytes, 0);
     transport.tap = ahead.tap;
@@ -320,6 +336,11 @@ export class ActiveListener {
     for (const opening of this.#opening) opening.destroy();
     for (const connection of this.#connections) connection.destroy();
   }
+}
+
+function protectionOf({ isTls, peer, transportProtocol }: ConnectionInfo): Protection {
+  if (isTls) return peer?.isVerified === true ? "mutual_tls" : "tls";
+  return transportProtocol === "tls" ? "own_tls" : "plaintext";
 }
 
 type BoundAddress = Pick<ListenAddress, "host" | "port">;

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Logger } from "#base/log/log.ts";
 import type { NetworkEnvironment } from "../network/environment.ts";
+import type { InboundTraffic } from "../stats/inbound-traffic.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import type { SocketCalls } from "../transport/socket-calls.ts";
@@ -26,6 +27,8 @@ export interface ListenerEnvironment {
   readonly calls: SocketCalls;
   readonly limits: ConnectionLimits;
   readonly refusals: RefusalLog;
+  /** Counts who calls this workload. */
+  readonly arrivals: InboundTraffic;
   /** Unique in this event loop. */
   readonly nextConnectionId: () => number;
   readonly handshakes: HandshakeGate;

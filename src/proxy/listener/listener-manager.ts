@@ -19,6 +19,7 @@ import { networkFilterTypes } from "../network/filters/all.ts";
 import { LoadShedding } from "../overload/load-shedding.ts";
 import { codecCounters, codecStats } from "../stats/codec-stats.ts";
 import type { HistogramValue } from "../stats/histogram.ts";
+import { InboundTraffic } from "../stats/inbound-traffic.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
@@ -54,6 +55,8 @@ export interface ListenerManagerOptions {
   readonly log: Logger;
   readonly observer: TrafficObserver;
   readonly stats?: Stats;
+  /** Unless given, who calls this workload is counted for nobody. */
+  readonly arrivals?: InboundTraffic;
   /** Runs Wasm plugins; without it one is made that knows no node and no environment variables. */
   readonly wasm?: WasmHost;
   readonly writeAccessLog: (path: string, line: string) => void;
@@ -175,6 +178,7 @@ export class ListenerManager {
       calls,
       limits: this.limits,
       refusals: new RefusalLog(log, loop),
+      arrivals: options.arrivals ?? new InboundTraffic(),
       nextConnectionId: () => ++this.#lastConnectionId,
       handshakes: new HandshakeGate(),
       inspectors: inspectorCounters(stats),

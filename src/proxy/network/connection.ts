@@ -115,6 +115,7 @@ export class NetworkConnection implements TransportUser, ServedConnection {
     info.responseFlags = refusal.flag;
     info.terminationDetails = refusal.details;
     info.cause = refusal.cause;
+    info.arrival?.countRefusal();
     environment.log.info(`refused ${info.sourceAddress} → ${info.destinationAddress}: ${refusal.cause}`);
     this.transport.user = null;
     this.transport.destroy();

@@ -19,6 +19,13 @@ export interface PeerCertificate {
   readonly pem: () => string;
 }
 
+/** What a client's connection and its requests are counted with. */
+export interface ArrivalCounts {
+  countRequest(method: string, path: string, isForwarded: boolean): void;
+  /** Nothing of it reached the application. */
+  countRefusal(): void;
+}
+
 const noTlvs: readonly ProxyTlv[] = [];
 
 export class ConnectionInfo {
@@ -65,6 +72,9 @@ export class ConnectionInfo {
   cause = "";
   /** Dynamic metadata by filter, as RBAC and access logs read it. */
   metadata: Map<string, Record<string, unknown>> | null = null;
+
+  /** Null where nobody counts who calls: everywhere but on the inbound side of a workload. */
+  arrival: ArrivalCounts | null = null;
 
   setMetadata(namespace: string, key: string, value: unknown): void {
     this.metadata ??= new Map();

@@ -3,6 +3,7 @@
 import type { ListenerDescription } from "../listener/listener-manager.ts";
 import type { CodecCounters } from "../stats/codec-stats.ts";
 import { addedHistograms, type HistogramValue } from "../stats/histogram.ts";
+import type { InboundCaller } from "../stats/inbound-traffic.ts";
 import { histogramStat, type StatValue } from "../stats/stats.ts";
 import type { ClusterDescription, EndpointDescription } from "../upstream/cluster-description.ts";
 import type { OutlierCounters } from "../upstream/outlier/outlier-counters.ts";
@@ -16,6 +17,7 @@ export interface WorkerReport {
   readonly stats: readonly StatValue[];
   /** Prometheus text of the traffic metrics. */
   readonly metrics: string;
+  readonly callers: readonly InboundCaller[];
 }
 
 interface ClusterNumbers {
@@ -53,6 +55,7 @@ export interface ReportSource {
   readonly listeners: readonly ListenerDescription[];
   readonly stats: readonly StatValue[];
   readonly metrics: string;
+  readonly callers: readonly InboundCaller[];
 }
 
 export function reportOf(source: ReportSource): WorkerReport {
@@ -67,6 +70,7 @@ export function reportOf(source: ReportSource): WorkerReport {
     ),
     stats: source.stats,
     metrics: source.metrics,
+    callers: source.callers,
   };
 }
 

@@ -38,7 +38,7 @@ export function workloadAt(pods: readonly Pod[], ip: string, trustDomain: string
   return pod === undefined ? undefined : workloadOfPod(pod, trustDomain);
 }
 
-function workloadOfPod(pod: Pod, trustDomain: string): ExplainWorkload {
+export function workloadOfPod(pod: Pod, trustDomain: string): ExplainWorkload {
   const facts = proxyFactsOf(pod);
   return hasProxy(pod) ? workloadOf(facts, trustDomain) : { ...workloadOf(facts, trustDomain), node: undefined };
 }

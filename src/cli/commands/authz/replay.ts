@@ -1,0 +1,145 @@
+// What policies would have done to the traffic that was seen: every row of it once more through the proxy's own decisions,
+// over the configuration with these policies. What the present configuration refuses too, though it went through, depends
+// on something that is not counted (headers, tokens, addresses): such rows are not judged.
+import { formatIssue, formatOrigin, type Origin, Severity } from "#base/issue.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
+import { type Decision, decideInbound, type Question } from "#proxy/decide/decide.ts";
+import type { ProxyView } from "#proxy/decide/view.ts";
+import type { InboundCaller } from "#proxy/stats/inbound-traffic.ts";
+import { anyRest, anySegment } from "#proxy/stats/path-classes.ts";
+import { UsageError } from "../../context.ts";
+import type { Population } from "../../population.ts";
+import type { ObservedWorkload } from "../../traffic/observed-traffic.ts";
+import { handshakeOf, type SourceName, SourceNames } from "../../traffic/sources.ts";
+import { workloadsOf } from "../../traffic/workload-name.ts";
+import { Views } from "../explain/hop.ts";
+import { workloadOfPod } from "../explain/workload.ts";
+
+export interface ReplayedRow {
+  readonly workload: string;
+  readonly port: number;
+  readonly source: SourceName;
+  /** Empty for bytes. */
+  readonly method: string;
+  readonly path: string;
+  /** Requests, or connections of bytes. */
+  readonly count: number;
+  readonly verdict: "allowed" | "denied" | "not judged";
+  /** Why not allowed. */
+  readonly reason: string;
+  readonly origin: Origin | null;
+}
+
+export interface Replay {
+  readonly rows: readonly ReplayedRow[];
+  readonly allowed: number;
+  readonly denied: number;
+  readonly notJudged: number;
+}
+
+/** Throws what is wrong with the policies. They stand beside those that are there; one of the same name takes the other's place. */
+export function replay(
+  mesh: Population,
+  observed: readonly ObservedWorkload[],
+  policies: readonly KubernetesObject[],
+): Replay {
+  const { snapshot, pods } = mesh;
+  const { trustDomain } = snapshot.meshConfig;
+  const keyOf = ({ kind, metadata }: KubernetesObject): string =>
+    `${kind}/${metadata.namespace ?? "default"}/${metadata.name}`;
+  const replaced = new Set(policies.map(keyOf));
+  const changed = mesh.changed({ drops: (object) => replaced.has(keyOf(object)), adds: policies });
+  const wrong = changed.issues.find(
+    ({ object, severity }) =>
+      severity === Severity.Error &&
+      object !== undefined &&
+      replaced.has(`${object.kind}/${object.namespace}/${object.name}`),
+  );
+  if (wrong !== undefined) throw new UsageError(formatIssue(wrong));
+  const before = new Views(snapshot);
+  const after = new Views(changed);
+  const workloads = workloadsOf(pods);
+  const names = new SourceNames(pods, trustDomain);
+  const rows = observed.flatMap(({ workload, callers }) => {
+    const pod = workloads.get(workload);
+    const node = pod === undefined ? undefined : workloadOfPod(pod, trustDomain).node;
+    if (node === undefined) return [];
+    const httpPorts = new Set(callers.filter(({ requests }) => requests.length > 0).map(({ port }) => port));
+    return callers.flatMap((caller) =>
+      questionsOf(snapshot, node, caller, httpPorts.has(caller.port)).map(({ question, method, path, count }) => {
+        const judged = judge(before.of(node), after.of(node), question);
+        return { workload, port: caller.port, source: names.of(caller), method, path, count, ...judged };
+      }),
+    );
+  });
+  const total = (verdict: ReplayedRow["verdict"]): number =>
+    rows.filter((row) => row.verdict === verdict).reduce((sum, { count }) => sum + count, 0);
+  return { rows, allowed: total("allowed"), denied: total("denied"), notJudged: total("not judged") };
+}
+
+interface Asked {
+  readonly question: Question;
+  readonly method: string;
+  readonly path: string;
+  readonly count: number;
+}
+
+/** Of what went through: what was refused has been refused. */
+function questionsOf(snapshot: MeshSnapshot, node: ProxyNode, caller: InboundCaller, isHttp: boolean): Asked[] {
+  const connection = {
+    destinationIp: node.ipAddresses[0] ?? "",
+    destinationPort: caller.port,
+    sourceIp: caller.address,
+    tls: handshakeOf(caller),
+    random: 0,
+  };
+  if (!isHttp) {
+    const count = caller.connections - caller.refused;
+    return count > 0 ? [{ question: { ...connection, http: null }, method: "", path: "", count }] : [];
+  }
+  const authority = snapshot.serviceInstances(node).find(({ targetPort }) => targetPort === caller.port)
+    ?.service.hostname;
+  return caller.requests
+    .filter(({ forwarded }) => forwarded > 0)
+    .map(({ method, path, forwarded }) => ({
+      question: {
+        ...connection,
+        http: {
+          method: method || "GET",
+          authority: authority ?? connection.destinationIp,
+          path: memberOf(path),
+          headers: {},
+        },
+      },
+      method,
+      path,
+      count: forwarded,
+    }));
+}
+
+/** One path of a class. */
+function memberOf(path: string): string {
+  return path.replaceAll(anyRest, "x").replaceAll(anySegment, "x");
+}
+
+function judge(
+  before: ProxyView,
+  after: ProxyView,
+  question: Question,
+): Pick<ReplayedRow, "verdict" | "reason" | "origin"> {
+  const decided = decideInbound(after, question, null);
+  if (!isDenied(decided)) return { verdict: "allowed", reason: "", origin: null };
+  const denial = decided.authorization.find(({ allowed }) => !allowed);
+  const origin = denial?.policy?.origin ?? denial?.nearestMiss?.policy.origin ?? null;
+  const wasDenied = isDenied(decideInbound(before, question, null));
+  const reason =
+    decided.reason +
+    (origin === null || decided.reason.includes(formatOrigin(origin)) ? "" : ` (${formatOrigin(origin)})`);
+  return { verdict: wasDenied ? "not judged" : "denied", reason, origin };
+}
+
+function isDenied({ authorization }: Decision): boolean {
+  return authorization.some(({ allowed }) => !allowed);
+}

@@ -1,0 +1,211 @@
+// HOT: per request. Who calls this workload, how protected, and what for: by port, kind of protection and identity (or
+// address, where there is none), with methods and classes of paths. Policies are written and tried from it. Bounded: what
+// does not fit is counted as that of other callers, and other requests.
+import { anyRest, PathClasses } from "./path-classes.ts";
+
+/** `own_tls`: bytes of a TLS connection that no proxy opens. */
+export type Protection = "mutual_tls" | "tls" | "own_tls" | "plaintext";
+
+export interface InboundRequests {
+  readonly method: string;
+  /** A class of paths: `/users/{*}`. */
+  readonly path: string;
+  readonly forwarded: number;
+  /** Answered by the proxy itself. */
+  readonly refused: number;
+}
+
+export interface InboundCaller {
+  /** On which the application listens. */
+  readonly port: number;
+  readonly protection: Protection;
+  /** SPIFFE id of its certificate; empty without one. */
+  readonly principal: string;
+  /** Of the latest connection; empty for callers that did not fit. */
+  readonly address: string;
+  readonly connections: number;
+  /** Of these, closed before anything reached the application. */
+  readonly refused: number;
+  readonly requests: readonly InboundRequests[];
+}
+
+export interface Arrival {
+  readonly port: number;
+  readonly protection: Protection;
+  readonly principal: string;
+  readonly address: string;
+}
+
+const maxCallers = 1000;
+const maxRequestRows = 5000;
+/** Raw paths whose row is known, of all callers; longer ones are looked at anew each time. */
+const maxKnownPaths = 20_000;
+const maxKnownLength = 256;
+/** Longer ones are none that anybody allows. */
+const maxMethodLength = 32;
+
+/** What all callers have in common. */
+interface Room {
+  requestRows: number;
+  knownPaths: number;
+  readonly classes: PathClasses;
+}
+
+export class InboundTraffic {
+  readonly #callers = new Map<string, Caller>();
+  readonly #room: Room = { requestRows: maxRequestRows, knownPaths: maxKnownPaths, classes: new PathClasses() };
+
+  /** A connection came in: what its requests are counted with. */
+  arrived(arrival: Arrival): Caller {
+    const { port, protection, principal, address } = arrival;
+    const caller =
+      this.#find(`${port} ${protection} ${principal === "" ? address : principal}`, arrival, maxCallers) ??
+      // Few: as many as there are ports and kinds of protection, and all ports have one more in common.
+      this.#find(`${port} ${protection} `, { ...arrival, principal: "", address: "" }, 2 * maxCallers) ??
+      this.#find(` ${protection} `, { port: 0, protection, principal: "", address: "" }, Number.POSITIVE_INFINITY);
+    if (caller === undefined) throw new RangeError("the last kind of callers has no bound");
+    caller.connections++;
+    if (caller.address !== "") caller.address = address;
+    return caller;
+  }
+
+  #find(key: string, arrival: Arrival, limit: number): Caller | undefined {
+    const known = this.#callers.get(key);
+    if (known !== undefined || this.#callers.size >= limit) return known;
+    const caller = new Caller(arrival, this.#room);
+    this.#callers.set(key, caller);
+    return caller;
+  }
+
+  rows(): InboundCaller[] {
+    return [...this.#callers.values()].map((caller) => caller.row());
+  }
+}
+
+/** The row of what does not fit; no method is empty. */
+const otherRequests = "";
+
+interface Row {
+  readonly method: string;
+  readonly path: string;
+  forwarded: number;
+  refused: number;
+}
+
+export class Caller implements InboundCaller {
+  readonly port: number;
+  readonly protection: Protection;
+  readonly principal: string;
+  address: string;
+  connections = 0;
+  refused = 0;
+  readonly #room: Room;
+  readonly #rows = new Map<string, Row>();
+  readonly #known = new Map<string, Map<string, Row>>();
+
+  constructor({ port, protection, principal, address }: Arrival, room: Room) {
+    this.port = port;
+    this.protection = protection;
+    this.principal = principal;
+    this.address = address;
+    this.#room = room;
+  }
+
+  get requests(): readonly InboundRequests[] {
+    return [...this.#rows.values()];
+  }
+
+  /** A request over one of its connections is over. */
+  countRequest(method: string, path: string, isForwarded: boolean): void {
+    const row = this.#known.get(method)?.get(path) ?? this.#learn(method, path);
+    if (isForwarded) row.forwarded++;
+    else row.refused++;
+  }
+
+  /** A connection was closed before anything reached the application. */
+  countRefusal(): void {
+    this.refused++;
+  }
+
+  #learn(method: string, rawPath: string): Row {
+    const room = this.#room;
+    const query = rawPath.search(/[?#]/);
+    const path = query === -1 ? rawPath : rawPath.slice(0, query);
+    const row = this.#row(method.length > maxMethodLength ? "" : method, room.classes.classOf(path));
+    // With a query hardly any path comes twice.
+    if (query !== -1 || rawPath.length > maxKnownLength || row.method === "" || room.knownPaths <= 0) return row;
+    let byPath = this.#known.get(method);
+    if (byPath === undefined) {
+      byPath = new Map();
+      this.#known.set(method, byPath);
+    }
+    byPath.set(rawPath, row);
+    room.knownPaths--;
+    return row;
+  }
+
+  #row(method: string, path: string): Row {
+    const key = `${method} ${path}`;
+    let row = this.#rows.get(key) ?? (this.#room.requestRows > 0 ? undefined : this.#rows.get(otherRequests));
+    if (row !== undefined) return row;
+    row = { method, path, forwarded: 0, refused: 0 };
+    if (this.#room.requestRows-- > 0) {
+      this.#rows.set(key, row);
+      return row;
+    }
+    row = { method: "", path: `/${anyRest}`, forwarded: 0, refused: 0 };
+    this.#rows.set(otherRequests, row);
+    return row;
+  }
+
+  row(): InboundCaller {
+    const { port, protection, principal, address, connections, refused } = this;
+    return { port, protection, principal, address, connections, refused, requests: mergedRequests([this.requests]) };
+  }
+}
+
+/** One row for each caller of several lists, of event loops or of pods of one workload. */
+export function mergeCallers(lists: readonly (readonly InboundCaller[])[]): InboundCaller[] {
+  const byKey = new Map<string, InboundCaller[]>();
+  for (const caller of lists.flat()) {
+    const { port, protection, principal, address } = caller;
+    const key = `${port} ${protection} ${principal === "" ? address : principal}`;
+    const same = byKey.get(key);
+    if (same === undefined) byKey.set(key, [caller]);
+    else same.push(caller);
+  }
+  return [...byKey.values()].flatMap((same) => {
+    const [first] = same;
+    if (first === undefined) return [];
+    return {
+      ...first,
+      connections: sum(same.map(({ connections }) => connections)),
+      refused: sum(same.map(({ refused }) => refused)),
+      requests: mergedRequests(same.map(({ requests }) => requests)),
+    };
+  });
+}
+
+/** In the classes that all of their paths make together. */
+function mergedRequests(lists: readonly (readonly InboundRequests[])[]): InboundRequests[] {
+  const classes = new PathClasses();
+  const all = lists.flat();
+  for (const { path } of all) classes.classOf(path);
+  const byKey = new Map<string, InboundRequests>();
+  for (const request of all) {
+    const path = classes.classOf(request.path);
+    const key = `${request.method} ${path}`;
+    const before = byKey.get(key);
+    byKey.set(key, {
+      method: request.method,
+      path,
+      forwarded: (before?.forwarded ?? 0) + request.forwarded,
+      refused: (before?.refused ?? 0) + request.refused,
+    });
+  }
+  return [...byKey.values()];
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
