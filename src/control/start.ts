@@ -31,6 +31,7 @@ import { defaultDebounce } from "./push/debounce.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
 import { Pusher, type SecretAccess } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
+import { StagedPush } from "./push/staged-push.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 import { desiredStatuses } from "./status/desired-statuses.ts";
 import { LeaderElection, type LeaderElectionOptions } from "./status/leader-election.ts";
@@ -74,13 +75,21 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   const secretAccess = createSecretAccess(context, () => pusher.refreshSecrets());
   const pusher: Pusher = new Pusher(compiling.meshCompiler, secretAccess, log.scope("ads"), pushMetrics);
   lifecycle.onStop(() => pusher.stop());
+  const staged = new StagedPush({
+    push: (snapshot, impact) => pusher.push(snapshot, impact),
+    proxies: () => [...context.connections.values()].map(({ node }) => node),
+    isSettled: () => !pusher.isBusy && [...context.connections.values()].every(({ session }) => session.isSettled),
+    clock,
+    log: log.scope("push"),
+  });
+  lifecycle.onStop(() => staged.stop());
   let statesChanged = (): void => {};
   const keeper = lifecycle.add(
     new SnapshotKeeper({
       sources: options.sources,
       build: builder.build,
       onSnapshot: (snapshot, impact) => {
-        if (impact.kind !== "none") pusher.push(snapshot, impact);
+        if (impact.kind !== "none") staged.push(snapshot, impact);
         statesChanged();
       },
       prepare: (snapshot) => withinKeyPatience(clock, keySets.want(snapshot.keySources())),

@@ -295,6 +295,41 @@ describe("mutual TLS", { timeout: 600_000 }, () => {
     });
   });
 
+  test("from mode to mode under load, between workloads of the mesh, no request fails", async () => {
+    const load = "node load.ts http://echo.default:8000/ 4 > /tmp/load.json 2>&1 & echo $! > /tmp/load.pid";
+    await client.run(load);
+    const modes = [
+      "PERMISSIVE",
+      "STRICT",
+      "PERMISSIVE",
+      "DISABLE",
+      "PERMISSIVE",
+      "STRICT",
+      "DISABLE",
+      "STRICT",
+    ] as const;
+    for (const mode of modes) {
+      mesh.writeConfig("switch.yaml", namespace(mode).replace("NAME", "switch"));
+      const expected = mode === "STRICT" ? refused : mode === "DISABLE" ? plain : served;
+      let last: Effect | undefined;
+      await eventually(
+        mode,
+        async () => {
+          last = await effectOn(8000);
+          return last.outside === expected.outside && last.inside === expected.inside ? true : undefined;
+        },
+        15_000,
+      ).catch(() => assert.deepEqual(last, expected, mode));
+    }
+    const { stdout } = await client.run(
+      "kill $(cat /tmp/load.pid); while kill -0 $(cat /tmp/load.pid) 2>/dev/null; do sleep 0.1; done; cat /tmp/load.json",
+    );
+    const { requests, failures } = JSON.parse(stdout) as { requests: number; failures: string[] };
+    assert.deepEqual(failures, []);
+    assert.ok(requests > 500, String(requests));
+    mesh.removeConfig("switch.yaml");
+  });
+
   describe("certificates of clients", () => {
     before(async () => {
       mesh.writeConfig("strict.yaml", namespace("STRICT").replace("NAME", "strict"));

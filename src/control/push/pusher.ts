@@ -96,6 +96,10 @@ export class Pusher {
     if (!this.#isRunning) this.#running = this.#run();
   }
 
+  get isBusy(): boolean {
+    return this.#isRunning;
+  }
+
   /** Resolves when nothing is left to push. */
   async idle(): Promise<void> {
     while (this.#isRunning) await this.#running;

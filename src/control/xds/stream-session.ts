@@ -131,6 +131,15 @@ export class StreamSession<Request> {
     this.flush();
   }
 
+  /** Everything that the proxy should have was sent, and it has answered. */
+  get isSettled(): boolean {
+    for (const state of this.#types.values()) {
+      if (state.outstanding !== undefined || state.waiting) return false;
+      if (state.typeUrl !== typeUrl.secret && state.settledOn !== this.#resourcesOf(state)) return false;
+    }
+    return true;
+  }
+
   end(): void {
     this.#cancelPatience();
     this.#types.clear();
