@@ -2,11 +2,13 @@
 import type { Command } from "commander";
 import type { CliContext } from "../context.ts";
 import { registerAnalyze } from "./analyze.ts";
+import { registerAuthn } from "./authn/register.ts";
 import { registerAuthz } from "./authz/register.ts";
 import { registerCerts } from "./certs/register.ts";
 import { registerCompile } from "./compile/register.ts";
 import { registerDown } from "./down.ts";
 import { registerExec } from "./exec.ts";
+import { registerExperimental } from "./experimental/register.ts";
 import { registerExplain } from "./explain/register.ts";
 import { registerKubeInject } from "./kube-inject.ts";
 import { registerLogs } from "./logs.ts";
@@ -30,10 +32,12 @@ export function registerCommands(program: Command, context: CliContext, finish: 
   registerCerts(program, context, finish);
   registerExplain(program, context, finish);
   registerMtls(program, context, finish);
+  registerAuthn(program, context, finish);
   registerAuthz(program, context, finish);
   registerValidate(program, context, finish);
   registerAnalyze(program, context, finish);
   registerCompile(program, context, finish);
   registerKubeInject(program, context, finish);
+  registerExperimental(program, context, finish);
   registerVersion(program, context);
 }

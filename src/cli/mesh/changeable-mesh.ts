@@ -4,9 +4,11 @@ import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 
 export interface MeshChange {
   /** Objects that it would not have. */
-  readonly drops: (object: KubernetesObject) => boolean;
+  readonly drops?: (object: KubernetesObject) => boolean;
+  /** Objects as they would be. */
+  readonly edits?: (object: KubernetesObject) => KubernetesObject;
   /** Objects that it would have. */
-  readonly adds: readonly KubernetesObject[];
+  readonly adds?: readonly KubernetesObject[];
 }
 
 export interface ChangeableMesh {
@@ -14,6 +16,9 @@ export interface ChangeableMesh {
   changed(change: MeshChange): MeshSnapshot;
 }
 
-export function applyChange(objects: readonly KubernetesObject[], { drops, adds }: MeshChange): KubernetesObject[] {
-  return [...objects.filter((object) => !drops(object)), ...adds];
+export function applyChange(
+  objects: readonly KubernetesObject[],
+  { drops = () => false, edits = (object) => object, adds = [] }: MeshChange,
+): KubernetesObject[] {
+  return [...objects.filter((object) => !drops(object)).map(edits), ...adds];
 }

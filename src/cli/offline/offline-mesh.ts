@@ -108,8 +108,10 @@ export function offlineMesh(
     ]),
     objectCount: written.length,
     assumesSidecars,
-    changed({ drops, adds }) {
-      const kept = parsed.filter(({ object }) => !drops(object));
+    changed({ drops = () => false, edits = (object) => object, adds = [] }) {
+      const kept = parsed
+        .filter(({ object }) => !drops(object))
+        .map((place) => ({ ...place, object: edits(place.object), position: (path: string) => place.position(path) }));
       const added = adds.map((object) => unplaced(object));
       return offlineMesh([...kept, ...added], settings, { advice, mayAssumeSidecars }).snapshot;
     },

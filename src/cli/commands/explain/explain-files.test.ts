@@ -277,3 +277,132 @@ spec:
   };
   assert.deepEqual([await status("MUTUAL"), await status("SIMPLE")], [204, 403]);
 });
+
+describe("policies that are only tried", () => {
+  const policy = (name: string, spec: string, annotations = ""): string => `---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ${name}${annotations}}
+spec: {selector: {matchLabels: {app: api}}, ${spec}}
+`;
+  const tried = ', annotations: {istio.io/dry-run: "true"}';
+  const end = async (yaml: string, ...argv: string[]): Promise<Explanation> => {
+    const { stdout } = await run(["explain", "-f", "-", "-o", "json", "--from", "shop", ...argv, "http://api/x"], {
+      stdin: `${shop}${yaml}`,
+    });
+    return JSON.parse(stdout) as Explanation;
+  };
+
+  test("one verdict says what all of them together would do, beside those in force", async () => {
+    const both =
+      policy("closed", "{}".replace("{}", "rules: []"), tried) +
+      policy("no-x", "action: DENY, rules: [{to: [{operation: {paths: [/x]}}]}]", tried);
+    const { status, dryRun } = await end(both);
+    assert.equal(status, 200);
+    assert.deepEqual([dryRun?.outcome, dryRun?.status], ["refused", 403]);
+    assert.match(dryRun?.reason ?? "", /denied by ns\[default\]-policy\[no-x\]-rule\[0\]/);
+    const harmless = await end(policy("no-y", "action: DENY, rules: [{to: [{operation: {paths: [/y]}}]}]", tried));
+    assert.deepEqual([harmless.status, harmless.dryRun?.status], [200, 200]);
+    const more = await end(policy("all", "rules: [{}]", tried), "--method", "POST");
+    assert.deepEqual([more.status, more.dryRun?.status], [403, 200]);
+  });
+
+  test("without any there is no such verdict, and AUDIT is none: it only marks", async () => {
+    const audited = await end(policy("watched", "action: AUDIT, rules: [{}]"));
+    assert.deepEqual([audited.status, audited.dryRun], [200, undefined]);
+    assert.ok(audited.steps.some(({ decision }) => decision.startsWith("logged by ns[default]-policy[watched]")));
+  });
+
+  test("the text has it in a line", async () => {
+    const yaml = `${shop}${policy("no-x", "action: DENY, rules: [{to: [{operation: {paths: [/x]}}]}]", tried)}`;
+    const { stdout } = await run(["explain", "-f", "-", "--from", "shop", "http://api/x"], { stdin: yaml });
+    assert.match(stdout, /^with the policies in force that are only tried: 403: \S+\/sa\/shop is denied by .*no-x/m);
+  });
+});
+
+test("every property of a caller and a request that policies can ask for has a flag", async () => {
+  const allowed = async (rule: string, ...argv: string[]): Promise<boolean> => {
+    const yaml = `${shop.replace(/---\napiVersion: security[^]*?---/, "---")}---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: issuer}
+spec: {selector: {matchLabels: {app: api}}, jwtRules: [{issuer: me, jwks: '{"keys": []}'}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: one}
+spec: {selector: {matchLabels: {app: api}}, rules: [${rule}]}
+`;
+    const into = ["explain", "-f", "-", "-o", "json", "--to", "api", "--port", "8080", ...argv];
+    const { stdout, stderr } = await run(into, { stdin: yaml });
+    assert.notEqual(stdout, "", stderr);
+    return (JSON.parse(stdout) as Explanation).status === 200;
+  };
+  const rows: readonly [rule: string, right: readonly string[], wrong: readonly string[]][] = [
+    ["{from: [{source: {principals: [cluster.local/ns/a/sa/b]}}]}", ["--identity", "a/b"], ["--identity", "a/c"]],
+    ["{from: [{source: {namespaces: [a]}}]}", ["--identity", "a/b"], ["--tls", "none"]],
+    ["{from: [{source: {ipBlocks: [10.9.0.0/16]}}]}", ["--source-ip", "10.9.1.1"], ["--source-ip", "10.8.1.1"]],
+    [
+      "{from: [{source: {remoteIpBlocks: [203.0.113.7]}}]}",
+      ["--remote-ip", "203.0.113.7"],
+      ["--remote-ip", "203.0.113.8"],
+    ],
+    [
+      '{from: [{source: {requestPrincipals: ["me/*"]}}]}',
+      ["--claims", '{"iss":"me","sub":"x"}'],
+      ["--identity", "a/b"],
+    ],
+    [
+      '{when: [{key: "request.auth.claims[g][h]", values: [v]}]}',
+      ["--claims", '{"iss":"me","sub":"x","g":{"h":"v"}}'],
+      ["--claims", '{"iss":"me","sub":"x"}'],
+    ],
+    ["{to: [{operation: {methods: [PUT]}}]}", ["--method", "PUT"], ["--method", "GET"]],
+    ["{to: [{operation: {hosts: [one.example]}}]}", ["http://one.example/"], ["http://two.example/"]],
+    ["{to: [{operation: {hosts: [one.example]}}]}", ["-H", "host: one.example"], ["-H", "host: two.example"]],
+    ["{to: [{operation: {paths: [/a/*]}}]}", ["http://api/a/b"], ["http://api/b"]],
+    ['{to: [{operation: {ports: ["8080"]}}]}', [], ["--port", "9090"]],
+    ['{when: [{key: "request.headers[x-a]", values: ["1"]}]}', ["-H", "x-a: 1"], ["-H", "x-a: 2"]],
+    [
+      "{when: [{key: connection.sni, values: [one.example]}]}",
+      ["--identity", "a/b", "--sni", "one.example"],
+      ["--identity", "a/b"],
+    ],
+  ];
+  for (const [rule, right, wrong] of rows) {
+    assert.equal(await allowed(rule, ...right), true, `${rule} ${right.join(" ")}`);
+    assert.equal(await allowed(rule, ...wrong), false, `${rule} ${wrong.join(" ")}`);
+  }
+});
+
+test("where DNS is captured a host goes to the address that was allocated for it", async () => {
+  const files = (capture: string): string => `apiVersion: v1
+kind: Pod
+metadata:
+  name: shop
+  labels: {app: shop}
+spec:
+  containers:
+  - {name: app, image: x}
+  - {name: istio-proxy, image: x, args: [proxy, sidecar], env: [{name: ISTIO_META_DNS_CAPTURE, value: "${capture}"}]}
+status: {podIP: 10.244.0.2}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: one}
+spec: {hosts: [one.example], resolution: STATIC, ports: [{number: 5432, name: tcp, protocol: TCP}], endpoints: [{address: 192.0.2.11}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: two}
+spec: {hosts: [two.example], resolution: STATIC, ports: [{number: 5432, name: tcp, protocol: TCP}], endpoints: [{address: 192.0.2.12}]}
+`;
+  const cluster = async (host: string, capture: string): Promise<string | null> => {
+    const argv = ["explain", "-f", "-", "-o", "json", "--from", "shop", "TCP", `${host}:5432`];
+    return (JSON.parse((await run(argv, { stdin: files(capture) })).stdout) as Explanation).cluster;
+  };
+  assert.equal(await cluster("one.example", "true"), "outbound|5432||one.example");
+  assert.equal(await cluster("two.example", "true"), "outbound|5432||two.example");
+  // Without it both share the listener of the port, and the first one has it.
+  assert.equal(await cluster("two.example", "false"), "outbound|5432||one.example");
+});

@@ -1,6 +1,7 @@
 // The whole way of one request: out of the source's proxy or through a gateway, into the destination's. The same compiler
 // and the same decisions as in the running mesh; nothing is sent.
 import type { Origin } from "#base/issue.ts";
+import type { Service } from "#mesh/snapshot/service.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { asksForCertificate } from "#proxy/config/tls.ts";
 import { addStep, newTrace, type Trace } from "#proxy/config/trace.ts";
@@ -37,6 +38,8 @@ export interface Explanation extends Omit<Hop, "proxy"> {
   readonly status: number | null;
   readonly reason: string;
   readonly outcomes: readonly Outcome[];
+  /** How it would end if the policies on its way that are only tried were in force; absent without such. */
+  readonly dryRun?: Pick<Outcome, "outcome" | "status" | "reason">;
   readonly hops: readonly Hop[];
   readonly steps: readonly ExplainStep[];
 }
@@ -246,9 +249,20 @@ function resolveDestination({ snapshot, request }: ExplainInput, source: Explain
     return { host: outsideAddress, port };
   }
   const endpoint = snapshot.endpoints(service, port)[0]?.address;
-  const ip = service.addresses[0] ?? (service.meshExternal ? undefined : endpoint) ?? outsideAddress;
+  const answered = [...service.addresses.filter(isAddress), ...allocatedFor(source, service)];
+  const ip = answered[0] ?? (service.meshExternal ? undefined : endpoint) ?? outsideAddress;
   addStep(trace, "name", `${host} is ${service.hostname}, ${ip}`, [service.origin]);
   return { host: ip, port };
+}
+
+/** What the sidecar answers where it answers questions to DNS itself. */
+function allocatedFor({ node }: ExplainWorkload, service: Service): readonly string[] {
+  return node?.dnsCapture === true && service.addresses.length === 0 ? service.autoAllocatedAddresses : [];
+}
+
+/** And no block of addresses. */
+function isAddress(text: string): boolean {
+  return !text.includes("/");
 }
 
 /** From the range that RFC 5737 keeps for examples. */

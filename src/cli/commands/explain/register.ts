@@ -1,25 +1,20 @@
 // `outrigger explain [METHOD] [URL] --from WORKLOAD | --gateway GATEWAY | --to WORKLOAD`, about the running mesh or about
 // files (`-f`).
 import type { Command } from "commander";
-import { Severity } from "#base/issue.ts";
+import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { type CliContext, print, UsageError } from "../../context.ts";
 import { parseLabels } from "../../labels-argument.ts";
-import { withMesh } from "../../mesh/connection.ts";
-import { listPods } from "../../mesh/pods.ts";
-import { readMeshSnapshot } from "../../mesh/snapshot.ts";
-import { printIssues } from "../../render/issues.ts";
+import { type PopulationFlags, withPopulation } from "../../population.ts";
 import { parseOutputFormat, renderOutput } from "../../render/output.ts";
 import { collect } from "../../repeated-flag.ts";
+import type { Explanation } from "./explain.ts";
 import type { ExplainRequest } from "./question.ts";
-import type { Population } from "./vantage.ts";
 
-interface Flags {
+interface Flags extends PopulationFlags {
   readonly from?: string;
   readonly to?: string;
   readonly gateway?: string;
   readonly namespace: string;
-  readonly filename: readonly string[];
-  readonly meshConfig?: string;
   readonly header: readonly string[];
   readonly method?: string;
   readonly protocol?: string;
@@ -86,6 +81,7 @@ async function runExplain(
   const { explain } = await import("./explain.ts");
   const { chooseVantage } = await import("./vantage.ts");
   const { renderExplanation } = await import("./render.ts");
+  const { withDryRun } = await import("./dry-run.ts");
   const format = parseOutputFormat(flags.output);
   const port = readPort(flags.port);
   const [method, url] =
@@ -104,18 +100,15 @@ async function runExplain(
     labels: flags.labels === undefined ? undefined : parseLabels(flags.labels),
   };
   const urlPort = url === undefined || !/:\d+/.test(url) ? undefined : request.port;
-  const answerIn = (mesh: Population) => {
-    if ([flags.from, flags.to, flags.gateway].every((flag) => flag === undefined) && flags.filename.length === 0)
-      throw new UsageError("say who asks with --from, or what is asked with --gateway or --to");
-    return explain({ ...mesh, vantage: chooseVantage(wish, mesh, urlPort), request });
-  };
-  const answer =
-    flags.filename.length > 0
-      ? answerIn(await readFiles(context, flags))
-      : await withMesh(context, async (client) => {
-          const [snapshot, pods] = await Promise.all([readMeshSnapshot(client), listPods(client)]);
-          return answerIn({ snapshot, pods });
-        });
+  const hasVantage = [flags.from, flags.to, flags.gateway].some((flag) => flag !== undefined);
+  if (!hasVantage && flags.filename.length === 0) {
+    throw new UsageError("say who asks with --from, or what is asked with --gateway or --to");
+  }
+  const answer = await withPopulation(context, flags, (mesh) => {
+    const explainIn = (snapshot: MeshSnapshot): Explanation =>
+      explain({ ...mesh, snapshot, vantage: chooseVantage(wish, { ...mesh, snapshot }, urlPort), request });
+    return withDryRun(explainIn(mesh.snapshot), mesh, explainIn);
+  });
   print(
     context,
     renderOutput(format, answer, () => renderExplanation(answer)),
@@ -143,17 +136,6 @@ async function readRequest(
     ...(flags.claims !== undefined && { claims: parseClaims(flags.claims) }),
     nowSeconds: Date.now() / 1000,
   };
-}
-
-async function readFiles(context: CliContext, flags: Flags): Promise<Population> {
-  const { readOfflineMesh } = await import("../../offline/offline-mesh.ts");
-  const sources = { paths: flags.filename, meshConfigFile: flags.meshConfig, mayAssumeSidecars: true };
-  const mesh = await readOfflineMesh(context, sources);
-  printIssues(
-    context,
-    mesh.issues.filter(({ severity }) => severity === Severity.Error),
-  );
-  return mesh;
 }
 
 /** `deploy/reviews.default` → `reviews`. */

@@ -14,6 +14,8 @@ export function renderExplanation(explanation: Explanation): string {
     lines.push(...renderStep(step));
   }
   lines.push("", summary(explanation));
+  const { dryRun } = explanation;
+  if (dryRun !== undefined) lines.push(`with the policies in force that are only tried: ${endText(dryRun)}`);
   return lines.join("\n");
 }
 

@@ -21,16 +21,18 @@ export function findWorkload(
   defaultNamespace: string,
   trustDomain: string,
 ): ExplainWorkload {
+  return workloadOfPod(findPodOf(pods, argument, defaultNamespace), trustDomain);
+}
+
+export function findPodOf(pods: readonly Pod[], argument: string, defaultNamespace: string): Pod {
   const { type, name, namespace } = parsePodArgument(argument, defaultNamespace);
   const pod = pods.find((candidate) => candidate.metadata.namespace === namespace && podMatches(candidate, type, name));
-  if (pod === undefined) {
-    const known = new Set(
-      pods.map(({ metadata }) => `${metadata.labels?.["app"] ?? metadata.name}.${metadata.namespace}`),
-    );
-    const there = known.size === 0 ? "there are none" : `there are: ${[...known].join(", ")}`;
-    throw new UsageError(`no workload "${name}" in namespace ${namespace}; ${there}`);
-  }
-  return workloadOfPod(pod, trustDomain);
+  if (pod !== undefined) return pod;
+  const known = new Set(
+    pods.map(({ metadata }) => `${metadata.labels?.["app"] ?? metadata.name}.${metadata.namespace}`),
+  );
+  const there = known.size === 0 ? "there are none" : `there are: ${[...known].join(", ")}`;
+  throw new UsageError(`no workload "${name}" in namespace ${namespace}; ${there}`);
 }
 
 export function workloadAt(pods: readonly Pod[], ip: string, trustDomain: string): ExplainWorkload | undefined {
