@@ -5,8 +5,7 @@ import { parsePodArgument } from "../../mesh/pods.ts";
 import { type Population, type PopulationFlags, withPopulation } from "../../population.ts";
 import { parseOutputFormat, renderOutput } from "../../render/output.ts";
 import { collect } from "../../repeated-flag.ts";
-import { findPodOf } from "../explain/workload.ts";
-import { type DescribeSettings, describePod, describeService } from "./describe.ts";
+import type { DescribeSettings } from "./describe.ts";
 
 interface Flags extends PopulationFlags {
   readonly namespace: string;
@@ -14,7 +13,7 @@ interface Flags extends PopulationFlags {
   readonly output: string;
 }
 
-type Describe = (mesh: Population, argument: string, settings: DescribeSettings) => string[];
+type Describe = (mesh: Population, argument: string, settings: DescribeSettings) => Promise<string[]>;
 
 export function registerDescribe(parent: Command, context: CliContext): void {
   const describe = parent
@@ -40,27 +39,31 @@ export function registerDescribe(parent: Command, context: CliContext): void {
         );
       });
   };
-  register(
-    "pod <pod>",
-    "po",
-    "a pod, its services, and the rules, routes and policies for it",
-    (mesh, argument, settings) =>
-      describePod(mesh.snapshot, findPodOf(mesh.pods, argument, settings.namespace), settings),
-  );
-  register(
-    "service <svc>",
-    "svc",
-    "a service, its pods, and the rules and routes for it",
-    (mesh, argument, settings) => {
-      const { name, namespace } = parsePodArgument(argument, settings.namespace);
-      const service = mesh.snapshot.servicesIn(namespace).find((candidate) => candidate.name === name);
-      if (service === undefined) {
-        const known = mesh.snapshot.servicesIn(namespace).map((candidate) => candidate.name);
-        throw new UsageError(
-          `no service "${name}" in namespace ${namespace}; there are: ${known.join(", ") || "none"}`,
-        );
-      }
-      return describeService(mesh.snapshot, service, mesh.pods, settings);
-    },
-  );
+  register("pod <pod>", "po", "a pod, its services, and the rules, routes and policies for it", describeOnePod);
+  register("service <svc>", "svc", "a service, its pods, and the rules and routes for it", describeOneService);
+}
+
+async function describeOnePod(
+  { snapshot, pods }: Population,
+  argument: string,
+  settings: DescribeSettings,
+): Promise<string[]> {
+  const { describePod } = await import("./describe.ts");
+  const { findPodOf } = await import("../explain/workload.ts");
+  return describePod(snapshot, findPodOf(pods, argument, settings.namespace), settings);
+}
+
+async function describeOneService(
+  { snapshot, pods }: Population,
+  argument: string,
+  settings: DescribeSettings,
+): Promise<string[]> {
+  const { describeService } = await import("./describe.ts");
+  const { name, namespace } = parsePodArgument(argument, settings.namespace);
+  const service = snapshot.servicesIn(namespace).find((candidate) => candidate.name === name);
+  if (service === undefined) {
+    const known = snapshot.servicesIn(namespace).map((candidate) => candidate.name);
+    throw new UsageError(`no service "${name}" in namespace ${namespace}; there are: ${known.join(", ") || "none"}`);
+  }
+  return describeService(snapshot, service, pods, settings);
 }
