@@ -51,7 +51,7 @@ export class Views {
   }
 
   /** Resources that the proxy refuses are missing; the trace says which. */
-  of(node: ProxyNode, trace: Trace): ProxyView {
+  of(node: ProxyNode, trace: Trace | null = null): ProxyView {
     let decoded = this.#decoded.get(node);
     if (decoded === undefined) {
       decoded = decodeProxy(compileProxy(this.#snapshot, node));
