@@ -38,6 +38,8 @@ export interface CompiledMessages {
 export interface CompiledRouting
   extends Pick<CompiledMessages, "listeners" | "routes" | "extensions" | "extensionOrigins"> {
   readonly patches?: Pick<AppliedPatches, "routing">;
+  /** The listeners are the outbound ones only. */
+  readonly inboundStays?: boolean;
 }
 
 export interface MeshCompiler {
@@ -113,7 +115,9 @@ export function replaceRouting(
   snapshotVersion: string,
   compiled: CompiledRouting,
 ): ProxyResources {
-  const { listeners, routes, patches } = compiled;
+  const { listeners, routes, patches, inboundStays = false } = compiled;
+  const encoded = encoder.encodeAll(typeUrl.listener, ListenerSchema, listeners);
+  const before = previous.byType.get(typeUrl.listener);
   const byType = new Map(previous.byType);
   byType.delete(typeUrl.extensionConfig);
   for (const [type, resources] of extensionsOf(encoder, compiled)) byType.set(type, resources);
@@ -122,7 +126,7 @@ export function replaceRouting(
     snapshotVersion,
     ...(patches !== undefined && { patches: { clusters: noPatches, ...previous.patches, ...patches } }),
     byType: byType
-      .set(typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, listeners))
+      .set(typeUrl.listener, inboundStays ? encoder.withOwnOf(encoded, before) : encoded)
       .set(typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, routes)),
   };
 }

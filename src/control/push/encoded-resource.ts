@@ -2,7 +2,7 @@
 // stream that receives the same content.
 import { createHash } from "node:crypto";
 import { type DescMessage, isMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { LayeredMap, layersOf } from "#base/layered-map.ts";
+import { layered, layersOf } from "#base/layered-map.ts";
 import type { AppliedPatches } from "#mesh/compile/compile.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import { originsOf } from "./resource-origins.ts";
@@ -90,9 +90,16 @@ export class ResourceEncoder {
     messages: ReadonlyMap<string, MessageShape<D>>,
   ): ResourcesByName {
     const layers = layersOf(messages).map((layer) => this.#encodeLayer(typeUrl, schema, layer));
-    const [only, ...others] = layers;
-    if (only !== undefined && others.length === 0) return only;
-    return this.#sets.get(layers.map(versionOf).join(), () => new LayeredMap(layers));
+    return layers.reduce((shared, own) => this.#join(shared, own));
+  }
+
+  /** A shared layer, with what stood beside the shared layer of another set. */
+  withOwnOf(shared: ResourcesByName, other: ResourcesByName | undefined): ResourcesByName {
+    return (other === undefined ? [] : layersOf(other).slice(1)).reduce((below, own) => this.#join(below, own), shared);
+  }
+
+  #join(shared: ResourcesByName, own: ResourcesByName): ResourcesByName {
+    return this.#sets.get(`${versionOf(shared)} ${versionOf(own)}`, () => layered(shared, own));
   }
 
   #encodeLayer<D extends DescMessage>(

@@ -5,7 +5,7 @@ import {
   DeltaDiscoveryRequestSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { ProxyResources, ResourcesByName } from "../push/encoded-resource.ts";
-import { encodeDeltaResponse } from "./response-bytes.ts";
+import { deltaResponse } from "./shared-responses.ts";
 import type { ProtocolVariant, RequestPlace } from "./stream-session.ts";
 import { type Difference, forget, lose, sentVersion, type TypeState, unsettle } from "./type-state.ts";
 
@@ -19,14 +19,8 @@ export const deltaVariant: ProtocolVariant<DeltaDiscoveryRequest> = {
   errorOf: (request) => (request.errorDetail === undefined ? undefined : request.errorDetail.message || "rejected"),
   subscribe,
   select,
-  encode: (state, nonce, content, resources: ProxyResources) =>
-    encodeDeltaResponse({
-      typeUrl: state.typeUrl,
-      nonce,
-      systemVersion: resources.snapshotVersion,
-      resources: content.changed,
-      removed: content.removed,
-    }),
+  encode: ({ typeUrl, lastNonce }, nonce, { changed, removed }, { snapshotVersion }: ProxyResources) =>
+    deltaResponse({ typeUrl, nonce, systemVersion: snapshotVersion, resources: changed, removed }, lastNonce),
 };
 
 /** Subscriptions count even in a request with an old nonce: they are not repeated. */

@@ -1,5 +1,5 @@
 // The mesh compiler behind the push pipeline. Loaded lazily: it brings the Envoy messages with it.
-import { compileEndpoints, compileProxy, compileRouting } from "#mesh/compile/compile.ts";
+import { compileEndpoints, compileProxy, compileStepOfRoutes } from "#mesh/compile/compile.ts";
 import { compileNameTable } from "#mesh/compile/name-table.ts";
 import { compileSecret } from "#mesh/compile/tls/secrets.ts";
 import type { MeshCompiler } from "../push/compile.ts";
@@ -13,7 +13,7 @@ export const meshCompiler: MeshCompiler = {
       ? { ...compiled, names: compileNameTable(snapshot, node) }
       : compiled;
   },
-  compileRouting: (snapshot, node) => (isProxyless(node) ? undefined : compileRouting(snapshot, node)),
+  compileRouting: (snapshot, node) => (isProxyless(node) ? undefined : compileStepOfRoutes(snapshot, node)),
   compileEndpoints,
   compileSecret,
 };

@@ -20,7 +20,8 @@ export const stateOfTheWorldVariant: ProtocolVariant<DiscoveryRequest> = {
   select,
   encode: (state, nonce, content, resources) => {
     const version = `${resources.snapshotVersion || "0"}/${nonce}`;
-    return encodeFullResponse({ typeUrl: state.typeUrl, nonce, version, resources: content.changed });
+    const bytes = encodeFullResponse({ typeUrl: state.typeUrl, nonce, version, resources: content.changed });
+    return { nonce, bytes };
   },
 };
 

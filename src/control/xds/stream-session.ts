@@ -16,6 +16,7 @@ import {
   type ProxyResources,
   type ResourcesByName,
 } from "../push/encoded-resource.ts";
+import type { MadeResponse } from "./shared-responses.ts";
 import {
   createTypeState,
   type Difference,
@@ -53,7 +54,8 @@ export interface ProtocolVariant<Request> {
     resources: ResourcesByName,
     sendRemovals: boolean,
   ): Difference | undefined;
-  encode(state: TypeState, nonce: string, content: Difference, resources: ProxyResources): Buffer;
+  /** `nonce` is the stream's next one; a response that streams share has its own. */
+  encode(state: TypeState, nonce: string, content: Difference, resources: ProxyResources): MadeResponse;
 }
 
 interface SessionEvents {
@@ -195,10 +197,9 @@ export class StreamSession<Request> {
       return this.#options.clock.now() - state.outstanding.sentAtMs >= (this.#options.patienceMs ?? 5000);
     }
     this.#forced.delete(state.typeUrl);
-    const nonce = String(++this.#nonce);
     if (state.typeUrl === typeUrl.cluster && this.#options.resendEndpoints) this.#forgetEndpointsOf(state, content);
     state.lastVersion = this.#resources.snapshotVersion;
-    const bytes = this.variant.encode(state, nonce, content, this.#resources);
+    const { bytes, nonce } = this.variant.encode(state, String(++this.#nonce), content, this.#resources);
     markSent(state, nonce, content, this.#options.clock.now());
     this.#options.events.send(bytes, state.typeUrl);
     return true;

@@ -66,10 +66,26 @@ export function compileProxy(snapshot: MeshSnapshot, proxy: ProxyNode): Compiled
 
 export interface CompiledRouting extends CompiledExtensions, Pick<CompiledResources, "listeners" | "routes"> {
   readonly patches: Pick<AppliedPatches, "routing">;
+  /** The listeners are the outbound ones only. */
+  readonly inboundStays?: boolean;
 }
 
-/** Compiles only listeners, what their filters take by themselves, and routes. */
-export function compileRouting(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledRouting {
+/**
+ * Compiles what a step between VirtualServices can change: listeners, what their filters take by themselves, and routes.
+ * Of the inbound side of a sidecar that changes nothing.
+ */
+export function compileStepOfRoutes(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledRouting {
+  if (proxy.type === "router" || patchSetOf(snapshot, proxy) !== undefined) return compileRouting(snapshot, proxy);
+  return {
+    listeners: sharedListeners(snapshot, proxy, undefined),
+    routes: compileRoutes(snapshot, proxy),
+    ...compileExtensions(undefined, new Set()),
+    patches: { routing: new Set() },
+    inboundStays: true,
+  };
+}
+
+function compileRouting(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledRouting {
   const routing = new Set<string>();
   const listeners = compileListeners(snapshot, proxy, routing);
   const routes = compileRoutes(snapshot, proxy, undefined, routing);
@@ -132,9 +148,18 @@ function patchedListeners(
   patches: PatchSet | undefined,
 ): ReadonlyMap<string, Listener> {
   if (proxy.type === "router") return byName(patchListeners(patches, "GATEWAY", gatewayListeners(snapshot, proxy)));
-  const outbound = outboundListeners(snapshot, proxy);
-  const shared = sharedByName(outbound, patches, () => patchListeners(patches, "SIDECAR_OUTBOUND", outbound));
+  const shared = sharedListeners(snapshot, proxy, patches);
   return layered(shared, byName(patchListeners(patches, "SIDECAR_INBOUND", inboundListeners(snapshot, proxy))));
+}
+
+/** The outbound ones. */
+function sharedListeners(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  patches: PatchSet | undefined,
+): ReadonlyMap<string, Listener> {
+  const outbound = outboundListeners(snapshot, proxy);
+  return sharedByName(outbound, patches, () => patchListeners(patches, "SIDECAR_OUTBOUND", outbound));
 }
 
 /** Compiles the named route configurations, or all that the proxy's listeners ask for. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
+import { TrafficDirection } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import { ClusterLoadAssignmentSchema } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
@@ -219,6 +220,7 @@ const proxies: ProxyNode[] = [
 interface Compiled {
   readonly clusters: string;
   readonly routing: string;
+  readonly inbound: string;
   readonly endpoints: ReadonlyMap<string, string>;
 }
 
@@ -229,6 +231,12 @@ function compiled(snapshot: BuiltSnapshot, proxy: ProxyNode): Compiled {
     [...messages].map(([name, message]) => [name, Buffer.from(toBinary(schema, message)).toString("base64")]);
   return {
     clusters: JSON.stringify(all(ClusterSchema, clusters)),
+    inbound: JSON.stringify(
+      all(
+        ListenerSchema,
+        new Map([...listeners].filter(([, { trafficDirection }]) => trafficDirection === TrafficDirection.INBOUND)),
+      ),
+    ),
     routing: JSON.stringify([all(ListenerSchema, listeners), all(RouteConfigurationSchema, routes)]),
     endpoints: new Map(all(ClusterLoadAssignmentSchema, endpoints)),
   };
@@ -260,6 +268,8 @@ function checkStep(before: readonly KubernetesObject[], after: readonly Kubernet
     // What took over parts of the previous snapshot is what a new one would be.
     assert.deepEqual(now, compiled(build(after), proxy), `${what}: ${proxy.id}, taken over`);
     assert.equal(now.clusters, old[index]?.clusters, `${what}: ${proxy.id} is not reached and its clusters differ`);
+    // What a step of routes leaves as it is.
+    if (proxy.type === "sidecar") assert.equal(now.inbound, old[index]?.inbound, `${what}: ${proxy.id}, inbound`);
     if (reach.reroutes(proxy)) reached++;
     else assert.equal(now.routing, old[index]?.routing, `${what}: ${proxy.id} is not reached and its routes differ`);
     for (const [name, bytes] of now.endpoints) {

@@ -18,13 +18,13 @@ import { milliseconds } from "../envoy-values.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { allowAnyDynamicDnsVirtualHost, allowAnyVirtualHost, blockAllVirtualHost, serviceRouteName } from "../names.ts";
 import { unknownRequestsCluster } from "../policy/unknown-traffic.ts";
-import { listenerProtocol } from "../protocol.ts";
 import { nobody, once, onceForAll } from "../shared-work.ts";
 import { anyPortHosts, anyPortListener } from "./any-port.ts";
-import { bracketed, serviceDomains } from "./domains.ts";
+import { bracketed } from "./domains.ts";
 import { defaultRoute, type RoutePlace, virtualServiceRoutes } from "./http-route.ts";
 import { clientKey, clientKeyFor, destinationsOf } from "./inputs.ts";
 import { sessionSettings } from "./persistent-session.ts";
+import { hostName, type ServiceHosts, serviceHosts } from "./service-hosts.ts";
 import {
   type HostIndex,
   indexByHost,
@@ -114,44 +114,22 @@ function sharedRoutes(object: VirtualService, place: RoutePlace): Route[] {
 
 function allHosts(builder: HostBuilder): VirtualHost[] {
   const { listener, place } = builder;
-  const taken = new Set<string>();
-  const names = new Set<string>();
-  const hosts: VirtualHost[] = [];
-  const add = (
-    host: string,
-    domains: string[],
-    routes: Route[],
-    origins: VirtualHostOrigins,
-    service?: Service,
-  ): void => {
-    const name = `${bracketed(host)}:${place.port}`;
-    if (names.has(name) || routes.length === 0) return;
-    names.add(name);
-    const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
-    if (free.length === 0) return;
-    for (const domain of free) taken.add(domain.toLowerCase());
-    hosts.push(virtualHost(name, free.length === domains.length ? domains : free, routes, origins, service));
-  };
-
-  const services = httpServices(listener, place.port);
-  const aliases = Map.groupBy(listener.services, ({ externalName }) => externalName.toLowerCase());
-  // Full names are taken first, so that nobody's short name can shadow them.
-  for (const { hostname } of services) taken.add(hostname);
-  for (const service of services) {
-    taken.delete(service.hostname);
+  const planned = serviceHosts(listener.services, place.port, place.proxy);
+  const hosts = new Map<string, VirtualHost>();
+  for (const { service, name, domains } of planned.hosts) {
     const { routes, object } = routesFor(builder, service);
-    add(
-      service.hostname,
-      serviceDomains(service, place.proxy, aliases.get(service.hostname)),
-      routes,
-      [object, service],
-      service,
-    );
+    hosts.set(name, virtualHost(name, domains, routes, [object, service], service));
   }
-  for (const { host, object } of foreignHosts(builder, services)) {
-    add(host, [bracketed(host)], builder.routesOf(object), [object]);
+  const taken = new Set<string>();
+  for (const { host, object } of foreignHosts(builder, planned)) {
+    const name = hostName(host, place.port);
+    const domain = bracketed(host);
+    const routes = builder.routesOf(object);
+    if (hosts.has(name) || routes.length === 0 || planned.domains.has(domain) || taken.has(domain)) continue;
+    taken.add(domain);
+    hosts.set(name, virtualHost(name, [domain], routes, [object]));
   }
-  return hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return [...hosts.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 /** A listener that serves one service needs no Host to choose. */
@@ -176,29 +154,16 @@ function routesFor(builder: HostBuilder, service: Service): { routes: Route[]; o
   };
 }
 
-function httpServices(listener: EgressListener, portNumber: number): Service[] {
-  return listener.services.filter((service) => {
-    const port = servicePort(service, portNumber);
-    return (
-      port !== undefined &&
-      port.protocol !== "UDP" &&
-      service.externalName === "" &&
-      listenerProtocol(port.protocol) !== "tcp"
-    );
-  });
-}
-
 /**
  * Hosts of VirtualServices that no service carries. On port 80 all of them are served; on other ports those whose
  * VirtualService is also about a service of that port.
  */
-function foreignHosts(builder: HostBuilder, services: readonly Service[]): { host: string; object: VirtualService }[] {
-  const { listener, place } = builder;
-  const known = new Set(listener.services.map(({ hostname }) => hostname));
+function foreignHosts(
+  { listener, place }: HostBuilder,
+  { known, served }: ServiceHosts,
+): { host: string; object: VirtualService }[] {
   const isServed = (host: string): boolean =>
-    host.startsWith("*")
-      ? services.some(({ hostname }) => matchesSuffix(hostname, host.slice(1)))
-      : services.some(({ hostname }) => hostname === host);
+    host.startsWith("*") ? [...served].some((name) => matchesSuffix(name, host.slice(1))) : served.has(host);
   return listener.virtualServices.flatMap((object) => {
     const hosts = object.spec.hosts.map((host) => host.toLowerCase());
     if (place.port !== 80 && !hosts.some(isServed)) return [];

@@ -1,0 +1,67 @@
+// The virtual hosts of services on a port, before it is known which routes they have: names and domains. VirtualServices
+// have no say in them, so that they are worked out once for a set of services and a kind of client.
+import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import { type Service, servicePort } from "../../snapshot/service.ts";
+import { listenerProtocol } from "../protocol.ts";
+import { onceForAll } from "../shared-work.ts";
+import { bracketed, serviceDomains } from "./domains.ts";
+
+interface ServiceHost {
+  readonly service: Service;
+  readonly name: string;
+  readonly domains: string[];
+}
+
+export interface ServiceHosts {
+  /** Each name once. */
+  readonly hosts: readonly ServiceHost[];
+  /** In lower case. */
+  readonly domains: ReadonlySet<string>;
+  /** Hostnames of all services, of every port and protocol. */
+  readonly known: ReadonlySet<string>;
+  /** Hostnames of the services that have HTTP on the port. */
+  readonly served: ReadonlySet<string>;
+}
+
+export function serviceHosts(services: readonly Service[], port: number, proxy: ProxyNode): ServiceHosts {
+  const key = `hosts ${port} ${proxy.namespace} ${proxy.clusterDomain} ${proxy.dnsCapture}`;
+  return onceForAll([services], key, () => planHosts(services, port, proxy));
+}
+
+export function hostName(host: string, port: number): string {
+  return `${bracketed(host)}:${port}`;
+}
+
+function planHosts(services: readonly Service[], port: number, proxy: ProxyNode): ServiceHosts {
+  const serving = services.filter((service) => hasHttp(service, port));
+  const aliases = Map.groupBy(services, ({ externalName }) => externalName.toLowerCase());
+  const served = new Set(serving.map(({ hostname }) => hostname));
+  // Full names are taken first, so that nobody's short name can shadow them.
+  const taken = new Set(served);
+  const hosts = new Map<string, ServiceHost>();
+  for (const service of serving) {
+    taken.delete(service.hostname);
+    const name = hostName(service.hostname, port);
+    const domains = serviceDomains(service, proxy, aliases.get(service.hostname));
+    const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
+    if (hosts.has(name) || free.length === 0) continue;
+    for (const domain of free) taken.add(domain.toLowerCase());
+    hosts.set(name, { service, name, domains: free.length === domains.length ? domains : free });
+  }
+  return {
+    hosts: [...hosts.values()],
+    domains: taken,
+    known: new Set(services.map(({ hostname }) => hostname)),
+    served,
+  };
+}
+
+function hasHttp(service: Service, portNumber: number): boolean {
+  const port = servicePort(service, portNumber);
+  return (
+    port !== undefined &&
+    port.protocol !== "UDP" &&
+    service.externalName === "" &&
+    listenerProtocol(port.protocol) !== "tcp"
+  );
+}
