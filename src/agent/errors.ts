@@ -10,6 +10,10 @@ export const agentErrors: ErrorTable = {
     meaning: "The rules are there, but a test connection did not arrive at the proxy's port.",
     action: "Look for another program that rewrites the pod's rules, or let istio-init write them.",
   },
+  WASM_MODULE: {
+    meaning: "A Wasm module cannot be fetched, is not what its checksum says, or is no module.",
+    action: "Check url and sha256 of the WasmPlugin; the pod of the proxy has to reach the address without a sidecar.",
+  },
   CA_UNREACHABLE: {
     meaning: "The certificate service did not answer.",
     action: "Check CA_ADDR, the control plane's Service and network policies.",

@@ -48,7 +48,7 @@ export interface ProxyOptions {
   /** Shown by the admin API, as `1.31.0`. */
   readonly version: string;
   /** Exactly one of the three. */
-  readonly ads?: Pick<AdsOptions, "address" | "tls" | "token" | "otherTypes">;
+  readonly ads?: Pick<AdsOptions, "address" | "tls" | "token" | "otherTypes" | "preparations">;
   readonly bootstrap?: { readonly path: string };
   /** Gets the configuration and fills it: how a worker thread is told. */
   readonly feed?: (configuration: Configuration) => void;

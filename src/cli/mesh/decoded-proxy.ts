@@ -1,5 +1,7 @@
 // What our proxy makes of the resources that it is sent, without the proxy.
+
 import type { Message } from "@bufbuild/protobuf";
+import { withModuleInFile } from "#agent/wasm/extension-modules.ts";
 import { type Origin, Severity } from "#base/issue.ts";
 import { metadataIn } from "#control/push/resource-origins.ts";
 import type { CompiledResources } from "#mesh/compile/compile.ts";
@@ -27,7 +29,7 @@ export function decodeProxy(compiled: CompiledResources): DecodedProxy {
     routes: routes.values(),
     clusters: clusters.values(),
     endpoints: endpoints.values(),
-    extensions: extensions.values(),
+    extensions: [...extensions.values()].map(withModuleInFile),
   });
   const byKind: Partial<Record<string, ReadonlyMap<string, Message>>> = {
     listener: listeners,

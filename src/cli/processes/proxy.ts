@@ -3,18 +3,22 @@
 
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ProxyBootstrap } from "#agent/bootstrap/bootstrap.ts";
 import type { MeshNames } from "#agent/dns/mesh-names.ts";
 import type { Agent } from "#agent/start.ts";
+import type { ExtensionModules } from "#agent/wasm/extension-modules.ts";
 import { formatIssue } from "#base/issue.ts";
 import { LogRegistry } from "#base/log/log.ts";
+import { systemClock } from "#base/time/clock.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "#proxy/start.ts";
 import type { SocketAddress } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
 import { nameTableType } from "#wire/xds/name-table.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
 import { type CliContext, printError } from "../context.ts";
 import { terminated } from "./terminated.ts";
 
@@ -39,6 +43,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
   let agent: Agent | undefined;
   const resolvConf = bootstrap.dnsCapture ? readOptional("/etc/resolv.conf") : "";
   const names = bootstrap.dnsCapture ? await meshNames(bootstrap, resolvConf) : undefined;
+  const modules = await wasmModules(log);
   const { startAgent } = await import("#agent/start.ts");
   const { MetricRegistry } = await import("#base/metrics/registry.ts");
   const proxy = await startProxy({
@@ -47,6 +52,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
     version: istioVersion,
     ads: {
       ...adsOptions(bootstrap),
+      preparations: new Map([[typeUrl.extensionConfig, (update) => modules.prepare(update)]]),
       ...(names && { otherTypes: new Map([[nameTableType, (update) => names.update(update)]]) }),
     },
     concurrency: bootstrap.concurrency,
@@ -79,6 +85,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
   await proxy.drain(lastDrainMs);
   await agent.stop();
   await proxy.stop();
+  await modules.stop();
   return 0;
 }
 
@@ -99,6 +106,18 @@ async function readBootstrap(argv: readonly string[], context: CliContext): Prom
   if ("bootstrap" in result) return result.bootstrap;
   for (const issue of result.issues) printError(context, formatIssue(issue));
   return undefined;
+}
+
+/** Modules lie beside the process and go with it. */
+async function wasmModules(log: LogRegistry): Promise<ExtensionModules> {
+  const { ExtensionModules } = await import("#agent/wasm/extension-modules.ts");
+  const { ModuleStore } = await import("#agent/wasm/module-store.ts");
+  const { addressFilter } = await import("#base/net/address-filter.ts");
+  const folder = join(tmpdir(), `outrigger-wasm-${process.pid}`);
+  return new ExtensionModules(
+    new ModuleStore({ folder, clock: systemClock, isAllowed: addressFilter() }),
+    log.scope("wasm"),
+  );
 }
 
 async function meshNames({ namespace, domain }: ProxyBootstrap, resolvConf: string): Promise<MeshNames> {

@@ -1,4 +1,5 @@
 // For tests: what Envoy, or our own proxy, would refuse of what is compiled from files for every proxy in them.
+import { withModuleInFile } from "#agent/wasm/extension-modules.ts";
 import { Severity } from "#base/issue.ts";
 import { compileProxy } from "#mesh/compile/compile.ts";
 import { refusals } from "#mesh/compile/testing/accepted.ts";
@@ -32,7 +33,7 @@ export function judgeResources(yaml: string, podNames?: readonly string[]): Judg
       routes: routes.values(),
       clusters: clusters.values(),
       endpoints: endpoints.values(),
-      extensions: extensions.values(),
+      extensions: [...extensions.values()].map(withModuleInFile),
     });
     const errors = issues.filter(({ severity }) => severity === Severity.Error).map(({ message }) => message);
     refused.push(...[...refusals(compiled), ...errors].map((reason) => `${pod.metadata.name}: ${reason}`));

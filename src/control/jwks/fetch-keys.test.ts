@@ -5,11 +5,11 @@ import { createServer, type RequestListener } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
+import { addressFilter } from "#base/net/address-filter.ts";
 import { systemClock } from "#base/time/clock.ts";
 import type { KeySource } from "#mesh/snapshot/snapshot.ts";
 import { CertificateAuthority } from "../ca/authority.ts";
 import { createSelfSignedMaterial } from "../ca/material.ts";
-import { addressFilter } from "./blocked-addresses.ts";
 import { type FetchLimits, fetchKeys } from "./fetch-keys.ts";
 
 const jwk = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" });
@@ -72,14 +72,14 @@ test("GHSA-fgw5-hp8f-xfhc: loopback, link-local and metadata addresses are not a
   const port = new URL(url).port;
   const limits: FetchLimits = { isAllowed: addressFilter() };
   for (const host of ["127.0.0.1", "localhost", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"]) {
-    await assert.rejects(fetchKeys(keysAt(`http://${host}:${port}/`), limits), /is never asked for keys/, host);
+    await assert.rejects(fetchKeys(keysAt(`http://${host}:${port}/`), limits), /is never asked/, host);
   }
   assert.equal(asked, 0);
   for (const target of ["http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]/"]) {
     const leading = await serve(t, (_request, response) => response.writeHead(302, { location: target }).end());
     const own = new URL(leading).hostname;
     const only = { isAllowed: (address: string) => address === own || addressFilter()(address) };
-    await assert.rejects(fetchKeys(keysAt(leading), only), /is never asked for keys/);
+    await assert.rejects(fetchKeys(keysAt(leading), only), /is never asked/);
   }
 });
 

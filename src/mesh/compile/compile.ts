@@ -89,7 +89,8 @@ function compileRouting(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledRouti
   const routing = new Set<string>();
   const listeners = compileListeners(snapshot, proxy, routing);
   const routes = compileRoutes(snapshot, proxy, undefined, routing);
-  return { listeners, routes, ...compileExtensions(patchSetOf(snapshot, proxy), routing), patches: { routing } };
+  const extensions = compileExtensions(snapshot.extensions(proxy), patchSetOf(snapshot, proxy), routing);
+  return { listeners, routes, ...extensions, patches: { routing } };
 }
 
 /** Adds the patches that changed something to `applied`, as the functions below do. */

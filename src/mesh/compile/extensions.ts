@@ -1,6 +1,8 @@
 // Settings of filters that a proxy gets by themselves (ECDS), and who wrote them.
 import type { Origin } from "#base/issue.ts";
 import type { TypedExtensionConfig } from "#wire/gen/envoy/config/core/v3/extension_pb.ts";
+import type { WorkloadExtension } from "../snapshot/workload-extensions.ts";
+import { extensionConfig } from "./filters/extensions.ts";
 import type { PatchSet } from "./patches/patch-set.ts";
 
 export interface CompiledExtensions {
@@ -9,13 +11,27 @@ export interface CompiledExtensions {
   readonly extensionOrigins: ReadonlyMap<string, readonly Origin[]>;
 }
 
-/** `applied` are the patches that changed listeners; those whose extension a filter of these asks for are added. */
-export function compileExtensions(patches: PatchSet | undefined, applied: Set<string>): CompiledExtensions {
-  if (patches === undefined || patches.extensions.size === 0) return none;
-  const discovered = patches.discovered(applied);
+/**
+ * Wasm modules, and what EnvoyFilters add. `applied` are the patches that changed listeners; those whose extension a
+ * filter of these asks for are added to it.
+ */
+export function compileExtensions(
+  modules: readonly WorkloadExtension[],
+  patches: PatchSet | undefined,
+  applied: Set<string>,
+): CompiledExtensions {
+  const patched = patches?.extensions.size ?? 0;
+  if (modules.length === 0 && patched === 0) return none;
   const extensions = new Map<string, TypedExtensionConfig>();
   const extensionOrigins = new Map<string, readonly Origin[]>();
+  for (const extension of modules) {
+    extensions.set(extension.resourceName, extensionConfig(extension));
+    extensionOrigins.set(extension.resourceName, [extension.object.origin]);
+  }
+  if (patches === undefined) return { extensions, extensionOrigins };
+  const discovered = patches.discovered(applied);
   for (const [name, { key, value, origin }] of patches.extensions) {
+    if (extensions.has(name)) continue;
     extensions.set(name, value as TypedExtensionConfig);
     extensionOrigins.set(name, [origin]);
     if (discovered.has(name)) applied.add(key);

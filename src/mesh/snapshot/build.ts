@@ -40,6 +40,7 @@ import { indexServices, type ServiceIndex } from "./service-index.ts";
 import { serviceInstances } from "./service-instances.ts";
 import { sidecarScopes } from "./sidecar-scopes.ts";
 import type { GatewayScope, MeshSnapshot, ObjectChange, ServiceInstance, SidecarScope } from "./snapshot.ts";
+import { indexWorkloadExtensions } from "./workload-extensions.ts";
 import { indexWorkloadSettings } from "./workload-settings.ts";
 
 export interface SnapshotOptions {
@@ -242,6 +243,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     telemetry: ofWorkloads.telemetry,
     proxyConfig: ofWorkloads.proxyConfig,
     authorizationPolicies: (proxy) => policies.authorization(proxy),
+    extensions: indexWorkloadExtensions(table, rootNamespace),
     envoyFilters: envoyFilters.filters,
     envoyFilterPatches: envoyFilters.patches,
     credential: (name) => findCredential(table, name),

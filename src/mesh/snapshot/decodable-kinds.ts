@@ -68,12 +68,6 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["discovery.k8s.io/EndpointSlice", erase(endpointSlice)],
 ]);
 
-/** What happens to an object of these kinds today, for the message that says so. */
-export const acceptedKinds: ReadonlyMap<string, string> = new Map([
-  ["extensions.istio.io/WasmPlugin", "the module is not loaded"],
-  ["extensions.istio.io/TrafficExtension", "the extension is not loaded"],
-]);
-
 export function kindKey(apiVersion: string, kind: string): string {
   const slash = apiVersion.indexOf("/");
   return `${slash === -1 ? "" : apiVersion.slice(0, slash)}/${kind}`;

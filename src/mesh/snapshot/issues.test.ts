@@ -214,17 +214,25 @@ spec: { ports: [{ port: 9000 }] }
   assert.equal(said({ name: "asked", envoyExtAuthzGrpc: settings }), undefined);
 });
 
-test("a kind that is accepted without effect says so", () => {
-  const snapshot = meshFromYaml(`
-apiVersion: extensions.istio.io/v1alpha1
-kind: WasmPlugin
-metadata: { name: plugin }
-spec: { url: "https://example.com/plugin.wasm" }
-`);
-  const [issue] = snapshot.issues;
-  assert.equal(issue?.code, "OUT0003");
-  assert.equal(issue?.severity, "warning");
-  assert.equal(snapshot.resourceStates()[0]?.state, ForceState.NotInForce);
+test("what is accepted without effect says so", () => {
+  const said = (kind: string, spec: string): string => {
+    const yaml = `apiVersion: extensions.istio.io/v1alpha1\nkind: ${kind}\nmetadata: { name: x }\nspec: ${spec}\n`;
+    const snapshot = meshFromYaml(yaml);
+    const [issue] = snapshot.issues;
+    return `${snapshot.resourceStates()[0]?.state}: ${issue?.code} ${issue?.path} ${issue?.message}`;
+  };
+  const image = "spec.url images of a registry are not pulled yet: traffic passes without the module";
+  assert.equal(said("WasmPlugin", "{ url: oci://example.com/plugin:1 }"), `not in force: OUT0003 ${image}`);
+  assert.equal(said("WasmPlugin", "{ url: example.com/plugin:1 }"), `not in force: OUT0003 ${image}`);
+  assert.equal(
+    said("TrafficExtension", "{ lua: { inlineCode: 'function envoy_on_request(h) end' } }"),
+    "not in force: OUT0003 spec.lua Lua scripts are not run: traffic passes without this one",
+  );
+  assert.match(said("WasmPlugin", "{ url: http://example.com/a.wasm }"), /^in force: IST0133 spec\.url whoever stands/);
+  assert.equal(
+    said("WasmPlugin", "{ url: https://example.com/plugin.wasm }"),
+    "in force: undefined undefined undefined",
+  );
 });
 
 test("fields that no sidecar acts on yet are named, where they stand", () => {
@@ -257,7 +265,7 @@ spec: { configPatches: [{ applyTo: ${applyTo}, patch: { operation: MERGE, value:
       .issues.filter(({ code }) => code === "OUT0003")
       .map(({ path, message }) => `${path} ${message}`);
   assert.deepEqual(codes("BOOTSTRAP"), [
-    "spec.configPatches[0].applyTo applyTo BOOTSTRAP is accepted and not in force yet: nothing is patched",
+    "spec.configPatches[0].applyTo applyTo BOOTSTRAP is accepted and not in force yet: proxies keep their bootstrap",
   ]);
   assert.deepEqual(codes("CLUSTER"), []);
 });

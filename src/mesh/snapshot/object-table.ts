@@ -25,7 +25,9 @@ import type { SidecarSpec } from "../kinds/sidecar/spec.ts";
 import type { TcpRouteSpec } from "../kinds/tcp-route/spec.ts";
 import type { TelemetrySpec } from "../kinds/telemetry/spec.ts";
 import type { TlsRouteSpec } from "../kinds/tls-route/spec.ts";
+import type { TrafficExtensionSpec } from "../kinds/traffic-extension/spec.ts";
 import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
+import type { WasmPluginSpec } from "../kinds/wasm-plugin/spec.ts";
 import type { WorkloadEntrySpec } from "../kinds/workload-entry/spec.ts";
 import type { WorkloadGroupSpec } from "../kinds/workload-group/spec.ts";
 import { byAge, type MeshObject } from "../objects/mesh-object.ts";
@@ -40,6 +42,8 @@ export interface SpecByKind {
   readonly WorkloadGroup: WorkloadGroupSpec;
   readonly Sidecar: SidecarSpec;
   readonly ProxyConfig: ProxyConfigSpec;
+  readonly WasmPlugin: WasmPluginSpec;
+  readonly TrafficExtension: TrafficExtensionSpec;
   readonly Telemetry: TelemetrySpec;
   readonly EnvoyFilter: EnvoyFilterSpec;
   readonly PeerAuthentication: PeerAuthenticationSpec;

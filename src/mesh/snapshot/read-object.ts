@@ -12,7 +12,7 @@ import { renderPath } from "../objects/path.ts";
 import { type Report, reportInto, toIssue } from "../objects/report.ts";
 import { decodeSourceAnnotation, positionIn, type SourceMap } from "../objects/source-annotation.ts";
 import { nearest } from "../objects/suggest.ts";
-import { acceptedKinds, decodableKinds, kindKey, meshKind } from "./decodable-kinds.ts";
+import { decodableKinds, kindKey, meshKind } from "./decodable-kinds.ts";
 
 /** An object as a source gives it. Sources never change an object in place: equal reference means equal content. */
 export interface SourceObject {
@@ -32,8 +32,6 @@ export interface Entry {
   readonly issues: readonly Issue[];
   /** This version was refused. */
   readonly invalid: boolean;
-  /** The kind is accepted without effect. */
-  readonly accepted: boolean;
   /** Of what is in force. */
   readonly hash: Uint8Array;
 }
@@ -68,18 +66,13 @@ export function readObject(source: SourceObject, domain: string, previous: Entry
     const issue = toIssue({ code: "OUT0002", severity: Severity.Error, path: "", message }, origin, place);
     const last = previous?.object;
     const hash = last === undefined ? noHash : (previous?.hash ?? noHash);
-    return { ...base, object: last, issues: [issue], invalid: true, accepted: false, hash };
+    return { ...base, object: last, issues: [issue], invalid: true, hash };
   }
   if (kind === undefined || findKind(object.apiVersion, object.kind) === undefined) {
-    const issue = refuseKind(object, key, ref, place);
-    const accepted = acceptedKinds.has(key) && issue.severity !== Severity.Error;
-    return { ...base, object: undefined, issues: [issue], invalid: !accepted, accepted };
+    const issue = refuseKind(object, ref, place);
+    return { ...base, object: undefined, issues: [issue], invalid: true };
   }
-  const decoded = decodeObject(kind, object, origin, place, domain, previous);
-  if (decoded.invalid || !acceptedKinds.has(key)) return { ...base, ...decoded, accepted: false };
-  // It is in order, and nobody asks for it.
-  const issues = [...decoded.issues, refuseKind(object, key, ref, place)];
-  return { ...base, object: undefined, issues, invalid: false, accepted: true };
+  return { ...base, ...decodeObject(kind, object, origin, place, domain, previous) };
 }
 
 type Place = (path: string) => SourcePosition | undefined;
@@ -181,18 +174,9 @@ function locate(source: SourceObject): Place {
   };
 }
 
-function refuseKind(object: KubernetesObject, key: string, ref: ObjectRef, place: Place): Issue {
+function refuseKind(object: KubernetesObject, ref: ObjectRef, place: Place): Issue {
   const position = place("");
   const at = { object: ref, ...(position !== undefined && { position }) };
-  const effect = acceptedKinds.get(key);
-  if (effect !== undefined && findKind(object.apiVersion, object.kind) !== undefined) {
-    return {
-      code: "OUT0003",
-      severity: Severity.Warning,
-      message: `${object.kind} is accepted and not in force yet: ${effect}`,
-      ...at,
-    };
-  }
   const known = catalog.filter((entry) => entry.mesh);
   const named = known.filter((entry) => entry.kind === object.kind);
   const kind = named.find(({ group }) => object.apiVersion.startsWith(`${group}/`)) ?? named[0];

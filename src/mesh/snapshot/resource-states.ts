@@ -14,7 +14,6 @@ function stateOf(entry: Entry, findings: readonly Finding[]): ResourceState {
   const issues: Issue[] = [...entry.issues, ...findings.map((item) => item.issue)];
   const { apiVersion, metadata } = entry.source;
   const of = { origin: entry.origin, apiVersion, generation: metadata.generation ?? 0, issues };
-  if (entry.accepted) return { ...of, state: ForceState.NotInForce, reasons: messages(entry.issues) };
   if (entry.invalid) {
     const kept = entry.object === undefined ? [] : ["its last good version stays in force"];
     const errors = hasErrors(entry.issues)
@@ -28,6 +27,7 @@ function stateOf(entry: Entry, findings: readonly Finding[]): ResourceState {
 
 function worst(findings: readonly Finding[]): ForceState {
   if (findings.some((item) => item.effect === "nothing")) return ForceState.MatchesNothing;
+  if (findings.some((item) => item.effect === "not in force")) return ForceState.NotInForce;
   if (findings.some((item) => item.effect === "shadowed")) return ForceState.Shadowed;
   return findings.length > 0 ? ForceState.Partly : ForceState.InForce;
 }

@@ -35,6 +35,8 @@ export type { MergedDestinationRule, MergedSubset } from "../kinds/destination-r
 export type { MtlsDecision } from "../kinds/peer-authentication/resolve.ts";
 export type { ApplicableJwtRule, KeySource } from "../kinds/request-authentication/resolve.ts";
 
+import type { WorkloadExtensions } from "./workload-extensions.ts";
+
 export interface MeshSnapshot {
   /** Hash of the content: equal versions mean equal answers. */
   readonly version: string;
@@ -99,6 +101,8 @@ export interface MeshSnapshot {
   /** What came from there; undefined where nobody fetches keys, as in a command that reads files only. */
   readonly keySets: KeySets | undefined;
 
+  /** Wasm modules among the filters of a workload, in their order. The same list for the same modules. */
+  readonly extensions: WorkloadExtensions;
   /** EnvoyFilters that are for the proxy, whatever their patches ask of it, in order. */
   envoyFilters(proxy: ProxyNode): readonly MeshObject<EnvoyFilterSpec>[];
   /** What EnvoyFilters change for the proxy, in order. The same list for proxies with the same patches. */
@@ -212,7 +216,7 @@ export const ForceState = {
   MatchesNothing: "matches nothing",
   /** Refused. An earlier good version may still be in force: see the reasons. */
   Invalid: "invalid",
-  /** A kind that this version accepts without effect. */
+  /** What this version accepts without effect. */
   NotInForce: "not in force",
 } as const;
 export type ForceState = (typeof ForceState)[keyof typeof ForceState];

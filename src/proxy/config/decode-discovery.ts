@@ -39,5 +39,7 @@ export function decodeDiscovery<Filter>(
     fallback = read(defaultConfig, `${at}.default_config`);
     if (fallback === null) return null;
   }
-  return { resource, typeNames, fallback, appliesFallbackAtOnce: applyDefaultConfigWithoutWarming };
+  const timeout = configSource?.initialFetchTimeout;
+  const isPatient = timeout !== undefined && timeout.seconds === 0n && timeout.nanos === 0;
+  return { resource, typeNames, fallback, appliesFallbackAtOnce: applyDefaultConfigWithoutWarming, isPatient };
 }

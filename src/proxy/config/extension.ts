@@ -13,6 +13,8 @@ export interface FilterDiscovery<Filter> {
   readonly fallback: Filter | null;
   /** The listener does not wait for the resource. */
   readonly appliesFallbackAtOnce: boolean;
+  /** The listener waits for it as long as it takes. */
+  readonly isPatient: boolean;
 }
 
 /** An ECDS resource. Some messages are filters of both kinds. */

@@ -13,7 +13,7 @@ import {
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
-import { DeltaState, type DeltaUpdate, type Refusals } from "#wire/xds/delta-state.ts";
+import { DeltaState, type DeltaUpdate, type PreparedUpdate, type Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { Configuration } from "./configuration.ts";
 
@@ -30,6 +30,8 @@ export interface AdsOptions {
   readonly random?: () => number;
   /** Types that are for others in this process: each takes its updates, and may refuse resources. */
   readonly otherTypes?: ReadonlyMap<string, (update: DeltaUpdate) => Refusals>;
+  /** Types of ours of which somebody makes updates ready first. */
+  readonly preparations?: ReadonlyMap<string, (update: DeltaUpdate) => PreparedUpdate>;
 }
 
 export interface AdsStatus {
@@ -174,10 +176,38 @@ export class AdsClient {
     const update = this.#state.read(response);
     this.#lastUpdateMs = this.#options.clock.now();
     this.#updateCounts.set(update.typeUrl, (this.#updateCounts.get(update.typeUrl) ?? 0) + 1);
+    const { ready, rest } = this.#options.preparations?.get(update.typeUrl)?.(update) ?? { ready: update, rest: null };
+    const refusals = this.#take(ready);
+    if (rest === null) this.#answer(stream, response, update, refusals);
+    else void rest.then((late) => this.#takeLate(stream, response, update, refusals, late));
+  }
+
+  #take(update: DeltaUpdate): Refusals {
     this.#isReceiving = true;
     const other = this.#options.otherTypes?.get(update.typeUrl);
     const refusals = other === undefined ? this.#configuration.accept(update) : other(update);
     this.#isReceiving = false;
+    return refusals;
+  }
+
+  /** The answer is about the whole: until it comes the server sends nothing more of the type. */
+  #takeLate(
+    stream: Stream,
+    response: Response,
+    update: DeltaUpdate,
+    refusals: Refusals,
+    late: { readonly update: DeltaUpdate; readonly refusals: Refusals },
+  ): void {
+    // The next stream brings it again.
+    if (this.#stream !== stream) return;
+    const all = new Map([...refusals, ...this.#take(late.update), ...late.refusals]);
+    for (const name of late.refusals.keys()) {
+      if (!late.update.added.some((added) => added.name === name)) this.#configuration.missed(update.typeUrl, name);
+    }
+    this.#answer(stream, response, update, all);
+  }
+
+  #answer(stream: Stream, response: Response, update: DeltaUpdate, refusals: Refusals): void {
     stream.write(this.#state.answer(response, update, refusals));
     this.#subscribe();
     this.#options.log.debug("xDS update", {
@@ -225,6 +255,9 @@ export class AdsClient {
     this.#client = null;
   }
 }
+
+type Stream = ClientDuplexStream<DeltaDiscoveryRequest, Buffer>;
+type Response = ReturnType<typeof readResponse>;
 
 function readResponse(bytes: Buffer): ReturnType<typeof fromBinary<typeof DeltaDiscoveryResponseSchema>> {
   return fromBinary(DeltaDiscoveryResponseSchema, bytes);

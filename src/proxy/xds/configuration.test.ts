@@ -193,6 +193,16 @@ test("a listener waits for the settings of its filters; they change without it, 
   assert.deepEqual([...bench.configuration.wantedExtensions()], []);
 });
 
+test("a listener that is to wait for settings as long as it takes goes without those that cannot be made ready", () => {
+  const bench = new Bench();
+  bench.clusters([]);
+  bench.listeners([discovering("l").replace("{ ads: {} }", "{ ads: {}, initial_fetch_timeout: 0s }")]);
+  bench.clock.advance(3_600_000);
+  assert.deepEqual(bench.took(), []);
+  bench.configuration.missed(typeUrl.extensionConfig, "settings");
+  assert.deepEqual(bench.took(), ["listener l"]);
+});
+
 test("what is no such filter is refused, and a listener does not wait for it", () => {
   const bench = new Bench();
   bench.clusters([]);

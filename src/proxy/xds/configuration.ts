@@ -109,6 +109,12 @@ export class Configuration {
     return refusals;
   }
 
+  /** An extension could not be made ready: what waits for it goes on with its default, or lets nothing through. */
+  missed(type: string, name: string): void {
+    if (type !== typeUrl.extensionConfig || this.extensions.get(name) !== undefined) return;
+    this.accept({ typeUrl: type, version: this.extensions.version, added: [], removed: [name] });
+  }
+
   /** Calls back with every update that comes, whatever of it is refused. */
   onUpdate(callback: (update: DeltaUpdate) => void): void {
     this.#updated.add(callback);
@@ -405,11 +411,12 @@ export class Configuration {
     }
   }
 
-  /** Of those that have to be there before traffic is served. */
-  #missingExtension(listener: ListenerConfig): string | undefined {
+  /** The first of those that have to be there before traffic is served. */
+  #missingExtension(listener: ListenerConfig): { readonly name: string; readonly isPatient: boolean } | undefined {
     for (const [name, discoveries] of discoveriesOfListener(listener)) {
       if (this.#liveExtensions.has(name) || this.#absentExtensions.has(name)) continue;
-      if (discoveries.some(({ appliesFallbackAtOnce }) => !appliesFallbackAtOnce)) return name;
+      const waiting = discoveries.filter(({ appliesFallbackAtOnce }) => !appliesFallbackAtOnce);
+      if (waiting.length > 0) return { name, isPatient: waiting.some(({ isPatient }) => isPatient) };
     }
     return undefined;
   }
@@ -429,8 +436,8 @@ export class Configuration {
             ? `cluster ${cold}`
             : extension === undefined
               ? null
-              : `extension ${extension}`;
-      if (why !== null && this.#warming.mustWait(`listener ${name} waits for ${why}`)) continue;
+              : `extension ${extension.name}`;
+      if (why !== null && this.#warming.mustWait(`listener ${name} waits for ${why}`, extension?.isPatient)) continue;
       this.#applyListener(name, value);
     }
   }

@@ -14,6 +14,7 @@ export class Warming {
   readonly #options: WarmingOptions;
   readonly #since = new Map<string, number>();
   readonly #seen = new Set<string>();
+  readonly #patient = new Set<string>();
 
   constructor(options: WarmingOptions) {
     this.#options = options;
@@ -24,22 +25,24 @@ export class Warming {
     this.#seen.clear();
   }
 
-  /** Tells whether `what` has to wait on, as `cluster x waits for its endpoints`. */
-  mustWait(what: string): boolean {
+  /** Tells whether `what` has to wait on, as `cluster x waits for its endpoints`. Who is patient waits without an end. */
+  mustWait(what: string, isPatient = false): boolean {
     const { clock, log, timeoutMs } = this.#options;
     const since = this.#since.get(what);
     if (since === undefined) this.#since.set(what, clock.now());
-    else if (timeoutMs > 0 && clock.now() - since >= timeoutMs) {
+    else if (!isPatient && timeoutMs > 0 && clock.now() - since >= timeoutMs) {
       log.warn(`${what} for ${timeoutMs} ms; going on without`);
       return false;
     }
     this.#seen.add(what);
+    if (isPatient) this.#patient.add(what);
     return true;
   }
 
   /** Ends the pass: true when nothing waits. */
   end(): boolean {
     for (const what of this.#since.keys()) if (!this.#seen.has(what)) this.#since.delete(what);
+    for (const what of this.#patient) if (!this.#seen.has(what)) this.#patient.delete(what);
     return this.#seen.size === 0;
   }
 
@@ -49,6 +52,8 @@ export class Warming {
 
   /** When something will have waited long enough. */
   *due(): Iterable<number> {
-    if (this.#options.timeoutMs > 0) for (const since of this.#since.values()) yield since + this.#options.timeoutMs;
+    const { timeoutMs } = this.#options;
+    if (timeoutMs === 0) return;
+    for (const [what, since] of this.#since) if (!this.#patient.has(what)) yield since + timeoutMs;
   }
 }

@@ -29,6 +29,13 @@ export interface DeltaUpdate {
 /** Which resources of an update were refused and why; an empty map accepts everything. */
 export type Refusals = ReadonlyMap<string, string>;
 
+/** An update of which a part has to be made ready by somebody before it can be taken. */
+export interface PreparedUpdate {
+  readonly ready: DeltaUpdate;
+  /** Null: nothing is left. Never rejects; what could not be made ready is refused. */
+  readonly rest: Promise<{ readonly update: DeltaUpdate; readonly refusals: Refusals }> | null;
+}
+
 /** gRPC's INVALID_ARGUMENT, as Envoy sends it in a NACK. */
 const invalidArgument = 3;
 /** A NACK's text is cut there. */

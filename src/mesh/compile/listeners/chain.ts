@@ -40,17 +40,19 @@ export function filterChain(settings: ChainSettings): FilterChain {
   });
 }
 
-/** Sends every connection to one cluster. */
+/** Sends every connection to one cluster, past some filters. */
 export function clusterChain(
   name: string,
   cluster: string,
   telemetry: ListenerTelemetry,
   match?: ChainMatch,
+  before: readonly Filter[] = [],
 ): FilterChain {
   return filterChain({
     name,
     match,
     filters: [
+      ...before,
       ...telemetry.tcpStats,
       tcpProxy({ statPrefix: cluster, destinations: [{ cluster, weight: 1 }], accessLogs: telemetry.logs }),
     ],

@@ -10,13 +10,13 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { GatewayListener, GatewayScope, GatewayServer, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { sniClusterName, sniDestinations } from "../clusters/sni-clusters.ts";
 import { cidrRange, socketAddress } from "../envoy-values.ts";
+import { httpWithExtensions, listenerExtensions, tcpWithExtensions } from "../filters/extensions.ts";
 import { forwardProxyFilters } from "../filters/forward-proxy.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import { tlsInspector } from "../filters/listener-filters.ts";
 import { tcpProxy } from "../filters/network-filters.ts";
-import type { Authorization } from "../filters/rbac/authorization.ts";
-import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
+import { type WorkloadAuthorization, workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
 import { listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { listenerName } from "../names.ts";
@@ -51,7 +51,7 @@ interface GatewayContext {
   readonly snapshot: MeshSnapshot;
   readonly proxy: ProxyNode;
   readonly scope: GatewayScope;
-  readonly authorization: Authorization;
+  readonly authorization: WorkloadAuthorization;
 }
 
 function gatewayListener(context: GatewayContext, listener: GatewayListener): Listener | undefined {
@@ -97,6 +97,8 @@ function listenerChains(context: GatewayContext, listener: GatewayListener): Fil
 function httpFilters(context: GatewayContext, listener: GatewayListener, routeName: string): Filter {
   const { snapshot, authorization } = context;
   const telemetry = listenerTelemetry(snapshot, context.proxy, "gateway");
+  const port = listener.servers[0]?.server.port.number ?? listener.port;
+  const extensions = listenerExtensions(snapshot, context.proxy, "gateway", port);
   const bind = listener.bind || wildcard(context.proxy);
   return httpConnectionManager({
     class: "gateway",
@@ -105,7 +107,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
     httpFilters: httpFilterChain({
       class: "gateway",
       grpcWeb: listener.servers.some(({ protocol }) => protocol === "GRPC-Web"),
-      authorization: authorization.http,
+      authorization: httpWithExtensions(extensions, authorization),
       sessions: sessionsInUse(context.scope),
       stats: telemetry.httpStats,
       forwardProxies: forwardProxyFilters(snapshot, context.proxy, context.scope),
@@ -139,12 +141,14 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
 /** A chain per service, port and subset, for mutual TLS of the mesh that is meant for them. */
 function sniChains({ snapshot, proxy, scope, authorization }: GatewayContext, server: GatewayServer): FilterChain[] {
   const telemetry = listenerTelemetry(snapshot, proxy, "gateway");
+  const extensions = listenerExtensions(snapshot, proxy, "gateway", server.server.port.number);
+  const before = tcpWithExtensions(extensions, authorization);
   return sniDestinations(scope, server).map((outbound) => {
     const cluster = sniClusterName(outbound);
     return filterChain({
       match: { serverNames: [cluster], applicationProtocols: meshAlpn },
       filters: [
-        ...authorization.tcp,
+        ...before,
         ...telemetry.tcpStats,
         tcpProxy({
           statPrefix: cluster,
@@ -170,6 +174,7 @@ function tcpChains(
   const { snapshot, proxy, authorization } = context;
   const port = server.server.port.number;
   const telemetry = listenerTelemetry(snapshot, proxy, "gateway");
+  const before = tcpWithExtensions(listenerExtensions(snapshot, proxy, "gateway", port), authorization);
   return server.virtualServices.flatMap(({ virtualService, gateway }) =>
     choicesOf(virtualService, { proxy, gateway, port }).map((choice) => {
       const names = choice.serverNames.length > 0 ? choice.serverNames : socket === undefined ? [] : server.hosts;
@@ -178,7 +183,7 @@ function tcpChains(
       const isSpecific = serverNames(names).length > 0 || prefixRanges.length > 0;
       return filterChain({
         ...(isSpecific && { match }),
-        filters: [...authorization.tcp, ...telemetry.tcpStats, ...tcpRouteFilters(context, choice, port, telemetry)],
+        filters: [...before, ...telemetry.tcpStats, ...tcpRouteFilters(context, choice, port, telemetry)],
         tls: socket,
         origins: [choice.origin, originAt(server.gateway, `spec.servers[${server.index}]`)],
         policies: authorization.origins,

@@ -26,6 +26,7 @@ export function httpProxyListeners(snapshot: MeshSnapshot, proxy: ProxyNode): Li
   const http = outboundHttp(snapshot, {
     listener: name,
     routeName: httpProxyRoutes,
+    port,
     grpcWeb: false,
     telemetry,
     proxy,

@@ -9,12 +9,18 @@ import type { ServerTlsSettings } from "../../objects/fields/server-tls.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot, MtlsDecision } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
+import {
+  beforeHttp,
+  httpWithExtensions,
+  type ListenerExtensions,
+  listenerExtensions,
+  tcpWithExtensions,
+} from "../filters/extensions.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
 import { inspectorsFor, originalDestination } from "../filters/listener-filters.ts";
 import { metadataExchange, tcpProxy } from "../filters/network-filters.ts";
-import type { Authorization } from "../filters/rbac/authorization.ts";
-import { workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
+import { type WorkloadAuthorization, workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
 import { type ListenerTelemetry, listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import {
@@ -90,7 +96,7 @@ function virtualInbound(context: InboundContext, ports: readonly InboundPort[]):
 interface InboundContext {
   readonly snapshot: MeshSnapshot;
   readonly proxy: ProxyNode;
-  readonly authorization: Authorization;
+  readonly authorization: WorkloadAuthorization;
   readonly telemetry: ListenerTelemetry;
 }
 
@@ -150,7 +156,11 @@ function passthroughChains(decision: MtlsDecision, port: number | undefined): Ch
 
 function portChains(context: InboundContext, group: ChainGroup): FilterChain[] {
   const { snapshot, authorization } = context;
-  const filters = { http: [httpFilters(context, group)], tcp: tcpFilters(context, group) };
+  const extensions = listenerExtensions(snapshot, context.proxy, "sidecar-inbound", group.port ?? 0);
+  const filters = {
+    http: [...beforeHttp(extensions), httpFilters(context, group, extensions)],
+    tcp: tcpFilters(context, group, extensions),
+  };
   const origins = group.decision.policy === undefined ? [] : [group.decision.policy.origin];
   const choices =
     group.userTls === undefined
@@ -182,7 +192,11 @@ function endedTls(
   });
 }
 
-function httpFilters({ snapshot, authorization, telemetry }: InboundContext, group: ChainGroup): Filter {
+function httpFilters(
+  { snapshot, authorization, telemetry }: InboundContext,
+  group: ChainGroup,
+  extensions: ListenerExtensions,
+): Filter {
   return httpConnectionManager({
     class: "sidecar-inbound",
     statPrefix: group.statPrefix,
@@ -190,7 +204,7 @@ function httpFilters({ snapshot, authorization, telemetry }: InboundContext, gro
     httpFilters: httpFilterChain({
       class: "sidecar-inbound",
       grpcWeb: group.grpcWeb,
-      authorization: authorization.http,
+      authorization: httpWithExtensions(extensions, authorization),
       stats: telemetry.httpStats,
     }),
     accessLogs: telemetry.logs,
@@ -199,10 +213,14 @@ function httpFilters({ snapshot, authorization, telemetry }: InboundContext, gro
   });
 }
 
-function tcpFilters({ authorization, telemetry }: InboundContext, group: ChainGroup): Filter[] {
+function tcpFilters(
+  { authorization, telemetry }: InboundContext,
+  group: ChainGroup,
+  extensions: ListenerExtensions,
+): Filter[] {
   return [
     metadataExchange,
-    ...authorization.tcp,
+    ...tcpWithExtensions(extensions, authorization),
     ...telemetry.tcpStats,
     tcpProxy({
       statPrefix: group.cluster,

@@ -3,6 +3,7 @@ import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_compone
 import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
+import { httpWithExtensions, listenerExtensions } from "../filters/extensions.ts";
 import { forwardProxyFilters, forwardProxyKey } from "../filters/forward-proxy.ts";
 import { httpConnectionManager, type PathNormalization } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
@@ -16,6 +17,8 @@ export interface OutboundHttp {
   /** To be asked for, or the routes themselves with a name that is theirs alone. */
   readonly routeName: string;
   readonly routes?: RouteConfiguration;
+  /** Of the services; 0 for unknown ones. */
+  readonly port: number;
   readonly grpcWeb: boolean;
   readonly telemetry: ListenerTelemetry;
   readonly proxy: ProxyNode;
@@ -23,13 +26,14 @@ export interface OutboundHttp {
 
 /** Builds the filter once for all proxies that count and log alike, and need the same filters. */
 export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Filter {
-  const { listener, routeName, routes = routeName, grpcWeb, telemetry, proxy } = settings;
+  const { listener, routeName, routes = routeName, port, grpcWeb, telemetry, proxy } = settings;
+  const extensions = listenerExtensions(snapshot, proxy, "sidecar-outbound", port);
   const scope = snapshot.scope(proxy);
   const sessions = sessionsInUse(scope);
   const forwards = forwardProxyKey(proxy, scope);
   return once(
     snapshot,
-    `outbound http ${listener} ${routeName} ${grpcWeb} ${sessions} ${forwards} ${telemetry.key}`,
+    `outbound http ${listener} ${routeName} ${grpcWeb} ${sessions} ${forwards} ${telemetry.key} ${extensions.key}`,
     () =>
       httpConnectionManager({
         class: "sidecar-outbound",
@@ -38,7 +42,7 @@ export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Fi
         httpFilters: httpFilterChain({
           class: "sidecar-outbound",
           grpcWeb,
-          authorization: [],
+          authorization: httpWithExtensions(extensions, undefined),
           sessions,
           stats: telemetry.httpStats,
           forwardProxies: forwardProxyFilters(snapshot, proxy, scope),

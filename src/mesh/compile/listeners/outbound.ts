@@ -10,6 +10,7 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { Resolution, type Service, type ServicePort } from "../../snapshot/service.ts";
 import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/snapshot.ts";
 import { cidrRange, endpointAddress, isUnixSocket } from "../envoy-values.ts";
+import { listenerExtensions, tcpWithExtensions } from "../filters/extensions.ts";
 import { listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../names.ts";
@@ -235,6 +236,7 @@ function buildListener(
 ): Listener {
   const name = listenerName(plan.bind, plan.port);
   const telemetry = listenerTelemetry(snapshot, proxy, "sidecar-outbound");
+  const before = tcpWithExtensions(listenerExtensions(snapshot, proxy, "sidecar-outbound", plan.port), undefined);
   const chains: FilterChain[] = [];
   let fallback: FilterChain | undefined;
   for (const chain of plan.tcp) {
@@ -242,6 +244,7 @@ function buildListener(
     const built = filterChain({
       match,
       filters: [
+        ...before,
         ...telemetry.tcpStats,
         ...tcpRouteFilters({ snapshot, proxy, scope }, chain.choice, plan.port, telemetry),
       ],
@@ -251,7 +254,7 @@ function buildListener(
     else chains.push(built);
   }
   if (plan.http !== undefined) {
-    const http = outboundHttp(snapshot, { listener: name, ...plan.http, telemetry, proxy });
+    const http = outboundHttp(snapshot, { listener: name, port: plan.port, ...plan.http, telemetry, proxy });
     chains.push(filterChain({ match: plaintextHttp, filters: [http] }));
   }
   // Envoy does not go back from a more specific match that failed, so what is left must be the default chain.
@@ -260,7 +263,7 @@ function buildListener(
     chains.push(fallback);
     fallback = undefined;
   } else if (fallback === undefined && isShared) {
-    fallback = clusterChain(chainNames.outboundPassthrough, unknownTrafficCluster(scope), telemetry);
+    fallback = clusterChain(chainNames.outboundPassthrough, unknownTrafficCluster(scope), telemetry, undefined, before);
   }
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),

@@ -8,6 +8,7 @@ import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { socketAddress } from "../envoy-values.ts";
+import { listenerExtensions, tcpWithExtensions } from "../filters/extensions.ts";
 import { type ListenerTelemetry, listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { blackHoleCluster, chainNames, virtualOutboundListener } from "../names.ts";
@@ -26,11 +27,12 @@ export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Liste
     ...(sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [sidecar.origin]),
     ...telemetry.origins,
   ];
+  const before = tcpWithExtensions(listenerExtensions(snapshot, proxy, "sidecar-outbound", 0), undefined);
   const chains = [
     // A connection to the port itself would be handed back to this listener for ever.
     clusterChain(chainNames.outboundBlackhole, blackHoleCluster, telemetry, { destinationPort: port }),
     ...(resolvesUnknownHosts(scope) ? [requestsChain(snapshot, proxy, telemetry)] : []),
-    clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), telemetry),
+    clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), telemetry, undefined, before),
   ];
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),
@@ -58,6 +60,7 @@ function requestsChain(snapshot: MeshSnapshot, proxy: ProxyNode, telemetry: List
     listener: virtualOutboundListener,
     routeName: name,
     routes,
+    port: 0,
     grpcWeb: false,
     telemetry,
     proxy,

@@ -92,6 +92,11 @@ export function validateWasmModule(module: WasmModule, path: string, report: Rep
   validateEnvironment(vmConfig?.env ?? [], `${path}.vmConfig.env`, report);
 }
 
+/** Of a registry: `oci://`, or an address without a scheme. */
+export function isImage(url: string): boolean {
+  return !/^(?:file|https?):\/\//i.test(url);
+}
+
 /** A path without a scheme is that of an image. */
 function isModuleAddress(url: string): boolean {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(url)?.[1];

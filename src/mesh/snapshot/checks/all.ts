@@ -3,6 +3,7 @@ import { checkCredentials } from "./credentials.ts";
 import { checkDelegations } from "./delegations.ts";
 import { checkDestinationRules } from "./destination-rules.ts";
 import { checkEnvoyFilters } from "./envoy-filters.ts";
+import { checkExtensions } from "./extensions.ts";
 import { checkFieldsInForce } from "./fields-not-in-force.ts";
 import type { CheckContext, Finding } from "./finding.ts";
 import { checkGateways } from "./gateways.ts";
@@ -24,6 +25,7 @@ export function checkAll(context: CheckContext): Finding[] {
     checkTelemetries,
     checkRequestAuthentications,
     checkEnvoyFilters,
+    checkExtensions,
     checkFieldsInForce,
   ].flatMap((check) => check(context));
 }

@@ -17,7 +17,7 @@ export interface Finding {
   readonly object: MeshObject<unknown>;
   readonly issue: Issue;
   /** Undefined when the object has its whole effect. */
-  readonly effect?: "partly" | "shadowed" | "nothing";
+  readonly effect?: "partly" | "shadowed" | "nothing" | "not in force";
 }
 
 /** What the checks may look at. */

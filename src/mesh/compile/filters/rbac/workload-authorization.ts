@@ -8,11 +8,20 @@ import { requestAuthentication } from "../jwt-authn/request-authentication.ts";
 import { type Authorization, authorizationFilters } from "./authorization.ts";
 import { externalAuthorization } from "./external-authorization.ts";
 
+export interface WorkloadAuthorization extends Authorization {
+  /** Those that it is joined from, for what stands between them. */
+  readonly parts: {
+    readonly custom: Authorization;
+    readonly tokens: Pick<Authorization, "http">;
+    readonly policies: Authorization;
+  };
+}
+
 export function workloadAuthorization(
   snapshot: MeshSnapshot,
   proxy: ProxyNode,
   scope: DestinationScope,
-): Authorization {
+): WorkloadAuthorization {
   const policies = snapshot.authorizationPolicies(proxy);
   const custom = externalAuthorization(policies.custom, {
     trustDomains: trustDomains(snapshot),
@@ -29,5 +38,6 @@ export function workloadAuthorization(
     http: [...custom.http, ...tokens.http, ...others.http],
     tcp: [...custom.tcp, ...others.tcp],
     origins: new Map([...custom.origins, ...tokens.origins, ...others.origins]),
+    parts: { custom, tokens, policies: others },
   };
 }

@@ -1,5 +1,5 @@
-// Where the control plane never asks for keys, whatever address a RequestAuthentication names: itself, its neighbours on
-// the link, and the metadata services of clouds, which give credentials to whoever asks.
+// Where nobody asks for what users name an address of, as keys of token issuers and modules: the machine itself, its
+// neighbours on the link, and the metadata services of clouds, which give credentials to whoever asks.
 import { BlockList, isIP } from "node:net";
 
 const neverAsked: readonly (readonly [address: string, bits: number, family: "ipv4" | "ipv6"])[] = [

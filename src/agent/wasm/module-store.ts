@@ -1,0 +1,140 @@
+// Wasm modules in files, from where the proxy reads them: fetched over HTTP(S), unpacked, checked, kept as long as a
+// configuration names them. Named by content, so that two addresses of one module are one file.
+import { createHash } from "node:crypto";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { gunzip } from "node:zlib";
+import { describeError, OutriggerError } from "#base/error.ts";
+import { fetchGuarded } from "#base/net/guarded-fetch.ts";
+import type { Clock } from "#base/time/clock.ts";
+
+export interface ModuleStoreOptions {
+  /** Is made when the first module comes. */
+  readonly folder: string;
+  readonly clock: Clock;
+  /** Whether an address may be asked. */
+  readonly isAllowed: (address: string) => boolean;
+  /** As Istio's ISTIO_WASM_MAX_BINARY_SIZE_BYTES. */
+  readonly maxBytes?: number;
+  readonly retries?: number;
+}
+
+export interface ModuleSource {
+  readonly url: string;
+  /** Lower-case hexadecimal, of what the address gives; empty checks nothing. */
+  readonly sha256: string;
+  readonly timeoutMs: number;
+}
+
+const defaultMaxBytes = 256 * 1024 * 1024;
+const defaultRetries = 4;
+const firstPauseMs = 500;
+
+export class ModuleStore {
+  readonly #options: ModuleStoreOptions;
+  /** Under way or there, by source. What failed is fetched again by the next one who asks. */
+  readonly #files = new Map<string, Promise<string>>();
+  readonly #used = new Map<string, ReadonlySet<string>>();
+
+  constructor(options: ModuleStoreOptions) {
+    this.#options = options;
+  }
+
+  /** The file of a module. Rejects with WASM_MODULE in words that name the address. */
+  file(source: ModuleSource): Promise<string> {
+    const key = keyOf(source);
+    let file = this.#files.get(key);
+    if (file === undefined) {
+      file = this.#fetch(source);
+      this.#files.set(key, file);
+      file.catch(() => this.#files.delete(key));
+    }
+    return file;
+  }
+
+  /** The sources that somebody uses from now on. Files of nobody's are removed. */
+  async keep(user: string, sources: readonly ModuleSource[]): Promise<void> {
+    if (sources.length === 0) this.#used.delete(user);
+    else this.#used.set(user, new Set(sources.map(keyOf)));
+    const used = new Set([...this.#used.values()].flatMap((keys) => [...keys]));
+    const gone = [...this.#files].filter(([key]) => !used.has(key));
+    for (const [key] of gone) this.#files.delete(key);
+    const files = await Promise.allSettled(gone.map(([, file]) => file));
+    const kept = new Set(await this.#paths());
+    for (const file of files) {
+      if (file.status === "fulfilled" && !kept.has(file.value)) await rm(file.value, { force: true });
+    }
+  }
+
+  /** Removes everything. */
+  async stop(): Promise<void> {
+    this.#files.clear();
+    await rm(this.#options.folder, { recursive: true, force: true });
+  }
+
+  async #paths(): Promise<string[]> {
+    const files = await Promise.allSettled(this.#files.values());
+    return files.flatMap((file) => (file.status === "fulfilled" ? [file.value] : []));
+  }
+
+  async #fetch(source: ModuleSource): Promise<string> {
+    const { folder, retries = defaultRetries } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const bytes = await this.#attempt(source);
+        const path = join(folder, `${createHash("sha256").update(bytes).digest("hex")}.wasm`);
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        const part = `${path}.${process.pid}.part`;
+        await writeFile(part, bytes, { mode: 0o600 });
+        await rename(part, path);
+        return path;
+      } catch (error) {
+        if (attempt >= retries || error instanceof FinalError) throw failed(source, error);
+        await this.#pause(firstPauseMs * 2 ** attempt);
+      }
+    }
+  }
+
+  async #attempt({ url, sha256, timeoutMs }: ModuleSource): Promise<Buffer> {
+    const { isAllowed, maxBytes = defaultMaxBytes } = this.#options;
+    const signal = AbortSignal.timeout(timeoutMs);
+    const body = await fetchGuarded(url, { isAllowed, maxBytes, signal, accept: "application/wasm, */*" }).catch(
+      (error: unknown) => {
+        throw signal.aborted ? new Error(`no whole answer within ${timeoutMs} ms`) : error;
+      },
+    );
+    const found = createHash("sha256").update(body).digest("hex");
+    if (sha256 !== "" && found !== sha256) throw new FinalError(`its SHA-256 is ${found} and not ${sha256}`);
+    const module = await unpacked(body, maxBytes);
+    if (module.subarray(0, 4).toString("latin1") !== "\0asm") throw new FinalError("it is no WebAssembly module");
+    return module;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.after(ms, resolve));
+  }
+}
+
+/** Another try would find the same. */
+class FinalError extends Error {}
+
+/** A module may come compressed. */
+function unpacked(body: Buffer, maxBytes: number): Promise<Buffer> {
+  if (body[0] !== 0x1f || body[1] !== 0x8b) return Promise.resolve(body);
+  return new Promise((resolve, reject) => {
+    gunzip(body, { maxOutputLength: maxBytes }, (error, bytes) => {
+      if (error === null) resolve(bytes);
+      else reject(new FinalError(`it cannot be unpacked: ${error.message}`));
+    });
+  });
+}
+
+function keyOf({ url, sha256 }: ModuleSource): string {
+  return `${sha256} ${url}`;
+}
+
+function failed({ url }: ModuleSource, error: unknown): OutriggerError {
+  return new OutriggerError("WASM_MODULE", `the module ${url} cannot be had: ${describeError(error)}`, {
+    cause: error,
+  });
+}
