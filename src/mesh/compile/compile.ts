@@ -79,7 +79,7 @@ export function compileStepOfRoutes(snapshot: MeshSnapshot, proxy: ProxyNode): C
   return {
     listeners: sharedListeners(snapshot, proxy, undefined),
     routes: compileRoutes(snapshot, proxy),
-    ...compileExtensions(undefined, new Set()),
+    ...compileExtensions(snapshot.extensions(proxy), undefined, new Set()),
     patches: { routing: new Set() },
     inboundStays: true,
   };

@@ -91,6 +91,26 @@ test("mode and ports choose listeners, selectors workloads; a gateway is a clien
   assert.deepEqual([selected("{app: productpage}"), selected("{app: reviews}")], [1, 0]);
 });
 
+test("of two workloads of one mesh each has its own modules", () => {
+  const snapshot = mesh(
+    bookinfo,
+    security + extension("m", `${module()}, selector: {matchLabels: {app: productpage}}`),
+  );
+  const has = (proxy: ProxyNode): boolean[] => {
+    const { listeners } = compileProxy(snapshot, proxy);
+    return ["0.0.0.0_9080", "virtualInbound"].map((name) => httpFilters(listeners.get(name)).includes("default.m"));
+  };
+  const other = sidecarOf("reviews", "10.244.0.13");
+  assert.deepEqual(
+    [has(other), has(productpage), has(other)],
+    [
+      [false, false],
+      [true, true],
+      [false, false],
+    ],
+  );
+});
+
 test("a WasmPlugin is a TrafficExtension of another name; its settings come over ECDS, and Lua and images are left out", () => {
   const { extensions, extensionOrigins, listeners } = compiled(
     `

@@ -65,6 +65,7 @@ function inputsOf(snapshot: MeshSnapshot, proxy: ProxyNode, scope: SidecarScope)
     httpProxyPort(snapshot, proxy),
     listenerTelemetry(snapshot, proxy, "sidecar-outbound").key,
     clientKey(scope, proxy),
+    snapshot.extensions(proxy).map(({ resourceName }) => resourceName),
     proxy.ipAddresses.filter((address) => ofHeadless.has(address)),
   ]);
 }
