@@ -1,11 +1,12 @@
 // `npm run bench -- [NAME...] [--json] [--quick]`: builds the bundle, runs the benchmarks, prints medians and ratios, and
 // rewrites their sections of RESULTS.md. With --json it prints one figure a line and leaves the page alone.
+// `push` takes `--proxies 1000,5000` and `--churn SECONDS`.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchRequirements, ensurePackages } from "../src/cli/system/packages.ts";
-import type { Benchmark } from "./harness/benchmark.ts";
+import type { Benchmark, RunOptions } from "./harness/benchmark.ts";
 import { renderSection, updateReport } from "./harness/report.ts";
 
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
@@ -29,8 +30,18 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: "boolean", default: false }, quick: { type: "boolean", default: false } },
+  options: {
+    json: { type: "boolean", default: false },
+    quick: { type: "boolean", default: false },
+    proxies: { type: "string" },
+    churn: { type: "string" },
+  },
 });
+const runOptions: RunOptions = {
+  ...(values.proxies !== undefined && { proxies: values.proxies.split(",").map(Number) }),
+  ...(values.churn !== undefined && { churnSeconds: Number(values.churn) }),
+};
+const isCount = (value: number): boolean => Number.isInteger(value) && value > 0;
 const problem = ensurePackages(benchRequirements, {
   isRoot: process.getuid?.() === 0,
   path: process.env["PATH"] ?? "",
@@ -43,6 +54,9 @@ if (problem !== undefined) {
 } else if (unknown !== undefined) {
   console.error(`unknown benchmark "${unknown}"; there are: ${Object.keys(benchmarks).join(", ")}`);
   process.exitCode = 2;
+} else if (![...(runOptions.proxies ?? []), runOptions.churnSeconds ?? 1].every(isCount)) {
+  console.error("--proxies takes whole numbers with commas between them, --churn takes whole seconds");
+  process.exitCode = 2;
 } else {
   await runAll(positionals.length > 0 ? positionals : Object.keys(benchmarks));
 }
@@ -52,7 +66,7 @@ async function runAll(names: readonly string[]): Promise<void> {
   const report = join(import.meta.dirname, "RESULTS.md");
   for (const name of names) {
     const benchmark = await benchmarks[name]!();
-    const figures = await benchmark.run(values.quick);
+    const figures = await benchmark.run(values.quick, runOptions);
     for (const one of figures) {
       console.log(
         values.json

@@ -4,7 +4,14 @@ export interface Benchmark {
   /** How the figures are obtained and what is on; stands above the table in RESULTS.md. */
   readonly notes: string;
   /** `isQuick`: one short round, to see that it runs. */
-  readonly run: (isQuick: boolean) => Promise<Figure[]>;
+  readonly run: (isQuick: boolean, options?: RunOptions) => Promise<Figure[]>;
+}
+
+/** What a command line may ask of a benchmark beside its usual run. */
+export interface RunOptions {
+  /** Counts of connected proxies, each measured by itself. */
+  readonly proxies?: readonly number[];
+  readonly churnSeconds?: number;
 }
 
 export interface Figure {

@@ -77,7 +77,7 @@ async function perform(command: ControlPlaneCommand): Promise<number> {
       mesh = new SimulatedMesh(command.size);
       const control = await startControlPlane({
         sources: [mesh],
-        ports: { plaintext: 0 },
+        ports: { plaintext: command.port },
         host: "127.0.0.1",
         authorityMaterial: createSelfSignedMaterial("cluster.local", Date.now()),
         log: new LogRegistry({ level: "warn", write: (line) => console.error(line) }),

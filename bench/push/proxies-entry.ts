@@ -10,7 +10,11 @@ import {
 import { adsPath } from "../../src/wire/grpc/service-definition.ts";
 import { typeUrl } from "../../src/wire/xds/type-urls.ts";
 import { appOf, lonelyPod, type MeshSize, podOf, type SimulatedPod } from "./mesh.ts";
-import { monotonicMs, type ProxiesAnswer, type ProxiesCommand } from "./messages.ts";
+import { type EndpointChange, monotonicMs, type ProxiesAnswer, type ProxiesCommand, quantile } from "./messages.ts";
+
+/** By service, of every tenth proxy: when it answered, in order. Undefined while nobody asks. */
+let answers: Map<number, number[]>[] | undefined;
+const sampleEvery = 10;
 
 const totals = { responses: 0, resources: 0, bytes: 0, lastMs: 0 };
 const interned = new Map<string, string>();
@@ -25,6 +29,7 @@ interface Response {
 
 class SimulatedProxy {
   readonly #pod: SimulatedPod;
+  readonly #place: number;
   readonly #versionsByType = new Map<string, Map<string, string>>();
   #session: ClientHttp2Session | undefined;
   #stream: ClientHttp2Stream | undefined;
@@ -32,8 +37,9 @@ class SimulatedProxy {
   #size = 0;
   lastAckMs = 0;
 
-  constructor(pod: SimulatedPod) {
+  constructor(pod: SimulatedPod, place: number) {
     this.#pod = pod;
+    this.#place = place;
   }
 
   open(port: number): void {
@@ -110,9 +116,21 @@ class SimulatedProxy {
       this.#request(typeUrl.endpoint, { resourceNamesSubscribe: endpoints });
     }
     this.lastAckMs = monotonicMs();
+    if (url === typeUrl.endpoint) this.#record(response);
     totals.responses++;
     totals.resources += response.resources.length;
     totals.lastMs = this.lastAckMs;
+  }
+
+  #record({ resources }: Response): void {
+    if (answers === undefined || this.#place % sampleEvery !== 0) return;
+    const own = (answers[this.#place / sampleEvery] ??= new Map());
+    for (const [name] of resources) {
+      const service = Number(/\|svc-(\d+)\./.exec(name)?.[1] ?? -1);
+      const times = own.get(service);
+      if (times === undefined) own.set(service, [this.lastAckMs]);
+      else times.push(this.lastAckMs);
+    }
   }
 
   #request(url: string, fields: Partial<DeltaDiscoveryRequest>, isFirst = false): void {
@@ -186,6 +204,7 @@ function intern(text: string): string {
 }
 
 const proxies: SimulatedProxy[] = [];
+let latencies: ArrayLike<number> = [];
 let port = 0;
 
 function podAt(size: MeshSize, index: number): SimulatedPod {
@@ -207,7 +226,7 @@ async function perform(command: ProxiesCommand): Promise<void> {
       port = command.port;
       begin();
       for (let index = 0; index < command.count; index++) {
-        proxies.push(new SimulatedProxy(podAt(command.size, index)));
+        proxies.push(new SimulatedProxy(podAt(command.size, index), index));
       }
       return openAll();
     case "begin":
@@ -215,6 +234,13 @@ async function perform(command: ProxiesCommand): Promise<void> {
     case "reconnect":
       begin();
       return openAll();
+    case "record":
+      answers = [];
+      return;
+    case "latencies":
+      latencies = latenciesOf(command.changes);
+      answers = undefined;
+      return;
     case "settle": {
       const deadline = monotonicMs() + command.timeoutMs;
       for (;;) {
@@ -227,6 +253,17 @@ async function perform(command: ProxiesCommand): Promise<void> {
   }
 }
 
+/** A proxy that does not see a service never answers for it. */
+function latenciesOf(changes: readonly EndpointChange[]): Float64Array {
+  const found = changes.flatMap(({ service, atMs }) =>
+    (answers ?? []).flatMap((own) => {
+      const at = own.get(service)?.find((time) => time >= atMs);
+      return at === undefined ? [] : [at - atMs];
+    }),
+  );
+  return Float64Array.from(found).sort();
+}
+
 function begin(): void {
   for (const proxy of proxies) proxy.lastAckMs = 0;
   Object.assign(totals, { responses: 0, resources: 0, bytes: 0, lastMs: 0 });
@@ -237,7 +274,8 @@ process.on("message", (command: ProxiesCommand) => {
     () => {
       const lastAckMs = proxies.map((proxy) => proxy.lastAckMs).filter((at) => at > 0);
       const { responses, resources, bytes } = totals;
-      const answer: ProxiesAnswer = { lastAckMs, responses, resources, bytes };
+      const [p50Ms, p99Ms] = [quantile(latencies, 0.5), quantile(latencies, 0.99)];
+      const answer: ProxiesAnswer = { lastAckMs, responses, resources, bytes, p50Ms, p99Ms };
       process.send?.(answer);
     },
     (error: unknown) => {

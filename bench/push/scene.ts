@@ -3,7 +3,13 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { MeshSize } from "./mesh.ts";
-import type { ControlPlaneAnswer, ControlPlaneCommand, ProxiesAnswer, ProxiesCommand } from "./messages.ts";
+import type {
+  ControlPlaneAnswer,
+  ControlPlaneCommand,
+  EndpointChange,
+  ProxiesAnswer,
+  ProxiesCommand,
+} from "./messages.ts";
 
 class Child<Command, Answer> {
   readonly #process: ChildProcess;
@@ -48,37 +54,60 @@ export interface Measured {
   readonly cpuSeconds: number;
 }
 
+interface AllAnswered {
+  readonly lastMs: number;
+  readonly bytesEach: number;
+}
+
+interface Churn {
+  /** Of one core. */
+  readonly cpuShare: number;
+  /** From a change to the ACK of a proxy that sees it, of every tenth proxy. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly residentBytes: number;
+}
+
+function startControl(): Child<ControlPlaneCommand, ControlPlaneAnswer> {
+  return new Child("control-plane-entry.ts", ["--expose-gc"]);
+}
+
 export class PushScene {
   readonly size: MeshSize;
   readonly proxyCount: number;
-  readonly control: Child<ControlPlaneCommand, ControlPlaneAnswer>;
   readonly proxies: Child<ProxiesCommand, ProxiesAnswer>;
+  control: Child<ControlPlaneCommand, ControlPlaneAnswer>;
+  #port = 0;
 
-  constructor(size: MeshSize, proxyCount: number, nodeArguments: readonly string[] = []) {
+  constructor(size: MeshSize, proxyCount: number) {
     this.size = size;
     this.proxyCount = proxyCount;
-    this.control = new Child("control-plane-entry.ts", ["--expose-gc", ...nodeArguments]);
+    this.control = startControl();
     this.proxies = new Child("proxies-entry.ts", ["--max-old-space-size=6000"]);
   }
 
   async start(): Promise<{ connectMs: number; empty: ControlPlaneAnswer; full: ControlPlaneAnswer }> {
-    const { port } = await this.control.ask({ do: "start", size: this.size });
+    const { port } = await this.control.ask({ do: "start", size: this.size, port: 0 });
+    this.#port = port;
     const empty = await this.control.ask({ do: "memory" });
     await this.proxies.ask({ do: "connect", port, size: this.size, count: this.proxyCount });
-    const connectMs = await this.settle(empty.atMs, 1000);
-    return { connectMs, empty, full: await this.control.ask({ do: "memory" }) };
+    const { lastMs } = await this.#settle(empty.atMs);
+    return { connectMs: lastMs, empty, full: await this.control.ask({ do: "memory" }) };
   }
 
-  /** From a time to the last ACK of all. */
-  async settle(sinceMs: number, quietMs: number): Promise<number> {
+  /** Until all have answered and it is quiet. */
+  async #settle(sinceMs: number): Promise<AllAnswered> {
     const answer = await this.proxies.ask({
       do: "settle",
       expected: this.proxyCount,
-      quietMs,
-      timeoutMs: 180_000,
+      quietMs: 1000,
+      timeoutMs: 300_000,
     });
-    if (answer.lastAckMs.length < this.proxyCount) throw new Error(`${answer.lastAckMs.length} proxies answered`);
-    return Math.max(...answer.lastAckMs) - sinceMs;
+    if (answer.lastAckMs.length < this.proxyCount) {
+      throw new Error(`${answer.lastAckMs.length} of ${this.proxyCount} proxies answered within 300 s`);
+    }
+    const lastMs = answer.lastAckMs.reduce((last, at) => Math.max(last, at), 0) - sinceMs;
+    return { lastMs, bytesEach: answer.bytes / this.proxyCount };
   }
 
   async measure({ command, expected, rounds }: Round): Promise<Measured> {
@@ -104,29 +133,42 @@ export class PushScene {
     };
   }
 
-  /** So many endpoints a second are replaced, for so long; the latency is that of one more change in the middle of it. */
-  async churn(
-    perSecond: number,
-    seconds: number,
-  ): Promise<{ cpuShare: number; bytes: number; full: ControlPlaneAnswer }> {
+  /** So many endpoints a second are replaced, for so long. */
+  async churn(perSecond: number, seconds: number): Promise<Churn> {
     const before = await this.control.ask({ do: "usage" });
-    await this.proxies.ask({ do: "begin" });
+    await this.proxies.ask({ do: "record" });
+    const changes: EndpointChange[] = [];
     const started = performance.now();
     for (let count = 0; count < perSecond * seconds; count++) {
       const due = started + (count * 1000) / perSecond;
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
-      await this.control.ask({ do: "replace-endpoint", service: count % this.size.services });
+      const service = count % this.size.services;
+      const { atMs } = await this.control.ask({ do: "replace-endpoint", service });
+      changes.push({ service, atMs });
     }
     const elapsed = performance.now() - started;
-    const answer = await this.proxies.ask({ do: "settle", expected: 0, quietMs: 300, timeoutMs: 60_000 });
-    const full = await this.control.ask({ do: "memory" });
-    return { cpuShare: (full.cpuSeconds - before.cpuSeconds) / (elapsed / 1000), bytes: answer.bytes / seconds, full };
+    const full = await this.control.ask({ do: "usage" });
+    await this.proxies.ask({ do: "settle", expected: 0, quietMs: 1000, timeoutMs: 60_000 });
+    const { p50Ms, p99Ms } = await this.proxies.ask({ do: "latencies", changes });
+    const cpuShare = (full.cpuSeconds - before.cpuSeconds) / (elapsed / 1000);
+    return { cpuShare, p50Ms, p99Ms, residentBytes: full.residentBytes };
   }
 
-  async reconnect(): Promise<number> {
+  /** All proxies come again at once, with what they have. */
+  async reconnect(): Promise<AllAnswered> {
     const { atMs } = await this.control.ask({ do: "usage" });
     await this.proxies.ask({ do: "reconnect" });
-    return this.settle(atMs, 1000);
+    return this.#settle(atMs);
+  }
+
+  /** The control plane ends, and another one starts in its place. From its end to the last ACK. */
+  async restart(): Promise<AllAnswered> {
+    const { atMs } = await this.control.ask({ do: "usage" });
+    await this.proxies.ask({ do: "begin" });
+    await this.control.end();
+    this.control = startControl();
+    await this.control.ask({ do: "start", size: this.size, port: this.#port });
+    return this.#settle(atMs);
   }
 
   async end(): Promise<void> {

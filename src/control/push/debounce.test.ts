@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "#base/time/clock.ts";
+import { type Clock, ManualClock } from "#base/time/clock.ts";
 import { Debounce } from "./debounce.ts";
 
 const settings = { quietMs: 100, urgentQuietMs: 10, maxMs: 1000 };
@@ -30,4 +30,29 @@ test("a steady stream of changes waits no longer than the maximum", () => {
     clock.advance(50);
   }
   assert.deepEqual(fired, [1000]);
+});
+
+test("what takes long is done less often, and nothing is lost meanwhile", () => {
+  const clock = new ManualClock();
+  const fired: string[] = [];
+  let workMs = 0;
+  const withWork: Clock = { now: () => clock.now() + workMs, after: (delay, call) => clock.after(delay, call) };
+  const debounce = new Debounce<string>(settings, withWork, (items) => {
+    fired.push(items.join(""));
+    workMs += 50;
+  });
+  debounce.add(["a"], true);
+  clock.advance(10);
+  assert.deepEqual(fired, ["a"]);
+  debounce.add(["b"], true);
+  clock.advance(60);
+  debounce.add(["c"], true);
+  clock.advance(39);
+  assert.deepEqual(fired, ["a"], "twice as long as the last one took");
+  clock.advance(1);
+  assert.deepEqual(fired, ["a", "bc"]);
+  clock.advance(500);
+  debounce.add(["d"], true);
+  clock.advance(10);
+  assert.deepEqual(fired, ["a", "bc", "d"]);
 });

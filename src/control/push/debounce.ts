@@ -1,5 +1,6 @@
 // Collects changes until it is quiet for a moment, or the first has waited long enough. Changes of endpoints alone wait
-// less: they come in bursts of one, and traffic is waiting for them.
+// less: they come in bursts of one, and traffic is waiting for them. What is done for a batch takes a bounded share of the
+// time: after it the next one waits a multiple of how long it took, so that a steady stream comes in larger batches.
 import type { Clock } from "#base/time/clock.ts";
 
 export interface DebounceSettings {
@@ -9,6 +10,10 @@ export interface DebounceSettings {
 }
 
 /** Istio's PILOT_DEBOUNCE_AFTER and PILOT_DEBOUNCE_MAX. */
+/** Of the time at most a third is spent on what batches are for. */
+const restFactor = 2;
+const maxRestMs = 1000;
+
 export const defaultDebounce: DebounceSettings = { quietMs: 100, urgentQuietMs: 10, maxMs: 10_000 };
 
 export class Debounce<T> {
@@ -18,6 +23,7 @@ export class Debounce<T> {
   #items: T[] = [];
   #sinceMs = 0;
   #hasPatient = false;
+  #restsUntilMs = 0;
   #cancel: () => void = () => {};
 
   constructor(settings: DebounceSettings, clock: Clock, fire: (items: readonly T[], waitedMs: number) => void) {
@@ -32,7 +38,8 @@ export class Debounce<T> {
     this.#items.push(...items);
     this.#hasPatient ||= !isUrgent;
     const quietMs = this.#hasPatient ? this.#settings.quietMs : this.#settings.urgentQuietMs;
-    const delayMs = Math.max(0, Math.min(quietMs, this.#sinceMs + this.#settings.maxMs - now));
+    const quietUntilMs = Math.min(now + quietMs, this.#sinceMs + this.#settings.maxMs);
+    const delayMs = Math.max(0, Math.max(quietUntilMs, this.#restsUntilMs) - now);
     this.#cancel();
     this.#cancel = this.#clock.after(delayMs, () => this.flush());
   }
@@ -43,7 +50,10 @@ export class Debounce<T> {
     const items = this.#items;
     this.#items = [];
     this.#hasPatient = false;
-    this.#fire(items, this.#clock.now() - this.#sinceMs);
+    const started = this.#clock.now();
+    this.#fire(items, started - this.#sinceMs);
+    const ended = this.#clock.now();
+    this.#restsUntilMs = ended + Math.min(maxRestMs, (ended - started) * restFactor);
   }
 
   stop(): void {

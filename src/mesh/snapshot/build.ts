@@ -15,7 +15,7 @@ import { changesBetween, contentVersion, nextVersion, settingsVersion, sortIssue
 import { credentialAccess } from "./credential-access.ts";
 import { findCredential } from "./credentials.ts";
 import { type DestinationRuleIndex, indexDestinationRules } from "./destination-rule-index.ts";
-import { discovered } from "./discovery.ts";
+import { discovery } from "./discovery.ts";
 import { type EndpointIndex, indexEndpoints } from "./endpoint-index.ts";
 import { indexEnvoyFilters } from "./envoy-filter-index.ts";
 import {
@@ -120,13 +120,13 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const changesOfWritten = entryChanges.changes;
   const isSettled = previous?.settings === settings && previous.domain === domain;
   const reused = isSettled ? previous.parts : undefined;
-  const inForce = objectsOf(discovered(entries, meshConfig));
+  const isRead = discovery(entries, meshConfig);
   const changedKinds = new Set(changesOfWritten.map(({ kind }) => kind));
   // Namespaces decide which others are read.
   const written =
     reused === undefined || changedKinds.has("Namespace")
-      ? new ObjectTable(inForce)
-      : reused.written.renewed(changedKinds, inForce);
+      ? new ObjectTable(objectsOf(entries.values(), isRead))
+      : reused.written.replaced(objectsOf(entryChanges.before, isRead), objectsOf(entryChanges.after, isRead));
   const services =
     reused !== undefined && areAll(changesOfWritten, besideServices)
       ? reused.services
@@ -296,8 +296,10 @@ const besideScopes: ReadonlySet<string> = new Set([
   "Node",
 ]);
 
-function* objectsOf(entries: Iterable<Entry>): Generator<MeshObject<unknown>> {
-  for (const { object } of entries) if (object !== undefined) yield object;
+function objectsOf(entries: Iterable<Entry>, isRead: (entry: Entry) => boolean): MeshObject<unknown>[] {
+  const objects: MeshObject<unknown>[] = [];
+  for (const entry of entries) if (entry.object !== undefined && isRead(entry)) objects.push(entry.object);
+  return objects;
 }
 
 function areAll(changes: readonly ObjectChange[], kinds: ReadonlySet<string>): boolean {

@@ -91,27 +91,41 @@ export class ObjectTable {
     return next;
   }
 
-  /** The next table, where only objects of these kinds have changed: everything else is shared. */
-  renewed(kinds: ReadonlySet<string>, objects: Iterable<MeshObject<unknown>>): ObjectTable {
+  /** The next table, where some objects came in place of others: everything else is shared. Costs what differs. */
+  replaced(before: Iterable<MeshObject<unknown>>, after: Iterable<MeshObject<unknown>>): ObjectTable {
+    // An object whose meaning stayed is in both.
+    const [gone, come] = [new Set(before), new Set(after)];
+    const [left, added] = [gone.difference(come), come.difference(gone)];
+    const kinds = new Set([...left, ...added].map(({ kind }) => kind));
     if (kinds.size === 0) return this;
     const next = this.#without(kinds);
-    const present = new Map([...kinds].map((kind) => [kind, new Set<MeshObject<unknown>>()]));
-    for (const object of objects) present.get(object.kind)?.add(object);
-    for (const [kind, all] of present) next.#renew(kind, all, this);
+    for (const kind of kinds) {
+      next.#renew(
+        kind,
+        left,
+        [...added].filter((object) => object.kind === kind),
+        this,
+      );
+    }
     return next;
   }
 
-  /** Most objects are the same: their order and their names are kept. */
-  #renew(kind: string, present: ReadonlySet<MeshObject<unknown>>, previous: ObjectTable): void {
+  #renew(
+    kind: string,
+    left: ReadonlySet<MeshObject<unknown>>,
+    come: readonly MeshObject<unknown>[],
+    previous: ObjectTable,
+  ): void {
     const before = previous.ofKind(kind);
-    const stayed = before.filter((object) => present.has(object));
-    const known = new Set(stayed);
-    const come = [...present].filter((object) => !known.has(object));
-    if (present.size > 0) this.#byKind.set(kind, [...stayed, ...come].sort(byAge));
+    const all = merged(
+      before.filter((object) => !left.has(object)),
+      [...come].sort(byAge),
+    );
+    if (all.length > 0) this.#byKind.set(kind, all);
     const names = previous.#byName.get(kind);
     if (names === undefined) return;
     const next = new Map(names);
-    for (const object of before) if (!present.has(object)) next.delete(nameOf(object));
+    for (const object of left) if (object.kind === kind) next.delete(nameOf(object));
     for (const object of come) next.set(nameOf(object), object);
     this.#byName.set(kind, next);
   }
@@ -155,6 +169,32 @@ export class ObjectTable {
     }
     return names.get(`${namespace}/${name}`);
   }
+}
+
+/** Both are in order. */
+function merged(long: readonly MeshObject<unknown>[], short: readonly MeshObject<unknown>[]): MeshObject<unknown>[] {
+  if (short.length === 0) return [...long];
+  const all: MeshObject<unknown>[] = [];
+  let place = 0;
+  for (const object of short) {
+    const end = placeFor(object, long, place);
+    for (; place < end; place++) all.push(long[place] as MeshObject<unknown>);
+    all.push(object);
+  }
+  for (; place < long.length; place++) all.push(long[place] as MeshObject<unknown>);
+  return all;
+}
+
+/** The first place from `from` on where what stands there comes after the object. */
+function placeFor(object: MeshObject<unknown>, list: readonly MeshObject<unknown>[], from: number): number {
+  let low = from;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (byAge(list[middle] as MeshObject<unknown>, object) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function nameOf({ namespace, name }: MeshObject<unknown>): string {
