@@ -30,6 +30,14 @@ export const agentErrors: ErrorTable = {
     meaning: "The token or the root certificate that the pod mounts cannot be read.",
     action: "Check the volumes istio-token and istiod-ca-cert of the pod.",
   },
+  SDS_LISTEN: {
+    meaning: "The agent's Unix socket for secrets cannot be opened.",
+    action: "Check that the volume workload-socket is mounted and that the proxy's user may write to it.",
+  },
+  SDS_UNREACHABLE: {
+    meaning: "Another identity provider's socket for secrets is there, and gives no certificate.",
+    action: "Look at the provider's agent (SPIRE, say) on this node, and whether the workload is registered with it.",
+  },
   AGENT_NOT_READY: {
     meaning: "The proxy did not become ready in the time that `pilot-agent wait` gives it.",
     action: "The message says what it waits for; most often the control plane cannot be reached.",

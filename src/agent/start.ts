@@ -1,5 +1,8 @@
 // Starts what runs beside the proxy in one process: identity, the status server, the readiness port and the order of
 // the end. The proxy is known only by the functions that it hands in.
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import { Lifecycle } from "#base/lifecycle.ts";
 import type { LogRegistry } from "#base/log/log.ts";
@@ -11,9 +14,12 @@ import { startDnsProxy } from "./dns/dns-proxy.ts";
 import type { MeshNames } from "./dns/mesh-names.ts";
 import { parseResolvConf } from "./dns/resolver-settings.ts";
 import { FileSecrets } from "./identity/file-secrets.ts";
+import { outputCerts } from "./identity/output-certs.ts";
 import { certificateName, type Identity, startIdentity } from "./identity/start-identity.ts";
 import { Terminator } from "./lifecycle/terminator.ts";
 import { startReadinessServer, startStatusServer } from "./probes/status-server.ts";
+import { isServed, startSecretServer } from "./sds/secret-server.ts";
+import { startSocketIdentity } from "./sds/socket-identity.ts";
 
 /** What the agent asks of the proxy. */
 interface ProxyHooks {
@@ -89,24 +95,47 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     if (options.names !== undefined) lifecycle.add(await startDns(options.names, options));
     lifecycle.add(new FileSecrets({ secrets, log: log.scope("secrets"), clock }));
     lifecycle.add(await startReadinessServer({ port: bootstrap.readinessPort, notReadyReason }));
-    const identity = await startIdentity({
-      caAddress: bootstrap.caAddress,
-      rootsPath: bootstrap.rootsPath,
-      tokenPath: bootstrap.tokenPath,
-      extraRoots: bootstrap.extraRoots,
-      clusterId: bootstrap.clusterId,
-      spiffeId: bootstrap.spiffeId,
-      ttlMs: bootstrap.secretTtlMs,
-      secrets,
-      logger: log.scope("identity"),
-      metrics,
-      clock,
-      ...(options.caServerName !== undefined && { caServerName: options.caServerName }),
-    });
+    if (bootstrap.outputCerts !== "") lifecycle.add(outputCerts(bootstrap.outputCerts, secrets, log.scope("identity")));
+    const identity = await findIdentity(options, lifecycle);
     lifecycle.add(identity);
     return { identity, terminator, stop: () => lifecycle.stop() };
   } catch (error) {
     await lifecycle.stop();
     throw error;
   }
+}
+
+/** Another provider's socket, where one is served; else our own certificate, and a socket of ours for others. */
+async function findIdentity(options: AgentOptions, lifecycle: Lifecycle): Promise<Identity> {
+  const { bootstrap, secrets, log, metrics, clock = systemClock } = options;
+  const { sdsSocket: socket } = bootstrap;
+  const logger = log.scope("identity");
+  if (bootstrap.needsExternalSds || (await isServed(socket))) {
+    return startSocketIdentity({ socket, nodeId: bootstrap.node.id, secrets, log: logger, metrics, clock });
+  }
+  if (existsSync(dirname(socket))) {
+    try {
+      lifecycle.add(await startSecretServer(socket, { secrets, log: log.scope("sds") }));
+    } catch (error) {
+      // The proxy has its secrets in memory: only others miss the socket.
+      log.scope("sds").error(describeError(error));
+    }
+  }
+  return startIdentity({
+    caAddress: bootstrap.caAddress,
+    rootsPath: bootstrap.rootsPath,
+    tokenPath: bootstrap.tokenPath,
+    extraRoots: bootstrap.extraRoots,
+    clusterId: bootstrap.clusterId,
+    certSigner: bootstrap.certSigner,
+    spiffeId: bootstrap.spiffeId,
+    ttlMs: bootstrap.secretTtlMs,
+    keyKind: bootstrap.keyKind,
+    renewal: bootstrap.renewal,
+    secrets,
+    logger,
+    metrics,
+    clock,
+    ...(options.caServerName !== undefined && { caServerName: options.caServerName }),
+  });
 }

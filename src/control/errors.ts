@@ -27,6 +27,19 @@ export const controlErrors: ErrorTable = {
     meaning: "The certificate authority's own certificate or key cannot be used.",
     action: "Check that key, certificate, chain and root belong together and have not expired.",
   },
+  CA_EXPIRED: {
+    meaning: "The certificate authority's own certificate has ended; nothing can be signed with it.",
+    action: "Put a new one into Secret cacerts; a self-signed root renews itself.",
+  },
+  CA_REQUEST_NAMES: {
+    meaning: "A certificate request for a signer of the Kubernetes CSR API asks for another name than its sender's.",
+    action: "The workload's agent must ask for its own SPIFFE id only; check its trust domain and service account.",
+  },
+  CA_SIGNER_FAILED: {
+    meaning: "The signer of the Kubernetes CSR API gave no certificate that can be used.",
+    action:
+      "The message says why; check the signer, the control plane's permission to approve for it, and its roots in meshConfig.caCertificates.",
+  },
   CA_TTL_TOO_LONG: {
     meaning: "A certificate was asked for with a longer lifetime than is allowed.",
     action: "Ask for less, or raise the limit.",

@@ -8,8 +8,10 @@ import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { BoundAddress } from "./bind.ts";
 import type { AuthorityLimits, CertificateAuthority } from "./ca/authority.ts";
+import type { KubernetesSignerOptions } from "./ca/kubernetes-signer.ts";
 import type { AuthorityMaterial } from "./ca/material.ts";
 import type { RateLimitSettings } from "./ca/rate-limit.ts";
+import type { RootRenewalSettings } from "./ca/root-renewal.ts";
 import type { TokenVerifier } from "./ca/token-review.ts";
 import type { DebugAccess } from "./debug/monitoring-server.ts";
 import type { DebounceSettings } from "./push/debounce.ts";
@@ -52,8 +54,18 @@ export interface ControlPlaneOptions {
   /** Folder with plugged-in material by Istio's file names (`/etc/cacerts`); used when it holds any, and followed. */
   readonly authorityFolder?: string;
   readonly authorityLimits?: AuthorityLimits;
+  /** How a self-signed root is renewed; default as istiod does. */
+  readonly rootRenewal?: RootRenewalSettings;
+  /** How long workloads may take to read new roots before certificates are signed under them; default two minutes. */
+  readonly rootSettleMs?: number;
   /** Default 500 certificates at once and 50 per second for each identity: all pods of a service account share one. */
   readonly certificateRate?: RateLimitSettings;
+  /** Workloads' certificates come from a signer of the Kubernetes CSR API; default from the CA. */
+  readonly kubernetesSigner?: Pick<KubernetesSignerOptions, "signerName" | "signerDomain">;
+  /** `namespace/name` of service accounts that may ask for certificates of what runs on their node. */
+  readonly trustedNodeAccounts?: readonly string[];
+  /** An issuer of tokens besides the API server. */
+  readonly tokenIssuer?: TokenIssuer;
   /** Default TokenReview of the API server. */
   readonly tokens?: TokenVerifier;
   /** Audiences of tokens; default `istio-ca`. */
@@ -84,6 +96,17 @@ export interface ControlPlaneOptions {
   readonly log?: LogRegistry;
   readonly metrics?: MetricRegistry;
   readonly clock?: Clock;
+}
+
+/** Istio's JWT_RULE. */
+export interface TokenIssuer {
+  readonly issuer: string;
+  /** Empty for those of the certificate service. */
+  readonly audiences: readonly string[];
+  /** Where the keys are; absent where the issuer's OpenID configuration says it. */
+  readonly jwksUri?: string;
+  /** The keys themselves. */
+  readonly jwks?: string;
 }
 
 export interface ControlPlane extends Running {

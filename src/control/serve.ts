@@ -6,12 +6,16 @@ import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { ReloadableServerCredentials, type ServerTlsMaterial } from "#wire/grpc/server-tls.ts";
+import { mergeCertificates } from "#wire/x509/pem.ts";
 import type { AuthenticatorOptions } from "./ca/authenticate.ts";
-import type { CertificateAuthority } from "./ca/authority.ts";
-import { createCertificateHandlers } from "./ca/certificate-service.ts";
+import { type CertificateAuthority, defaultAuthorityLimits } from "./ca/authority.ts";
+import { certificateAudit } from "./ca/certificate-audit.ts";
+import { type CertificateServiceOptions, createCertificateHandlers } from "./ca/certificate-service.ts";
+import { KubernetesSigner } from "./ca/kubernetes-signer.ts";
 import { RateLimit } from "./ca/rate-limit.ts";
 import { ServingCertificateKeeper, servingNames } from "./ca/serving-certificate.ts";
 import type { ControlPlaneContext } from "./context.ts";
+import { nodePods } from "./node-pods.ts";
 import type { Pusher } from "./push/pusher.ts";
 import { createInjectHandler } from "./webhooks/inject.ts";
 import { InjectionSettings } from "./webhooks/injection-settings.ts";
@@ -51,10 +55,14 @@ async function startGrpcServers(
   const { options, host, addresses, tokens, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
   const authentication = createAuthentication(context, () => snapshot()?.meshConfig);
   const certificates = createCertificateHandlers({
-    authority,
+    sign: workloadSigner(context, authority, snapshot),
     authentication,
     rateLimit: new RateLimit(options.certificateRate ?? { burst: 500, perSecond: 50 }, clock),
-    log: log.scope("ca"),
+    failureLimit: new RateLimit({ burst: 100, perSecond: 10 }, clock),
+    ...(options.trustedNodeAccounts !== undefined && {
+      nodeAuthorization: { trustedAccounts: new Set(options.trustedNodeAccounts), pods: nodePods(options.sources) },
+    }),
+    audit: certificateAudit(log.scope("ca")),
     metrics,
   });
   const admission = new StreamAdmission(clock, options.newStreamsPerSecond ?? 500);
@@ -89,6 +97,32 @@ async function startGrpcServers(
     addresses.plaintext = await server.listen();
   }
   lifecycle.onStop(() => handOver(context, servers));
+}
+
+/** The CA itself, or a signer of the Kubernetes CSR API where one is named. */
+function workloadSigner(
+  { options, clock, log }: ControlPlaneContext,
+  authority: CertificateAuthority,
+  snapshot: ServedParts["snapshot"],
+): CertificateServiceOptions["sign"] {
+  const { client, kubernetesSigner } = options;
+  if (client === undefined || kubernetesSigner === undefined) {
+    return (csr, spiffeId, ttlMs) => authority.signWorkload(csr, spiffeId, ttlMs);
+  }
+  const signer = new KubernetesSigner({
+    ...(options.authorityLimits ?? defaultAuthorityLimits),
+    ...kubernetesSigner,
+    client,
+    clock,
+    log: log.scope("ca"),
+    rootsOf: (name) =>
+      mergeCertificates(
+        (snapshot()?.meshConfig.caCertificates ?? [])
+          .filter(({ certSigners }) => certSigners.length === 0 || certSigners.includes(name))
+          .map(({ pem }) => pem),
+      ),
+  });
+  return (...request) => signer.sign(...request);
 }
 
 /** Streams end one by one, so that the other replicas are not flooded; a few end at once. */

@@ -3,23 +3,15 @@
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { describeError, hasCode } from "#base/error.ts";
 import { Lifecycle } from "#base/lifecycle.ts";
 import { LogRegistry } from "#base/log/log.ts";
 import { MetricRegistry } from "#base/metrics/registry.ts";
 import { addressFilter } from "#base/net/address-filter.ts";
-import { Backoff } from "#base/time/backoff.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { loadEnvoyTypes } from "#mesh/objects/envoy-types.ts";
 import { ForceState, type MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
-import { CertificateAuthority } from "./ca/authority.ts";
-import { type ClusterMaterialOptions, loadClusterMaterial } from "./ca/cluster-material.ts";
-import { type AuthorityMaterial, createSelfSignedMaterial, readMaterialFolder } from "./ca/material.ts";
-import { watchMaterialFolder, watchMaterialSecret } from "./ca/material-watch.ts";
-import { RootDistribution } from "./ca/root-distribution.ts";
 import { SecretAccessReviews } from "./ca/secret-access.ts";
-import { TokenReviewVerifier } from "./ca/token-review.ts";
 import type { ControlPlaneContext } from "./context.ts";
 import type { DebugState } from "./debug/answer.ts";
 import { MonitoringServer } from "./debug/monitoring-server.ts";
@@ -33,10 +25,12 @@ import { Pusher, type SecretAccess } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
 import { StagedPush } from "./push/staged-push.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
+import { startAuthority, startRootDistribution } from "./start-authority.ts";
 import { desiredStatuses } from "./status/desired-statuses.ts";
 import { LeaderElection, type LeaderElectionOptions } from "./status/leader-election.ts";
 import { StatusReporter } from "./status/status-reporter.ts";
 import { StatusWriter } from "./status/status-writer.ts";
+import { createTokenVerifier } from "./token-verifier.ts";
 import { ConnectionTable } from "./xds/connection-table.ts";
 
 /** Resolves when every port is open and the first snapshot is there. */
@@ -55,7 +49,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promise<ControlPlane> {
   const context = createContext(options, lifecycle);
   const { log, metrics, pushMetrics, clock } = context;
-  const authorityReady = createAuthority(context);
+  const authorityReady = startAuthority(context);
   authorityReady.catch(() => {
     // Awaited below; this only keeps an early failure from being reported as unhandled.
   });
@@ -84,6 +78,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   });
   lifecycle.onStop(() => staged.stop());
   let statesChanged = (): void => {};
+  let configured: (snapshot: MeshSnapshot) => void = () => {};
   const keeper = lifecycle.add(
     new SnapshotKeeper({
       sources: options.sources,
@@ -91,6 +86,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
       onSnapshot: (snapshot, impact) => {
         if (impact.kind !== "none") staged.push(snapshot, impact);
         statesChanged();
+        configured(snapshot);
       },
       prepare: (snapshot) => withinKeyPatience(clock, keySets.want(snapshot.keySources())),
       debounce: options.debounce ?? defaultDebounce,
@@ -112,10 +108,15 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     sourceIssues: () => [...keeper.issues(), ...builder.issues()],
     isReady: () => isReady,
   });
-  const [authority] = await Promise.all([authorityReady, keeper.start()]);
+  const [started] = await Promise.all([authorityReady, keeper.start()]);
+  const { authority } = started;
+  const trustConfigured = (snapshot: MeshSnapshot | undefined): void =>
+    started.trustAlso((snapshot?.meshConfig.caCertificates ?? []).map(({ pem }) => pem).join("\n"));
+  trustConfigured(keeper.current);
+  configured = trustConfigured;
   await serving.startServers(context, { pusher, authority, snapshot: () => keeper.current });
   if (options.client !== undefined) {
-    startRootDistribution(context, options.client, authority);
+    startRootDistribution(context, options.client, started, revisionSuffix(context.revision));
     const reporter = startStatus(context, options.client, { pusher, snapshot: () => keeper.current });
     const deployer = startGatewayDeployment(context, options.client);
     statesChanged = () => {
@@ -211,58 +212,11 @@ function createContext(options: ControlPlaneOptions, lifecycle: Lifecycle): Cont
     host: options.host ?? "0.0.0.0",
     namespace: options.namespace ?? "istio-system",
     revision: options.revision ?? "default",
-    tokens:
-      options.tokens ?? (options.client === undefined ? undefined : new TokenReviewVerifier(options.client, clock)),
+    tokens: options.tokens ?? createTokenVerifier(options, { lifecycle, clock, log, metrics }),
     addresses: {},
     injection: {},
     ...(options.clusterId !== undefined && { clusterId: options.clusterId }),
   };
-}
-
-async function createAuthority(context: ControlPlaneContext): Promise<CertificateAuthority> {
-  const { options, clock, metrics, lifecycle } = context;
-  const fromFolder = options.authorityFolder === undefined ? undefined : readMaterialFolder(options.authorityFolder);
-  const material = options.authorityMaterial ?? fromFolder ?? (await findMaterial(context));
-  const authority = new CertificateAuthority(material, clock, options.authorityLimits);
-  const expiry = metrics.gauge("citadel_server_root_cert_expiry_timestamp", "When the CA's certificate ends.").labels();
-  metrics.onCollect(() => expiry.set(authority.notAfterMs / 1000));
-  const watching = { authority, clock, log: context.log.scope("ca") };
-  if (options.authorityFolder !== undefined) lifecycle.add(watchMaterialFolder(options.authorityFolder, watching));
-  else if (options.client !== undefined && options.authorityMaterial === undefined) {
-    lifecycle.add(watchMaterialSecret(options.client, context.namespace, watching));
-  }
-  return authority;
-}
-
-async function findMaterial(context: ControlPlaneContext): Promise<AuthorityMaterial> {
-  const { options, clock, namespace } = context;
-  const trustDomain = options.trustDomain ?? "cluster.local";
-  const nowMs = clock.now();
-  if (options.client === undefined) return createSelfSignedMaterial(trustDomain, nowMs);
-  return loadMaterialPatiently(context, { client: options.client, namespace, trustDomain, nowMs });
-}
-
-/** The API server may come up after us, and our permissions after it. */
-async function loadMaterialPatiently(
-  context: ControlPlaneContext,
-  wanted: ClusterMaterialOptions,
-): Promise<AuthorityMaterial> {
-  const backoff = new Backoff({ initialMs: 200, maxMs: 5000 });
-  let isStopped = false;
-  context.lifecycle.onStop(() => {
-    isStopped = true;
-  });
-  for (;;) {
-    try {
-      return await loadClusterMaterial(wanted);
-    } catch (error) {
-      if (hasCode(error, "CA_MATERIAL_INVALID") || isStopped) throw error;
-      context.log.scope("ca").warn("the CA's Secret cannot be read; trying again", { error: describeError(error) });
-      await new Promise<void>((resolve) => {
-        context.clock.after(backoff.next(), resolve);
-      });
-    }
-  }
 }
 
 async function startMonitoring(
@@ -286,28 +240,6 @@ async function startMonitoring(
   );
   if (monitoring !== undefined) addresses.monitoring = await server.listen(host, monitoring);
   if (http !== undefined) addresses.http = await server.listen(host, http);
-}
-
-function startRootDistribution(
-  context: ControlPlaneContext,
-  client: KubernetesClient,
-  authority: CertificateAuthority,
-): void {
-  const { revision, namespace } = context;
-  const suffix = revisionSuffix(revision);
-  const distribution = context.lifecycle.add(
-    new RootDistribution({
-      client,
-      authority,
-      mutatingWebhooks: [`istio-sidecar-injector${suffix}`],
-      validatingWebhooks: [`istio-validator${suffix}-${namespace}`, `istio-${namespace}`],
-      log: context.log.scope("ca"),
-      clock: context.clock,
-    }),
-  );
-  distribution.start().catch((error: unknown) => {
-    context.log.scope("ca").error("the root certificate is not distributed", { error: describeError(error) });
-  });
 }
 
 /** Every replica serves; only the writer of statuses is elected. */

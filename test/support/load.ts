@@ -47,12 +47,19 @@ export async function fetchMany(
 
 export interface LoadReport {
   readonly requests: number;
-  /** One line for each of the first requests that did not get 200. */
+  /** One line for each of the first requests that did not get a good answer. */
   readonly failures: readonly string[];
 }
 
 /** More than these say nothing new, and a report of thousands takes minutes to print. */
 const maxFailures = 20;
+
+export interface LoadOptions {
+  /** Default 4. */
+  readonly concurrency?: number;
+  /** What is wrong with an answer; default everything but status 200. */
+  readonly problem?: (answer: Answer) => string | undefined;
+}
 
 /** Keeps a few requests in flight until stopped. */
 export class SteadyLoad {
@@ -61,8 +68,9 @@ export class SteadyLoad {
   #requests = 0;
   #stopped = false;
 
-  constructor(url: string, concurrency = 4) {
-    this.#workers = Promise.all(Array.from({ length: concurrency }, () => this.#work(url))).then(() => undefined);
+  constructor(url: string, { concurrency = 4, problem = statusProblem }: LoadOptions = {}) {
+    const workers = Array.from({ length: concurrency }, () => this.#work(url, problem));
+    this.#workers = Promise.all(workers).then(() => undefined);
   }
 
   get requests(): number {
@@ -75,12 +83,17 @@ export class SteadyLoad {
     return { requests: this.#requests, failures: this.#failures };
   }
 
-  async #work(url: string): Promise<void> {
+  async #work(url: string, problemOf: NonNullable<LoadOptions["problem"]>): Promise<void> {
     while (!this.#stopped) {
       const answer = await fetchPage(url);
       this.#requests++;
-      if (answer.status !== 200 && this.#failures.length < maxFailures)
-        this.#failures.push(`${new Date().toISOString()} ${answer.status} ${answer.body.slice(0, 200)}`);
+      const problem = problemOf(answer);
+      if (problem !== undefined && this.#failures.length < maxFailures)
+        this.#failures.push(`${new Date().toISOString()} ${problem}`);
     }
   }
+}
+
+function statusProblem({ status, body }: Answer): string | undefined {
+  return status === 200 ? undefined : `${status} ${body.slice(0, 200)}`;
 }

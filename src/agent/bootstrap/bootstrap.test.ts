@@ -75,6 +75,33 @@ describe("bootstrap", () => {
     assert.deepEqual([bootstrap.adminPort, bootstrap.statusPort, bootstrap.readinessPort], [15000, 15020, 15021]);
   });
 
+  test("keys and renewal of the certificate follow Istio's variables", () => {
+    const plain = build(baseEnv);
+    assert.deepEqual(plain.keyKind, { type: "ec", curve: "P-256" });
+    assert.deepEqual(plain.renewal, { graceRatio: 0.5, jitterRatio: 0.01 });
+    assert.deepEqual(
+      [plain.sdsSocket, plain.needsExternalSds, plain.outputCerts],
+      ["/var/run/secrets/workload-spiffe-uds/socket", false, ""],
+    );
+    const other = build({
+      ...baseEnv,
+      ECC_SIGNATURE_ALGORITHM: "ECDSA",
+      ECC_CURVE: "P384",
+      WORKLOAD_RSA_KEY_SIZE: "4096",
+      SECRET_GRACE_PERIOD_RATIO: "0.8",
+      SECRET_GRACE_PERIOD_RATIO_JITTER: "0",
+      WORKLOAD_IDENTITY_SOCKET_FILE: "spire.sock",
+      OUTPUT_CERTS: "/certs",
+    });
+    assert.deepEqual(other.keyKind, { type: "ec", curve: "P-384" });
+    assert.deepEqual(other.renewal, { graceRatio: 0.8, jitterRatio: 0 });
+    assert.deepEqual(
+      [other.sdsSocket, other.needsExternalSds, other.outputCerts],
+      ["/var/run/secrets/workload-spiffe-uds/spire.sock", true, "/certs"],
+    );
+    assert.deepEqual(build({ ...baseEnv, WORKLOAD_RSA_KEY_SIZE: "2048" }).keyKind, { type: "rsa", bits: 2048 });
+  });
+
   test("concurrency follows the CPU limit unless it is configured, and never exceeds the machine", () => {
     const { PROXY_CONFIG: _, ...env } = baseEnv;
     assert.equal(build({ ...env, ISTIO_CPU_LIMIT: "2" }).concurrency, 2);
@@ -85,15 +112,21 @@ describe("bootstrap", () => {
   test("a broken environment is reported as issues that name the variables", () => {
     const result = buildBootstrap({
       arguments: args("sidecar"),
-      env: { POD_NAME: "a", PROXY_CONFIG: "{", SECRET_TTL: "soon" },
+      env: {
+        POD_NAME: "a",
+        PROXY_CONFIG: "{",
+        SECRET_TTL: "soon",
+        SECRET_GRACE_PERIOD_RATIO: "2",
+        WORKLOAD_RSA_KEY_SIZE: "1024",
+      },
       podLabels: "",
       podAnnotations: "",
       cpuCount: 1,
     });
     assert.ok("issues" in result);
     const text = result.issues.map((issue) => issue.message).join("\n");
-    for (const name of ["POD_NAMESPACE", "INSTANCE_IP", "PROXY_CONFIG", "SECRET_TTL"])
-      assert.match(text, new RegExp(name));
+    const names = ["POD_NAMESPACE", "INSTANCE_IP", "PROXY_CONFIG", "SECRET_TTL", "SECRET_GRACE_PERIOD_RATIO"];
+    for (const name of [...names, "WORKLOAD_RSA_KEY_SIZE"]) assert.match(text, new RegExp(name));
   });
 
   test("durations are Go's", () => {

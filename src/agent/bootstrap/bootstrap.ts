@@ -5,6 +5,8 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { type Issue, Severity } from "#base/issue.ts";
 import { formatWorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
+import { defaultKeyKind, type KeyKind, keyKind } from "../identity/key-kind.ts";
+import { defaultRenewal, type RenewalSettings } from "../identity/renewal.ts";
 import type { ScrapeTarget } from "../probes/merged-metrics.ts";
 import type { AppProbers } from "../probes/prober.ts";
 import { parseDuration } from "./duration.ts";
@@ -38,11 +40,21 @@ export interface ProxyBootstrap {
   readonly trustDomain: string;
   readonly spiffeId: string;
   readonly clusterId: string;
+  /** Signer of the Kubernetes CSR API; empty for the control plane's choice. */
+  readonly certSigner: string;
   readonly rootsPath: string;
   readonly tokenPath: string;
   /** Further trusted roots, PEM. */
   readonly extraRoots: readonly string[];
   readonly secretTtlMs: number;
+  readonly keyKind: KeyKind;
+  readonly renewal: RenewalSettings;
+  /** Where secrets are served on a Unix socket, by us or by another identity provider. */
+  readonly sdsSocket: string;
+  /** Another provider must be there. */
+  readonly needsExternalSds: boolean;
+  /** Folder into which the certificate and its key are written; empty for none. */
+  readonly outputCerts: string;
   readonly podIp: string;
   readonly namespace: string;
   /** `default.svc.cluster.local` */
@@ -74,6 +86,7 @@ export interface ProxyBootstrap {
 
 /** The Istio release whose behaviour we follow; control planes look at it. */
 
+const defaultSdsFile = "socket";
 const readinessPort = 15021;
 const prometheusPort = 15090;
 
@@ -110,6 +123,7 @@ export function buildBootstrap(
     prometheusPort,
     readinessPort,
   });
+  const sdsFile = env["WORKLOAD_IDENTITY_SOCKET_FILE"] || defaultSdsFile;
   const bootstrap: ProxyBootstrap = {
     role: input.arguments.role,
     node: {
@@ -123,10 +137,19 @@ export function buildBootstrap(
     trustDomain,
     spiffeId: formatWorkloadIdentity({ trustDomain, namespace, serviceAccount }),
     clusterId: env["ISTIO_META_CLUSTER_ID"] || "Kubernetes",
+    certSigner: env["ISTIO_META_CERT_SIGNER"] ?? "",
     rootsPath: env["CA_ROOT_CA"] || "/var/run/secrets/istio/root-cert.pem",
     tokenPath: "/var/run/secrets/tokens/istio-token",
     extraRoots: strings(proxyConfig["caCertificatesPem"]),
     secretTtlMs: reader.duration("SECRET_TTL", 24 * 3_600_000),
+    keyKind: reader.keyKind(),
+    renewal: {
+      graceRatio: reader.ratio("SECRET_GRACE_PERIOD_RATIO", defaultRenewal.graceRatio),
+      jitterRatio: reader.ratio("SECRET_GRACE_PERIOD_RATIO_JITTER", defaultRenewal.jitterRatio),
+    },
+    sdsSocket: `/var/run/secrets/workload-spiffe-uds/${sdsFile}`,
+    needsExternalSds: sdsFile !== defaultSdsFile || env["USE_EXTERNAL_WORKLOAD_SDS"] === "true",
+    outputCerts: env["OUTPUT_CERTS"] ?? "",
     podIp,
     namespace,
     domain,
@@ -185,6 +208,22 @@ class EnvironmentReader {
     const duration = parseDuration(value);
     if (duration === undefined) this.#report(name, `"${value}" is not a duration as 24h or 10s`);
     return duration ?? fallback;
+  }
+
+  ratio(name: string, fallback: number): number {
+    const value = this.#env[name];
+    if (value === undefined || value === "") return fallback;
+    const ratio = Number(value);
+    if (ratio >= 0 && ratio <= 1) return ratio;
+    this.#report(name, `"${value}" is not a number from 0 to 1`);
+    return fallback;
+  }
+
+  keyKind(): KeyKind {
+    const kind = keyKind(this.#env);
+    if (typeof kind !== "string") return kind;
+    this.issues.push({ code: "OUT0303", severity: Severity.Error, message: `environment variable ${kind}` });
+    return defaultKeyKind;
   }
 
   #report(name: string, problem: string): void {

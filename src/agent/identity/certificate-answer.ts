@@ -9,11 +9,12 @@ import { splitCertificates } from "#wire/x509/pem.ts";
 
 export interface IssuedIdentity {
   readonly certificate: TlsCertificate;
-  /** PEM of the chain's root; undefined when the chain carries none. */
-  readonly root: string | undefined;
+  /** PEM of the roots at the end of the chain: several during a rotation, empty when it carries none. */
+  readonly roots: string;
 }
 
-const maxChainLength = 10;
+/** Certificates of an answer, roots of a long rotation among them. */
+const maxChainLength = 32;
 
 /** Throws CA_ANSWER_INVALID unless the leaf is for this key, is valid now and names a SPIFFE id. */
 export function readAnswer(chain: readonly string[], privateKey: KeyObject, nowMs: number): IssuedIdentity {
@@ -28,10 +29,10 @@ export function readAnswer(chain: readonly string[], privateKey: KeyObject, nowM
   if (leaf.certificate.notAfterMs <= nowMs) throw invalid("the leaf has expired already");
   const spiffeId = leaf.certificate.subjectAltNames.uris.find((uri) => parseSpiffeId(uri) !== undefined);
   if (spiffeId === undefined) throw invalid("the leaf names no SPIFFE id");
-  const last = issuers.at(-1);
-  const root = last !== undefined && isSelfIssued(last.certificate) ? last : undefined;
-  // Peers have the root already; sending it would only make handshakes larger.
-  const presented = [leaf, ...issuers.filter((issuer) => issuer !== root)];
+  const isRoot = issuers.map(({ certificate }) => isSelfIssued(certificate));
+  const upper = isRoot.lastIndexOf(false) + 1;
+  // Peers have the roots already; sending them would only make handshakes larger.
+  const presented = [leaf, ...issuers.slice(0, upper)];
   return {
     certificate: {
       certificateChain: joinPem(presented.map(({ pem }) => pem)),
@@ -41,18 +42,8 @@ export function readAnswer(chain: readonly string[], privateKey: KeyObject, nowM
       serialNumber: leaf.certificate.serialNumber,
       spiffeId,
     },
-    root: root?.pem,
+    roots: joinPem(issuers.slice(upper).map(({ pem }) => pem)),
   };
-}
-
-/** One bundle without repeats, in order of appearance. */
-export function mergeRoots(bundles: readonly string[]): string {
-  const byDer = new Map<string, string>();
-  for (const pem of bundles.flatMap(splitCertificates)) {
-    const der = pem.replace(/-----[^-]+-----|\s/g, "");
-    if (!byDer.has(der)) byDer.set(der, pem);
-  }
-  return joinPem([...byDer.values()]);
 }
 
 function joinPem(pems: readonly string[]): string {

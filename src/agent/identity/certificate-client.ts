@@ -23,6 +23,8 @@ export interface CertificateClientOptions {
   /** Name in the server's certificate, where it differs from the host. */
   readonly serverName?: string;
   readonly clusterId: string;
+  /** Signer of the Kubernetes CSR API that is asked for; empty for the service's own choice. */
+  readonly certSigner?: string;
   readonly timeoutMs: number;
 }
 
@@ -61,7 +63,9 @@ export class CertificateClient {
     const metadata = new Metadata();
     metadata.set("authorization", `Bearer ${request.token}`);
     metadata.set("clusterid", this.#options.clusterId);
+    const { certSigner = "" } = this.#options;
     const message = create(IstioCertificateRequestSchema, {
+      ...(certSigner !== "" && { metadata: { CertSigner: certSigner } }),
       csr: request.csr,
       validityDuration: BigInt(request.ttlSeconds),
     });

@@ -179,6 +179,28 @@ describe("identity", () => {
     assert.notEqual(secrets.certificate(certificateName)?.privateKey, first?.privateKey);
   });
 
+  test("the key is of the kind that is asked for", async () => {
+    const port = await serve(signFor(hourMs));
+    const kinds = [
+      { type: "rsa", bits: 2048 },
+      { type: "ec", curve: "P-384" },
+    ] as const;
+    const seen: unknown[] = [];
+    for (const keyKind of kinds) {
+      secrets = new SecretStore();
+      const identity = await begin(port, { keyKind });
+      await identity.ready;
+      const { asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(
+        secrets.certificate(certificateName)?.privateKey ?? "",
+      );
+      seen.push([asymmetricKeyType, asymmetricKeyDetails?.modulusLength ?? asymmetricKeyDetails?.namedCurve]);
+    }
+    assert.deepEqual(seen, [
+      ["rsa", 2048],
+      ["ec", "secp384r1"],
+    ]);
+  });
+
   test("a refused request is retried with back-off, and an expired certificate is reported", async () => {
     let refuse = false;
     let calls = 0;

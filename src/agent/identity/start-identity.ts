@@ -2,8 +2,6 @@
 // `default` and `ROOTCA` that the proxy reads. Nothing is written to disk.
 // States: no certificate → valid → (renewal fails, retried with back-off) → valid | expired. An expired certificate
 // stays in place, because connections fail either way, but it is logged and shows in a metric until it is replaced.
-import { generateKeyPair, type KeyObject } from "node:crypto";
-import { promisify } from "node:util";
 import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
@@ -12,10 +10,13 @@ import { Backoff } from "#base/time/backoff.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import { buildCertificateRequest } from "#wire/x509/certificate-request.ts";
-import { mergeRoots, readAnswer } from "./certificate-answer.ts";
+import { mergeCertificates } from "#wire/x509/pem.ts";
+import { readAnswer } from "./certificate-answer.ts";
 import { CertificateClient } from "./certificate-client.ts";
+import { exposeCertificateExpiry } from "./certificate-expiry.ts";
 import { readRoots, readToken, watchFile } from "./identity-files.ts";
-import { renewalTime, retryLimits } from "./renewal.ts";
+import { defaultKeyKind, type KeyKind, makeKey } from "./key-kind.ts";
+import { defaultRenewal, type RenewalSettings, renewalTime, retryLimits } from "./renewal.ts";
 
 export interface IdentityOptions {
   /** `host:port` of a certificate service. */
@@ -27,9 +28,12 @@ export interface IdentityOptions {
   /** Further trusted roots, PEM. */
   readonly extraRoots?: readonly string[];
   readonly clusterId: string;
+  readonly certSigner?: string;
   /** What the request asks to be named; the service decides by the token. */
   readonly spiffeId: string;
   readonly ttlMs: number;
+  readonly keyKind?: KeyKind;
+  readonly renewal?: RenewalSettings;
   readonly secrets: SecretStore;
   readonly logger: Logger;
   readonly metrics: MetricRegistry;
@@ -50,7 +54,6 @@ export const rootsName = "ROOTCA";
 
 /** Timers hold less than 25 days; a longer wait is cut into pieces. */
 const longestTimerMs = 6 * 3600 * 1000;
-const makeKeyPair = promisify(generateKeyPair);
 
 /** Starts at once and goes on trying; it does not wait for the certificate service. */
 export async function startIdentity(options: IdentityOptions): Promise<Identity> {
@@ -68,7 +71,7 @@ class IdentityKeeper implements Identity {
   readonly #backoff: Backoff;
   readonly #becomeReady: () => void;
   #mountedRoots = "";
-  #chainRoot: string | undefined;
+  #chainRoots = "";
   #cancelTimer: () => void = () => {};
   #cancelExpiry: () => void = () => {};
   #stopWatching: () => void = () => {};
@@ -83,6 +86,7 @@ class IdentityKeeper implements Identity {
     this.#client = new CertificateClient({
       address: options.caAddress,
       clusterId: options.clusterId,
+      ...(options.certSigner !== undefined && { certSigner: options.certSigner }),
       timeoutMs: options.requestTimeoutMs ?? 10_000,
       ...(options.caServerName !== undefined && { serverName: options.caServerName }),
     });
@@ -94,14 +98,7 @@ class IdentityKeeper implements Identity {
 
   async start(): Promise<void> {
     const { metrics, secrets } = this.#options;
-    const expiry = metrics.gauge("istio_agent_cert_expiry_seconds", "Seconds until the certificate expires.", [
-      "resource_name",
-    ]);
-    this.#stopCollecting = metrics.onCollect(() => {
-      const certificate = secrets.certificate(certificateName);
-      if (certificate === undefined) return;
-      expiry.labels(certificateName).set((certificate.notAfterMs - this.#clock.now()) / 1000);
-    });
+    this.#stopCollecting = exposeCertificateExpiry(metrics, secrets, this.#clock);
     this.#stopWatching = watchFile(this.#options.rootsPath, () => void this.#reloadRoots());
     await this.#reloadRoots();
     void this.renew();
@@ -157,21 +154,21 @@ class IdentityKeeper implements Identity {
     const { spiffeId, ttlMs, tokenPath, secrets, logger } = this.#options;
     await this.#reloadRoots(true);
     const token = await readToken(tokenPath);
-    const { privateKey } = await makeKeyPair("ec", { namedCurve: "P-256" });
+    const privateKey = await makeKey(this.#options.keyKind ?? defaultKeyKind);
     const chain = await this.#client.sign({
-      csr: buildCertificateRequest(privateKey as KeyObject, { uris: [spiffeId] }),
+      csr: buildCertificateRequest(privateKey, { uris: [spiffeId] }),
       ttlSeconds: Math.ceil(ttlMs / 1000),
       token,
       roots: this.#mountedRoots,
     });
     if (this.#stopped) return;
     const now = this.#clock.now();
-    const { certificate, root } = readAnswer(chain, privateKey as KeyObject, now);
+    const { certificate, roots } = readAnswer(chain, privateKey, now);
     if (certificate.spiffeId !== spiffeId) {
       logger.warn(`the certificate names ${certificate.spiffeId ?? "nobody"}, this pod expected ${spiffeId}`);
     }
     // Roots first: whoever sees the new certificate must be able to verify peers that have one, too.
-    this.#chainRoot = root;
+    this.#chainRoots = roots;
     this.#publishRoots();
     secrets.setCertificate(certificateName, certificate);
     logger.info("new certificate", {
@@ -179,7 +176,8 @@ class IdentityKeeper implements Identity {
       serial: certificate.serialNumber,
       expires: new Date(certificate.notAfterMs).toISOString(),
     });
-    this.#schedule(renewalTime(now, certificate.notAfterMs, this.#random()), certificate.notAfterMs);
+    const renewal = this.#options.renewal ?? defaultRenewal;
+    this.#schedule(renewalTime(now, certificate.notAfterMs, this.#random(), renewal), certificate.notAfterMs);
   }
 
   #schedule(renewAtMs: number, notAfterMs: number): void {
@@ -224,11 +222,7 @@ class IdentityKeeper implements Identity {
   }
 
   #publishRoots(): void {
-    const bundle = mergeRoots([
-      ...(this.#chainRoot === undefined ? [] : [this.#chainRoot]),
-      this.#mountedRoots,
-      ...(this.#options.extraRoots ?? []),
-    ]);
+    const bundle = mergeCertificates([this.#chainRoots, this.#mountedRoots, ...(this.#options.extraRoots ?? [])]);
     if (bundle !== "") this.#options.secrets.setTrustedRoots(rootsName, bundle);
   }
 }

@@ -4,11 +4,13 @@ import type { ControlPlaneOptions } from "#control/options.ts";
 import { defaultDebounce } from "#control/push/debounce.ts";
 import { parseDuration } from "#mesh/objects/duration.ts";
 import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
+import { type AuthoritySettings, authoritySettings, flag } from "./authority-settings.ts";
 
-type PilotSettings = Pick<
-  ControlPlaneOptions,
-  "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses" | "authenticatePlaintext" | "debugAccess" | "keyFetching"
->;
+type PilotSettings = AuthoritySettings &
+  Pick<
+    ControlPlaneOptions,
+    "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses" | "authenticatePlaintext" | "debugAccess" | "keyFetching"
+  >;
 
 export function pilotSettings(env: Readonly<Record<string, string | undefined>>, log: Logger): PilotSettings {
   const read = <T>(name: string, parse: (text: string) => T | undefined): T | undefined => {
@@ -44,6 +46,7 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
       ...(allowedNamespaces !== undefined && { allowedNamespaces }),
     },
     ...(newStreamsPerSecond !== undefined && { newStreamsPerSecond }),
+    ...authoritySettings(read),
   };
 }
 
@@ -57,12 +60,6 @@ const keyFetchers: Readonly<Record<string, KeyFetching>> = {
 
 function list(text: string): string[] {
   return text.split(",").flatMap((item) => item.trim() || []);
-}
-
-/** As Go's ParseBool reads it. */
-function flag(text: string): boolean | undefined {
-  if (["1", "t", "T", "true", "True", "TRUE"].includes(text)) return true;
-  return ["0", "f", "F", "false", "False", "FALSE"].includes(text) ? false : undefined;
 }
 
 function positive(text: string): number | undefined {

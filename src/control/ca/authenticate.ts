@@ -4,11 +4,14 @@ import type { Metadata } from "@grpc/grpc-js";
 import { parseWorkloadIdentity, type WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { explainSvid } from "#wire/spiffe/svid.ts";
 import { type Certificate, parseCertificate } from "#wire/x509/certificate.ts";
+import type { CallingPod } from "./node-authorization.ts";
 import type { TokenVerifier } from "./token-review.ts";
 
 export interface Caller {
   readonly identity: WorkloadIdentity;
   readonly by: "token" | "certificate";
+  /** Of a token that is bound to one. */
+  readonly pod: CallingPod | undefined;
 }
 
 export type Authentication = { readonly caller: Caller } | { readonly refused: string };
@@ -35,8 +38,10 @@ export async function authenticate(credentials: Credentials, options: Authentica
     if (options.tokens === undefined) return { refused: "tokens are not accepted: there is no API server to ask" };
     const verdict = await options.tokens.verify(token, options.audiences);
     if ("identity" in verdict) {
-      const { namespace, serviceAccount } = verdict.identity;
-      return { caller: { identity: { trustDomain: options.trustDomain, namespace, serviceAccount }, by: "token" } };
+      const { namespace, serviceAccount, podName, podUid = "" } = verdict.identity;
+      const pod = podName === "" || podUid === "" ? undefined : { name: podName, uid: podUid };
+      const identity = { trustDomain: options.trustDomain, namespace, serviceAccount };
+      return { caller: { identity, by: "token", pod } };
     }
     if (credentials.certificate === undefined) return verdict;
   }
@@ -60,7 +65,7 @@ function authenticateCertificate(der: Buffer, options: AuthenticatorOptions): Au
   if (![options.trustDomain, ...(options.trustDomainAliases ?? [])].includes(identity.trustDomain)) {
     return { refused: `trust domain ${identity.trustDomain} of the client certificate is not ours` };
   }
-  return { caller: { identity, by: "certificate" } };
+  return { caller: { identity, by: "certificate", pod: undefined } };
 }
 
 function bearerToken(metadata: Metadata): string | undefined {

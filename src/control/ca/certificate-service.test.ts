@@ -22,8 +22,10 @@ import { parseCertificate } from "#wire/x509/certificate.ts";
 import { buildCertificateRequest } from "#wire/x509/certificate-request.ts";
 import { GrpcServer } from "../xds/grpc-server.ts";
 import { CertificateAuthority } from "./authority.ts";
+import { certificateAudit } from "./certificate-audit.ts";
 import { createCertificateHandlers } from "./certificate-service.ts";
 import { createSelfSignedMaterial } from "./material.ts";
+import type { NodeAuthorization, PodFacts } from "./node-authorization.ts";
 import { RateLimit } from "./rate-limit.ts";
 import type { TokenVerifier } from "./token-review.ts";
 
@@ -37,7 +39,9 @@ const tokens: TokenVerifier = {
   verify: async (token) =>
     token === "good"
       ? { identity: { namespace: "default", serviceAccount: "reviews", podName: "" } }
-      : { refused: `the API server does not accept the token` },
+      : token === "node"
+        ? { identity: { namespace: "istio-system", serviceAccount: "ztunnel", podName: "ztunnel-1", podUid: "u1" } }
+        : { refused: `the API server does not accept the token` },
 };
 
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -62,7 +66,7 @@ interface CallOptions {
   readonly clientCertificate?: { chain: string; key: string };
 }
 
-async function setUp(burst = 100): Promise<Setup> {
+async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promise<Setup> {
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
   const metrics = new MetricRegistry();
   const lines: Setup["lines"] = [];
@@ -81,10 +85,12 @@ async function setUp(burst = 100): Promise<Setup> {
     credentials: tls,
     ads: { StreamAggregatedResources: notHere, DeltaAggregatedResources: notHere },
     certificates: createCertificateHandlers({
-      authority,
+      sign: (csr, spiffeId, ttlMs) => authority.signWorkload(csr, spiffeId, ttlMs),
       authentication: { tokens, trustDomain: "cluster.local", audiences: ["istio-ca"], now: Date.now },
       rateLimit: new RateLimit({ burst, perSecond: 0.001 }, systemClock),
-      log,
+      failureLimit: new RateLimit({ burst: 5, perSecond: 0.001 }, systemClock),
+      ...(nodeAuthorization !== undefined && { nodeAuthorization }),
+      audit: certificateAudit(log),
       metrics,
     }),
   });
@@ -175,7 +181,87 @@ describe("the certificate service", () => {
     await assert.rejects(call({ token: "good", csr: "garbage" }), { code: status.INVALID_ARGUMENT });
     await assert.rejects(call({ token: "good", ttlSeconds: 91 * 86_400 }), { code: status.INVALID_ARGUMENT });
     const impersonate = { ImpersonatedIdentity: "spiffe://cluster.local/ns/a/sa/b" };
-    await assert.rejects(call({ token: "good", metadata: impersonate }), { code: status.PERMISSION_DENIED });
+    await assert.rejects(call({ token: "good", metadata: impersonate }), { code: status.UNAUTHENTICATED });
+  });
+
+  test("an agent of a node gets the certificates of what runs there, and of nothing else", async () => {
+    const ztunnel = { uid: "u1", serviceAccount: "ztunnel", nodeName: "one" };
+    let agent: PodFacts = ztunnel;
+    const { call, lines } = await setUp(100, {
+      trustedAccounts: new Set(["istio-system/ztunnel"]),
+      pods: {
+        pod: (namespace, name) => (namespace === "istio-system" && name === "ztunnel-1" ? agent : undefined),
+        runsOn: (node, namespace, account) => node === "one" && namespace === "default" && account === "reviews",
+      },
+    });
+    const ask = (account: string, token = "node"): Promise<IstioCertificateResponse> =>
+      call({ token, metadata: { ImpersonatedIdentity: account } });
+    const reviews = "spiffe://cluster.local/ns/default/sa/reviews";
+    const { certChain } = await ask(reviews);
+    assert.deepEqual(parseCertificate(certChain[0] ?? "").subjectAltNames.uris, [reviews]);
+    const issued = lines.find(({ message }) => message === "certificate issued")?.fields;
+    assert.equal(issued?.["identity"], "spiffe://cluster.local/ns/istio-system/sa/ztunnel");
+    assert.equal(issued?.["impersonated"], reviews);
+    const refusals: [() => void, string, string, RegExp][] = [
+      [() => {}, reviews.replace("reviews", "ratings"), "node", /no pod of default\/ratings is on node one/],
+      [() => {}, reviews.replace("cluster.local", "elsewhere"), "node", /trust domain elsewhere is not ours/],
+      [() => {}, "reviews", "node", /not one of a workload/],
+      [() => {}, reviews, "good", /default\/reviews is not among CA_TRUSTED_NODE_ACCOUNTS/],
+      [() => (agent = { ...ztunnel, uid: "u2" }), reviews, "node", /another one than the token was made for/],
+      [() => (agent = { ...ztunnel, serviceAccount: "x" }), reviews, "node", /has another service account/],
+      [() => (agent = { ...ztunnel, nodeName: "" }), reviews, "node", /is on no node/],
+      [() => (agent = { ...ztunnel, nodeName: "two" }), reviews, "node", /is on node two/],
+    ];
+    for (const [change, account, token, reason] of refusals) {
+      change();
+      lines.length = 0;
+      await assert.rejects(ask(account, token), { code: status.UNAUTHENTICATED, details: /may not ask for this/ });
+      assert.match(String(lines[0]?.fields?.["reason"]), reason);
+    }
+  });
+
+  test("every answer leaves one line of audit: who, from where, what, or why not; never a secret", async () => {
+    const { call, lines } = await setUp();
+    const { csr, key } = newRequest();
+    const chain = (await call({ token: "good", csr, ttlSeconds: 60 })).certChain;
+    await call({ clientCertificate: { chain: chain.join(""), key } });
+    await assert.rejects(call({ token: "bad" }));
+    await assert.rejects(call({ token: "good", csr: "garbage" }));
+    const [issued, renewed, stranger, garbage, ...rest] = lines.map(({ message, fields }) => ({ message, ...fields }));
+    assert.deepEqual(rest, []);
+    const identity = "spiffe://cluster.local/ns/default/sa/reviews";
+    const { peer, notBefore, notAfter, ...others } = issued as Record<string, string>;
+    assert.match(peer ?? "", /^127\.0\.0\.1:\d+$/);
+    assert.ok(Date.parse(notAfter ?? "") - Date.parse(notBefore ?? "") >= 60_000);
+    const { serialNumber } = parseCertificate(chain[0] ?? "");
+    assert.deepEqual(others, {
+      message: "certificate issued",
+      identity,
+      impersonated: undefined,
+      by: "token",
+      serial: serialNumber,
+    });
+    assert.equal((renewed as { by?: string } | undefined)?.by, "certificate");
+    assert.partialDeepStrictEqual(stranger, { message: "certificate refused", code: "UNAUTHENTICATED" });
+    assert.partialDeepStrictEqual(garbage, { message: "certificate refused", code: "INVALID_ARGUMENT", identity });
+    assert.doesNotMatch(JSON.stringify(lines), /BEGIN|good|"bad"/);
+  });
+
+  test("an address whose callers are not authenticated is not asked about for ever", async () => {
+    const { call } = await setUp();
+    for (let count = 0; count < 5; count++) {
+      await assert.rejects(call({ token: "bad" }), { code: status.UNAUTHENTICATED });
+    }
+    await assert.rejects(call({ token: "bad" }), { code: status.RESOURCE_EXHAUSTED });
+  });
+
+  test("a request that is too long is refused before it is read", async () => {
+    const { call } = await setUp();
+    const csr = `${newRequest().csr}${" ".repeat(40_000)}`;
+    await assert.rejects(call({ token: "good", csr }), {
+      code: status.INVALID_ARGUMENT,
+      details: /larger than 32768 bytes/,
+    });
   });
 
   test("limits how often one identity may ask", async () => {

@@ -9,7 +9,6 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { OutriggerError } from "#base/error.ts";
-import type { Logger } from "#base/log/log.ts";
 import type { CounterSeries, MetricRegistry } from "#base/metrics/registry.ts";
 import {
   type IstioCertificateRequest,
@@ -17,22 +16,38 @@ import {
   IstioCertificateResponseSchema,
 } from "#wire/gen/istio/certificate-service_pb.ts";
 import { createCertificateMethod } from "#wire/grpc/certificate-method.ts";
-import { formatWorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
-import { type Authentication, type AuthenticatorOptions, authenticate } from "./authenticate.ts";
-import type { CertificateAuthority } from "./authority.ts";
+import { formatWorkloadIdentity, parseWorkloadIdentity, type WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
+import { type Authentication, type AuthenticatorOptions, authenticate, type Caller } from "./authenticate.ts";
+import type { IssuedCertificate } from "./authority.ts";
+import type { Audit, AuditSubject } from "./certificate-audit.ts";
+import { type NodeAuthorization, refuseImpersonation } from "./node-authorization.ts";
 import type { RateLimit } from "./rate-limit.ts";
 
 export interface CertificateServiceOptions {
-  readonly authority: CertificateAuthority;
+  /** Signs a request (PEM) for a SPIFFE id; a lifetime of 0 means the default, an empty signer too. */
+  readonly sign: (
+    csr: string,
+    spiffeId: string,
+    ttlMs: number,
+    signer: string,
+  ) => IssuedCertificate | Promise<IssuedCertificate>;
   readonly authentication: AuthenticatorOptions;
+  /** For each identity. */
   readonly rateLimit: RateLimit;
-  readonly log: Logger;
+  /** For each address whose requests are not authenticated. */
+  readonly failureLimit: RateLimit;
+  /** Who may ask for the certificates of others; absent where nobody may. */
+  readonly nodeAuthorization?: NodeAuthorization;
+  readonly audit: Audit;
   readonly metrics: MetricRegistry;
 }
 
 export const certificateService: ServiceDefinition = {
   CreateCertificate: createCertificateMethod,
 };
+
+const maxIdentityLength = 2048;
+const badRequests: ReadonlySet<string> = new Set(["X509_INVALID", "CA_TTL_TOO_LONG", "CA_REQUEST_NAMES"]);
 
 type Handler = handleUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
 type Call = ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
@@ -51,50 +66,73 @@ export function createCertificateHandlers(options: CertificateServiceOptions): {
 }
 
 async function signFor(call: Call, options: CertificateServiceOptions, counters: Counters): Promise<Outcome> {
-  const { authority, authentication, log, rateLimit } = options;
+  const { authentication, audit, rateLimit, failureLimit } = options;
   counters.requests.increment();
   const peer = call.getPeer();
-  const result: Authentication = await authenticate(
-    { metadata: call.metadata, certificate: call.getAuthContext().sslPeerCertificate?.raw },
-    authentication,
-  );
+  const refuse = (subject: Partial<AuditSubject>, code: status, reason: string, details = reason): Outcome => {
+    audit.refused({ peer, ...subject }, status[code] ?? String(code), reason);
+    return { failure: { code, details } };
+  };
+  const address = peer.replace(/:\d+$/, "");
+  const certificate = call.getAuthContext().sslPeerCertificate?.raw;
+  // Only tokens cost a question to the API server.
+  if (certificate === undefined && failureLimit.isExhausted(address)) {
+    counters.unauthenticated.increment();
+    return refuse({}, status.RESOURCE_EXHAUSTED, "too many requests of this address were not authenticated");
+  }
+  const result: Authentication = await authenticate({ metadata: call.metadata, certificate }, authentication);
   if ("refused" in result) {
     counters.unauthenticated.increment();
-    log.warn("certificate refused: the caller is not authenticated", { peer, reason: result.refused });
-    return fail(status.UNAUTHENTICATED, result.refused);
+    failureLimit.allow(address);
+    return refuse({}, status.UNAUTHENTICATED, result.refused);
   }
-  const spiffeId = formatWorkloadIdentity(result.caller.identity);
-  if (call.request.metadata?.["ImpersonatedIdentity"] !== undefined) {
-    log.warn("certificate refused: impersonation", { identity: spiffeId, peer });
-    return fail(status.PERMISSION_DENIED, `${spiffeId} may not ask for the certificate of another identity`);
+  const { caller } = result;
+  const identity = formatWorkloadIdentity(caller.identity);
+  let subject: AuditSubject = { peer, identity, by: caller.by };
+  let named = caller.identity;
+  const wanted = call.request.metadata?.["ImpersonatedIdentity"];
+  if (wanted !== undefined && wanted !== "") {
+    const impersonated = String(wanted).slice(0, maxIdentityLength);
+    subject = { ...subject, impersonated };
+    const allowed = impersonate(caller, impersonated, options);
+    if (typeof allowed === "string") {
+      counters.unauthenticated.increment();
+      return refuse(subject, status.UNAUTHENTICATED, allowed, "the caller may not ask for this identity's certificate");
+    }
+    named = allowed;
   }
+  const spiffeId = formatWorkloadIdentity(named);
+  // A node's agent asks for many: each of them has its own measure.
   if (!rateLimit.allow(spiffeId)) {
-    log.warn("certificate refused: too many requests", { identity: spiffeId, peer });
-    return fail(status.RESOURCE_EXHAUSTED, `too many certificate requests of ${spiffeId}`);
+    return refuse(subject, status.RESOURCE_EXHAUSTED, `too many certificate requests of ${spiffeId}`);
   }
   try {
     const seconds = Number(call.request.validityDuration);
-    const issued = authority.signWorkload(call.request.csr, spiffeId, Math.max(0, seconds) * 1000);
+    const signer = String(call.request.metadata?.["CertSigner"] ?? "");
+    const issued = await options.sign(call.request.csr, spiffeId, Math.max(0, seconds) * 1000, signer);
     counters.issued.increment();
-    log.info("certificate issued", {
-      identity: spiffeId,
-      serial: issued.serialNumber,
-      notAfter: new Date(issued.notAfterMs).toISOString(),
-      by: result.caller.by,
-      peer,
-    });
+    audit.issued(subject, issued);
     return { response: create(IstioCertificateResponseSchema, { certChain: [...issued.chain] }) };
   } catch (error) {
     const reason = error instanceof OutriggerError ? error.message : "the certificate could not be signed";
-    const isBadRequest = error instanceof OutriggerError && ["X509_INVALID", "CA_TTL_TOO_LONG"].includes(error.code);
+    const isBadRequest = error instanceof OutriggerError && badRequests.has(error.code);
     (isBadRequest ? counters.badRequests : counters.signErrors).increment();
-    log.warn("certificate refused", { identity: spiffeId, peer, reason });
-    return fail(isBadRequest ? status.INVALID_ARGUMENT : status.INTERNAL, reason);
+    return refuse(subject, isBadRequest ? status.INVALID_ARGUMENT : status.INTERNAL, reason);
   }
 }
 
-function fail(code: status, details: string): Outcome {
-  return { failure: { code, details } };
+/** The identity that a node's agent may ask for, or why not. */
+function impersonate(
+  caller: Caller,
+  wanted: string,
+  { authentication, nodeAuthorization }: CertificateServiceOptions,
+): WorkloadIdentity | string {
+  if (nodeAuthorization === undefined) return "nobody may impersonate: CA_TRUSTED_NODE_ACCOUNTS is not set";
+  const identity = parseWorkloadIdentity(wanted);
+  if (identity === undefined) return "the impersonated identity is not one of a workload";
+  const ours = [authentication.trustDomain, ...(authentication.trustDomainAliases ?? [])];
+  if (!ours.includes(identity.trustDomain)) return `trust domain ${identity.trustDomain} is not ours`;
+  return refuseImpersonation(caller, identity, nodeAuthorization) ?? identity;
 }
 
 interface Counters {

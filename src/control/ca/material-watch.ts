@@ -1,46 +1,69 @@
-// Follows the CA's material where operators replace it: Secret `cacerts`, or a mounted folder. New material is used at
-// once; bad material is reported and the old one stays.
+// Follows the CA's material where it is replaced: Secret `cacerts` by operators, Secret `istio-ca-secret` by the replica
+// that renews the self-signed root, or a mounted folder. Bad material is reported and the old one stays.
 import { describeError } from "#base/error.ts";
 import { DirectoryWatcher } from "#base/files/directory-watcher.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
-import { type CatalogEntry, findKind } from "#mesh/catalog.ts";
+import { catalogKind } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { KubernetesClient } from "../sources/kubernetes/client.ts";
 import { Reflector } from "../sources/kubernetes/reflector.ts";
-import type { CertificateAuthority } from "./authority.ts";
-import { pluggedInSecretName, readMaterialSecret } from "./cluster-material.ts";
+import { pluggedInSecretName, readMaterialSecret, selfSignedSecretName } from "./cluster-material.ts";
 import { type AuthorityMaterial, readMaterialFolder } from "./material.ts";
 
 export interface MaterialWatchOptions {
-  readonly authority: CertificateAuthority;
+  readonly offer: (material: AuthorityMaterial, place: string) => void;
+  /** Called besides the log. */
+  readonly onInvalid?: (place: string, reason: string) => void;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
-export function watchMaterialSecret(
+export interface MaterialSecretWatch extends Running {
+  /** The Secret whose material counts now: what is plugged in comes before what is self-signed. */
+  readonly secretName: string;
+}
+
+export function watchMaterialSecrets(
   client: KubernetesClient,
   namespace: string,
+  initial: string,
   options: MaterialWatchOptions,
-): Running {
+): MaterialSecretWatch {
+  let secretName = initial;
   const take = (object: KubernetesObject): void => {
-    if (object.metadata.name !== pluggedInSecretName) return;
-    replace(`Secret ${namespace}/${pluggedInSecretName}`, () => readMaterialSecret(object), options);
+    const { name } = object.metadata;
+    const isPluggedIn = name === pluggedInSecretName;
+    if (!isPluggedIn && (name !== selfSignedSecretName || secretName !== selfSignedSecretName)) return;
+    const taken = replace(`Secret ${namespace}/${name}`, () => readMaterialSecret(object), options);
+    if (taken) secretName = name;
   };
-  const reflector = new Reflector({
-    client,
-    kind: findKind("v1", "Secret") as CatalogEntry,
-    selection: { namespace, fieldSelector: `metadata.name=${pluggedInSecretName}` },
-    // Its removal changes nothing: certificates that were given out still lead to its root.
-    handlers: { replace: (objects) => objects.forEach(take), apply: take, remove: () => {} },
-    log: options.log,
-    clock: options.clock,
-  });
-  reflector.start().catch((error: unknown) => {
-    options.log.error("the CA's Secret is not followed", { error: describeError(error) });
-  });
-  return reflector;
+  const reflectors = [pluggedInSecretName, selfSignedSecretName].map(
+    (name) =>
+      new Reflector({
+        client,
+        kind: catalogKind("v1", "Secret"),
+        selection: { namespace, fieldSelector: `metadata.name=${name}` },
+        // Its removal changes nothing: certificates that were given out still lead to its root.
+        handlers: { replace: (objects) => objects.forEach(take), apply: take, remove: () => {} },
+        log: options.log,
+        clock: options.clock,
+      }),
+  );
+  for (const reflector of reflectors) {
+    reflector.start().catch((error: unknown) => {
+      options.log.error("the CA's Secret is not followed", { error: describeError(error) });
+    });
+  }
+  return {
+    get secretName() {
+      return secretName;
+    },
+    stop: async () => {
+      await Promise.all(reflectors.map((reflector) => reflector.stop()));
+    },
+  };
 }
 
 /** A swap of the folder's files comes as several events: they are read together after a moment. */
@@ -58,18 +81,21 @@ export function watchMaterialFolder(folder: string, options: MaterialWatchOption
   return watcher;
 }
 
+/** Tells whether there was material that can be used. */
 function replace(
   place: string,
   read: () => AuthorityMaterial | undefined,
-  { authority, log }: MaterialWatchOptions,
-): void {
+  { offer, log, onInvalid }: MaterialWatchOptions,
+): boolean {
   try {
     const material = read();
-    if (material === undefined) return;
-    const before = authority.rootCertificates;
-    if (authority.replace(material)) log.info("the CA uses new material", { place });
-    if (authority.rootCertificates !== before) log.info("the CA's root changed", { place });
+    if (material === undefined) return false;
+    offer(material, place);
+    return true;
   } catch (error) {
-    log.error("the CA's new material cannot be used; the old one stays", { place, error: describeError(error) });
+    const reason = describeError(error);
+    log.error("the CA's new material cannot be used; the old one stays", { place, error: reason });
+    onInvalid?.(place, reason);
+    return false;
   }
 }

@@ -1,10 +1,10 @@
 // The certificate authority's own key and certificates, as operators plug them in (Istio's `cacerts` file names) or as
 // we make them. Checks that the four parts belong together before anything is signed with them.
-import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { OutriggerError } from "#base/error.ts";
-import { parseCertificate } from "#wire/x509/certificate.ts";
+import { type Certificate, parseCertificate } from "#wire/x509/certificate.ts";
 import { type Issuer, issueAuthority, readIssuer } from "#wire/x509/issue-certificate.ts";
 import { splitCertificates } from "#wire/x509/pem.ts";
 
@@ -25,23 +25,57 @@ export const materialFiles = {
   rootCertificates: "root-cert.pem",
 } as const;
 
-const yearMs = 365 * 86_400_000;
+export const defaultRootTtlMs: number = 10 * 365 * 86_400_000;
+const rootBackdateMs = 120_000;
 
-/** A new P-256 root, valid for ten years. */
-export function createSelfSignedMaterial(trustDomain: string, nowMs: number): AuthorityMaterial {
+/** A new P-256 root. */
+export function createSelfSignedMaterial(
+  trustDomain: string,
+  nowMs: number,
+  ttlMs: number = defaultRootTtlMs,
+): AuthorityMaterial {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const certificate = issueAuthority(privateKey, {
     publicKeyInfo: publicKey.export({ format: "der", type: "spki" }),
     subject: { organization: trustDomain },
-    notBeforeMs: nowMs - 120_000,
-    notAfterMs: nowMs + 10 * yearMs,
+    ...rootLife(nowMs, ttlMs),
   });
-  return {
-    caCertificate: certificate,
-    caKey: privateKey.export({ format: "pem", type: "pkcs8" }) as string,
-    certificateChain: "",
-    rootCertificates: certificate,
-  };
+  return selfSigned(certificate, privateKey.export({ format: "pem", type: "pkcs8" }) as string);
+}
+
+/**
+ * A new certificate for the key of a self-signed root, under the same name, as istiod renews its root: what the old one
+ * has signed leads to the new one too.
+ */
+export function renewSelfSignedMaterial(material: AuthorityMaterial, nowMs: number, ttlMs: number): AuthorityMaterial {
+  const { certificate, privateKey } = readIssuer(material.caCertificate, material.caKey);
+  const renewed = issueAuthority(privateKey, {
+    publicKeyInfo: certificate.publicKeyInfo,
+    subject: certificate.subject,
+    ...(certificate.subjectKeyId !== undefined && { subjectKeyId: certificate.subjectKeyId }),
+    ...rootLife(nowMs, ttlMs),
+  });
+  const others = splitCertificates(material.rootCertificates).filter(
+    (pem) => !parseCertificate(pem).der.equals(certificate.der),
+  );
+  return { ...selfSigned(renewed, material.caKey), rootCertificates: [renewed, ...others].join("") };
+}
+
+function rootLife(nowMs: number, ttlMs: number): { notBeforeMs: number; notAfterMs: number } {
+  return { notBeforeMs: nowMs - Math.min(rootBackdateMs, ttlMs / 10), notAfterMs: nowMs + ttlMs };
+}
+
+function selfSigned(certificate: string, caKey: string): AuthorityMaterial {
+  return { caCertificate: certificate, caKey, certificateChain: "", rootCertificates: certificate };
+}
+
+export function isSameMaterial(a: AuthorityMaterial, b: AuthorityMaterial): boolean {
+  return (
+    a.caCertificate === b.caCertificate &&
+    a.caKey === b.caKey &&
+    a.certificateChain === b.certificateChain &&
+    a.rootCertificates === b.rootCertificates
+  );
 }
 
 /** Reads material from named parts; undefined when there is no certificate and no key. Accepts `tls.crt` names too. */
@@ -66,8 +100,14 @@ export function readMaterialFolder(folder: string): AuthorityMaterial | undefine
   });
 }
 
+export interface CheckedMaterial {
+  readonly issuer: Issuer;
+  /** The trust anchor of its chain: the issuer itself where that is self-signed. */
+  readonly root: Certificate;
+}
+
 /** Pairs certificate and key after checking all of the material; throws CA_MATERIAL_INVALID with the reason. */
-export function checkMaterial(material: AuthorityMaterial, nowMs: number): Issuer {
+export function checkMaterial(material: AuthorityMaterial, nowMs: number): CheckedMaterial {
   let issuer: Issuer;
   try {
     issuer = readIssuer(material.caCertificate, material.caKey);
@@ -78,31 +118,55 @@ export function checkMaterial(material: AuthorityMaterial, nowMs: number): Issue
   const ownKey = createPublicKey(privateKey).export({ format: "der", type: "spki" });
   if (!certificate.publicKeyInfo.equals(ownKey)) throw invalid("the CA's key does not belong to its certificate");
   if (!certificate.isCa) throw invalid("the CA's certificate may not sign certificates (CA:FALSE)");
-  if (certificate.notAfterMs <= nowMs) {
-    throw invalid(`the CA's certificate expired at ${new Date(certificate.notAfterMs).toISOString()}`);
-  }
   const roots = readAll(material.rootCertificates, "root");
   if (roots.length === 0) throw invalid("there is no root certificate");
-  checkPath(issuer, readAll(material.certificateChain, "chain"), roots);
-  return issuer;
-}
-
-type Parsed = ReturnType<typeof parseCertificate>;
-
-function checkPath(issuer: Issuer, chain: readonly Parsed[], roots: readonly Parsed[]): void {
-  const byIssuer = [...chain, ...roots];
-  let current: Parsed = issuer.certificate;
-  for (let step = 0; step <= chain.length + 1; step++) {
-    const child = current;
-    if (roots.some((root) => root.der.equals(child.der))) return;
-    const parent = byIssuer.find((candidate) => candidate.subject.equals(child.issuer) && candidate !== child);
-    if (parent === undefined) break;
-    current = parent;
+  const path = pathToRoot(certificate, readAll(material.certificateChain, "chain"), roots);
+  if (path === undefined) throw invalid("the chain does not lead from the CA's certificate to a root certificate");
+  for (const [step, { notAfterMs }] of path.entries()) {
+    if (notAfterMs > nowMs) continue;
+    const whose = step === 0 ? "the CA's" : step === path.length - 1 ? "the root" : "an intermediate";
+    throw invalid(`${whose} certificate expired at ${new Date(notAfterMs).toISOString()}`);
   }
-  throw invalid("the chain does not lead from the CA's certificate to a root certificate");
+  return { issuer, root: path.at(-1) ?? certificate };
 }
 
-function readAll(bundle: string, name: string): Parsed[] {
+/** Whether a chain of signatures leads from the certificate, over others, to one of the roots. */
+export function leadsToRoot(
+  certificate: Certificate,
+  chain: readonly Certificate[],
+  roots: readonly Certificate[],
+): boolean {
+  return pathToRoot(certificate, chain, roots) !== undefined;
+}
+
+/** From the certificate up to a root, both included; of several ways the one whose root lives longest. */
+function pathToRoot(
+  certificate: Certificate,
+  chain: readonly Certificate[],
+  roots: readonly Certificate[],
+): readonly Certificate[] | undefined {
+  const path = [certificate];
+  for (let step = 0; step <= chain.length; step++) {
+    const child = path.at(-1) ?? certificate;
+    const own = roots.find((root) => root.der.equals(child.der));
+    if (own !== undefined) return path;
+    const [root] = roots.filter((parent) => isSignedBy(child, parent)).sort((a, b) => b.notAfterMs - a.notAfterMs);
+    if (root !== undefined) return [...path, root];
+    const parent = chain.find((candidate) => !path.includes(candidate) && isSignedBy(child, candidate));
+    if (parent === undefined) return undefined;
+    path.push(parent);
+  }
+  return undefined;
+}
+
+function isSignedBy(child: Certificate, parent: Certificate): boolean {
+  return (
+    parent.subject.equals(child.issuer) &&
+    new X509Certificate(child.der).verify(new X509Certificate(parent.der).publicKey)
+  );
+}
+
+function readAll(bundle: string, name: string): Certificate[] {
   try {
     return splitCertificates(bundle).map((pem) => parseCertificate(pem));
   } catch (cause) {

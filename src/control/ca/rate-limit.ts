@@ -21,14 +21,24 @@ export class RateLimit {
 
   /** Takes one token; false when the caller has none left. */
   allow(caller: string): boolean {
+    const bucket = this.#bucketOf(caller);
+    if (bucket.tokens < 1) return false;
+    bucket.tokens -= 1;
+    return true;
+  }
+
+  /** Whether the next `allow` says no; takes nothing. */
+  isExhausted(caller: string): boolean {
+    return this.#buckets.has(caller) && this.#bucketOf(caller).tokens < 1;
+  }
+
+  #bucketOf(caller: string): { tokens: number; atMs: number } {
     const { burst, perSecond } = this.#settings;
     const now = this.#clock.now();
     const bucket = this.#buckets.get(caller) ?? { tokens: burst, atMs: now };
     bucket.tokens = Math.min(burst, bucket.tokens + (Math.max(0, now - bucket.atMs) / 1000) * perSecond);
     bucket.atMs = now;
     this.#buckets.set(caller, bucket);
-    if (bucket.tokens < 1) return false;
-    bucket.tokens -= 1;
-    return true;
+    return bucket;
   }
 }

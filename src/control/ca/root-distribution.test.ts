@@ -10,8 +10,9 @@ import { KubernetesClient } from "../sources/kubernetes/client.ts";
 import { type FakeApiServer, startFakeApiServer } from "../sources/kubernetes/testing/fake-api-server.ts";
 import { CertificateAuthority } from "./authority.ts";
 import { loadClusterMaterial, selfSignedSecretName } from "./cluster-material.ts";
-import { createSelfSignedMaterial } from "./material.ts";
-import { watchMaterialFolder, watchMaterialSecret } from "./material-watch.ts";
+import { createSelfSignedMaterial, defaultRootTtlMs } from "./material.ts";
+import { MaterialSwitch } from "./material-switch.ts";
+import { watchMaterialFolder, watchMaterialSecrets } from "./material-watch.ts";
 import { RootDistribution } from "./root-distribution.ts";
 
 const namespaces = "/api/v1/namespaces";
@@ -148,7 +149,13 @@ test("validation refuses when a call fails as soon as somebody answers", async (
 
 test("the self-signed root is made once and shared by every instance", async () => {
   const { client } = await setUp();
-  const options = { client, namespace: "istio-system", trustDomain: "cluster.local", nowMs: Date.now() };
+  const options = {
+    client,
+    namespace: "istio-system",
+    trustDomain: "cluster.local",
+    rootTtlMs: defaultRootTtlMs,
+    now: Date.now,
+  };
   const [first, second] = await Promise.all([loadClusterMaterial(options), loadClusterMaterial(options)]);
   const third = await loadClusterMaterial(options);
   assert.deepEqual(first, second);
@@ -157,7 +164,13 @@ test("the self-signed root is made once and shared by every instance", async () 
 
 test("a plugged-in CA comes before a self-signed one", async () => {
   const { api, client } = await setUp();
-  const options = { client, namespace: "istio-system", trustDomain: "cluster.local", nowMs: Date.now() };
+  const options = {
+    client,
+    namespace: "istio-system",
+    trustDomain: "cluster.local",
+    rootTtlMs: defaultRootTtlMs,
+    now: Date.now,
+  };
   await loadClusterMaterial(options);
   const own = createSelfSignedMaterial("corp", Date.now());
   const encode = (text: string): string => Buffer.from(text).toString("base64");
@@ -168,7 +181,7 @@ test("a plugged-in CA comes before a self-signed one", async () => {
     metadata: { name: "cacerts", namespace: "istio-system" },
     data,
   });
-  assert.deepEqual(await loadClusterMaterial(options), own);
+  assert.deepEqual(await loadClusterMaterial(options), { secretName: "cacerts", material: own });
   assert.ok(api.object(`/api/v1/namespaces/istio-system/secrets/${selfSignedSecretName}`));
 });
 
@@ -177,7 +190,9 @@ test("replaced cacerts are used without a restart, bad ones are not", async () =
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
   const lines: string[] = [];
   const log = { ...silentLogger, error: (message: string) => void lines.push(message) };
-  const watching = watchMaterialSecret(client, "istio-system", { authority, log, clock: hurried });
+  const materials = new MaterialSwitch({ authority, log, clock: hurried });
+  const offer: MaterialSwitch["offer"] = (...offered) => materials.offer(...offered);
+  const watching = watchMaterialSecrets(client, "istio-system", "istio-ca-secret", { offer, log, clock: hurried });
   cleanups.push(() => watching.stop());
   const own = createSelfSignedMaterial("corp", Date.now());
   const encode = (text: string): string => Buffer.from(text).toString("base64");
@@ -191,17 +206,20 @@ test("replaced cacerts are used without a restart, bad ones are not", async () =
   await until(() => lines.length > 0);
   assert.notEqual(authority.rootCertificates, own.rootCertificates);
   api.put(namespacedSecrets, secret(own.caKey));
-  await until(() => authority.rootCertificates === own.rootCertificates);
+  await until(() => authority.material.caCertificate === own.caCertificate);
+  assert.equal(watching.secretName, "cacerts");
 });
 
 test("a mounted folder's new material is used", async () => {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-cacerts-"));
   cleanups.push(() => rmSync(folder, { recursive: true }));
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
-  const watching = watchMaterialFolder(folder, { authority, log: silentLogger, clock: hurried });
+  const materials = new MaterialSwitch({ authority, log: silentLogger, clock: hurried });
+  const offer: MaterialSwitch["offer"] = (...offered) => materials.offer(...offered);
+  const watching = watchMaterialFolder(folder, { offer, log: silentLogger, clock: hurried });
   cleanups.push(() => watching.stop());
   const own = createSelfSignedMaterial("corp", Date.now());
   writeFileSync(join(folder, "ca-cert.pem"), own.caCertificate);
   writeFileSync(join(folder, "ca-key.pem"), own.caKey);
-  await until(() => authority.rootCertificates === own.rootCertificates);
+  await until(() => authority.material.caCertificate === own.caCertificate);
 });

@@ -43,6 +43,7 @@ export class RootDistribution implements Running {
   #synced = false;
   #stopped = false;
   #cancelRetry: () => void = () => {};
+  #waiting: (() => void)[] = [];
 
   constructor(options: RootDistributionOptions) {
     this.#options = options;
@@ -56,6 +57,14 @@ export class RootDistribution implements Running {
     this.#synced = true;
     this.#reconcile();
     await this.#working;
+  }
+
+  /** Resolves when the roots of now are in every namespace and webhook; not at all while one of them refuses them. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (this.#synced) this.#reconcile();
+    });
   }
 
   async stop(): Promise<void> {
@@ -188,8 +197,11 @@ export class RootDistribution implements Running {
         };
         if (!(await this.#try(`${kind.kind} ${object.metadata.name}`, write))) failed++;
       }
-      if (failed === 0) this.#backoff.reset();
-      else this.#retryLater();
+      if (failed > 0) this.#retryLater();
+      else {
+        this.#backoff.reset();
+        if (!this.#again) for (const resolve of this.#waiting.splice(0)) resolve();
+      }
     }
   }
 

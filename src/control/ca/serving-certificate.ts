@@ -1,4 +1,5 @@
 // The control plane's own certificate: signed by its CA, renewed at half of its life and whenever the CA changes.
+import { hasCode } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { CertificateAuthority, ServingCertificate } from "./authority.ts";
@@ -16,6 +17,8 @@ export function servingNames(namespace: string, revision: string, custom: readon
   if (revision !== "" && revision !== "default") names.push(`istiod-${revision}.${namespace}.svc`);
   return [...new Set([...names, ...names.map((name) => `${name}.cluster.local`), ...custom])];
 }
+
+const retryMs = 5000;
 
 export class ServingCertificateKeeper implements Running {
   readonly #options: ServingCertificateOptions;
@@ -38,8 +41,16 @@ export class ServingCertificateKeeper implements Running {
     this.#subscribers.add(callback);
   }
 
+  /** While the CA's own certificate has ended the old one stays, and is asked for again. */
   renew(): void {
-    this.#current = this.#issue();
+    try {
+      this.#current = this.#issue();
+    } catch (error) {
+      if (!hasCode(error, "CA_EXPIRED")) throw error;
+      this.#cancel();
+      this.#cancel = this.#options.clock.after(retryMs, () => this.renew());
+      return;
+    }
     for (const subscriber of this.#subscribers) subscriber(this.#current);
   }
 

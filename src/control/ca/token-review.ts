@@ -11,6 +11,7 @@ interface TokenIdentity {
   readonly serviceAccount: string;
   /** Empty for tokens that are not bound to a pod. */
   readonly podName: string;
+  readonly podUid?: string;
 }
 
 /** An identity, or why there is none, in words. */
@@ -93,7 +94,8 @@ export function readReview(answer: unknown, audiences: readonly string[]): Token
     return { refused: "the token does not belong to a service account" };
   }
   const podName = status.user?.extra?.["authentication.kubernetes.io/pod-name"]?.[0] ?? "";
-  return { identity: { namespace, serviceAccount, podName } };
+  const podUid = status.user?.extra?.["authentication.kubernetes.io/pod-uid"]?.[0] ?? "";
+  return { identity: { namespace, serviceAccount, podName, podUid } };
 }
 
 /** The expiry a token claims; it only shortens how long a verdict is kept. */

@@ -28,7 +28,7 @@ export class SecretStore implements SecretReader {
   readonly #roots = new Map<string, string>();
   readonly #revocationLists = new Map<string, string>();
   readonly #wantedSubscribers = new Set<() => void>();
-  #wanted: ReadonlySet<string> = new Set();
+  readonly #wantedBy = new Map<string, ReadonlySet<string>>();
   readonly #subscribers = new Set<(name: string) => void>();
 
   certificate(name: string): TlsCertificate | undefined {
@@ -43,9 +43,9 @@ export class SecretStore implements SecretReader {
     return this.#revocationLists.get(name);
   }
 
-  /** Names that the configuration refers to now, whoever fills them. */
+  /** Names that the configuration and others refer to now, whoever fills them. */
   get wanted(): ReadonlySet<string> {
-    return this.#wanted;
+    return new Set([...this.#wantedBy.values()].flatMap((names) => [...names]));
   }
 
   /** Calls back after other names are wanted; the returned function ends the subscription. */
@@ -54,9 +54,12 @@ export class SecretStore implements SecretReader {
     return () => this.#wantedSubscribers.delete(callback);
   }
 
-  setWanted(names: ReadonlySet<string>): void {
-    if (names.size === this.#wanted.size && names.isSubsetOf(this.#wanted)) return;
-    this.#wanted = names;
+  /** Replaces the names of one who wants: the configuration, or a client of the agent's socket. */
+  setWanted(names: ReadonlySet<string>, by = "configuration"): void {
+    const before = this.#wantedBy.get(by) ?? new Set();
+    if (names.size === before.size && names.isSubsetOf(before)) return;
+    if (names.size === 0) this.#wantedBy.delete(by);
+    else this.#wantedBy.set(by, names);
     for (const subscriber of this.#wantedSubscribers) subscriber();
   }
 

@@ -49,7 +49,10 @@ export interface LeafRequest {
 
 export interface AuthorityRequest {
   readonly publicKeyInfo: Buffer;
-  readonly subject: NameFields;
+  /** DER where it is another certificate's name. */
+  readonly subject: NameFields | Buffer;
+  /** That of the certificate that is renewed; default from the key. */
+  readonly subjectKeyId?: Buffer;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
@@ -72,8 +75,8 @@ export function issueLeaf(issuer: Issuer, request: LeafRequest): string {
 
 /** A certificate authority: self-signed without an issuer, an intermediate with one. */
 export function issueAuthority(privateKey: KeyObject, request: AuthorityRequest, issuer?: Issuer): string {
-  const subject = encodeName(request.subject);
-  const ownKeyId = keyId(request.publicKeyInfo);
+  const subject = Buffer.isBuffer(request.subject) ? request.subject : encodeName(request.subject);
+  const ownKeyId = request.subjectKeyId ?? keyId(request.publicKeyInfo);
   return sign(issuer?.privateKey ?? privateKey, {
     ...request,
     issuerName: issuer?.certificate.subject ?? subject,

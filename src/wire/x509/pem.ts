@@ -30,3 +30,8 @@ export function decodeOnePem(labels: readonly string[], text: string): Buffer {
 export function splitCertificates(text: string): string[] {
   return decodePem("CERTIFICATE", text).map((der) => encodePem("CERTIFICATE", der));
 }
+
+/** One bundle without repeats, in order of appearance. */
+export function mergeCertificates(bundles: readonly string[]): string {
+  return [...new Set(bundles.flatMap(splitCertificates))].join("");
+}

@@ -141,17 +141,19 @@ class UpSession {
     const mine = this.#check(loaded);
     await this.#applier.removeLeftovers(mine);
     const system = systemObjects(this.#context.packageRoot);
-    const own = mine.desired.map(
-      (object) => `${object.kind}/${object.metadata.namespace ?? ""}/${object.metadata.name}`,
-    );
+    const keyOf = (object: KubernetesObject): string =>
+      `${object.kind}/${object.metadata.namespace ?? ""}/${object.metadata.name}`;
+    const own = new Set(mine.desired.map(keyOf));
     // What the user's files define themselves (the mesh's ConfigMap, say) is theirs.
-    const isOurs = (object: KubernetesObject): boolean =>
-      !own.includes(`${object.kind}/${object.metadata.namespace ?? ""}/${object.metadata.name}`);
+    const isOurs = (object: KubernetesObject): boolean => !own.has(keyOf(object));
     const systemApplier = new Applier(this.#client, "system");
     const webhook = injectionWebhookConfiguration();
     await this.#must(systemApplier.apply({ desired: [...system.controlPlane.filter(isOurs), webhook] }));
-    // Services and configuration can come at once; pods wait for the webhook that gives them their sidecar.
-    const isEarly = (object: KubernetesObject): boolean => !["Deployment", "Pod", "ReplicaSet"].includes(object.kind);
+    const ofControlPlane = new Set(system.controlPlane.map(keyOf));
+    // Services and configuration can come at once; pods wait for the webhook that gives them their sidecar, but for the
+    // control plane's own.
+    const isEarly = (object: KubernetesObject): boolean =>
+      ofControlPlane.has(keyOf(object)) || !["Deployment", "Pod", "ReplicaSet"].includes(object.kind);
     this.#report(await this.#applier.apply({ ...mine, desired: mine.desired.filter(isEarly) }));
     await this.#waitFor("the control plane", () => this.#isInjectorReady());
     progress.done("control plane is up");

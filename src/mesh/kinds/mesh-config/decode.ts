@@ -36,7 +36,7 @@ import { validateClientTls } from "../../objects/fields/traffic-policy-validate.
 import { child, type Path, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
-import type { DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
+import type { CaCertificates, DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
 
 const port = integer(0, 65_535);
 const everywhere = withDefault(strings.decode, ["*"]);
@@ -73,6 +73,30 @@ const decodeTlsDefaults: Decoder<MeshConfig["tlsDefaults"]> = (value, path, repo
 const decodeProxyConfig = lenientRecord<ProxyConfig>(proxyConfigFields);
 
 const defaultProxyConfig = decodeProxyConfig({}, undefined, () => {}) as ProxyConfig;
+
+const caCertificates = lenientRecord<CaCertificates & { spiffeBundleUrl: string; trustDomains: readonly string[] }>({
+  pem: text,
+  certSigners: strings,
+  spiffeBundleUrl: text,
+  trustDomains: strings,
+});
+
+/** Roots count for every trust domain; those that stand elsewhere are told, and left out. */
+const decodeCaCertificates: Decoder<CaCertificates> = (value, path, report) => {
+  const decoded = caCertificates(value, path, report);
+  if (decoded === undefined) return undefined;
+  const { pem, certSigners, spiffeBundleUrl } = decoded;
+  const at = renderPath(child(path, "pem"));
+  if (spiffeBundleUrl !== "") {
+    report({
+      path: renderPath(child(path, "spiffeBundleUrl")),
+      message: "bundles are not fetched: give the roots as pem",
+    });
+  } else if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
+    report({ path: at, message: "is no certificate in PEM" });
+  }
+  return { pem, certSigners };
+};
 
 const decodeSelector = lenientRecord<DiscoverySelector>({
   matchLabels: stringMap,
@@ -121,6 +145,7 @@ const meshConfigFields: Fields<MeshConfig> = {
   enableAutoMtls: withDefault(boolean, true),
   trustDomain: withDefault(string, "cluster.local"),
   trustDomainAliases: strings,
+  caCertificates: list(decodeCaCertificates),
   defaultServiceExportTo: everywhere,
   defaultVirtualServiceExportTo: everywhere,
   defaultDestinationRuleExportTo: everywhere,
@@ -176,7 +201,6 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "ingressControllerMode",
   "enableEnvoyAccessLogService",
   "configSources",
-  "caCertificates",
   "zoneAwareLbSetting",
   "serviceSettings",
   "serviceScopeConfigs",

@@ -57,3 +57,17 @@ defaultConfig:
     [["OUT0003", "hboneIdleTimeout"]],
   );
 });
+
+test("roots of caCertificates are read with their signers; what cannot be taken over is told", () => {
+  const { meshConfig, issues } = parseMeshConfig(`
+caCertificates:
+  - { pem: "-----BEGIN CERTIFICATE-----", certSigners: [issuers/mesh] }
+  - { pem: nothing }
+  - { spiffeBundleUrl: "https://spire.example/bundle" }
+`);
+  assert.deepEqual(meshConfig.caCertificates[0]?.certSigners, ["issuers/mesh"]);
+  assert.deepEqual(
+    issues.map(({ path }) => path),
+    ["caCertificates[1].pem", "caCertificates[2].spiffeBundleUrl"],
+  );
+});

@@ -13,6 +13,14 @@ import type {
 } from "../../objects/fields/traffic-policy.ts";
 import type { Milliseconds } from "../../objects/fields/units.ts";
 
+/** Roots that the mesh trusts besides its CA's own. */
+export interface CaCertificates {
+  /** PEM. */
+  readonly pem: string;
+  /** Signers of the Kubernetes CSR API whose certificates lead to them; all of them where none is named. */
+  readonly certSigners: readonly string[];
+}
+
 export interface MeshConfig {
   readonly proxyListenPort: number;
   readonly proxyInboundListenPort: number;
@@ -38,6 +46,7 @@ export interface MeshConfig {
   readonly enableAutoMtls: boolean;
   readonly trustDomain: string;
   readonly trustDomainAliases: readonly string[];
+  readonly caCertificates: readonly CaCertificates[];
   readonly defaultServiceExportTo: readonly string[];
   readonly defaultVirtualServiceExportTo: readonly string[];
   readonly defaultDestinationRuleExportTo: readonly string[];
