@@ -107,7 +107,7 @@ const newerFields: readonly { readonly file: string; readonly behind: string; re
   {
     file: "envoy/type/tracing/v3/custom_tag.proto",
     behind: "    option (validate.required) = true;",
-    text: "string value = 7;",
+    text: "Header response_header = 6; string value = 7;",
   },
   {
     file: "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",

@@ -19,6 +19,7 @@ import { Runtime, type RuntimeChanges } from "./config/runtime.ts";
 import type { ProxyView } from "./decide/view.ts";
 import { type DrainScope, ListenerManager } from "./listener/listener-manager.ts";
 import { AccessLogSink } from "./observe/access-log/sink.ts";
+import { histogramBounds } from "./observe/histogram-bounds.ts";
 import { encodePeerMetadata, localMetadata } from "./observe/peer-metadata.ts";
 import { StandardObserver } from "./observe/standard-observer.ts";
 import { LoadShedding } from "./overload/load-shedding.ts";
@@ -39,6 +40,7 @@ import type { WorkerPool, WorkerPoolOptions } from "./worker/worker-pool.ts";
 import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 import type { ConnectionLimits } from "./xds/connection-limits.ts";
+import { type OwnTracer, zipkinOfNode } from "./xds/own-tracer.ts";
 import type { RuntimeLayers } from "./xds/runtime-layers.ts";
 
 export interface ProxyOptions {
@@ -56,6 +58,7 @@ export interface ProxyOptions {
   readonly overload?: OverloadConfig;
   readonly connectionLimits?: ConnectionLimits;
   readonly runtime?: RuntimeLayers;
+  readonly tracer?: OwnTracer | null;
   /** For a thread: what all of them count together, and how the others hear that it ejected an endpoint. */
   readonly cells?: ProcessCells;
   readonly onEjected?: (ejected: EjectedEndpoint) => void;
@@ -166,11 +169,16 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const stats = new Stats();
   const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream"), stats, cells, onEjected });
   lifecycle.onStop(() => clusters.stop());
+  const own = fromFile?.tracer ?? options.tracer ?? zipkinOfNode(options.node.metadata);
+  if (own !== null && own.cluster !== null) clusters.update(own.cluster);
   const routes = new RouteStore();
   const extensions = new ExtensionStore();
-  const observer = new StandardObserver(localMetadata(options.node.metadata));
+  const observer = new StandardObserver(
+    localMetadata(options.node.metadata),
+    histogramBounds(options.node.metadata, (message) => log.warn(message)),
+  );
   const arrivals = new InboundTraffic();
-  const own = encodePeerMetadata(options.node);
+  const peer = encodePeerMetadata(options.node);
   const wasm = new WasmHost({
     loop,
     log: registry.scope("wasm"),
@@ -197,9 +205,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     stats,
     arrivals,
     writeAccessLog: (path, line) => accessLog.write(path, line),
-    ownPeerMetadata: { id: own.id, value: own.metadata },
-    node: { id: options.node.id, cluster: options.node.cluster },
+    ownPeerMetadata: { id: peer.id, value: peer.metadata },
+    node: { id: options.node.id, cluster: options.node.cluster, zone: options.node.locality.zone },
     hostEnvironment: options.hostEnvironment ?? {},
+    ownTracer: own?.tracer ?? null,
     explainToClients: options.explainToClients ?? false,
     sharesPorts: concurrency > 1 || options.sharesPorts === true,
     ...(options.originalDestination !== undefined && { originalDestination: options.originalDestination }),
@@ -274,7 +283,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   workers =
     memory === null || cells === null
       ? null
-      : await startWorkers({ ...options, overload, connectionLimits, runtime: layers }, concurrency - 1, {
+      : await startWorkers({ ...options, overload, connectionLimits, runtime: layers, tracer: own }, concurrency - 1, {
           runtime,
           cells,
           memory,
@@ -408,12 +417,14 @@ interface LoadedBootstrap {
   readonly overload: OverloadConfig;
   readonly runtime: RuntimeLayers;
   readonly connectionLimits: ConnectionLimits;
+  /** Null: the file names none. */
+  readonly tracer: OwnTracer | null;
   apply(secrets: SecretStore, configuration: Configuration): void;
 }
 
 /** Imported where there is a file only. Throws what is wrong with it before anything has started. */
 async function loadBootstrap(path: string, registry: LogRegistry): Promise<LoadedBootstrap> {
-  const { applyBootstrap, bootstrapJson, overloadOf, readBootstrap } = await import("./xds/bootstrap.ts");
+  const { applyBootstrap, bootstrapJson, overloadOf, readBootstrap, tracerOf } = await import("./xds/bootstrap.ts");
   const { connectionLimits } = await import("./xds/connection-limits.ts");
   const { runtimeLayers } = await import("./xds/runtime-layers.ts");
   const parsed = await readBootstrap(path);
@@ -423,13 +434,14 @@ async function loadBootstrap(path: string, registry: LogRegistry): Promise<Loade
     connectionLimits: connectionLimits(parsed, runtime.layers),
     json: bootstrapJson(parsed),
     overload: overloadOf(parsed, path, registry.scope("xds")),
+    tracer: tracerOf(parsed, path, registry.scope("xds")),
     apply: (secrets, configuration) => applyBootstrap(parsed, path, secrets, configuration),
   };
 }
 
 /** Imported where there are workers only. */
 async function startWorkers(
-  options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits" | "runtime">>,
+  options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits" | "runtime" | "tracer">>,
   count: number,
   {
     memory,
@@ -439,11 +451,12 @@ async function startWorkers(
   },
 ): Promise<WorkerPool> {
   const { WorkerPool } = await import("./worker/worker-pool.ts");
-  const { node, role, version, secrets, log, overload, connectionLimits, runtime } = options;
+  const { node, role, version, secrets, log, overload, connectionLimits, runtime, tracer } = options;
   const settings = {
     overload,
     connectionLimits,
     runtime,
+    tracer,
     cells: memory,
     loops: count + 1,
     node,

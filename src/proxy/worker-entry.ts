@@ -28,6 +28,7 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
     overload: settings.overload,
     connectionLimits: settings.connectionLimits,
     runtime: settings.runtime,
+    tracer: settings.tracer,
     cells: new ProcessCells(settings.cells, settings.index),
     onEjected: (ejected) => tell({ type: "ejection", ejected }),
     loops: settings.loops,

@@ -1,6 +1,10 @@
 // Mesh configuration, Telemetry and ProxyConfig, as traffic, logs and metrics show them.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
+import { ExportLogsServiceRequestSchema } from "#wire/gen/opentelemetry/proto/collector/logs/v1/logs_service_pb.ts";
+import { ExportTraceServiceRequestSchema } from "#wire/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
+import type { Span } from "#wire/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { eventually, TestMesh } from "../support/mesh.ts";
 import { curl, PodShell, seen } from "../support/pod-shell.ts";
 
@@ -10,6 +14,33 @@ let client: PodShell;
 async function logOf(pod: string): Promise<string> {
   return (await mesh.run("logs", pod, "-c", "istio-proxy", "--tail", "500")).stdout;
 }
+
+const exportPath = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+interface Collected {
+  /** By method; base64. */
+  readonly messages: Readonly<Record<string, readonly string[]>>;
+  readonly zipkin: readonly {
+    readonly traceId: string;
+    readonly id: string;
+    readonly parentId: string;
+    readonly name: string;
+    readonly kind: string;
+    readonly localEndpoint: { readonly serviceName: string };
+    readonly tags: Readonly<Record<string, string>>;
+  }[];
+}
+
+async function collected(): Promise<Collected> {
+  const { stdout } = await mesh.exec("external.outside", "external", "curl", "-sS", "http://collector.outside:8000/");
+  return JSON.parse(stdout) as Collected;
+}
+
+function tagsOf(span: Span): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(span.attributes.map(({ key, value }) => [key, String(value?.value.value)]));
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 describe("mesh settings", { timeout: 400_000 }, () => {
   before(async () => {
@@ -104,6 +135,51 @@ describe("mesh settings", { timeout: 400_000 }, () => {
     assert.ok(requests.every((line) => !line.includes("source_app=")));
     assert.ok(!outbound.some((line) => line.startsWith("istio_request_bytes")));
     assert.ok(outbound.some((line) => line.startsWith("istio_response_bytes")));
+  });
+
+  test("Telemetry: one trace of both sides, to OpenTelemetry and to Zipkin, with a policy that only would deny", async () => {
+    const answer = await curl(client, "-H 'x-tenant: acme' http://echo:8000/traced/dry");
+    assert.equal(answer.status, 200);
+    const { parent, spans } = await eventually("the spans of both sides", async () => {
+      const { messages, zipkin } = await collected();
+      const sent = (messages[exportPath] ?? []).flatMap((message) => {
+        const request = fromBinary(ExportTraceServiceRequestSchema, Buffer.from(message, "base64"));
+        return request.resourceSpans.flatMap((of) => of.scopeSpans.flatMap((scope) => scope.spans));
+      });
+      const own = sent.find((span) => tagsOf(span)["http.url"]?.endsWith("/traced/dry"));
+      const servers = zipkin.filter(({ tags }) => tags["http.url"]?.endsWith("/traced/dry"));
+      return own === undefined || servers.length === 0 ? undefined : { parent: own, spans: servers };
+    });
+    const tags = tagsOf(parent);
+    assert.deepEqual(
+      [tags["tenant"], tags["istio.canonical_service"], tags["istio.namespace"], tags["istio.mesh_id"]],
+      ["acme", "client", "default", "cluster.local"],
+    );
+    assert.equal(parent.name, "echo.default.svc.cluster.local:8000/*");
+    // Sampled by the client, although the server's own share is nothing.
+    const [span] = spans;
+    assert.deepEqual(
+      [span?.traceId, span?.parentId, span?.name, span?.kind, span?.localEndpoint.serviceName],
+      [hex(parent.traceId), hex(parent.spanId), parent.name, "SERVER", "echo.default"],
+    );
+    assert.equal(span?.tags["istio.authorization.dry_run.deny_policy.result"], "denied");
+    assert.equal(span?.tags["istio.authorization.dry_run.deny_policy.name"], "ns[default]-policy[dry]-rule[0]");
+    const told = seen(answer).headers;
+    assert.deepEqual([told["x-b3-traceid"], told["x-b3-spanid"]], [span?.traceId, span?.id]);
+    assert.equal(told["x-envoy-decorator-operation"], undefined);
+  });
+
+  test("Telemetry: a log for an OpenTelemetry collector, whose records name the trace", async () => {
+    assert.equal((await curl(client, "http://echo:8000/status/206/recorded")).status, 206);
+    const record = await eventually("the record", async () => {
+      const { messages } = await collected();
+      return (messages["/opentelemetry.proto.collector.logs.v1.LogsService/Export"] ?? [])
+        .flatMap((message) => fromBinary(ExportLogsServiceRequestSchema, Buffer.from(message, "base64")).resourceLogs)
+        .flatMap((of) => of.scopeLogs.flatMap((scope) => scope.logRecords))
+        .find(({ attributes }) => attributes.some(({ value }) => value?.value.value === "/status/206/recorded"));
+    });
+    assert.equal(record.body?.value.value, "GET");
+    assert.equal(record.traceId.length, 16);
   });
 
   test("ProxyConfig: environment and threads of a proxy", async () => {

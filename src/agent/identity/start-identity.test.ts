@@ -224,6 +224,32 @@ describe("identity", () => {
     assert.match(metrics.expose(), /istio_agent_cert_expiry_seconds\{resource_name="default"\} \d+/);
   });
 
+  test("requests are counted, those that failed too, and how long the certificate is good", async () => {
+    let refuse = false;
+    const port = await serve((call) =>
+      refuse ? { code: status.UNAUTHENTICATED, details: "token expired" } : signFor(10_000)(call),
+    );
+    const identity = await begin(port, { ttlMs: 10_000 });
+    await identity.ready;
+    refuse = true;
+    await identity.renew();
+    const value = (series: string): number =>
+      Number(
+        metrics
+          .expose()
+          .split("\n")
+          .find((line) => line.startsWith(`${series} `))
+          ?.slice(series.length + 1),
+      );
+    assert.equal(value('istio_agent_num_outgoing_requests{request_type="csr"}'), 2);
+    assert.equal(value('istio_agent_num_failed_outgoing_requests{request_type="csr"}'), 1);
+    const expiry = 'istio_agent_cert_expiry_seconds{resource_name="default"}';
+    const before = value(expiry);
+    assert.ok(before > 5 && before <= 10, String(before));
+    clock.advance(4_000);
+    assert.ok(Math.abs(before - 4 - value(expiry)) < 0.01);
+  });
+
   test("a service that its roots do not vouch for gets no token and is not believed", async () => {
     let called = false;
     const stranger = makeAuthority("stranger");

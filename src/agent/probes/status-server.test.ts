@@ -161,6 +161,7 @@ describe("the agent's status server", () => {
     }
     assert.ok(!page.includes("# EOF"));
     assert.match((await get(server, "/metrics")).body, /istio_agent_scrape_failures_total\{type="application"\} 1/);
+    assert.match((await get(server, "/metrics")).body, /istio_agent_scrapes_total 1\n/);
   });
 
   test("drain and quitquitquit are commands by POST", async () => {

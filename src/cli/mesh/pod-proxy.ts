@@ -24,6 +24,7 @@ export function proxyNodeOf(facts: PodProxyFacts): ProxyNode | string {
   const { region, zone, subzone } = facts.locality ?? noLocality;
   return parseProxyNode({
     id: `${type}~${ip}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+    cluster: `${labels["app"] ?? "istio-proxy"}.${namespace}`,
     locality: { region, zone, subZone: subzone },
     metadata: {
       ISTIO_VERSION: istioVersion,

@@ -264,6 +264,24 @@ describe("the certificate service", () => {
     });
   });
 
+  test("counts requests by what became of them", async () => {
+    const { call, metrics } = await setUp();
+    await call({ token: "good" });
+    await assert.rejects(call({ token: "good", csr: "garbage" }));
+    await assert.rejects(call({ token: "good", ttlSeconds: 91 * 86_400 }));
+    await assert.rejects(call({ token: "bad" }));
+    const counted = Object.fromEntries(
+      [...metrics.expose().matchAll(/^citadel_server_(\w+) (\d+)$/gm)].map(([, name, value]) => [name, Number(value)]),
+    );
+    assert.deepEqual(counted, {
+      csr_count: 4,
+      success_cert_issuance_count: 1,
+      csr_parsing_err_count: 2,
+      csr_sign_err_count: 0,
+      authentication_failure_count: 1,
+    });
+  });
+
   test("limits how often one identity may ask", async () => {
     const { call } = await setUp(2);
     await call({ token: "good" });

@@ -72,7 +72,7 @@ export class SnapshotKeeper implements Running {
 
   #collect(changes: readonly SourceChange[]): void {
     if (!this.#isComplete) return;
-    for (const change of changes) this.#options.metrics.inboundUpdates.labels(change.change).increment();
+    for (const change of changes) this.#options.metrics.inboundUpdates.labels(updateType(change)).increment();
     this.#debounce.add(changes, changes.every(isUrgent));
   }
 
@@ -123,4 +123,16 @@ export class SnapshotKeeper implements Running {
 
 function* allObjects(sources: readonly ConfigSource[]): Generator<SourceObject> {
   for (const source of sources) yield* source.objects();
+}
+
+/** As istiod tells changes apart. */
+function updateType({ change, object }: SourceChange): "config" | "eds" | "svc" | "svcdelete" {
+  switch (object.kind) {
+    case "EndpointSlice":
+      return "eds";
+    case "Service":
+      return change === "removed" ? "svcdelete" : "svc";
+    default:
+      return "config";
+  }
 }

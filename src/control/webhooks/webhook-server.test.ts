@@ -158,6 +158,29 @@ describe("/validate", () => {
   });
 });
 
+test("what became of pods and objects is counted", async () => {
+  const plane = await start();
+  const broken = { ...pod(), metadata: { labels: {}, annotations: { "proxy.istio.io/config": "[" } } };
+  for (const object of [pod(), pod(), pod({ "sidecar.istio.io/inject": "false" }), broken]) {
+    await post(plane, "/inject", review("Pod", object));
+  }
+  const read = (name: string): number => metricValue(plane.control, name);
+  assert.deepEqual(
+    ["requests_total", "success_total", "skip_total", "failure_total", "time_seconds_count"].map((name) =>
+      read(`sidecar_injection_${name}`),
+    ),
+    [4, 2, 1, 1, 4],
+  );
+  const service = { apiVersion: "networking.istio.io/v1", kind: "Gateway", metadata: { name: "g" }, spec: {} };
+  await post(plane, "/validate", review("Gateway", service));
+  const selector = {
+    ...service,
+    spec: { servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["a"] }] },
+  };
+  await post(plane, "/validate", review("Gateway", selector));
+  assert.deepEqual([read("galley_validation_passed"), read("galley_validation_failed")], [1, 1]);
+});
+
 test("what is no review is refused, and so is what is too large", async () => {
   const plane = await start();
   assert.equal((await post(plane, "/inject", "no json")).status, 400);

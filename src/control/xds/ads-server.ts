@@ -162,6 +162,7 @@ function readNode(node: Node | undefined): ProxyNode | string {
   const { locality } = node;
   return parseProxyNode({
     id: node.id,
+    cluster: node.cluster,
     metadata: (node.metadata ?? {}) as JsonObject,
     ...(locality !== undefined && {
       locality: { region: locality.region, zone: locality.zone, subZone: locality.subZone },

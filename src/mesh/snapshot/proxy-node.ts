@@ -17,6 +17,8 @@ export interface ProxyNode {
   /** Name only. */
   readonly serviceAccount: string;
   readonly clusterId: string;
+  /** The name under which traces know it; empty when the node has none. */
+  readonly serviceCluster: string;
   readonly network: string;
   readonly nodeName: string;
   readonly locality: Locality;
@@ -30,6 +32,7 @@ export interface ProxyNode {
 
 export interface XdsNode {
   readonly id: string;
+  readonly cluster?: string;
   readonly metadata?: JsonObject;
   readonly locality?: { readonly region: string; readonly zone: string; readonly subZone: string };
 }
@@ -65,6 +68,7 @@ export function parseProxyNode(node: XdsNode): ProxyNode | string {
     labels: stringMap(metadata["LABELS"]),
     serviceAccount: text(metadata["SERVICE_ACCOUNT"]),
     clusterId: text(metadata["CLUSTER_ID"]) || "Kubernetes",
+    serviceCluster: node.cluster ?? "",
     network: text(metadata["NETWORK"]),
     nodeName: text(metadata["NODE_NAME"]),
     locality:

@@ -1,15 +1,26 @@
 // Runtime shape of an access log: where lines go and how one is rendered. The renderer is compiled from the format
 // once; `observe/access-log` owns both.
 
+import type { LogServiceConfig, MakeRecord } from "./log-service.ts";
 import type { RuntimeShare } from "./runtime.ts";
 
-export interface AccessLogger {
+export type AccessLogger = FileLogger | ServiceLogger;
+
+interface Logger {
+  /** Envoy's access log filter; null logs everything. */
+  readonly accepts: ((entry: AccessLogEntry) => boolean) | null;
+}
+
+interface FileLogger extends Logger {
   /** `/dev/stdout` or a file. */
   readonly path: string;
   /** Renders one entry with its newline. */
   readonly render: (entry: AccessLogEntry) => string;
-  /** Envoy's access log filter; null logs everything. */
-  readonly accepts: ((entry: AccessLogEntry) => boolean) | null;
+}
+
+export interface ServiceLogger extends Logger {
+  readonly service: LogServiceConfig;
+  readonly record: MakeRecord;
 }
 
 /** When something happened, in milliseconds since 1970 with fractions. */
@@ -47,11 +58,13 @@ export type LogDetail =
   | "requestHeadersBytes"
   | "responseHeadersBytes"
   | "responseTrailersBytes"
+  | "spanId"
   | "streamId"
   | "tlsCipher"
   | "tlsVersion"
   /** 1 for a request of which a span is reported. */
   | "traced"
+  | "traceId"
   | "type"
   | "upstreamHostname"
   | "upstreamLocalUriSan"

@@ -11,6 +11,7 @@ import {
 } from "../observe/access-log/format.ts";
 import type { AccessLogger } from "./access-log.ts";
 import { decodeAccessLogFilter } from "./decode-access-log-filter.ts";
+import { decodeLogService } from "./decode-log-service.ts";
 import { compileLogExpression } from "./parse/log-expression.ts";
 import { inlineText, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
@@ -22,6 +23,11 @@ export function decodeAccessLogs(logs: readonly AccessLog[], path: string, probl
 function decodeAccessLog(log: AccessLog, path: string, problems: Problems): AccessLogger | null {
   const any = log.configType.value;
   const type = typeName(any);
+  if (any !== undefined) {
+    const service = decodeLogService(any, path, problems);
+    if (service === null) return null;
+    if (service !== undefined) return { ...service, accepts: decodeFilter(log, path, problems) };
+  }
   if (any === undefined || type !== FileAccessLogSchema.typeName) {
     problems.leftOut(path, `the access logger ${log.name || type}`);
     return null;
@@ -29,10 +35,17 @@ function decodeAccessLog(log: AccessLog, path: string, problems: Problems): Acce
   const file = unpack(any, FileAccessLogSchema, path, problems);
   if (file === null) return null;
   if (file.path === "") problems.invalid(`${path}.path`, "is missing");
-  const accepts = log.filter === undefined ? null : decodeAccessLogFilter(log.filter, `${path}.filter`, problems);
   const render = decodeFormat(file.accessLogFormat, `${path}.format`, problems);
   const placesCause = JSON.stringify(file.accessLogFormat.value ?? "", printable).includes("%OUTRIGGER_CAUSE%");
-  return { path: file.path, render: placesCause ? render : withCause(render), accepts };
+  return {
+    path: file.path,
+    render: placesCause ? render : withCause(render),
+    accepts: decodeFilter(log, path, problems),
+  };
+}
+
+function decodeFilter({ filter }: AccessLog, path: string, problems: Problems): AccessLogger["accepts"] {
+  return filter === undefined ? null : decodeAccessLogFilter(filter, `${path}.filter`, problems);
 }
 
 /** JSON has no 64-bit integers. */

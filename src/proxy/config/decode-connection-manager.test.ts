@@ -43,6 +43,7 @@ test("what is not said has Envoy's defaults", () => {
     statPrefix: "l",
     routeConfigName: null,
     accessLog: [],
+    tracing: null,
     client: {
       useRemoteAddress: false,
       xffTrustedHops: 0,
@@ -246,8 +247,8 @@ const refused: readonly (readonly [string, string])[] = [
     at("request_id_extension: a request id that is not a UUID is not supported"),
   ],
   [
-    "local_reply_config: { mappers: [{ filter: { traceable_filter: {} } }] }",
-    at("local_reply_config.mappers[0].filter: the filter traceableFilter is not supported"),
+    "local_reply_config: { mappers: [{ filter: { extension_filter: { name: mine } } }] }",
+    at("local_reply_config.mappers[0].filter.extension_filter: the access log filter mine is not supported"),
   ],
   ["local_reply_config: { mappers: [{}] }", at("local_reply_config.mappers[0].filter: is missing")],
   [
@@ -268,7 +269,10 @@ for (const [fields, reason] of refused) {
 }
 
 const leftOut: readonly (readonly [string, string])[] = [
-  ["tracing: {}", at("tracing")],
+  [
+    'tracing: { provider: { name: envoy.tracers.datadog, typed_config: { "@type": type.googleapis.com/envoy.config.trace.v3.DatadogConfig, collector_cluster: a, service_name: b } } }',
+    at("tracing.provider"),
+  ],
   ["proxy_status_config: {}", at("proxy_status_config")],
   ["typed_header_validation_config: { name: a }", at("typed_header_validation_config")],
   ["path_normalization_options: {}", at("path_normalization_options")],

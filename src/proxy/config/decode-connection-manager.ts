@@ -18,6 +18,7 @@ import { decodeClientAddress } from "./decode-client-address.ts";
 import { decodeHttpFilters } from "./decode-http-filters.ts";
 import { decodeLocalReply } from "./decode-local-reply.ts";
 import { decodeRouteConfig } from "./decode-route.ts";
+import { decodeTracing } from "./decode-tracing.ts";
 import type { Http1Config, HttpConnectionManagerConfig, PathConfig } from "./http.ts";
 import { edgeHttp2, meshHttp2 } from "./http2.ts";
 import { decodeHttp2Options } from "./parse/http2-options.ts";
@@ -39,6 +40,7 @@ export function decodeConnectionManager(
     ...decodeRoutes(manager, path, problems),
     httpFilters: decodeHttpFilters(manager.httpFilters, policyOrigins, `${path}.http_filters`, problems),
     accessLog: decodeAccessLogs(manager.accessLog, `${path}.access_log`, problems),
+    tracing: decodeTracing(manager, path, problems),
     client: decodeClientAddress(manager, path, problems),
     forwardClientCert: forwardModes[manager.forwardClientCertDetails] ?? "sanitize",
     clientCertDetails: {
@@ -225,7 +227,6 @@ function reportUnsupported(manager: HttpConnectionManager, path: string, problem
 
 /** Fields that nobody's safety hangs on. */
 const leftOut: readonly (readonly [keyof HttpConnectionManager, string])[] = [
-  ["tracing", "sending spans"],
   ["proxyStatusConfig", "the Proxy-Status header"],
   ["typedHeaderValidationConfig", "a header validator of its own"],
   ["pathNormalizationOptions", "a path transformation of its own"],

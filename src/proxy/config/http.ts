@@ -9,6 +9,7 @@ import type { RateLimitRule, RouteRateLimits } from "./rate-limit.ts";
 import type { RbacSubject, RbacVerdict } from "./rbac.ts";
 import type { RuntimeShare } from "./runtime.ts";
 import type { Trace } from "./trace.ts";
+import type { TracingConfig } from "./tracing.ts";
 
 export interface HttpConnectionManagerConfig {
   readonly statPrefix: string;
@@ -16,6 +17,8 @@ export interface HttpConnectionManagerConfig {
   readonly routeConfigName: string | null;
   readonly routeConfig: RouteConfig | null;
   readonly httpFilters: readonly HttpFilterConfig[];
+  /** Null: no spans are made. */
+  readonly tracing: TracingConfig | null;
   readonly accessLog: readonly AccessLogger[];
   readonly client: ClientAddressConfig;
   readonly forwardClientCert: "sanitize" | "forward_only" | "append_forward" | "sanitize_set" | "always_forward_only";

@@ -23,8 +23,19 @@ export interface MetricRules {
   readonly isServerGateway: boolean;
   /** Between two reports of a TCP connection that lasts. */
   readonly tcpReportMs: number;
-  /** Null: labels are the standard ones. */
-  readonly changes: ReadonlyMap<StandardMetric, readonly LabelChange[]> | null;
+  /** By metric, own ones among them. Null: labels are the standard ones. */
+  readonly changes: ReadonlyMap<string, readonly LabelChange[]> | null;
+  /** Metrics beside the standard ones; with any of them `changes` is there. */
+  readonly definitions: readonly MetricDefinition[];
+}
+
+/** A metric of the user's own, of requests and of connections that end. */
+export interface MetricDefinition {
+  /** Without `istio_`. */
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  /** What is added, set or observed; null: the expression finds no number. */
+  readonly amount: (values: MetricValues) => number | null;
 }
 
 /** One change to the labels of a metric; several apply in order. */
@@ -45,4 +56,5 @@ export const standardRules: MetricRules = {
   isServerGateway: false,
   tcpReportMs: 5000,
   changes: null,
+  definitions: [],
 };

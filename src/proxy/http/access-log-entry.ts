@@ -52,6 +52,12 @@ function streamDetail(stream: Stream, what: LogDetail): string | number | undefi
   switch (what) {
     case "attempts":
       return stream.attemptCount;
+    case "spanId":
+      return stream.span?.spanId;
+    case "traced":
+      return stream.span?.sampled === true ? 1 : 0;
+    case "traceId":
+      return stream.span?.traceId;
     case "healthCheck":
       return stream.isHealthCheck ? 1 : 0;
     case "type":

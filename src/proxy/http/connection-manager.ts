@@ -19,9 +19,11 @@ import { DONE, type FilterContext, type HookLists, type HttpFilterFactory, hookL
 import { suppressesEnvoyHeaders } from "./filters/router/filter.ts";
 import { filterConfigMissing, type LocalReply } from "./local-replies.ts";
 import { type MappedReply, mapLocalReply } from "./local-reply-mapping.ts";
+import { writeEntry } from "./log-services.ts";
 import { ManagerStats } from "./manager-stats.ts";
 import { RouteStats } from "./route-stats.ts";
 import type { Stream } from "./stream.ts";
+import { ManagerTracing } from "./tracing/manager-tracing.ts";
 
 export class HttpConnectionManager {
   readonly config: HttpConnectionManagerConfig;
@@ -33,6 +35,8 @@ export class HttpConnectionManager {
   readonly overridesAlpn: boolean;
   /** The router's `suppress_envoy_headers`. */
   readonly suppressesEnvoyHeaders: boolean;
+  /** Null: no spans are made. */
+  readonly tracing: ManagerTracing | null;
   #chain: readonly ChainLink[] = [];
   #plain: FilterSet = filterSet([]);
   /** Sets for routes that switch filters on or off, by what the route says. */
@@ -53,6 +57,11 @@ export class HttpConnectionManager {
     this.overridesAlpn = config.httpFilters.some((filter) => filter.type === "istio_alpn");
     this.suppressesEnvoyHeaders = config.httpFilters.some(suppressesEnvoyHeaders);
     this.#discovers = config.httpFilters.some(({ discovery }) => discovery !== undefined);
+    const tracer = config.tracing?.tracer ?? environment.ownTracer;
+    this.tracing =
+      config.tracing === null || tracer === null
+        ? null
+        : new ManagerTracing(config.tracing, tracer, config.statPrefix, environment);
     this.#settle();
   }
 
@@ -132,6 +141,7 @@ export class HttpConnectionManager {
       const id = stream.headers.getId(X_REQUEST_ID);
       if (id !== undefined) headers.setId(X_REQUEST_ID, id);
     }
+    if (stream.span !== null) this.tracing?.onResponseHead(stream, stream.span, headers);
   }
 
   /** A reply of the proxy's own as the configuration wants it; null where it says nothing. */
@@ -153,12 +163,7 @@ export class HttpConnectionManager {
     const loggers = this.config.accessLog;
     if (loggers.length === 0) return;
     try {
-      const entry = accessLogEntry(stream);
-      for (const logger of loggers) {
-        if (logger.accepts === null || logger.accepts(entry)) {
-          this.environment.writeAccessLog(logger.path, logger.render(entry));
-        }
-      }
+      writeEntry(loggers, this.environment, accessLogEntry(stream));
     } catch (error) {
       this.environment.loop.onBroken(error);
     }

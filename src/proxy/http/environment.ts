@@ -4,6 +4,7 @@ import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { ExtensionSource } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { Runtime } from "../config/runtime.ts";
+import type { TracerConfig } from "../config/tracing.ts";
 import type { LoadShedding } from "../overload/load-shedding.ts";
 import type { CodecCounters } from "../stats/codec-stats.ts";
 import type { Stats } from "../stats/stats.ts";
@@ -12,7 +13,9 @@ import type { EventLoop } from "../transport/event-loop.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import type { WasmHost } from "../wasm/wasm-host.ts";
 import type { HttpFilterType } from "./filter.ts";
+import type { LogServices } from "./log-services.ts";
 import type { TrafficObserver } from "./observer.ts";
+import type { Tracers } from "./tracing/tracers.ts";
 
 /** Route configurations by name, as RDS delivered them. */
 export interface RouteSource {
@@ -47,7 +50,11 @@ export interface HttpEnvironment {
   readonly writeAccessLog: (path: string, line: string) => void;
   readonly ownPeerMetadata: OwnPeerMetadata | null;
   /** What the bootstrap calls this proxy. */
-  readonly node: { readonly id: string; readonly cluster: string };
+  readonly node: { readonly id: string; readonly cluster: string; readonly zone?: string };
+  readonly tracers: Tracers;
+  /** For listeners whose tracing names no tracer. */
+  readonly ownTracer: TracerConfig | null;
+  readonly logServices: LogServices;
   /** Variables of the process that formats and tags may read. */
   readonly hostEnvironment: Readonly<Record<string, string | undefined>>;
   /** Adds the cause of local replies to their headers and body. For development: it shows configuration to clients. */

@@ -41,6 +41,7 @@ import type { RequestFacts } from "./observer.ts";
 import { withFlag } from "./response-flags.ts";
 import type { ResponseSink } from "./response-sink.ts";
 import { routingRefusal } from "./routing-refusal.ts";
+import type { Span } from "./tracing/span.ts";
 
 /** What streams of one connection share beside its info. */
 export interface CodecConnection {
@@ -130,6 +131,8 @@ export class Stream implements RouteRequest, RequestFacts {
   responseStartUs = -1;
   endUs = -1;
 
+  /** The span of the request; null: it has none. */
+  span: Span | null = null;
   responseTrailers: Headers | null = null;
   /** The host that a session asks for. */
   overrideHost: ChoiceContext["overrideHost"] = null;
@@ -275,6 +278,7 @@ export class Stream implements RouteRequest, RequestFacts {
       return;
     }
     this.selectRoute();
+    if (this.manager.tracing !== null) this.manager.tracing.begin(this);
     this.#hooks = this.manager.hooks(this, filterConfigsOf(this.decision));
     if (this.requestEnded) {
       this.#request.hasEnd = true;
@@ -697,7 +701,16 @@ export class Stream implements RouteRequest, RequestFacts {
     }
     this.manager.writeAccessLog(this);
     this.#router.destroy();
+    if (this.span !== null) this.#endSpan(this.span);
     this.sink.streamDone(this);
+  }
+
+  #endSpan(span: Span): void {
+    try {
+      this.manager.tracing?.end(this, span);
+    } catch (error) {
+      this.manager.environment.loop.onBroken(error);
+    }
   }
 
   #countForRoute(): void {

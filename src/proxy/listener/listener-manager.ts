@@ -12,7 +12,9 @@ import { listenerKey, selectListener } from "../decide/listener.ts";
 import type { HttpEnvironment, OwnPeerMetadata, RouteSource } from "../http/environment.ts";
 import type { HttpFilterType } from "../http/filter.ts";
 import { httpFilterTypes } from "../http/filters/all.ts";
+import { LogServices } from "../http/log-services.ts";
 import type { TrafficObserver } from "../http/observer.ts";
+import { Tracers } from "../http/tracing/tracers.ts";
 import { createNetworkEnvironment } from "../network/environment.ts";
 import type { NetworkFilterType } from "../network/filter.ts";
 import { networkFilterTypes } from "../network/filters/all.ts";
@@ -63,6 +65,7 @@ export interface ListenerManagerOptions {
   readonly ownPeerMetadata?: OwnPeerMetadata | null;
   readonly node?: HttpEnvironment["node"];
   readonly hostEnvironment?: HttpEnvironment["hostEnvironment"];
+  readonly ownTracer?: HttpEnvironment["ownTracer"];
   readonly explainToClients?: boolean;
   readonly shedding?: LoadShedding;
   readonly dualStack?: boolean;
@@ -146,6 +149,8 @@ export class ListenerManager {
     this.#contexts = new TlsContexts(options.secrets);
     const codecs = codecCounters();
     stats.addSource(() => codecStats("", codecs));
+    const node = options.node ?? { id: "", cluster: "" };
+    const hostEnvironment = options.hostEnvironment ?? {};
     const http: HttpEnvironment = {
       loop,
       runtime: options.runtime ?? new Runtime(),
@@ -161,8 +166,11 @@ export class ListenerManager {
       filterTypes: options.filterTypes ?? httpFilterTypes,
       writeAccessLog,
       ownPeerMetadata: options.ownPeerMetadata ?? null,
-      node: options.node ?? { id: "", cluster: "" },
-      hostEnvironment: options.hostEnvironment ?? {},
+      node,
+      hostEnvironment,
+      tracers: new Tracers({ loop, clusters, stats, node, hostEnvironment }),
+      ownTracer: options.ownTracer ?? null,
+      logServices: new LogServices({ loop, clusters, stats, node, hostEnvironment }),
       explainToClients: options.explainToClients ?? false,
       shedding,
       isDraining: (connection) => this.#drains(connection),

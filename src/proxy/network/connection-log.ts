@@ -1,6 +1,7 @@
 // Access log entries of connections: what a listener and a TCP proxy know of one, and the lines written of them.
 import type { AccessLogEntry, AccessLogger, LogDetail } from "../config/access-log.ts";
 import type { HttpEnvironment } from "../http/environment.ts";
+import { writeEntry } from "../http/log-services.ts";
 import { connectionDetail } from "../transport/connection-details.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { SecuredBy } from "../transport/upstream-tls.ts";
@@ -22,7 +23,7 @@ export interface ConnectionLogFacts {
 
 export function writeConnectionLog(
   loggers: readonly AccessLogger[],
-  environment: Pick<HttpEnvironment, "loop" | "writeAccessLog">,
+  environment: Pick<HttpEnvironment, "loop" | "writeAccessLog" | "logServices">,
   info: ConnectionInfo,
   facts: ConnectionLogFacts,
 ): void {
@@ -30,11 +31,7 @@ export function writeConnectionLog(
   try {
     const entry = connectionLogEntry(info, environment.loop.now, facts);
     entry.random = () => environment.loop.random();
-    for (const logger of loggers) {
-      if (logger.accepts === null || logger.accepts(entry)) {
-        environment.writeAccessLog(logger.path, logger.render(entry));
-      }
-    }
+    writeEntry(loggers, environment, entry);
   } catch (error) {
     environment.loop.onBroken(error);
   }

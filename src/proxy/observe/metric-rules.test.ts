@@ -12,6 +12,7 @@ import { Problems } from "../config/problems.ts";
 import { clusterConfig, endpointSet } from "../config/testing/resources.ts";
 import type { RequestFacts, TcpFacts } from "../http/observer.ts";
 import { ConnectionInfo } from "../transport/connection-info.ts";
+import { histogramBounds } from "./histogram-bounds.ts";
 import { localMetadata } from "./peer-metadata.ts";
 import { StandardObserver } from "./standard-observer.ts";
 
@@ -218,5 +219,72 @@ test("expressions that are not valid are refused, and what is not there is told"
   assert.match(refusal("metrics: [{ name: my_metric }]"), /^accepted: .*which is none of Istio's/);
   assert.match(refusal("rotation_interval: 60s"), /^accepted: dropping series that nobody adds to/);
   assert.match(refusal("graceful_deletion_interval: 60s"), /^accepted: dropping series/);
-  assert.match(refusal("definitions: [{ name: a, value: '1' }]"), /^accepted: a metric of one's own/);
+  assert.match(refusal("definitions: [{ name: 'a b', value: '1' }]"), /is no name for a metric/);
+  assert.match(refusal("definitions: [{ name: requests_total, value: '1' }]"), /is one of Istio's own/);
+  assert.match(refusal("definitions: [{ name: a, value: 'request.' }]"), /is not valid/);
 });
+
+test("metrics of one's own are counted, set and observed, with labels as configured", () => {
+  const text = reported(`
+definitions:
+- { name: calls, value: "1" }
+- { name: last_size, value: response.size, type: GAUGE }
+- { name: took, value: "double(response.size) / 2.0", type: HISTOGRAM }
+- { name: nothing, value: "request.headers['x-not-there']" }
+metrics:
+- { name: calls, dimensions: { tenant: "request.headers['x-tenant']" }, tags_to_remove: [source_app] }
+- { name: istio_took, drop: true, match: "response.code == 500" }`);
+  const labels = labelsOf(text, "istio_calls");
+  assert.ok(typeof labels === "object" && labels["tenant"] === "blue" && labels["source_app"] === undefined);
+  assert.match(text, /# TYPE istio_calls counter\nistio_calls\{.*\} 1\n/);
+  assert.match(text, /# TYPE istio_last_size gauge\nistio_last_size\{.*\} 48\n/);
+  assert.match(text, /istio_took_sum\{.*\} 24\n/);
+  assert.ok(!text.includes("istio_nothing"));
+  // The standard ones stay as they are.
+  assert.match(text, /istio_requests_total\{.*\} 1\n/);
+});
+
+test("request_bytes and response_bytes are the sizes of bodies", () => {
+  const text = reported("{}");
+  assert.match(text, /istio_request_bytes_sum\{.*\} 3\n/);
+  assert.match(text, /istio_response_bytes_sum\{.*\} 48\n/);
+  assert.match(text, /istio_response_bytes_bucket\{.*,le="25"\} 0\n.*le="50"\} 1\n/);
+});
+
+const annotation = "sidecar.istio.io/statsHistogramBuckets";
+function bucketsOf(text: string): string[] {
+  const said: string[] = [];
+  const metadata = { ANNOTATIONS: { [annotation]: text } };
+  const target = new StandardObserver(
+    localMetadata({}),
+    histogramBounds(metadata, (message) => said.push(message)),
+  );
+  target.onRequestComplete(request(), rulesOf("{}"));
+  const of = (metric: string): string =>
+    [...target.expose().matchAll(new RegExp(`^istio_${metric}_bucket\\{.*le="([^"]+)"`, "gm"))]
+      .map(([, le]) => le)
+      .join();
+  return [of("request_duration_milliseconds"), of("request_bytes"), ...said];
+}
+
+test("buckets are those of the pod's annotation, by prefix", () => {
+  assert.deepEqual(bucketsOf('{"istiocustom.istio_request_duration": [1, 5.5, 10], "istiocustom": [100]}'), [
+    "1,5.5,10,+Inf",
+    "100,+Inf",
+  ]);
+  assert.deepEqual(bucketsOf('{"cluster": [1]}'), bucketsOf(""));
+});
+
+for (const [text, message] of [
+  ["{", /statsHistogramBuckets is not JSON/],
+  ["[1]", /is no object from prefix to buckets/],
+  ['{"istiocustom": [5, 1]}', /has no ascending positive numbers for "istiocustom"/],
+  ['{"istiocustom": []}', /has no ascending positive numbers/],
+  ['{"istiocustom": ["1"]}', /has no ascending positive numbers/],
+] as const) {
+  test(`the annotation ${text} leaves the buckets as they are, and is told`, () => {
+    const [durations, , said = ""] = bucketsOf(text);
+    assert.equal(durations, bucketsOf("")[0]);
+    assert.match(said, message);
+  });
+}

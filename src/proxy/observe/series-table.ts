@@ -42,53 +42,70 @@ export class CounterColumn {
     this.#values[row]! += by;
   }
 
+  set(row: number, value: number): void {
+    if (row >= this.#values.length) this.#values = grown(this.#values, row, 1);
+    this.#values[row] = value;
+  }
+
   value(row: number): number {
     return this.#values[row] ?? 0;
   }
 
   /** Prometheus text; rows without a count are left out. */
-  expose(name: string, rows: LabelRows): string {
+  expose(name: string, rows: LabelRows, type: "counter" | "gauge" = "counter"): string {
     let text = "";
     for (let row = 0; row < rows.size; row++) {
       const value = this.value(row);
       if (value > 0) text += `${name}{${rows.labels(row)}} ${value}\n`;
     }
-    return text === "" ? "" : `# TYPE ${name} counter\n${text}`;
+    return text === "" ? "" : `# TYPE ${name} ${type}\n${text}`;
   }
 }
 
-const bounds = Float64Array.from(millisecondBounds);
-/** Buckets, +Inf, sum. */
-const width = bounds.length + 2;
-const sumAt = bounds.length + 1;
-const bucketLabels = [...millisecondBounds.map(String), "+Inf"];
+/** Upper bounds of the buckets of a metric, ascending, by its name without `istio_`. */
+export type HistogramBounds = (metric: string) => readonly number[];
+
+export const standardBounds: HistogramBounds = () => millisecondBounds;
 
 export class HistogramColumn {
-  #values: Float64Array = new Float64Array(initialRows * width);
+  readonly #bounds: Float64Array;
+  /** Buckets, +Inf, sum. */
+  readonly #width: number;
+  readonly #labels: readonly string[];
+  #values: Float64Array;
+
+  constructor(bounds: readonly number[]) {
+    this.#bounds = Float64Array.from(bounds);
+    this.#width = bounds.length + 2;
+    this.#labels = [...bounds.map(String), "+Inf"];
+    this.#values = new Float64Array(initialRows * this.#width);
+  }
 
   observe(row: number, value: number): void {
+    const width = this.#width;
+    const bounds = this.#bounds;
     const start = row * width;
     if (start + width > this.#values.length) this.#values = grown(this.#values, row, width);
     let bucket = 0;
     while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
     this.#values[start + bucket]! += 1;
-    this.#values[start + sumAt]! += value;
+    this.#values[start + width - 1]! += value;
   }
 
   /** The sum of what was observed. */
   sum(row: number): number {
-    return this.#values[row * width + sumAt] ?? 0;
+    return this.#values[(row + 1) * this.#width - 1] ?? 0;
   }
 
   expose(name: string, rows: LabelRows): string {
     let text = "";
     for (let row = 0; row < rows.size; row++) {
-      const start = row * width;
+      const start = row * this.#width;
       let cumulative = 0;
       let buckets = "";
-      for (let i = 0; i < bucketLabels.length; i++) {
+      for (let i = 0; i < this.#labels.length; i++) {
         cumulative += this.#values[start + i] ?? 0;
-        buckets += `${name}_bucket{${rows.labels(row)},le="${bucketLabels[i]}"} ${cumulative}\n`;
+        buckets += `${name}_bucket{${rows.labels(row)},le="${this.#labels[i]}"} ${cumulative}\n`;
       }
       if (cumulative === 0) continue;
       text += `${buckets}${name}_sum{${rows.labels(row)}} ${this.sum(row)}\n`;

@@ -11,7 +11,7 @@ import { serviceOfAuthority, serviceOfCluster } from "./destination-service.ts";
 import { type Label, type LabelFacts, renderLabels, standardLabels } from "./labels.ts";
 import { connectionValues, requestValues } from "./metric-values.ts";
 import { metadataOfEndpoint, type PeerMetadata, PeerMetadataCache } from "./peer-metadata.ts";
-import { CounterColumn, HistogramColumn, LabelRows } from "./series-table.ts";
+import { CounterColumn, type HistogramBounds, HistogramColumn, LabelRows, standardBounds } from "./series-table.ts";
 
 /** Bound on label sets of HTTP and of TCP, and on those that a Host header made. */
 const maxRows = 10_000;
@@ -55,32 +55,37 @@ export class StandardObserver implements TrafficObserver {
   readonly #http: LabelRows = new LabelRows(maxRows);
   #hostRows = 0;
   readonly #requests = new CounterColumn();
-  readonly #durations = new HistogramColumn();
-  readonly #requestBytes = new HistogramColumn();
-  readonly #responseBytes = new HistogramColumn();
+  readonly #durations: HistogramColumn;
+  readonly #requestBytes: HistogramColumn;
+  readonly #responseBytes: HistogramColumn;
   readonly #requestMessages = new CounterColumn();
   readonly #responseMessages = new CounterColumn();
   readonly #tcp: LabelRows = new LabelRows(maxRows);
   readonly #asServer = new WeakMap<object, ByEndpoint>();
   readonly #asClient = new WeakMap<object, ByEndpoint>();
   readonly #open = new WeakMap<TcpFacts, TcpProgress>();
-  readonly #custom = new CustomMetrics();
-  readonly #columns: Readonly<Record<StandardMetric, CounterColumn | HistogramColumn>> = {
-    requests_total: this.#requests,
-    request_duration_milliseconds: this.#durations,
-    request_bytes: this.#requestBytes,
-    response_bytes: this.#responseBytes,
-    request_messages_total: this.#requestMessages,
-    response_messages_total: this.#responseMessages,
-    tcp_connections_opened_total: new CounterColumn(),
-    tcp_connections_closed_total: new CounterColumn(),
-    tcp_sent_bytes_total: new CounterColumn(),
-    tcp_received_bytes_total: new CounterColumn(),
-  };
+  readonly #custom: CustomMetrics;
+  readonly #columns: Readonly<Record<StandardMetric, CounterColumn | HistogramColumn>>;
 
   /** `local` describes our own workload. */
-  constructor(local: PeerMetadata) {
+  constructor(local: PeerMetadata, bounds: HistogramBounds = standardBounds) {
     this.#local = local;
+    this.#custom = new CustomMetrics(bounds);
+    this.#durations = new HistogramColumn(bounds("request_duration_milliseconds"));
+    this.#requestBytes = new HistogramColumn(bounds("request_bytes"));
+    this.#responseBytes = new HistogramColumn(bounds("response_bytes"));
+    this.#columns = {
+      requests_total: this.#requests,
+      request_duration_milliseconds: this.#durations,
+      request_bytes: this.#requestBytes,
+      response_bytes: this.#responseBytes,
+      request_messages_total: this.#requestMessages,
+      response_messages_total: this.#responseMessages,
+      tcp_connections_opened_total: new CounterColumn(),
+      tcp_connections_closed_total: new CounterColumn(),
+      tcp_sent_bytes_total: new CounterColumn(),
+      tcp_received_bytes_total: new CounterColumn(),
+    };
   }
 
   onRequestComplete(facts: RequestFacts, rules: MetricRules): void {
@@ -124,6 +129,7 @@ export class StandardObserver implements TrafficObserver {
     ];
     const values = requestValues(facts, { downstream, upstream, node: this.#local });
     this.#addStandard(this.#http, labels, this.#custom.report(rules, amounts, labels, values));
+    this.#custom.reportDefined(rules, labels, values);
   }
 
   #addStandard(rows: LabelRows, labels: readonly Label[], amounts: MetricAmounts): void {
@@ -158,10 +164,10 @@ export class StandardObserver implements TrafficObserver {
     if (!this.#open.has(facts)) return;
     this.onTcpProgress(facts);
     this.#open.delete(facts);
-    this.#reportTcp(facts, facts.responseFlags, [["tcp_connections_closed_total", 1]]);
+    this.#reportTcp(facts, facts.responseFlags, [["tcp_connections_closed_total", 1]], true);
   }
 
-  #reportTcp(facts: TcpFacts, responseFlags: string, amounts: MetricAmounts): void {
+  #reportTcp(facts: TcpFacts, responseFlags: string, amounts: MetricAmounts, isOver = false): void {
     const rules = facts.metricRules;
     const labels = standardLabels({
       ...this.#labels(facts, null, undefined),
@@ -175,6 +181,7 @@ export class StandardObserver implements TrafficObserver {
       const upstream = metadataOfEndpoint(facts.endpointConfig?.workload ?? "");
       const values = connectionValues(facts, { downstream: null, upstream, node: this.#local });
       rest = this.#custom.report(rules, amounts, labels, values);
+      if (isOver) this.#custom.reportDefined(rules, labels, values);
     }
     this.#addStandard(this.#tcp, labels, rest);
   }
@@ -186,6 +193,7 @@ export class StandardObserver implements TrafficObserver {
         const rows = metric.startsWith("tcp_") ? this.#tcp : this.#http;
         return this.#custom.expose(metric, this.#columns[metric].expose(`istio_${metric}`, rows));
       })
+      .concat(this.#custom.exposeDefined())
       .join("");
   }
 

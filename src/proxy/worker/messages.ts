@@ -8,6 +8,7 @@ import type { RuntimeChanges } from "../config/runtime.ts";
 import type { DrainScope } from "../listener/listener-manager.ts";
 import type { EjectedEndpoint } from "../upstream/cluster.ts";
 import type { ConnectionLimits } from "../xds/connection-limits.ts";
+import type { OwnTracer } from "../xds/own-tracer.ts";
 import type { RuntimeLayers } from "../xds/runtime-layers.ts";
 import type { WorkerReport } from "./report.ts";
 
@@ -20,6 +21,7 @@ export interface WorkerSettings {
   readonly overload: OverloadConfig;
   readonly connectionLimits: ConnectionLimits;
   readonly runtime: RuntimeLayers;
+  readonly tracer: OwnTracer | null;
   /** What all threads count together. */
   readonly cells: ProcessCellsMemory;
   /** Event loops of the whole proxy. */

@@ -6,6 +6,7 @@ import { dirname, resolve } from "node:path";
 import { create, fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
 import { describeError, OutriggerError } from "#base/error.ts";
+import { Severity } from "#base/issue.ts";
 import type { Logger } from "#base/log/log.ts";
 import { type Bootstrap, BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
@@ -15,11 +16,13 @@ import { readTlsCertificate } from "#wire/tls/read-certificate.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { decodeOverload } from "../config/decode-overload.ts";
+import { decodeTracer } from "../config/decode-tracing.ts";
 import type { OverloadConfig } from "../config/overload.ts";
 import { inlineText } from "../config/parse/values.ts";
-import { nackText } from "../config/problems.ts";
+import { nackText, Problems } from "../config/problems.ts";
 import { anyRegistry } from "./any-registry.ts";
 import type { Configuration } from "./configuration.ts";
+import type { OwnTracer } from "./own-tracer.ts";
 
 /** Reads and parses a bootstrap file; paths in it are relative to it. */
 export async function readBootstrap(path: string): Promise<Bootstrap> {
@@ -68,6 +71,18 @@ export function overloadOf({ overloadManager }: Bootstrap, path: string, log: Lo
   if (value === null) throw new OutriggerError("BOOTSTRAP_INVALID", `${path}: ${nackText(issues)}`);
   for (const { path: field, message } of issues) log.warn(`overload_manager: ${field ?? ""}: ${message}`);
   return value;
+}
+
+/** The tracer of listeners whose tracing names none; throws what is wrong with it. */
+export function tracerOf({ tracing }: Bootstrap, path: string, log: Logger): OwnTracer | null {
+  if (tracing?.http === undefined) return null;
+  const problems = new Problems("bootstrap", path);
+  const { value, issues } = problems.done(decodeTracer(tracing.http, "tracing.http", problems));
+  if (value === null && issues.some(({ severity }) => severity === Severity.Error)) {
+    throw new OutriggerError("BOOTSTRAP_INVALID", nackText(issues));
+  }
+  for (const { path: field, message } of issues) log.warn(`${field ?? ""}: ${message}`);
+  return value === null ? null : { tracer: value, cluster: null };
 }
 
 /** Puts secrets into the store and resources into the configuration; throws what is wrong with any of them. */

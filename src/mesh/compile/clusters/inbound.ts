@@ -9,14 +9,16 @@ import {
 } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { Address } from "#wire/gen/envoy/config/core/v3/address_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
+import { servicePort } from "../../snapshot/service.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { endpointAddress, isUnixSocket, milliseconds, socketAddress } from "../envoy-values.ts";
 import type { InboundPort } from "../listeners/inbound-ports.ts";
 import { resourceMetadata, servicesOf } from "../metadata.ts";
-import { inboundClusterName, statDelimiter } from "../names.ts";
+import { inboundClusterName } from "../names.ts";
 import { isHttp2, listenerProtocol } from "../protocol.ts";
 import { addressFamily, localhost } from "../proxy-addresses.ts";
 import { type ClusterInit, circuitBreakers, httpProtocolOptions, keepalive } from "./cluster-blocks.ts";
+import { clusterStatName } from "./stat-name.ts";
 
 export function inboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, port: InboundPort): Cluster {
   const { meshConfig } = snapshot;
@@ -25,7 +27,14 @@ export function inboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, port: I
   const services = port.service === undefined ? [] : servicesOf(port.service);
   return create(ClusterSchema, {
     name,
-    altStatName: `${name}${statDelimiter}`,
+    altStatName: clusterStatName(meshConfig.inboundClusterStatName, {
+      cluster: name,
+      service: port.service,
+      port: port.servicePort,
+      portName: (port.service && servicePort(port.service, port.servicePort)?.name) ?? "",
+      targetPort: port.targetPort,
+      subset: "",
+    }),
     connectTimeout: milliseconds(pool?.tcp?.connectTimeout ?? meshConfig.connectTimeout),
     circuitBreakers: circuitBreakers(pool),
     ...keepalive(pool?.tcp?.tcpKeepalive, meshConfig.tcpKeepalive),

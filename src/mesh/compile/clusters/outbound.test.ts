@@ -228,3 +228,24 @@ test("endpoints carry workload, weight, health and mutual TLS, grouped by locali
   assert.equal(plain?.healthStatus, 2);
   assert.equal(plain?.metadata?.filterMetadata["envoy.transport_socket_match"], undefined);
 });
+
+test("statistics call clusters as mesh configuration says", () => {
+  const pattern =
+    "%SERVICE%|%SERVICE_FQDN%|%SERVICE_NAME%|%SERVICE_PORT%|%SERVICE_PORT_NAME%|%TARGET_PORT%|%SUBSET_NAME%|%OTHER%";
+  const rule = `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews}
+spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}]}
+`;
+  const name = (text: string, cluster: string, config = {}): string => clusterOf(text, cluster, config).altStatName;
+  assert.equal(
+    name(rule, `outbound|9080|v1|${reviews}`, { outboundClusterStatName: pattern }),
+    `reviews.default|${reviews}|reviews|9080|http|9080|v1|%OTHER%;`,
+  );
+  assert.equal(name("", `outbound|9080||${reviews}`), `outbound|9080||${reviews};`);
+  assert.equal(
+    name("", "inbound|9080||", { inboundClusterStatName: "%SERVICE%_%TARGET_PORT%_%SERVICE_PORT_NAME%" }),
+    "productpage.default_9080_http;",
+  );
+});

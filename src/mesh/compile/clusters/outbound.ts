@@ -17,7 +17,7 @@ import { type LocalityPlan, localityClient, localityPlan, weighsLocalities } fro
 import { fromAds, milliseconds, pack } from "../envoy-values.ts";
 import { forwardProxyType } from "../filters/forward-proxy.ts";
 import { configOf, resourceMetadata, servicesOf } from "../metadata.ts";
-import { mutualTlsSni, outboundClusterName, statDelimiter } from "../names.ts";
+import { mutualTlsSni, outboundClusterName } from "../names.ts";
 import { type EffectivePolicy, effectivePolicy } from "../policy/traffic-policy.ts";
 import { type UpstreamTls, upstreamTls } from "../policy/upstream-tls.ts";
 import { isHttp, isHttp2, isUdp, listenerProtocol } from "../protocol.ts";
@@ -35,6 +35,7 @@ import {
 } from "./cluster-blocks.ts";
 import { discoveryType } from "./discovery.ts";
 import { behindProxyProtocol, type UpstreamTransport } from "./proxy-protocol.ts";
+import { clusterStatName } from "./stat-name.ts";
 
 /** What a proxy of either kind sees of the mesh. */
 export interface OutboundScope {
@@ -110,7 +111,14 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
     (isForwarded || (autoSni && originates.subjectAltNames.length === 0));
   return create(ClusterSchema, {
     name,
-    altStatName: `${name}${statDelimiter}`,
+    altStatName: clusterStatName(meshConfig.outboundClusterStatName, {
+      cluster: name,
+      service,
+      port: port.number,
+      portName: port.name,
+      targetPort: typeof port.targetPort === "number" ? port.targetPort : port.number,
+      subset: subsetName,
+    }),
     connectTimeout: milliseconds(policy.connectionPool?.tcp?.connectTimeout ?? meshConfig.connectTimeout),
     ...source(snapshot, proxy, target, { type, plan }),
     ...(isForwarded

@@ -48,13 +48,16 @@ export function accessLogs(settings: AccessLogSettings): AccessLogs {
       },
     },
   });
-  const log = (onlyUnmatched: boolean): AccessLog =>
-    create(AccessLogSchema, {
-      name: "envoy.access_loggers.file",
-      configType: { case: "typedConfig", value: typedConfig },
-      ...(onlyUnmatched && { filter: unmatchedConnections }),
-    });
-  return { filter: [log(false)], listener: [log(true)] };
+  const log = create(AccessLogSchema, {
+    name: "envoy.access_loggers.file",
+    configType: { case: "typedConfig", value: typedConfig },
+  });
+  return { filter: [log], listener: [onlyUnmatched(log)] };
+}
+
+/** The log of a listener: connections that no filter chain took. */
+export function onlyUnmatched({ name, configType }: AccessLog): AccessLog {
+  return create(AccessLogSchema, { name, configType, filter: unmatchedConnections });
 }
 
 /** The logs restricted to what a CEL expression holds for; empty: as they are. */
@@ -104,7 +107,7 @@ function toJson(value: object): JsonObject {
   return Object.fromEntries(Object.entries(value));
 }
 
-const defaultTextFormat: string =
+export const defaultTextFormat: string =
   '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
   "%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% " +
   '"%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ' +

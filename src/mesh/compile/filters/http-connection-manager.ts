@@ -14,6 +14,7 @@ import { fromAds, milliseconds, pack } from "../envoy-values.ts";
 import { statDelimiter } from "../names.ts";
 import type { AccessLogs } from "./access-log.ts";
 import type { ListenerClass } from "./http-filters.ts";
+import type { ListenerTracing } from "./tracing.ts";
 
 export interface HttpConnectionManagerSettings {
   readonly class: ListenerClass;
@@ -23,6 +24,7 @@ export interface HttpConnectionManagerSettings {
   readonly routes: string | RouteConfiguration;
   readonly httpFilters: HttpFilter[];
   readonly accessLogs: AccessLogs;
+  readonly tracing: ListenerTracing | undefined;
   /** Proxies in front of a gateway that may be believed about x-forwarded-for. */
   readonly trustedHops: number;
   readonly pathNormalization: PathNormalization;
@@ -40,6 +42,8 @@ export function httpConnectionManager(settings: HttpConnectionManagerSettings): 
         : { case: "routeConfig", value: settings.routes },
     httpFilters: settings.httpFilters,
     accessLog: [...settings.accessLogs.filter],
+    ...(settings.tracing !== undefined && { tracing: settings.tracing.tracing }),
+    ...(settings.tracing?.requestId !== undefined && { requestIdExtension: settings.tracing.requestId }),
     streamIdleTimeout: milliseconds(0),
     upgradeConfigs: [{ upgradeType: "websocket" }],
     // The workload says whether it wants the body, not the proxy in its place.

@@ -1,25 +1,34 @@
-// Providers of access logs and metrics that mesh configuration names (`extensionProviders`), read from its raw JSON.
+// Providers of access logs, metrics and traces that mesh configuration names (`extensionProviders`), read from its raw JSON.
 // `prometheus` and `envoy` are there without being named, as in Istio.
 import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
 import type { AccessLogSettings } from "./access-log.ts";
+import { logServiceKinds } from "./log-service.ts";
+import { type Fields, fieldsOf, list, text } from "./provider-fields.ts";
 
 type TelemetryProvider =
   | { readonly kind: "prometheus" }
   | { readonly kind: "file"; readonly settings: AccessLogSettings }
+  /** Takes logs over gRPC. */
+  | { readonly kind: "service"; readonly provider: Fields }
   /** One that this version does not speak to. */
   | { readonly kind: "other" };
 
 /** Undefined when no provider has the name. The empty name is the log of mesh configuration. */
 export function telemetryProvider(config: MeshConfig, name: string): TelemetryProvider | undefined {
   if (name === "") return config.accessLogFile === "" ? undefined : { kind: "file", settings: config };
-  const providers: unknown = config.rest["extensionProviders"];
-  const named = (Array.isArray(providers) ? providers : []).map(fieldsOf).find((item) => item["name"] === name);
+  const named = extensionProvider(config, name);
   if (named === undefined) return builtIn(config, name);
   if (named["prometheus"] !== undefined) return { kind: "prometheus" };
   const file = named["envoyFileAccessLog"];
+  if (logServiceKinds.some((kind) => named[kind] !== undefined)) return { kind: "service", provider: named };
   return file === undefined
     ? { kind: "other" }
     : { kind: "file", settings: fileSettings(config, name, fieldsOf(file)) };
+}
+
+/** As mesh configuration has it; undefined when it has none of the name. */
+export function extensionProvider(config: MeshConfig, name: string): Fields | undefined {
+  return list(config.rest["extensionProviders"]).find((item) => item["name"] === name);
 }
 
 function builtIn(config: MeshConfig, name: string): TelemetryProvider | undefined {
@@ -45,17 +54,7 @@ function fileSettings(config: MeshConfig, name: string, file: Fields): AccessLog
 }
 
 /** `defaultProviders` of mesh configuration. */
-export function defaultProviders(config: MeshConfig, kind: "accessLogging" | "metrics"): readonly string[] {
+export function defaultProviders(config: MeshConfig, kind: "accessLogging" | "metrics" | "tracing"): readonly string[] {
   const names = fieldsOf(config.rest["defaultProviders"])[kind];
   return Array.isArray(names) ? names.filter((name) => typeof name === "string") : [];
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

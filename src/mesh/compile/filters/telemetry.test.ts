@@ -3,7 +3,11 @@ import { test } from "node:test";
 import { toJson } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { allTypes } from "#wire/gen/all-types.ts";
-import { type AccessLog, AccessLogFilterSchema } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
+import {
+  type AccessLog,
+  AccessLogFilterSchema,
+  AccessLogSchema,
+} from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
 import { FileAccessLogSchema } from "#wire/gen/envoy/extensions/access_loggers/file/v3/file_pb.ts";
 import { PluginConfigSchema } from "#wire/gen/istio/stats-filter_pb.ts";
 import { defaultMeshConfig } from "../../kinds/mesh-config/decode.ts";
@@ -32,6 +36,27 @@ const config = {
       },
       { name: "text", envoyFileAccessLog: { path: "/tmp/text.log", logFormat: { text: "%RESPONSE_CODE%" } } },
       { name: "collector", opentelemetry: { service: "otel", port: 4317 } },
+      {
+        name: "otel",
+        envoyOtelAls: {
+          service: "ratings.default.svc.cluster.local",
+          port: 9080,
+          logFormat: { text: "%PROTOCOL%", labels: { b: "%RESPONSE_CODE%", a: "x" } },
+        },
+      },
+      {
+        name: "http",
+        envoyHttpAls: {
+          service: "default/ratings.default.svc.cluster.local",
+          port: 9080,
+          additionalRequestHeadersToLog: ["X-Tenant"],
+        },
+      },
+      {
+        name: "tcp",
+        envoyTcpAls: { service: "ratings.default.svc.cluster.local", port: 9080, logName: "own" },
+      },
+      { name: "gone", envoyTcpAls: { service: "nobody.default.svc.cluster.local", port: 9080 } },
     ],
   },
 };
@@ -103,6 +128,53 @@ test("a filter that is no CEL is an issue at its place", () => {
   assert.match(issue?.message ?? "", /is not valid CEL: Unexpected token/);
 });
 
+test("services take logs over gRPC, each in its form", () => {
+  const { outbound, listener } = listenersOf(
+    telemetry("logs", "{accessLogging: [{providers: [{name: otel}, {name: http}, {name: tcp}, {name: gone}]}]}"),
+  );
+  const logs = (httpManager(outbound)?.accessLog ?? []).map((log) =>
+    toJson(AccessLogSchema, log, { registry: allTypes }),
+  );
+  const host = "ratings.default.svc.cluster.local";
+  const common = {
+    grpcService: { envoyGrpc: { clusterName: `outbound|9080||${host}`, authority: host } },
+    transportApiVersion: "V3",
+  };
+  assert.partialDeepStrictEqual(logs, [
+    {
+      name: "envoy.access_loggers.open_telemetry",
+      typedConfig: {
+        commonConfig: { ...common, logName: "otel_envoy_accesslog" },
+        disableBuiltinLabels: true,
+        body: { stringValue: "%PROTOCOL%" },
+        attributes: {
+          values: [
+            { key: "a", value: { stringValue: "x" } },
+            { key: "b", value: { stringValue: "%RESPONSE_CODE%" } },
+          ],
+        },
+      },
+    },
+    {
+      name: "envoy.http_grpc_access_log",
+      typedConfig: {
+        commonConfig: {
+          ...common,
+          logName: "http_envoy_accesslog",
+          filterStateObjectsToLog: ["upstream_peer", "downstream_peer"],
+        },
+        additionalRequestHeadersToLog: ["X-Tenant"],
+      },
+    },
+    { name: "envoy.tcp_grpc_access_log", typedConfig: { commonConfig: { ...common, logName: "own" } } },
+  ]);
+  assert.equal(logs.length, 3);
+  assert.deepEqual(
+    listener?.accessLog.map(({ filter }) => filter?.filterSpecifier.case),
+    ["responseFlagFilter", "responseFlagFilter", "responseFlagFilter"],
+  );
+});
+
 test("the workload's Telemetry is over the namespace's, and that over the mesh's", () => {
   const root = telemetry("root", "{accessLogging: [{disabled: true}]}", "istio-system");
   const own = telemetry("own", "{accessLogging: [{disabled: false}]}");
@@ -132,6 +204,22 @@ test("overrides of metrics become the configuration of istio.stats", () => {
   });
 });
 
+test("an override of a metric of one's own keeps its name", () => {
+  const { outbound, snapshot } = listenersOf(
+    telemetry(
+      "metrics",
+      "{metrics: [{overrides: [{match: {customMetric: my_metric}, tagOverrides: {a: {value: request.host}}}]}]}",
+    ),
+  );
+  const filter = httpManager(outbound)?.httpFilters.find(({ name }) => name === "istio.stats")?.configType;
+  const stats = filter?.case === "typedConfig" ? anyUnpack(filter.value, PluginConfigSchema) : undefined;
+  assert.deepEqual(
+    stats?.metrics.map(({ name, dimensions }) => [name, dimensions]),
+    [["my_metric", { a: "request.host" }]],
+  );
+  assert.equal(snapshot.resourceStates().find(({ origin }) => origin.name === "metrics")?.state, "in force");
+});
+
 test("where no provider is Prometheus nothing is counted", () => {
   const { outbound, snapshot } = listenersOf(telemetry("metrics", "{metrics: [{providers: [{name: stackdriver}]}]}"));
   assert.ok(!filterNames(outbound).includes("istio.stats"));
@@ -143,6 +231,7 @@ test("where no provider is Prometheus nothing is counted", () => {
 
 const providers: readonly [name: string, message: RegExp][] = [
   ["jsn", /has no provider jsn/],
+  ["gone", /the provider gone is the service nobody\.default\.svc\.cluster\.local, which does not exist/],
   ["collector", /provider collector is accepted and not in force yet/],
 ];
 for (const [name, message] of providers) {

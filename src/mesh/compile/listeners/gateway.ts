@@ -113,6 +113,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
       forwardProxies: forwardProxyFilters(snapshot, context.proxy, context.scope),
     }),
     accessLogs: telemetry.logs,
+    tracing: telemetry.tracing,
     trustedHops: trustedProxies(snapshot),
     pathNormalization: pathNormalization(snapshot),
   });

@@ -208,6 +208,7 @@ function httpFilters(
       stats: telemetry.httpStats,
     }),
     accessLogs: telemetry.logs,
+    tracing: telemetry.tracing,
     trustedHops: 0,
     pathNormalization: pathNormalization(snapshot),
   });

@@ -48,6 +48,7 @@ export function outboundHttp(snapshot: MeshSnapshot, settings: OutboundHttp): Fi
           forwardProxies: forwardProxyFilters(snapshot, proxy, scope),
         }),
         accessLogs: telemetry.logs,
+        tracing: telemetry.tracing,
         trustedHops: 0,
         pathNormalization: pathNormalization(snapshot),
       }),

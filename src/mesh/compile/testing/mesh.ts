@@ -141,6 +141,7 @@ export function sidecarOf(app: string, ip: string, settings: Partial<ProxyNode> 
     clusterDomain: "cluster.local",
     interceptionMode: "REDIRECT",
     dnsCapture: false,
+    serviceCluster: "",
     istioVersion: "1.31.0",
     metadata: {},
     ...settings,

@@ -186,11 +186,13 @@ const meshConfigFields: Fields<MeshConfig> = {
 
 const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
 
-/** Fields that are read and that nothing asks for today. */
-const readOnly: ReadonlySet<string> = new Set(["inboundClusterStatName", "outboundClusterStatName", "enableTracing"]);
-
 /** Fields that stay in `rest` and are looked at there. */
-const usedFromRest: ReadonlySet<string> = new Set(["gatewayTopology", "defaultProviders"]);
+const usedFromRest: ReadonlySet<string> = new Set([
+  "gatewayTopology",
+  "defaultProviders",
+  "tracing",
+  "tracingServiceName",
+]);
 
 /** Fields of the API that are accepted without effect today. */
 const acceptedOnly: ReadonlySet<string> = new Set([
@@ -213,10 +215,8 @@ const acceptedOnly: ReadonlySet<string> = new Set([
 
 const acceptedOnlyInProxyConfig: ReadonlySet<string> = new Set([
   "binaryPath",
-  "tracingServiceName",
   "controlPlaneAuthPolicy",
   "statNameLength",
-  "tracing",
   "runtimeValues",
   "proxyStatsMatcher",
   "readinessProbe",
@@ -275,16 +275,15 @@ function takeRest(
 ): Record<string, unknown> {
   const left: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    const isKnown = known.has(name) && name !== "rest";
-    if (isKnown && !readOnly.has(name)) continue;
-    if (!isKnown) left[name] = value;
+    if (known.has(name) && name !== "rest") continue;
+    left[name] = value;
     if (usedFromRest.has(name)) continue;
     const path = child(parent === undefined ? undefined : child(undefined, parent), name);
     if (name === "extensionProviders") {
       reportProviders(value, path, report);
       continue;
     }
-    if (isKnown || accepted.has(name)) {
+    if (accepted.has(name)) {
       report({ path, severity: Severity.Info, code: "OUT0003", message: `${name} is accepted and not in force yet` });
       continue;
     }
@@ -314,7 +313,12 @@ const providersInForce: ReadonlySet<string> = new Set([
   "envoyExtAuthzHttp",
   "envoyExtAuthzGrpc",
   "envoyFileAccessLog",
+  "envoyHttpAls",
+  "envoyOtelAls",
+  "envoyTcpAls",
+  "opentelemetry",
   "prometheus",
+  "zipkin",
 ]);
 
 /** Reads the YAML text of mesh configuration; text that is not YAML is one issue and the defaults. */

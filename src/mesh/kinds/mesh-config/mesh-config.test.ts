@@ -25,14 +25,14 @@ test("a wrong field costs itself and keeps its default", () => {
 
 test("fields that have no effect yet are said to have none, unknown ones get a suggestion", () => {
   const { meshConfig, issues } = parseMeshConfig(
-    "extensionProviders: [{ name: a, zipkin: {} }, { name: b, envoyExtAuthzGrpc: { service: a.b, port: 1 } }]\nacessLogFile: a\ndefaultConfig: { tracing: {}, holdApplicationUntilProxyStarts: true }\n",
+    "extensionProviders: [{ name: a, datadog: {} }, { name: b, envoyExtAuthzGrpc: { service: a.b, port: 1 } }]\nacessLogFile: a\ndefaultConfig: { statNameLength: 1, holdApplicationUntilProxyStarts: true }\n",
   );
   assert.equal(meshConfig.defaultConfig.holdApplicationUntilProxyStarts, true);
   assert.deepEqual(Object.keys(meshConfig.rest).sort(), ["acessLogFile", "extensionProviders"]);
   assert.deepEqual(
     issues.map((issue) => [issue.severity, issue.path, issue.fix]),
     [
-      ["info", "defaultConfig.tracing", undefined],
+      ["info", "defaultConfig.statNameLength", undefined],
       ["info", "extensionProviders[0]", undefined],
       ["warning", "acessLogFile", 'did you mean "accessLogFile"?'],
     ],

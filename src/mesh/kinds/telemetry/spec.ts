@@ -65,7 +65,7 @@ export interface Metrics {
   readonly reportingInterval?: Milliseconds;
 }
 
-interface CustomTag {
+export interface CustomTag {
   readonly literal?: { readonly value: string };
   readonly environment?: { readonly name: string; readonly defaultValue: string };
   readonly header?: { readonly name: string; readonly defaultValue: string };

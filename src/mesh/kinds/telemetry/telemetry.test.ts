@@ -4,6 +4,7 @@ import { parse } from "yaml";
 import { decodeTelemetry } from "./decode.ts";
 import { effectiveLogs, effectiveMetrics } from "./resolve.ts";
 import type { TelemetrySpec } from "./spec.ts";
+import { effectiveTracing } from "./tracing.ts";
 
 /** Levels from the mesh's to the workload's, each as the YAML of a spec. */
 function levels(...specs: string[]): TelemetrySpec[] {
@@ -136,3 +137,57 @@ test("metrics: an override without a match is for all of them", () => {
   assert.equal(changes.length, 10);
   assert.deepEqual([providers, reportingInterval], [["prometheus"], 10_000]);
 });
+
+const traces: readonly [
+  what: string,
+  specs: string[],
+  side: "CLIENT" | "SERVER",
+  defaults: string[],
+  expected: Partial<ReturnType<typeof effectiveTracing>> | undefined,
+][] = [
+  ["nothing said", ["{metrics: []}"], "CLIENT", [], undefined],
+  ["the mesh's default provider", [], "CLIENT", ["zipkin", "other"], { provider: "zipkin", disabled: false }],
+  ["no provider anywhere", ["{tracing: [{randomSamplingPercentage: 5}]}"], "CLIENT", [], { provider: undefined }],
+  [
+    "field by field, the lower level on top",
+    [
+      "{tracing: [{providers: [{name: a}], randomSamplingPercentage: 5, customTags: {x: {literal: {value: '1'}}}}]}",
+      "{tracing: [{randomSamplingPercentage: 50, disableSpanReporting: true}]}",
+    ],
+    "CLIENT",
+    ["b"],
+    { provider: "a", randomSamplingPercentage: 50, disabled: true, customTags: { x: { literal: { value: "1" } } } },
+  ],
+  [
+    "tags take the place of all tags above",
+    [
+      "{tracing: [{customTags: {x: {literal: {value: '1'}}}}]}",
+      "{tracing: [{customTags: {y: {header: {name: a, defaultValue: b}}}}]}",
+    ],
+    "CLIENT",
+    ["b"],
+    { customTags: { y: { header: { name: "a", defaultValue: "b" } } } },
+  ],
+  [
+    "of servers only",
+    ["{tracing: [{match: {mode: SERVER}, providers: [{name: a}], enableIstioTags: false}]}"],
+    "CLIENT",
+    ["b"],
+    { provider: "b", enableIstioTags: true },
+  ],
+  [
+    "of clients only",
+    ["{tracing: [{match: {mode: CLIENT}, useRequestIdForTraceSampling: false, disableContextPropagation: true}]}"],
+    "CLIENT",
+    ["b"],
+    { useRequestIdForTraceSampling: false, disableContextPropagation: true },
+  ],
+  ["zero percent", ["{tracing: [{randomSamplingPercentage: 0}]}"], "SERVER", ["b"], { randomSamplingPercentage: 0 }],
+];
+for (const [what, specs, side, defaults, expected] of traces) {
+  test(`tracing: ${what}`, () => {
+    const effective = effectiveTracing(levels(...specs), side, defaults);
+    if (expected === undefined) assert.equal(effective, undefined);
+    else assert.partialDeepStrictEqual(effective, expected);
+  });
+}

@@ -40,10 +40,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
     "endpoints[].network": "every network is reached directly",
   },
   WorkloadGroup: { template: "no workload is registered from it" },
-  Telemetry: {
-    tracing: "no traces are made",
-    "metrics[].overrides[].match.customMetric": "only Istio's standard metrics can be changed",
-  },
   WorkloadEntry: { network: "every network is reached directly" },
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^BOOTSTRAP$/, instead: "proxies keep their bootstrap" },

@@ -239,6 +239,7 @@ export function managerConfig(
     routeConfigName: null,
     routeConfig: Array.isArray(routes) ? routeConfig(routes as RouteEntry[]) : (routes as RouteConfig),
     httpFilters: [filterConfig("istio_stats", standardRules), filterConfig("router", {})],
+    tracing: null,
     accessLog: [{ path: "test", render: (entry) => JSON.stringify(logged(entry)), accepts: null }],
     client: clientAddress(),
     forwardClientCert: "append_forward",

@@ -165,8 +165,8 @@ test("an operator that never has a value here is told", () => {
   const told: string[] = [];
   const options = { omitEmptyValues: false, onValueless: (name: string) => told.push(name) };
   compileTextFormat("%CUSTOM_FLAGS% %METHOD%", options, assert.fail);
-  compileJsonFormat({ a: "%FILTER_STATE(y)%", b: "x %SPAN_ID%" }, options, assert.fail);
-  assert.deepEqual(told, ["CUSTOM_FLAGS", "FILTER_STATE", "SPAN_ID"]);
+  compileJsonFormat({ a: "%FILTER_STATE(y)%", b: "x %VIRTUAL_CLUSTER_NAME%" }, options, assert.fail);
+  assert.deepEqual(told, ["CUSTOM_FLAGS", "FILTER_STATE", "VIRTUAL_CLUSTER_NAME"]);
 });
 
 test("omitted empty values leave nothing", () => {

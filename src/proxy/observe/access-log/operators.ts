@@ -104,8 +104,10 @@ function hostname(): string {
   return ownName;
 }
 
-/** Of the W3C's header, or of Zipkin's: this proxy passes them on and makes no spans of its own. */
-function traceId(entry: AccessLogEntry): string | undefined {
+/** Of the proxy's own span; without one of the W3C's header, or of Zipkin's, which are passed on. */
+function traceId(entry: AccessLogEntry): string | number | undefined {
+  const own = entry.detail?.("traceId");
+  if (own !== undefined) return own;
   const parent = /^[\da-f]{2}-([\da-f]{32})-/.exec(entry.requestHeader("traceparent") ?? "");
   return parent?.[1] ?? entry.requestHeader("x-b3-traceid");
 }
@@ -114,7 +116,6 @@ const absent: Operator = () => undefined;
 
 /** What this proxy does not measure, or does not have. */
 const valueless: readonly string[] = [
-  "SPAN_ID",
   "VIRTUAL_CLUSTER_NAME",
   "DOWNSTREAM_TLS_SESSION_ID",
   "UPSTREAM_TLS_SESSION_ID",
@@ -198,6 +199,7 @@ const simpleOperators: Readonly<Record<string, Operator>> = {
   STREAM_ID: detail("streamId"),
   UNIQUE_ID: () => randomUUID(),
   TRACE_ID: traceId,
+  SPAN_ID: detail("spanId"),
   REQUEST_HEADERS_BYTES: detail("requestHeadersBytes"),
   RESPONSE_HEADERS_BYTES: detail("responseHeadersBytes"),
   RESPONSE_TRAILERS_BYTES: detail("responseTrailersBytes"),

@@ -48,6 +48,7 @@ import {
 } from "../../local-replies.ts";
 import { removeHopByHop, removeNominated } from "../../request-head.ts";
 import type { Stream } from "../../stream.ts";
+import type { Span } from "../../tracing/span.ts";
 import { type AttemptOwner, UpstreamAttempt } from "./attempt.ts";
 import { sendDirectResponse, sendRedirect } from "./configured-reply.ts";
 import { type Mirrors, startMirrors } from "./mirror.ts";
@@ -80,6 +81,8 @@ export class Router implements AttemptOwner {
   #hash: StreamHash = noHash;
   #cluster: Cluster | null = null;
   #attempt: UpstreamAttempt | null = null;
+  /** Where each attempt has a span of its own. */
+  #attemptSpan: Span | null = null;
   /** Set while the request is counted. */
   #breaker: CircuitBreaker | null = null;
   /** The whole request has passed the filters. */
@@ -168,6 +171,8 @@ export class Router implements AttemptOwner {
     }
     this.#breaker = breaker;
     this.#replay = [];
+    const { span } = stream;
+    if (span !== null && manager.tracing?.spawnsUpstreamSpan === false) manager.tracing.send(stream, span);
     if (action.mirrors.length > 0) this.#mirrors = startMirrors(stream, action.mirrors, this.#timeouts.routeMs);
     this.#try();
   }
@@ -209,6 +214,9 @@ export class Router implements AttemptOwner {
     stream.endpointConfig = endpoint.config;
     const attempt = new UpstreamAttempt(this, endpoint, cluster.loop);
     this.#attempt = attempt;
+    if (stream.span !== null && stream.manager.tracing?.spawnsUpstreamSpan === true) {
+      this.#attemptSpan = stream.manager.tracing.beginAttempt(stream, stream.span);
+    }
     const { perTryMs, perTryIdleMs } = this.#timeouts;
     if (perTryMs > 0 || perTryIdleMs > 0) attempt.limit(perTryMs, perTryIdleMs);
     if (this.#action!.hostRewrite?.type === "endpoint" && endpoint.config.hostname !== "") {
@@ -319,6 +327,7 @@ export class Router implements AttemptOwner {
     const attempt = this.#attempt!;
     const retry = this.#retryPolicy;
     this.#cluster!.countStatus(head.status);
+    if (this.#attemptSpan !== null) this.#attemptSpan.status = head.status;
     if (head.status === 503 && this.#retryUndelivered(head)) return;
     if (retry !== null && !isUpgraded && retriesStatus(retry, head.status, head.headers)) {
       const waitMs = rateLimitedBackoffMs(retry, head.headers, stream.manager.environment.loop.clock.now());
@@ -451,6 +460,9 @@ export class Router implements AttemptOwner {
   #endAttempt(): void {
     const attempt = this.#attempt;
     this.#attempt = null;
+    const span = this.#attemptSpan;
+    this.#attemptSpan = null;
+    if (span !== null) this.#stream.manager.tracing?.endAttempt(this.#stream, span);
     attempt?.end();
   }
 

@@ -33,8 +33,8 @@ export const tcpProxy: NetworkFilterType = defineNetworkFilter<TcpProxySettings>
         proxy.start();
         return proxy;
       },
-      refused: ({ info, transport, environment: { loop, writeAccessLog } }) =>
-        writeConnectionLog(settings.accessLog, { loop, writeAccessLog }, info, {
+      refused: ({ info, transport, environment }) =>
+        writeConnectionLog(settings.accessLog, environment, info, {
           receivedBytes: transport.bytesRead,
           sentBytes: transport.bytesWritten,
           type: "TcpConnectionEnd",
