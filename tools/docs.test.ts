@@ -1,5 +1,5 @@
-// The documentation against the project: links lead somewhere, and what docs/compatibility.md calls proven is proven by
-// tests that exist.
+// The documentation against the project: links lead somewhere, and what docs/compatibility.md calls proven and SECURITY.md
+// promises is proven by tests that exist.
 import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,6 +8,7 @@ import { commandsPage } from "./commands-page.ts";
 
 const root = join(import.meta.dirname, "..");
 const compatibility = "docs/compatibility.md";
+const security = "SECURITY.md";
 const pages = [
   ...["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].filter((name) =>
     existsSync(join(root, name)),
@@ -66,16 +67,44 @@ function citations(line: string): Citation[] {
   }));
 }
 
-test("every test that compatibility.md cites exists", () => {
-  const text = read(compatibility);
-  const files = new Map([...text.matchAll(/^\[([\w-]+)\]: \.\.\/(\S+)$/gm)].map(([, key, path]) => [key, path]));
-  const wrong = citations(text).flatMap(({ key, words }) => {
-    const path = files.get(key);
+/** What the page cites and the project has not. */
+function missingTests(page: string): string[] {
+  const text = read(page);
+  const files = new Map([...text.matchAll(/^\[([\w-]+)\]: (\S+)$/gm)].map(([, key, path = ""]) => [key, path]));
+  return citations(text).flatMap(({ key, words }) => {
+    const target = files.get(key);
+    const path = target === undefined ? undefined : join(dirname(page), target);
     if (path === undefined || !existsSync(join(root, path))) return [`${key}: no such file`];
     const tests = read(path);
     return words.filter((name) => !tests.includes(name)).map((name) => `${path} has no test "${name}"`);
   });
-  assert.deepEqual(wrong, []);
+}
+
+for (const page of [compatibility, security]) {
+  test(`every test that ${page} cites exists`, () => assert.deepEqual(missingTests(page), []));
+}
+
+test("every promise of SECURITY.md, and every attack, has a test", () => {
+  const rows = read(security)
+    .split(/^#+ /m)
+    .filter((section) => /^\| (promise|attack) \| tests \|$/m.test(section))
+    .flatMap((section) => section.split("\n").filter((line) => /^\| (?!promise|attack)/.test(line)));
+  assert.ok(rows.length > 40, `${rows.length} rows`);
+  assert.deepEqual(
+    rows.filter((row) => citations(row).length === 0),
+    [],
+  );
+  // An attack is named where its tests are.
+  const attacks = rows.flatMap((row) => {
+    const [, title = "", tests = ""] = row.split("|");
+    const cited = citations(tests)
+      .flatMap(({ words }) => words)
+      .join(" ");
+    return [...title.matchAll(/\b(?:CVE-\d{4}-\d+|GHSA(?:-\w{4}){3}|ISTIO-SECURITY-[\d-]+\d)/g)].flatMap(([id]) =>
+      cited.includes(id) || title.includes(`${id} to `) ? [] : [`${id} has no test of its name`],
+    );
+  });
+  assert.deepEqual(attacks, []);
 });
 
 test("no row of compatibility.md says works without a test", () => {

@@ -2,11 +2,12 @@
 // either side, and identities as peers see them. One mesh for all tests, in order; policies come and go through --watch.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { MtlsReport } from "#cli/commands/mtls/report.ts";
+import { descendantsOf } from "../support/host.ts";
 import { eventually, TestMesh } from "../support/mesh.ts";
 import { curl, PodShell, seen } from "../support/pod-shell.ts";
 
@@ -387,6 +388,148 @@ describe("mutual TLS", { timeout: 600_000 }, () => {
     });
   });
 
+  describe("what STRICT leaves open", () => {
+    /** Ports outside of capture, for probes and metrics: docs/look-up/ports.md. */
+    const open = [15020, 15021, 15090];
+    const ofApplication = [7000, 8000, 8080, 9000, 9001];
+
+    /** Ports that something in the pod listens on, by the address that it listens on. */
+    async function listening(): Promise<Map<number, string>> {
+      const { stdout } = await mesh.exec("echo-v1", "echo", "cat", "/proc/net/tcp", "/proc/net/tcp6");
+      const sockets = stdout.matchAll(/^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A /gm);
+      return new Map([...sockets].map(([, address = "", port = ""]) => [Number.parseInt(port, 16), address]));
+    }
+
+    test("no port of a pod answers without a certificate of the mesh but those for probes and metrics", async () => {
+      const listeners = await listening();
+      for (const port of [...open, ...ofApplication, 15001, 15006]) assert.ok(listeners.has(port), `${port}`);
+      const notable = [1, 22, 80, 443, 1337, 9229, 9876, 15000, 15001, 15004, 15006, 15008, 15010, 15053, 15443, 65535];
+      const sample = Array.from({ length: 100 }, (_, index) => 2 + index * 655);
+      const ports = [...new Set([...listeners.keys(), ...notable, ...sample])];
+      await put("foreign", signedBy(selfMadeRoot(), "spiffe://cluster.local/ns/default/sa/client"));
+      await put("mesh", signedBy(await meshRoot(), "spiffe://cluster.local/ns/outside/sa/guest"));
+      const { stdout, stderr } = await outside.run(`node sweep.ts ${echoAddress} ${ports.join()}`);
+      assert.notEqual(stdout, "", stderr);
+      const found = JSON.parse(stdout) as Record<
+        string,
+        Record<"plaintext" | "anonymous" | "foreign" | "mesh", string>
+      >;
+      assert.equal(Object.keys(found).length, ports.length);
+      const leaks = Object.entries(found).flatMap(([port, seen]) =>
+        (["plaintext", "anonymous", "foreign"] as const).flatMap((way) => {
+          const isSilent = seen[way] === "nothing" || seen[way] === "refused";
+          return isSilent || open.includes(Number(port)) ? [] : [`${port} ${way}: ${seen[way]}`];
+        }),
+      );
+      assert.deepEqual(leaks, []);
+      for (const port of open) assert.match(found[port]?.plaintext ?? "", /^HTTP\/1\.1 /, `${port}`);
+      // With a certificate of the mesh, the application and nothing of the sidecar itself.
+      const reached = Object.entries(found).flatMap(([port, { mesh: answer }]) =>
+        /^(HTTP\/1\.1 200|GET|hello)/.test(answer) ? [Number(port)] : [],
+      );
+      assert.deepEqual(
+        reached.sort((a, b) => a - b),
+        ofApplication,
+      );
+    });
+
+    test("the admin port is on loopback alone, and what ends the sidecar is for its own pod", async () => {
+      assert.equal((await listening()).get(15000), "0100007F");
+      for (const path of ["15020/quitquitquit", "15020/drain", "15000/quitquitquit", "15090/quitquitquit"]) {
+        const answer = await curl(outside, `-X POST http://${echoAddress}:${path}`);
+        assert.ok([0, 403, 404, 405].includes(answer.status), `${path}: ${answer.status}`);
+      }
+      for (const path of [
+        "15020/debug/pprof/heap",
+        "15020/config_dump",
+        "15021/config_dump",
+        "15090/config_dump",
+        "15090/certs",
+      ]) {
+        const answer = await curl(outside, `http://${echoAddress}:${path}`);
+        assert.ok([403, 404, 405].includes(answer.status), `${path}: ${answer.status}`);
+      }
+      assert.equal((await curl(client, "http://echo.default:8000/")).status, 200, "and it still serves");
+    });
+
+    /** Gives the client outside of the mesh a certificate, as files. */
+    async function put(name: string, { chain, key }: Certificate): Promise<void> {
+      await outside.run(`printf '%s' '${chain}' > /tmp/${name}.pem; printf '%s' '${key}' > /tmp/${name}.key`);
+    }
+  });
+
+  test("no private key is in files, logs, dumps, command lines and environments", async () => {
+    const proxies = ["echo-v1", "echo-v2", "client", "istio-ingressgateway.istio-system"];
+    const texts: [where: string, text: string][] = [];
+    const admin = "config_dump?include_eds certs server_info stats clusters listeners memory init_dump";
+    const debug = "configz adsz syncz connections mesh inject registryz cachez push_status";
+    const dumps = proxies.slice(0, 3).map((pod) => `config_dump?proxyID=${pod}.default`);
+    const gone = "%{http_code} %{url_effective}\\n";
+    // What would show the memory of a process is not there at all.
+    const heaps = (addresses: readonly string[]): string =>
+      `for a in ${addresses.join(" ")}; do curl -s -o /dev/null -w '${gone}' $a; done`;
+    const ask = async (pod: string, container: string, script: string): Promise<void> => {
+      const { stdout, stderr, code } = await mesh.exec(pod, container, "sh", "-c", script);
+      assert.equal(code, 0, stderr);
+      texts.push([pod, stdout]);
+      assert.doesNotMatch(stdout, /^(?!404)\d{3} http.*(heap|pprof)/m, pod);
+      assert.match(stdout, /^404 http.*heap/m, pod);
+    };
+    const debugLevel =
+      "curl -s -X POST localhost:15000/logging?level=debug; curl -s -o /dev/null http://echo.default:8000/";
+    await Promise.all([
+      ...proxies.map((pod) =>
+        ask(
+          pod,
+          "istio-proxy",
+          `${debugLevel}; for p in ${admin}; do curl -s "localhost:15000/$p"; done;
+           ${heaps(["localhost:15000/heapdump", "localhost:15000/heap_dump", "localhost:15020/debug/pprof/heap"])}`,
+        ),
+      ),
+      ask(
+        "istiod.istio-system",
+        "discovery",
+        `for p in ${debug} '${dumps.join("' '")}'; do curl -s "localhost:15014/debug/$p"; done; curl -s localhost:15014/metrics;
+         ${heaps(["localhost:15014/debug/pprof/heap", "localhost:8080/debug/pprof/heap"])}`,
+      ),
+    ]);
+    const state = join(mesh.folder, "state");
+    for (const path of globSync("**", { cwd: state })) {
+      const file = join(state, path);
+      // The store of the cluster holds its Secrets, as etcd does; it is the owner's alone.
+      if (/^cluster\.db(-wal|-shm)?$/.test(path)) assert.equal(statSync(file).mode & 0o077, 0, path);
+      else if (statSync(file).isFile()) texts.push([path, readFileSync(file, "latin1")]);
+    }
+    const folders = "/etc/istio /var/run/secrets /run /dev/shm /var/lib/istio";
+    const search = `grep -rlaE 'PRIVATE KEY|UFJJVkFURSBLRV' ${folders} $(find /tmp -maxdepth 1 -type f) 2>/dev/null || true`;
+    const written = await Promise.all(
+      ["echo-v1", "client"].map((pod) => mesh.exec(pod, "istio-proxy", "sh", "-c", search)),
+    );
+    assert.deepEqual(
+      written.map(({ stdout }) => stdout),
+      ["", ""],
+    );
+    const processes = descendantsOf(mesh.pid);
+    assert.ok(processes.filter(({ command }) => command.includes("proxy sidecar")).length >= 3);
+    for (const { pid, command, environment } of processes) {
+      texts.push([`command line of ${pid}`, command], [`environment of ${pid}`, environment]);
+      // Nobody attaches an inspector to a process that holds keys.
+      if (/outrigger\S* (discovery|proxy)\b/.test(command)) {
+        assert.match(command, /--disable-sigusr1/, command);
+      }
+    }
+    assert.ok(texts.length > 40, `${texts.length} texts`);
+    assert.ok(
+      texts.some(([, text]) => /BEGIN CERTIFICATE|LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS/.test(text)),
+      "certificates do show",
+    );
+    const found = texts.flatMap(([where, text]) => {
+      const match = keyMaterial.exec(text);
+      return match === null ? [] : [`${where}: ${match[0].slice(0, 12)}...`];
+    });
+    assert.deepEqual(found, []);
+  });
+
   describe("certificates of servers", () => {
     /** To an address where nobody listens, so that only the Host header can lead to the entry. */
     const viaEntry = (): string => `--connect-to ::${outsideAddress}:80 http://san.mesh.test/`;
@@ -438,6 +581,26 @@ ${rest}`;
     });
   });
 });
+
+/**
+ * A private key as PEM, in base64 of PEM or of DER (PKCS #8 and SEC 1 with P-256, PKCS #8 with Ed25519, PKCS #8 with RSA),
+ * and these in hexadecimal.
+ */
+const keyMaterial = new RegExp(
+  [
+    "-----BEGIN [A-Z ]*PRIVATE KEY",
+    // At each of the three places that it can begin at.
+    "UFJJVkFURSBLRV",
+    "BSSVZBVEUgS0VZ",
+    "QUklWQVRFIEtFW",
+    "MIGHAgEAMBMGByqGSM49",
+    "MHcCAQEEI",
+    "MC4CAQAwBQYDK2Vw",
+    "MII[A-Za-z0-9+/]{3}IBADANBgkqhkiG9w0BAQE",
+    "308187020100301306072a8648ce3d",
+    "302e020100300506032b6570",
+  ].join("|"),
+);
 
 interface Certificate {
   readonly chain: string;

@@ -41,6 +41,25 @@ export function processesWith(text: string): HostProcess[] {
   });
 }
 
+/** The process and everything that it started, as far as that still has its parent. */
+export function descendantsOf(root: number): HostProcess[] {
+  const all = processesWith("");
+  const parents = new Map(all.map(({ pid }) => [pid, parentOf(pid)]));
+  const isBelow = (pid: number): boolean => {
+    for (let at = pid; at > 1; at = parents.get(at) ?? 0) if (at === root) return true;
+    return false;
+  };
+  return all.filter(({ pid }) => isBelow(pid));
+}
+
+function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
+  } catch {
+    return 0; // ended meanwhile
+  }
+}
+
 /** Kills the process of a pod's container: the pod's name begins with `pod`, the command line holds `command`. */
 export function killContainer(pod: string, command: string): void {
   const found = processesWith(`POD_NAME=${pod}`).filter((candidate) => candidate.command.includes(command));

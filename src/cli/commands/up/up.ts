@@ -83,7 +83,9 @@ async function start(
   const log = new LogRegistry({ level: "warn" }).scope("sandbox");
   const images = readImageFiles(loaded.imageFiles);
   for (const issue of images.issues) printError(context, formatIssue(issue));
-  const command = [process.execPath, "--disable-warning=ExperimentalWarning", context.program];
+  // Whoever may send a signal must not get an inspector into a process that holds keys.
+  const flags = ["--disable-warning=ExperimentalWarning", "--disable-sigusr1"];
+  const command = [process.execPath, ...flags, context.program];
   const clusterOptions: ClusterProcessOptions = {
     stateDirectory: options.stateDirectory,
     packageRoot: context.packageRoot,
