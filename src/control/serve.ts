@@ -95,6 +95,10 @@ async function startGrpcServers(
     const server = lifecycle.add(new GrpcServer({ ...settings, port: plaintext, ads: ads(isAuthenticated) }));
     servers.push(server);
     addresses.plaintext = await server.listen();
+    if (!isAuthenticated) {
+      const { host: at, port } = addresses.plaintext;
+      log.scope("ads").warn("xDS without TLS serves everybody who connects", { address: `${at}:${port}` });
+    }
   }
   lifecycle.onStop(() => handOver(context, servers));
 }

@@ -1,12 +1,16 @@
 // What a workload with an identity of its own, or without any, can get out of the control plane that is not its own: over
 // real sockets, on every port.
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
+import { CertificateClient } from "#agent/identity/certificate-client.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import type { DeltaDiscoveryResponse } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { parseCertificate } from "#wire/x509/certificate.ts";
+import { buildCertificateRequest } from "#wire/x509/certificate-request.ts";
 import { selfSigned } from "#wire/x509/testing/self-signed.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { ControlPlaneOptions } from "../options.ts";
@@ -323,4 +327,24 @@ test("requests of proxies are bounded in bytes, in types and in names", async (t
   const good = connect(t, own);
   good.request(typeUrl.cluster);
   assert.ok((await good.accept()).resources.length > 0, "others go on");
+});
+
+test("a certificate request is bounded in bytes, and its neighbours are served", async (t) => {
+  const { control } = await start(t);
+  const client = new CertificateClient({
+    address: `127.0.0.1:${control.addresses.tls?.port}`,
+    serverName: "istiod.istio-system.svc",
+    clusterId: "Kubernetes",
+    timeoutMs: 5000,
+  });
+  t.after(() => client.close());
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const csr = buildCertificateRequest(privateKey);
+  const sign = (text: string): Promise<readonly string[]> =>
+    client.sign({ csr: text, ttlSeconds: 600, token: "tenant/mallory", roots: control.rootCertificates });
+  const padded = csr.replace("-----BEGIN", `${"padding ".repeat(5000)}\n-----BEGIN`);
+  await assert.rejects(sign(padded), /larger than 32768 bytes/);
+  await assert.rejects(sign("x".repeat(33 * 1024 * 1024)), /larger than/);
+  const [leaf = ""] = await sign(csr);
+  assert.deepEqual(parseCertificate(leaf).subjectAltNames.uris, ["spiffe://cluster.local/ns/tenant/sa/mallory"]);
 });
