@@ -77,6 +77,8 @@ export interface ControlPlaneOptions {
   readonly blockedKeyAddresses?: readonly string[];
   /** Who fetches keys that have a `jwksUri`; default `istiod`, the control plane (PILOT_JWT_ENABLE_REMOTE_JWKS). */
   readonly keyFetching?: KeyFetching;
+  /** Gateways are for pods of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE). */
+  readonly scopesGateways?: boolean;
   /** PEM bundle of authorities that servers of keys may have too (Istio's jwksResolverExtraRootCA). */
   readonly keyRootsFile?: string;
   /** For tests: in place of both. */

@@ -65,6 +65,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     ...context,
     keySets: () => keySets.keySets,
     ...(options.keyFetching !== undefined && { keyFetching: options.keyFetching }),
+    ...(options.scopesGateways !== undefined && { scopesGateways: options.scopesGateways }),
   });
   const secretAccess = createSecretAccess(context, () => pusher.refreshSecrets());
   const pusher: Pusher = new Pusher(compiling.meshCompiler, secretAccess, log.scope("ads"), pushMetrics);

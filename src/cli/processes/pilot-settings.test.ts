@@ -18,6 +18,7 @@ test("Istio's variables set debouncing, the rate of new streams, blocked address
     XDS_AUTH_PLAINTEXT: "false",
     ENABLE_DEBUG_ON_HTTP: "0",
     PILOT_JWT_ENABLE_REMOTE_JWKS: "true",
+    PILOT_SCOPE_GATEWAY_TO_NAMESPACE: "true",
     ENABLE_DEBUG_ENDPOINT_AUTH: "true",
     DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: "kiali, tools",
   };
@@ -27,6 +28,7 @@ test("Istio's variables set debouncing, the rate of new streams, blocked address
     blockedKeyAddresses: ["10.0.0.0/8", "fd00::/8"],
     authenticatePlaintext: false,
     keyFetching: "hybrid",
+    scopesGateways: true,
     debugAccess: { onHttp: false, authentication: true, allowedNamespaces: ["kiali", "tools"] },
     ...authority,
   });

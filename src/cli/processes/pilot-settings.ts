@@ -9,7 +9,13 @@ import { type AuthoritySettings, authoritySettings, flag } from "./authority-set
 type PilotSettings = AuthoritySettings &
   Pick<
     ControlPlaneOptions,
-    "debounce" | "newStreamsPerSecond" | "blockedKeyAddresses" | "authenticatePlaintext" | "debugAccess" | "keyFetching"
+    | "debounce"
+    | "newStreamsPerSecond"
+    | "blockedKeyAddresses"
+    | "authenticatePlaintext"
+    | "debugAccess"
+    | "keyFetching"
+    | "scopesGateways"
   >;
 
 export function pilotSettings(env: Readonly<Record<string, string | undefined>>, log: Logger): PilotSettings {
@@ -28,6 +34,7 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
   const keyFetching = read("PILOT_JWT_ENABLE_REMOTE_JWKS", (text) =>
     Object.hasOwn(keyFetchers, text) ? keyFetchers[text] : undefined,
   );
+  const scopesGateways = read("PILOT_SCOPE_GATEWAY_TO_NAMESPACE", flag);
   const onHttp = read("ENABLE_DEBUG_ON_HTTP", flag);
   const authentication = read("ENABLE_DEBUG_ENDPOINT_AUTH", flag);
   const allowedNamespaces = read("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES", list);
@@ -40,6 +47,7 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
     blockedKeyAddresses: blocked ?? [],
     ...(authenticatePlaintext !== undefined && { authenticatePlaintext }),
     ...(keyFetching !== undefined && { keyFetching }),
+    ...(scopesGateways !== undefined && { scopesGateways }),
     debugAccess: {
       ...(onHttp !== undefined && { onHttp }),
       ...(authentication !== undefined && { authentication }),

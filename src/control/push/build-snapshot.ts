@@ -17,6 +17,7 @@ export interface SnapshotSettings {
   /** Keys of token issuers, as far as they are known. */
   readonly keySets?: () => KeySets;
   readonly keyFetching?: KeyFetching;
+  readonly scopesGateways?: boolean;
 }
 
 export interface SettledBuilder {
@@ -48,6 +49,7 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
           ...(settings.clusterId !== undefined && { clusterId: settings.clusterId }),
           ...(settings.keySets !== undefined && { keySets: settings.keySets() }),
           ...(settings.keyFetching !== undefined && { keyFetching: settings.keyFetching }),
+          ...(settings.scopesGateways !== undefined && { scopesGateways: settings.scopesGateways }),
         },
         previous,
       );

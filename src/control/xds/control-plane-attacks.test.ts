@@ -177,6 +177,20 @@ test("a proxy that claims another namespace, account or pod in its metadata is r
   assert.match(await everythingFor(owner), ofVault);
 });
 
+test("a pod that claims to be a gateway of another namespace gets its servers only where Gateways are for all namespaces", async (t) => {
+  const claimed = node("tenant", { LABELS: { istio: "ingressgateway" } }, { type: "router" });
+  const listeners = async (scopesGateways: boolean, who: ClientOptions["node"], token: string): Promise<string[]> => {
+    const plane = await start(t, { scopesGateways });
+    const client = connect(t, { ...tls(plane), token, ...(who !== undefined && { node: who }) });
+    client.request(typeUrl.listener);
+    return (await client.accept()).resources.map(({ name }) => name);
+  };
+  assert.deepEqual(await listeners(false, claimed, "tenant/mallory"), ["0.0.0.0_8443"], "as in Istio");
+  assert.deepEqual(await listeners(true, claimed, "tenant/mallory"), []);
+  const own = node("vault", { LABELS: { istio: "ingressgateway" } }, { type: "router" });
+  assert.deepEqual(await listeners(true, own, "vault/mallory"), ["0.0.0.0_8443"]);
+});
+
 test("the node of a stream is the one of its first request", async (t) => {
   const plane = await start(t);
   const client = connect(t, { ...tls(plane), token: "tenant/mallory", node: node("tenant") });

@@ -53,6 +53,8 @@ export interface SnapshotOptions {
   readonly keySets?: KeySets;
   /** `istiod` by default. */
   readonly keyFetching?: KeyFetching;
+  /** Gateways are for pods of their own namespace only. */
+  readonly scopesGateways?: boolean;
 }
 
 /** What the next snapshot may take over when nothing that it is made of has changed. */
@@ -97,8 +99,9 @@ export function buildSnapshot(
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
-  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod" } = options;
-  return assemble({ entries, bySource, duplicates, meshConfig, domain, clusterId, keySets, keyFetching }, previous);
+  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", scopesGateways = false } = options;
+  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, scopesGateways };
+  return assemble({ entries, bySource, duplicates, ...settings }, previous);
 }
 
 interface Content {
@@ -110,12 +113,13 @@ interface Content {
   readonly clusterId: string;
   readonly keySets: KeySets | undefined;
   readonly keyFetching: KeyFetching;
+  readonly scopesGateways: boolean;
 }
 
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
-  const { entries, meshConfig, domain, keySets } = content;
+  const { entries, meshConfig, domain, keySets, keyFetching, scopesGateways } = content;
   const { rootNamespace } = meshConfig;
-  const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets), content.keyFetching]);
+  const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets), keyFetching, scopesGateways]);
   const entryChanges = changesBetween(previous?.entries, entries);
   const changesOfWritten = entryChanges.changes;
   const isSettled = previous?.settings === settings && previous.domain === domain;
@@ -138,7 +142,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const destinationRules =
     scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
-  const keyPlan = keyPlanner(services, content.keyFetching);
+  const keyPlan = keyPlanner(services, keyFetching);
   const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
   const envoyFilters = indexEnvoyFilters(table, rootNamespace);
   const endpoints = indexEndpoints(
@@ -160,7 +164,15 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const gatewaysOf = onceByKey<ProxyNode, GatewayScope>(
     (proxy) => JSON.stringify([proxy.namespace, proxy.name, proxy.ipAddresses, proxy.labels]),
     (proxy) =>
-      gatewayScope(proxy, { objects: table, services, destinationRules, virtualServices, meshConfig, instances }),
+      gatewayScope(proxy, {
+        objects: table,
+        services,
+        destinationRules,
+        virtualServices,
+        meshConfig,
+        instances,
+        scopesGateways,
+      }),
   );
   // Users hear about what they wrote.
   const findings = once(() => [
@@ -174,6 +186,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       domain,
       keySets,
       keyPlan,
+      scopesGateways,
       inboundMtls: policies.inboundMtls,
     }),
     ...gatewayApiChecks(gatewayApi, entries),

@@ -30,6 +30,7 @@ export interface GatewaySources {
   readonly virtualServices: () => readonly BoundVirtualService["virtualService"][];
   readonly meshConfig: MeshConfig;
   readonly instances: (proxy: ProxyNode) => readonly ServiceInstance[];
+  readonly scopesGateways: boolean;
 }
 
 export function gatewayScope(proxy: ProxyNode, sources: GatewaySources): GatewayScope {
@@ -39,7 +40,7 @@ export function gatewayScope(proxy: ProxyNode, sources: GatewaySources): Gateway
   const hosts = new Set(instances.map(({ service }) => service.hostname));
   const gateways = sources.objects.all("Gateway").filter((gateway) => {
     const services = gateway.metadata.annotations?.[gatewayServiceAnnotation];
-    if (services === undefined) return selectsWorkload(gateway.spec, proxy.labels);
+    if (services === undefined) return selectsWorkload(gateway, proxy, sources.scopesGateways);
     return services.split(",").some((hostname) => hosts.has(hostname));
   });
   const targetPorts = targetPortsOf(instances);

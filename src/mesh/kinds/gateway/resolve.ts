@@ -2,6 +2,7 @@
 import { Protocol, parseProtocol } from "../../objects/fields/port.ts";
 import { type Labels, selects } from "../../objects/fields/selector.ts";
 import { ServerTlsMode } from "../../objects/fields/server-tls.ts";
+import type { MeshObject } from "../../objects/mesh-object.ts";
 import type { GatewaySpec, Server } from "./spec.ts";
 
 export interface ServerHost {
@@ -10,8 +11,22 @@ export interface ServerHost {
   readonly host: string;
 }
 
-export function selectsWorkload(gateway: GatewaySpec, labels: Labels): boolean {
-  return selects(gateway.selector, labels);
+interface GatewayPod {
+  readonly namespace: string;
+  readonly labels: Labels;
+}
+
+/** `isScoped`: a Gateway is for pods of its own namespace only. */
+export function selectsWorkload(
+  gateway: { readonly namespace: string; readonly spec: GatewaySpec },
+  { namespace, labels }: GatewayPod,
+  isScoped: boolean,
+): boolean {
+  return (!isScoped || gateway.namespace === namespace) && selects(gateway.spec.selector, labels);
+}
+
+export function podSubject(pod: MeshObject<unknown>): GatewayPod {
+  return { namespace: pod.namespace, labels: pod.metadata.labels ?? {} };
 }
 
 /** Takes `[namespace/]host` apart; `.` is the Gateway's own namespace, none means every namespace. */

@@ -1,7 +1,7 @@
 // Gateways against the Secrets that they name: one that is not there, that holds no certificate, or that they may not use
 // leaves TLS of just that server without a certificate.
 import { Severity } from "#base/issue.ts";
-import { selectsWorkload } from "../../kinds/gateway/resolve.ts";
+import { podSubject, selectsWorkload } from "../../kinds/gateway/resolve.ts";
 import type { GatewaySpec } from "../../kinds/gateway/spec.ts";
 import { ServerTlsMode, type ServerTlsSettings } from "../../objects/fields/server-tls.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
@@ -15,10 +15,10 @@ export function checkCredentials(context: CheckContext): Finding[] {
   return context.objects.all("Gateway").flatMap((gateway) => missingCredentials(gateway, context));
 }
 
-function missingCredentials(gateway: MeshObject<GatewaySpec>, { objects }: CheckContext): Finding[] {
+function missingCredentials(gateway: MeshObject<GatewaySpec>, { objects, scopesGateways }: CheckContext): Finding[] {
   const mayLeadTo = credentialAccess(objects);
   // Secrets are looked for where the gateway's pods are, which need not be where the Gateway is.
-  const pods = objects.all("Pod").filter((pod) => selectsWorkload(gateway.spec, pod.metadata.labels ?? {}));
+  const pods = objects.all("Pod").filter((pod) => selectsWorkload(gateway, podSubject(pod), scopesGateways));
   const namespaces = new Set(pods.map(({ namespace }) => namespace));
   return gateway.spec.servers.flatMap(({ tls, hosts }, index) =>
     namesIn(tls).flatMap(({ name, field }) => {

@@ -33,6 +33,7 @@ export interface CheckContext {
   readonly domain: string;
   readonly keySets: KeySets | undefined;
   readonly keyPlan: KeyPlanner;
+  readonly scopesGateways: boolean;
 }
 
 export function finding(object: MeshObject<unknown>, problem: Problem, effect?: Finding["effect"]): Finding {
