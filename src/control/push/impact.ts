@@ -19,6 +19,9 @@ export type Impact =
       readonly secrets: boolean;
     };
 
+/** What secrets are made of, and what says who may have them. */
+const ofSecrets: ReadonlySet<string> = new Set(["Secret", "ConfigMap", "ReferenceGrant"]);
+
 /** Whether a change alone is one of endpoints, and may be pushed sooner. */
 export function isUrgent({ object }: { readonly object: KubernetesObject }): boolean {
   return object.kind === "EndpointSlice" || object.kind === "Pod";
@@ -32,7 +35,7 @@ export function assessImpact(previous: MeshSnapshot | undefined, next: MeshSnaps
   return {
     kind: "partial",
     ...reach,
-    secrets: next.changes.some(({ kind }) => kind === "Secret" || kind === "ConfigMap"),
+    secrets: next.changes.some(({ kind }) => ofSecrets.has(kind)),
   };
 }
 

@@ -229,6 +229,40 @@ test("Secrets of another namespace are not given out, whatever a proxy claims to
   ]);
 });
 
+test("a Gateway leads to a Secret of another namespace as long as a ReferenceGrant there says so", async (t) => {
+  const plane = await start(t);
+  plane.source.apply(`
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: thief, namespace: tenant}
+spec:
+  selector: {app: thief}
+  servers:
+  - port: {number: 8444, name: https, protocol: HTTPS}
+    hosts: ["*"]
+    tls: {mode: SIMPLE, credentialName: "kubernetes-gateway://vault/door"}
+`);
+  const grant = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: doors, namespace: vault}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: tenant}]
+  to: [{group: "", kind: Secret, name: door}]
+`;
+  const claimed = node("tenant", { LABELS: { app: "thief" } }, { type: "router" });
+  const client = connect(t, { ...tls(plane), token: "tenant/mallory", node: claimed });
+  client.request(typeUrl.secret, { resourceNamesSubscribe: ["kubernetes-gateway://vault/door"] });
+  assert.deepEqual((await client.accept()).resources, []);
+  plane.source.apply(grant);
+  assert.deepEqual(
+    (await client.accept()).resources.map(({ name }) => name),
+    ["kubernetes-gateway://vault/door"],
+  );
+  plane.source.delete(grant);
+  assert.deepEqual((await client.accept()).removedResources, ["kubernetes-gateway://vault/door"]);
+});
+
 test("CVE-2026-31838 debug types over xDS tell nobody anything", async (t) => {
   const plane = await start(t);
   const victim = connect(t, { ...tls(plane), token: "vault/mallory", node: node("vault") });
