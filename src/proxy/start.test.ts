@@ -131,6 +131,7 @@ test("the configuration dump shows accepted resources in Envoy's shape", async (
       "EndpointsConfigDump",
       "ListenersConfigDump",
       "RoutesConfigDump",
+      "EcdsConfigDump",
       "SecretsConfigDump",
     ],
   );

@@ -95,5 +95,14 @@ test("a denial says who asked and what denied, or what was nearest", () => {
     /^no policy allows an unauthenticated client/,
   );
   const none = rbacRules("{}");
-  assert.match(whyDenied(none, asked, evaluateRbac(none, asked, null)), /^a is denied: an ALLOW policy without rules/);
+  const overHttp = subject(["a"], { header: () => undefined });
+  assert.match(
+    whyDenied(none, overHttp, evaluateRbac(none, overHttp, null)),
+    /^a is denied: an ALLOW policy without rules/,
+  );
+  const bytes = subject(["a"], { header: undefined });
+  assert.match(
+    whyDenied(none, bytes, evaluateRbac(none, bytes, null)),
+    /^a is denied: no ALLOW policy has a rule for a connection without HTTP/,
+  );
 });

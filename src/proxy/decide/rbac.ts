@@ -99,13 +99,19 @@ export function whyDenied(rules: RbacRules | null, subject: RbacSubject, verdict
   const caller = describeCaller(subject);
   if (verdict.policy !== null) return `${caller} is denied by ${verdict.policy.name}`;
   if (rules?.tree !== undefined) return `nothing in the matching tree allows ${caller}`;
-  if (rules?.policies.length === 0) return `${caller} is denied: an ALLOW policy without rules lets nobody in`;
+  if (rules?.policies.length === 0) return `${caller} is denied: ${whyNobody(subject)}`;
   // The nearest miss costs a second evaluation, which only a refused request pays.
   const miss = verdict.nearestMiss ?? evaluateRbac(rules, subject, newTrace()).nearestMiss;
   if (miss === null) return `no policy allows ${caller}`;
   const { policy, failed } = miss;
   const place = policy.origin === null ? "" : ` (${formatOrigin(policy.origin)})`;
   return `no policy allows ${caller}; nearest is ${policy.name}, which needs ${failed.join(" and ")}${place}`;
+}
+
+/** Rules that ask for something of HTTP are none for bytes. */
+function whyNobody({ header }: RbacSubject): string {
+  if (header !== undefined) return "an ALLOW policy without rules lets nobody in";
+  return "no ALLOW policy has a rule for a connection without HTTP (rules with methods, paths, hosts, headers or claims never match one)";
 }
 
 function traceMatch(trace: Trace, action: RbacAction, policy: RbacPolicy): void {

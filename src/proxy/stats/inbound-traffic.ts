@@ -82,9 +82,6 @@ export class InboundTraffic {
   }
 }
 
-/** The row of what does not fit; no method is empty. */
-const otherRequests = "";
-
 interface Row {
   readonly method: string;
   readonly path: string;
@@ -100,7 +97,10 @@ export class Caller implements InboundCaller {
   connections = 0;
   refused = 0;
   readonly #room: Room;
-  readonly #rows = new Map<string, Row>();
+  /** By method and class of paths. */
+  readonly #rows = new Map<string, Map<string, Row>>();
+  /** What does not fit. */
+  readonly #others: Row = { method: "", path: `/${anyRest}`, forwarded: 0, refused: 0 };
   readonly #known = new Map<string, Map<string, Row>>();
 
   constructor({ port, protection, principal, address }: Arrival, room: Room) {
@@ -112,7 +112,8 @@ export class Caller implements InboundCaller {
   }
 
   get requests(): readonly InboundRequests[] {
-    return [...this.#rows.values()];
+    const rows = [...this.#rows.values()].flatMap((byPath) => [...byPath.values()]);
+    return this.#others.forwarded + this.#others.refused > 0 ? [...rows, this.#others] : rows;
   }
 
   /** A request over one of its connections is over. */
@@ -129,7 +130,7 @@ export class Caller implements InboundCaller {
 
   #learn(method: string, rawPath: string): Row {
     const room = this.#room;
-    const query = rawPath.search(/[?#]/);
+    const query = endOfPath(rawPath);
     const path = query === -1 ? rawPath : rawPath.slice(0, query);
     const row = this.#row(method.length > maxMethodLength ? "" : method, room.classes.classOf(path));
     // With a query hardly any path comes twice.
@@ -145,16 +146,17 @@ export class Caller implements InboundCaller {
   }
 
   #row(method: string, path: string): Row {
-    const key = `${method} ${path}`;
-    let row = this.#rows.get(key) ?? (this.#room.requestRows > 0 ? undefined : this.#rows.get(otherRequests));
-    if (row !== undefined) return row;
-    row = { method, path, forwarded: 0, refused: 0 };
-    if (this.#room.requestRows-- > 0) {
-      this.#rows.set(key, row);
-      return row;
+    let byPath = this.#rows.get(method);
+    const known = byPath?.get(path);
+    if (known !== undefined) return known;
+    if (this.#room.requestRows <= 0) return this.#others;
+    if (byPath === undefined) {
+      byPath = new Map();
+      this.#rows.set(method, byPath);
     }
-    row = { method: "", path: `/${anyRest}`, forwarded: 0, refused: 0 };
-    this.#rows.set(otherRequests, row);
+    const row: Row = { method, path, forwarded: 0, refused: 0 };
+    this.#room.requestRows--;
+    byPath.set(path, row);
     return row;
   }
 
@@ -162,6 +164,12 @@ export class Caller implements InboundCaller {
     const { port, protection, principal, address, connections, refused } = this;
     return { port, protection, principal, address, connections, refused, requests: mergedRequests([this.requests]) };
   }
+}
+
+/** Where the query or the fragment begins. */
+function endOfPath(path: string): number {
+  const query = path.indexOf("?");
+  return query === -1 ? path.indexOf("#") : query;
 }
 
 /** One row for each caller of several lists, of event loops or of pods of one workload. */

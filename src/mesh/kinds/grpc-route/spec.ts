@@ -6,7 +6,6 @@ import type {
   RequestMirror,
 } from "../../objects/fields/route-filter.ts";
 import type { ParentReference, WeightedBackend } from "../../objects/fields/route-reference.ts";
-import type { SessionPersistence } from "../../objects/fields/session-persistence.ts";
 
 export interface GrpcRouteSpec {
   readonly parentRefs: readonly ParentReference[];
@@ -20,7 +19,7 @@ export interface GrpcRouteRule {
   readonly matches: readonly GrpcRouteMatch[];
   readonly filters: readonly GrpcRouteFilter[];
   readonly backendRefs: readonly GrpcBackend[];
-  readonly sessionPersistence?: SessionPersistence;
+  readonly sessionPersistence?: unknown;
 }
 
 export interface GrpcRouteMatch {

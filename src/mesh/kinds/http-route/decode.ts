@@ -21,7 +21,6 @@ import {
   headerMatches,
 } from "../../objects/fields/route-filter.ts";
 import { parentReferences, weightedBackendFields } from "../../objects/fields/route-reference.ts";
-import { sessionPersistence } from "../../objects/fields/session-persistence.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import {
@@ -38,6 +37,7 @@ import {
   type HttpRouteTimeouts,
   type HttpUrlRewrite,
   httpRouteFilterTypes,
+  type SessionPersistence,
 } from "./spec.ts";
 
 const everyPath: HttpPathMatch = { type: "PathPrefix", value: "/" };
@@ -118,7 +118,19 @@ const rule = record<HttpRouteRule>({
       backoff: optional(gatewayApiDuration),
     }),
   ),
-  sessionPersistence: optional(sessionPersistence),
+  sessionPersistence: optional(
+    record<SessionPersistence>({
+      sessionName: text,
+      absoluteTimeout: optional(gatewayApiDuration),
+      idleTimeout: optional(gatewayApiDuration),
+      type: withDefault(oneOf(["Cookie", "Header"]), "Cookie"),
+      cookieConfig: optional(
+        record<NonNullable<SessionPersistence["cookieConfig"]>>({
+          lifetimeType: withDefault(oneOf(["Session", "Permanent"]), "Session"),
+        }),
+      ),
+    }),
+  ),
 });
 
 const spec: Decoder<HttpRouteSpec> = record<HttpRouteSpec>({

@@ -5,7 +5,7 @@ import type { KubernetesGatewaySpec } from "./spec.ts";
 import { validateKubernetesGateway } from "./validate.ts";
 
 export const kubernetesGateway: Kind<KubernetesGatewaySpec> = {
-  kind: "Gateway.gateway.networking.k8s.io",
+  kind: "KubernetesGateway",
   decode: decodeKubernetesGateway,
   validate: validateKubernetesGateway,
 };

@@ -139,7 +139,7 @@ const cors = record<CorsPolicy>({
   unmatchedPreflights: withDefault(oneOf(["UNSPECIFIED", "FORWARD", "IGNORE"]), "UNSPECIFIED"),
 });
 
-const httpRoute = record<Omit<HttpRoute, "session">>({
+const httpRoute = record<HttpRoute>({
   name: text,
   match: list(httpMatch),
   route: list(httpRouteDestination),
