@@ -5,7 +5,7 @@ import type { StringMatch } from "../objects/fields/string-match.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { BackendContext } from "./backends.ts";
 import { applyFilters } from "./filters.ts";
-import { ruleRoute, stringMatches, weightedRoutes } from "./http-rules.ts";
+import { ruleRoute, sessionOf, stringMatches, weightedRoutes } from "./http-rules.ts";
 import { type MadeRoute, type MadeRoutes, noMatch, type RuleProblem } from "./made-route.ts";
 
 export function grpcRules(route: MeshObject<GrpcRouteSpec>, context: BackendContext): MadeRoutes<HttpRoute> {
@@ -16,7 +16,7 @@ export function grpcRules(route: MeshObject<GrpcRouteSpec>, context: BackendCont
     const backends = weightedRoutes(rule.backendRefs, path, context);
     const filters = applyFilters(rule.filters, { type: "PathPrefix", value: "/" }, `${path}.filters`, context);
     problems.push(...backends.problems, ...filters.problems);
-    const made = ruleRoute(name, filters, backends);
+    const made = { ...ruleRoute(name, filters, backends), ...sessionOf(rule.sessionPersistence, route, index) };
     const matches = rule.matches.length === 0 ? [[]] : rule.matches.map((match) => [grpcMatch(match)]);
     return matches.map((match) => ({ route: { ...made, match }, source: { object: route, path } }));
   });

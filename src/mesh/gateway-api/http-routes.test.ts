@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { StatefulSessionPerRouteSchema } from "#wire/gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.ts";
+import { HttpConnectionManagerSchema } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { CookieBasedSessionStateSchema } from "#wire/gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.ts";
+import { HeaderBasedSessionStateSchema } from "#wire/gen/envoy/extensions/http/stateful_session/header/v3/header_pb.ts";
 import {
   type Asked,
   compiled,
@@ -311,4 +316,38 @@ test("timeouts, retries and mirrors reach the route", () => {
       ["c.default.svc.cluster.local", 0.125],
     ],
   );
+});
+
+test("sessionPersistence: a cookie or header leads requests of a rule back to their endpoint", () => {
+  const rules = `
+rules:
+- matches: [{path: {value: /named}}]
+  sessionPersistence: {sessionName: cart, cookieConfig: {lifetimeType: Permanent}, absoluteTimeout: 1h}
+  ${to("a")}
+- {matches: [{path: {value: /own}}], sessionPersistence: {}, ${to("a")}}
+- {matches: [{path: {value: /header}}], sessionPersistence: {type: Header, sessionName: x-cart}, ${to("a")}}
+- ${to("a")}`;
+  const snapshot = gatewayMesh(webGateway, httpRoute("r", `${at}${rules}`));
+  const { routes, listeners } = compiled(snapshot);
+  const settings = (prefix: string): unknown => {
+    const route = routes
+      .get("http.80")
+      ?.virtualHosts[0]?.routes.find(({ match }) => match?.pathSpecifier.value === prefix);
+    const any = route?.typedPerFilterConfig["envoy.filters.http.stateful_session"];
+    if (any === undefined) return undefined;
+    const { override } = anyUnpack(any, StatefulSessionPerRouteSchema) ?? {};
+    const state = override?.case === "statefulSession" ? override.value.sessionState?.typedConfig : undefined;
+    assert.ok(state !== undefined);
+    const cookie = anyUnpack(state, CookieBasedSessionStateSchema)?.cookie;
+    if (cookie !== undefined) return [cookie.name, cookie.path, cookie.ttl?.seconds];
+    return anyUnpack(state, HeaderBasedSessionStateSchema)?.name;
+  };
+  assert.deepEqual(settings("/named"), ["cart", "/", 3600n]);
+  assert.deepEqual(settings("/own"), ["session-default-r-1", "/", undefined]);
+  assert.equal(settings("/header"), "x-cart");
+  assert.equal(settings("/"), undefined);
+  const chain = listeners.values().next().value?.filterChains[0]?.filters.at(-1);
+  assert.equal(chain?.configType.case, "typedConfig");
+  const manager = anyUnpack(chain.configType.value, HttpConnectionManagerSchema);
+  assert.ok(manager?.httpFilters.some(({ name }) => name === "envoy.filters.http.stateful_session"));
 });

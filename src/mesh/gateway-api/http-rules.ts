@@ -9,6 +9,7 @@ import type {
 import type { HttpMatchRequest, HttpRoute } from "../kinds/virtual-service/spec.ts";
 import type { HttpRetry } from "../objects/fields/http-retry.ts";
 import type { HeaderMatch } from "../objects/fields/route-filter.ts";
+import type { SessionPersistence } from "../objects/fields/session-persistence.ts";
 import type { StringMatch } from "../objects/fields/string-match.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import { type BackendContext, resolveBackend } from "./backends.ts";
@@ -21,13 +22,17 @@ export function httpRules(route: MeshObject<HttpRouteSpec>, context: BackendCont
     const path = `spec.rules[${index}]`;
     const name = rule.name || `${route.namespace}.${route.name}.${index}`;
     const backends = weightedRoutes(rule.backendRefs, path, context);
+    const session = sessionOf(rule.sessionPersistence, route, index);
     problems.push(...backends.problems);
     return rule.matches.map((match, at) => {
       // Filters look at the match for the prefix that they replace; what is wrong with them is said once.
       const filters = applyFilters(rule.filters, match.path, `${path}.filters`, context);
       if (at === 0) problems.push(...filters.problems);
       const made = ruleRoute(name, filters, backends);
-      return { route: { ...made, match: [httpMatch(match)], ...timing(rule) }, source: { object: route, path } };
+      return {
+        route: { ...made, match: [httpMatch(match)], ...timing(rule), ...session },
+        source: { object: route, path },
+      };
     });
   });
   return { routes, problems };
@@ -85,6 +90,21 @@ export function weightedRoutes(
     return [{ destination, weight, ...(headers !== undefined && { headers }) }];
   });
   return { route, problems, isBroken };
+}
+
+/** The cookie or header is named after the rule, where nobody names it. */
+export function sessionOf(
+  wanted: SessionPersistence | undefined,
+  route: { readonly namespace: string; readonly name: string },
+  index: number,
+): Partial<HttpRoute> {
+  if (wanted === undefined) return {};
+  const { type, sessionName, absoluteTimeout, cookieConfig } = wanted;
+  const own = `session-${route.namespace}-${route.name}-${index}`;
+  const isPermanent = type === "Cookie" && cookieConfig?.lifetimeType === "Permanent";
+  const lifetime = isPermanent ? absoluteTimeout : undefined;
+  const name = sessionName || (type === "Header" ? `x-${own}` : own);
+  return { session: { type, name, ...(lifetime !== undefined && { lifetime }) } };
 }
 
 function timing({ timeouts, retry }: HttpRouteRule): Partial<HttpRoute> {

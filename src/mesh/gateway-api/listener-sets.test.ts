@@ -59,7 +59,7 @@ test("a Gateway takes no listeners unless it says whose, and the ListenerSet and
     assert.equal(statusOf(snapshot, "ListenerSet").text, "Accepted=False(NotAllowed) Programmed=False(NotAllowed)");
     assert.deepEqual(
       snapshot.resourceStates().map(({ origin, state }) => `${origin.kind} ${state}`),
-      ["KubernetesGateway in force", "ListenerSet matches nothing", "HTTPRoute matches nothing"],
+      ["Gateway.gateway.networking.k8s.io in force", "ListenerSet matches nothing", "HTTPRoute matches nothing"],
     );
   }
 });

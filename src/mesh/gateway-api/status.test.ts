@@ -67,7 +67,7 @@ test("a Gateway and its route that are in order say so, with addresses and the n
   assert.equal(short(parent?.conditions), good);
   assert.deepEqual(
     snapshot.resourceStates().map(({ origin, state }) => `${origin.kind} ${state}`),
-    ["KubernetesGateway in force", "HTTPRoute in force"],
+    ["Gateway.gateway.networking.k8s.io in force", "HTTPRoute in force"],
   );
 });
 
@@ -215,7 +215,7 @@ spec: {controllerName: example.com/nginx}
   for (const [name, more, message] of cases) {
     const snapshot = gatewayMesh(...[webGateway.replace("istio", name), more].filter((text) => text !== ""));
     assert.deepEqual(snapshot.gatewayApiStatuses(), []);
-    const state = snapshot.resourceStates().find(({ origin }) => origin.kind === "KubernetesGateway");
+    const state = snapshot.resourceStates().find(({ origin }) => origin.kind === "Gateway.gateway.networking.k8s.io");
     assert.deepEqual([state?.state, state?.reasons], ["matches nothing", [message]]);
   }
   const remote = statusOf(gatewayMesh(webGateway.replace("istio", "istio-remote")), "Gateway", "web");

@@ -44,7 +44,7 @@ export function gatewayApiStatuses(api: GatewayApi, facts: StatusFacts): Desired
 
 function desired(object: MeshObject<unknown>, status: DesiredStatus["status"]): DesiredStatus {
   const { apiVersion, namespace, name } = object;
-  const kind = object.kind === "KubernetesGateway" ? "Gateway" : object.kind;
+  const kind = object.kind === "Gateway.gateway.networking.k8s.io" ? "Gateway" : object.kind;
   return { apiVersion, kind, namespace, name, status };
 }
 

@@ -22,7 +22,7 @@ export interface SnapshotGatewayApi {
 
 const kinds = [
   "GatewayClass",
-  "KubernetesGateway",
+  "Gateway.gateway.networking.k8s.io",
   "ListenerSet",
   "HTTPRoute",
   "GRPCRoute",
@@ -47,7 +47,7 @@ export function snapshotGatewayApi(
   if (previous !== undefined && previous.domain === domain && isSame(previous.inputs, inputs)) return previous;
   const api = gatewayApi({
     gatewayClasses: objects.all("GatewayClass"),
-    gateways: objects.all("KubernetesGateway"),
+    gateways: objects.all("Gateway.gateway.networking.k8s.io"),
     listenerSets: objects.all("ListenerSet"),
     httpRoutes: objects.all("HTTPRoute"),
     grpcRoutes: objects.all("GRPCRoute"),

@@ -57,7 +57,7 @@ export interface SpecByKind {
   readonly ConfigMap: ConfigMapSpec;
   readonly Namespace: NamespaceSpec;
   readonly GatewayClass: GatewayClassSpec;
-  readonly KubernetesGateway: KubernetesGatewaySpec;
+  readonly "Gateway.gateway.networking.k8s.io": KubernetesGatewaySpec;
   readonly ListenerSet: ListenerSetSpec;
   readonly HTTPRoute: HttpRouteSpec;
   readonly GRPCRoute: GrpcRouteSpec;

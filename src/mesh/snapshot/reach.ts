@@ -180,7 +180,7 @@ const rules: Readonly<Record<string, Rule>> = {
   ReferenceGrant: () => true,
   BackendTLSPolicy: () => true,
   GatewayClass: () => true,
-  KubernetesGateway: () => true,
+  "Gateway.gateway.networking.k8s.io": () => true,
   ListenerSet: () => true,
   // Objects of a namespace that the mesh begins or stops to read are not among the changes.
   Namespace: ({ previous, next }) =>

@@ -163,6 +163,6 @@ function selectorOf(
     item.namespace === namespace && item.name === name;
   const gateway = snapshot.objects("Gateway").find(isMeant);
   if (gateway !== undefined) return (gateway.spec as Pick<GatewaySpec, "selector">).selector;
-  const isOfGatewayApi = snapshot.objects("KubernetesGateway").some(isMeant);
+  const isOfGatewayApi = snapshot.objects("Gateway.gateway.networking.k8s.io").some(isMeant);
   return isOfGatewayApi ? { "gateway.networking.k8s.io/gateway-name": name } : undefined;
 }

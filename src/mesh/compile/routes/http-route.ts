@@ -47,7 +47,7 @@ export function virtualServiceRoutes(object: MeshObject<VirtualServiceSpec>, pla
         statPrefix: match?.statPrefix ?? "",
         typedPerFilterConfig: {
           ...routeFilterSettings(http),
-          ...sessionSettings(servicesWithSessions(http, place)[0]),
+          ...sessionSettings(servicesWithSessions(http, place)[0], http.session),
         },
         metadata: resourceMetadata({
           istio: { config: configOf(object) },

@@ -4,8 +4,10 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import { StatefulSessionPerRouteSchema } from "#wire/gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.ts";
 import { CookieBasedSessionStateSchema } from "#wire/gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.ts";
 import { HeaderBasedSessionStateSchema } from "#wire/gen/envoy/extensions/http/stateful_session/header/v3/header_pb.ts";
+import type { HttpRoute, RouteSession } from "../../kinds/virtual-service/spec.ts";
 import type { Service } from "../../snapshot/service.ts";
-import { pack } from "../envoy-values.ts";
+import type { GatewayScope, SidecarScope } from "../../snapshot/snapshot.ts";
+import { milliseconds, pack } from "../envoy-values.ts";
 import { sessionFilterName } from "../filters/http-filters.ts";
 import { once } from "../shared-work.ts";
 
@@ -17,17 +19,42 @@ export function hasSessions({ labels }: Service): boolean {
   return Boolean(labels[cookieLabel] || labels[headerLabel]);
 }
 
-/** Tells whether a proxy that sees these services needs the filter for sessions at all. */
-export function sessionsInUse(scope: { readonly services: readonly Service[] }): boolean {
-  return once(scope, "persistent sessions", () => scope.services.some(hasSessions));
+/** Tells whether a proxy that sees these services and routes needs the filter for sessions at all. */
+export function sessionsInUse(scope: SidecarScope | GatewayScope): boolean {
+  return once(
+    scope,
+    "persistent sessions",
+    () => scope.services.some(hasSessions) || routesOf(scope).some(({ session }) => session !== undefined),
+  );
 }
 
-/** Settings of the filter for requests to a service, keyed by the filter's name; empty without the label. */
-export function sessionSettings(service: Service | undefined): Record<string, Any> {
-  const sessionState = service && sessionStateOf(service);
+function routesOf(scope: SidecarScope | GatewayScope): HttpRoute[] {
+  const virtualServices =
+    "virtualServices" in scope
+      ? scope.virtualServices
+      : scope.listeners.flatMap(({ servers }) =>
+          servers.flatMap((server) => server.virtualServices.map(({ virtualService }) => virtualService)),
+        );
+  return virtualServices.flatMap(({ spec }) => spec.http);
+}
+
+/**
+ * Settings of the filter for requests to a service, keyed by the filter's name; empty without the label. What a route
+ * itself says stands over it.
+ */
+export function sessionSettings(service: Service | undefined, ofRoute?: RouteSession): Record<string, Any> {
+  const sessionState = ofRoute === undefined ? service && sessionStateOf(service) : stateOfRoute(ofRoute);
   if (sessionState === undefined) return {};
   const value = pack(StatefulSessionPerRouteSchema, { override: { case: "statefulSession", value: { sessionState } } });
   return { [sessionFilterName]: value };
+}
+
+function stateOfRoute({ type, name, lifetime }: RouteSession): { name: string; typedConfig: Any } {
+  if (type === "Header") {
+    return { name: "envoy.http.stateful_session.header", typedConfig: pack(HeaderBasedSessionStateSchema, { name }) };
+  }
+  const cookie = { name, path: "/", ...(lifetime !== undefined && { ttl: milliseconds(lifetime) }) };
+  return { name: "envoy.http.stateful_session.cookie", typedConfig: pack(CookieBasedSessionStateSchema, { cookie }) };
 }
 
 function sessionStateOf({ labels }: Service): { name: string; typedConfig: Any } | undefined {

@@ -17,6 +17,7 @@ import {
   headerMatches,
 } from "../../objects/fields/route-filter.ts";
 import { parentReferences, weightedBackendFields } from "../../objects/fields/route-reference.ts";
+import { sessionPersistence } from "../../objects/fields/session-persistence.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import {
@@ -28,8 +29,6 @@ import {
   type GrpcRouteSpec,
   grpcRouteFilterTypes,
 } from "./spec.ts";
-
-const anything: Decoder<unknown> = (value) => value;
 
 const filter = record<GrpcRouteFilter>({
   type: withDefault(oneOf(grpcRouteFilterTypes), "ExtensionRef"),
@@ -59,7 +58,7 @@ const spec: Decoder<GrpcRouteSpec> = record<GrpcRouteSpec>({
       matches: list(match, 64),
       filters: list(filter, 16),
       backendRefs: list(record<GrpcBackend>({ ...weightedBackendFields, filters: list(filter, 16) }), 16),
-      sessionPersistence: optional(anything),
+      sessionPersistence: optional(sessionPersistence),
     }),
     16,
   ),

@@ -6,6 +6,7 @@ import type {
   RequestMirror,
 } from "../../objects/fields/route-filter.ts";
 import type { ParentReference, WeightedBackend } from "../../objects/fields/route-reference.ts";
+import type { SessionPersistence } from "../../objects/fields/session-persistence.ts";
 
 export interface GrpcRouteSpec {
   readonly parentRefs: readonly ParentReference[];
@@ -19,7 +20,7 @@ export interface GrpcRouteRule {
   readonly matches: readonly GrpcRouteMatch[];
   readonly filters: readonly GrpcRouteFilter[];
   readonly backendRefs: readonly GrpcBackend[];
-  readonly sessionPersistence?: unknown;
+  readonly sessionPersistence?: SessionPersistence;
 }
 
 export interface GrpcRouteMatch {

@@ -21,6 +21,7 @@ import {
   headerMatches,
 } from "../../objects/fields/route-filter.ts";
 import { parentReferences, weightedBackendFields } from "../../objects/fields/route-reference.ts";
+import { sessionPersistence } from "../../objects/fields/session-persistence.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import {
@@ -37,7 +38,6 @@ import {
   type HttpRouteTimeouts,
   type HttpUrlRewrite,
   httpRouteFilterTypes,
-  type SessionPersistence,
 } from "./spec.ts";
 
 const everyPath: HttpPathMatch = { type: "PathPrefix", value: "/" };
@@ -118,19 +118,7 @@ const rule = record<HttpRouteRule>({
       backoff: optional(gatewayApiDuration),
     }),
   ),
-  sessionPersistence: optional(
-    record<SessionPersistence>({
-      sessionName: text,
-      absoluteTimeout: optional(gatewayApiDuration),
-      idleTimeout: optional(gatewayApiDuration),
-      type: withDefault(oneOf(["Cookie", "Header"]), "Cookie"),
-      cookieConfig: optional(
-        record<NonNullable<SessionPersistence["cookieConfig"]>>({
-          lifetimeType: withDefault(oneOf(["Session", "Permanent"]), "Session"),
-        }),
-      ),
-    }),
-  ),
+  sessionPersistence: optional(sessionPersistence),
 });
 
 const spec: Decoder<HttpRouteSpec> = record<HttpRouteSpec>({

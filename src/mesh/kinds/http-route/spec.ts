@@ -7,6 +7,7 @@ import type {
   RequestMirror,
 } from "../../objects/fields/route-filter.ts";
 import type { ParentReference, WeightedBackend } from "../../objects/fields/route-reference.ts";
+import type { SessionPersistence } from "../../objects/fields/session-persistence.ts";
 import type { Milliseconds } from "../../objects/fields/units.ts";
 
 export interface HttpRouteSpec {
@@ -111,12 +112,4 @@ export interface HttpRouteRetry {
   readonly codes: readonly number[];
   readonly attempts?: number;
   readonly backoff?: Milliseconds;
-}
-
-export interface SessionPersistence {
-  readonly sessionName: string;
-  readonly absoluteTimeout?: Milliseconds;
-  readonly idleTimeout?: Milliseconds;
-  readonly type: "Cookie" | "Header";
-  readonly cookieConfig?: { readonly lifetimeType: "Session" | "Permanent" };
 }

@@ -5,7 +5,7 @@ import type { KubernetesGatewaySpec } from "./spec.ts";
 import { validateKubernetesGateway } from "./validate.ts";
 
 export const kubernetesGateway: Kind<KubernetesGatewaySpec> = {
-  kind: "KubernetesGateway",
+  kind: "Gateway.gateway.networking.k8s.io",
   decode: decodeKubernetesGateway,
   validate: validateKubernetesGateway,
 };

@@ -139,7 +139,7 @@ const cors = record<CorsPolicy>({
   unmatchedPreflights: withDefault(oneOf(["UNSPECIFIED", "FORWARD", "IGNORE"]), "UNSPECIFIED"),
 });
 
-const httpRoute = record<HttpRoute>({
+const httpRoute = record<Omit<HttpRoute, "session">>({
   name: text,
   match: list(httpMatch),
   route: list(httpRouteDestination),

@@ -40,6 +40,16 @@ export interface HttpRoute {
   readonly mirrors: readonly HttpMirrorPolicy[];
   readonly corsPolicy?: CorsPolicy;
   readonly headers?: Headers;
+  /** No field of the API: what a route of the Gateway API asks for. */
+  readonly session?: RouteSession;
+}
+
+/** Requests of a session go to the endpoint that answered its first one. */
+export interface RouteSession {
+  readonly type: "Cookie" | "Header";
+  readonly name: string;
+  /** Undefined: a cookie goes when the browser is closed. */
+  readonly lifetime?: Milliseconds;
 }
 
 /** AND of all members that are set. */

@@ -44,9 +44,9 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^BOOTSTRAP$/, instead: "proxies keep their bootstrap" },
   },
-  HTTPRoute: { "rules[].sessionPersistence": "requests of a session go to any endpoint" },
-  GRPCRoute: { "rules[].sessionPersistence": "calls of a session go to any endpoint" },
-  KubernetesGateway: {
+  HTTPRoute: { "rules[].sessionPersistence.idleTimeout": "a session lasts as long as its cookie or header" },
+  GRPCRoute: { "rules[].sessionPersistence.idleTimeout": "a session lasts as long as its cookie or header" },
+  "Gateway.gateway.networking.k8s.io": {
     "infrastructure.parametersRef": "the gateway is deployed as it is by default",
     tls: "clients and backends follow listeners and DestinationRules",
     defaultScope: "routes attach where they name the Gateway",
