@@ -107,11 +107,20 @@ for (const [expression, accepted] of expressions) {
   });
 }
 
-test("a CEL filter that cannot be evaluated refuses the log, and an attribute that is not there is told", () => {
-  assert.match(decode(cel("response.code >=")).said, /is not valid/);
-  assert.match(decode(cel("nobody.knows == 1")).said, /Unknown variable/);
-  assert.match(decode(cel("request.path.matches(request.host)")).said, /that is no constant/);
-  assert.match(decode(cel("request.path.matches('(')")).said, /is not a regular expression/);
+test("a CEL filter that cannot be read refuses the log; one that never holds is told", () => {
+  const refused = decode(cel("response.code >="));
+  assert.deepEqual([refused.logger, /is not valid/.test(refused.said)], [undefined, true]);
+  const never: readonly [expression: string, said: RegExp][] = [
+    ["nobody.knows == 1", /CEL attribute nobody\.knows .* left out/],
+    ["request.path.matches(request.host)", /that is no constant.*it never holds/],
+    ["request.path.matches('(')", /is not a regular expression.*it never holds/],
+    ["1 + 'a' == 2", /is not valid: no such overload.*it never holds/],
+  ];
+  for (const [expression, said] of never) {
+    const it = decode(cel(expression));
+    assert.match(it.said, said);
+    assert.equal(it.logger?.accepts?.(entry()), false, expression);
+  }
   assert.match(decode(cel(`request.path == '${"a".repeat(5000)}'`)).said, /longer than 4096/);
   const unknown = decode(cel("xds.cluster_metadata.a == 'b'"));
   assert.match(unknown.said, /CEL attribute xds\.cluster_metadata.* left out/);

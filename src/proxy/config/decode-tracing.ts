@@ -218,5 +218,5 @@ function decodeOperation(format: string, path: string, problems: Problems): ((en
     onValueless: (operator: string) => problems.leftOut(path, `the value of %${operator}%`),
     compileExpression: (text: string) => compileLogExpression(text, path, problems),
   };
-  return compileTextFormat(format, options, (message) => problems.invalid(path, message));
+  return compileTextFormat(format, options, (message) => problems.leftOut(path, `a part of the format (${message})`));
 }

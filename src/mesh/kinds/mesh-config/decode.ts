@@ -33,9 +33,10 @@ import {
   decodeTcpKeepalive,
 } from "../../objects/fields/traffic-policy-decode.ts";
 import { validateClientTls } from "../../objects/fields/traffic-policy-validate.ts";
-import { child, type Path, renderPath } from "../../objects/path.ts";
+import { child, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
+import { reportDefaultProviders, reportProviders, reportTracers } from "./providers.ts";
 import type { CaCertificates, DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
 
 const port = integer(0, 65_535);
@@ -277,6 +278,8 @@ function takeRest(
   for (const [name, value] of Object.entries(fields)) {
     if (known.has(name) && name !== "rest") continue;
     left[name] = value;
+    if (name === "defaultProviders") reportDefaultProviders(value, fields["extensionProviders"], report);
+    if (name === "tracing") reportTracers(value, report);
     if (usedFromRest.has(name)) continue;
     const path = child(parent === undefined ? undefined : child(undefined, parent), name);
     if (name === "extensionProviders") {
@@ -297,29 +300,6 @@ function takeRest(
   }
   return left;
 }
-
-/** Providers that AuthorizationPolicy and Telemetry can name with effect; others have none. */
-function reportProviders(value: unknown, path: Path, report: Report): void {
-  for (const [i, provider] of (Array.isArray(value) ? value : []).entries()) {
-    if (typeof provider !== "object" || provider === null) continue;
-    const kinds = Object.keys(provider).filter((key) => key !== "name");
-    if (kinds.length > 0 && kinds.every((kind) => providersInForce.has(kind))) continue;
-    const message = `provider ${kinds.join(", ") || "without a kind"} is accepted and not in force yet`;
-    report({ path: child(path, i), severity: Severity.Info, code: "OUT0003", message });
-  }
-}
-
-const providersInForce: ReadonlySet<string> = new Set([
-  "envoyExtAuthzHttp",
-  "envoyExtAuthzGrpc",
-  "envoyFileAccessLog",
-  "envoyHttpAls",
-  "envoyOtelAls",
-  "envoyTcpAls",
-  "opentelemetry",
-  "prometheus",
-  "zipkin",
-]);
 
 /** Reads the YAML text of mesh configuration; text that is not YAML is one issue and the defaults. */
 export function parseMeshConfig(

@@ -71,3 +71,30 @@ caCertificates:
     ["caCertificates[1].pem", "caCertificates[2].spiffeBundleUrl"],
   );
 });
+
+test("providers: what of them has no effect is said, and defaults that nobody added", () => {
+  const { issues } = parseMeshConfig(`
+extensionProviders:
+- name: otel
+  opentelemetry:
+    service: a.b
+    port: 4317
+    grpc: { initialMetadata: [{ name: a, value: b }, { name: token, envName: TOKEN }] }
+    dynatraceSampler: { tenant: t, clusterId: 1 }
+    resourceDetectors: { environment: {}, dynatrace: {} }
+- { name: zipkin, zipkin: { service: a.b, port: 1, headers: [{ name: token, envName: TOKEN }] } }
+defaultProviders: { tracing: [otl], metrics: [prometheus], accessLogging: [envoy, otel] }
+defaultConfig: { tracing: { datadog: {}, zipkin: { address: "a:1" }, sampling: 5 } }
+`);
+  assert.deepEqual(
+    issues.map(({ code, path, fix }) => [code, path, fix]),
+    [
+      ["OUT0003", "defaultConfig.tracing.datadog", undefined],
+      ["OUT0003", "extensionProviders[0].opentelemetry.dynatraceSampler", undefined],
+      ["OUT0003", "extensionProviders[0].opentelemetry.resourceDetectors.dynatrace", undefined],
+      ["OUT0003", "extensionProviders[0].opentelemetry.grpc.initialMetadata[1].envName", undefined],
+      ["OUT0003", "extensionProviders[1].zipkin.headers[0].envName", undefined],
+      ["OUT0006", "defaultProviders.tracing[0]", 'did you mean "otel"?'],
+    ],
+  );
+});

@@ -5,6 +5,7 @@ import { decodeTelemetry } from "./decode.ts";
 import { effectiveLogs, effectiveMetrics } from "./resolve.ts";
 import type { TelemetrySpec } from "./spec.ts";
 import { effectiveTracing } from "./tracing.ts";
+import { validateTelemetry } from "./validate.ts";
 
 /** Levels from the mesh's to the workload's, each as the YAML of a spec. */
 function levels(...specs: string[]): TelemetrySpec[] {
@@ -191,3 +192,22 @@ for (const [what, specs, side, defaults, expected] of traces) {
     else assert.partialDeepStrictEqual(effective, expected);
   });
 }
+
+test("tags have a name and one kind of value that is not empty", () => {
+  const said: string[] = [];
+  const spec = `{tracing: [{customTags: {
+    good: {literal: {value: a}}, both: {literal: {value: a}, header: {name: b}}, none: {}, "": {literal: {value: a}},
+    l: {literal: {value: ""}}, f: {formatter: {value: ""}}, e: {environment: {defaultValue: a}}, h: {header: {}}}}]}`;
+  const [telemetry] = levels(spec);
+  if (telemetry !== undefined)
+    validateTelemetry(telemetry, ({ path, message }) => void said.push(`${String(path)}: ${message}`));
+  assert.deepEqual(said, [
+    'spec.tracing[0].customTags["both"]: a tag has one kind of value',
+    'spec.tracing[0].customTags["none"]: a tag needs a value',
+    'spec.tracing[0].customTags[""]: a tag needs a name',
+    'spec.tracing[0].customTags["l"].literal.value: the value is empty',
+    'spec.tracing[0].customTags["f"].formatter.value: the value is empty',
+    'spec.tracing[0].customTags["e"].environment.name: names no variable',
+    'spec.tracing[0].customTags["h"].header.name: names no header',
+  ]);
+});

@@ -2,7 +2,7 @@
 import { parse as parseExpression } from "@marcbachmann/cel-js";
 import { validateTarget } from "../../objects/fields/policy-target.ts";
 import type { Report } from "../../objects/report.ts";
-import { type MetricsOverride, TagOperation, type TelemetrySpec } from "./spec.ts";
+import { type CustomTag, type MetricsOverride, TagOperation, type TelemetrySpec } from "./spec.ts";
 
 export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
   validateTarget(spec, report);
@@ -32,8 +32,10 @@ export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
       validateOverride(override, `spec.metrics[${index}].overrides[${at}]`, report);
     }
   }
-  for (const [index, { providers, randomSamplingPercentage }] of spec.tracing.entries()) {
+  for (const [index, { providers, randomSamplingPercentage, customTags }] of spec.tracing.entries()) {
     const path = `spec.tracing[${index}]`;
+    for (const [name, tag] of Object.entries(customTags))
+      validateTag(name, tag, `${path}.customTags["${name}"]`, report);
     if (providers.length > 1) report({ path: `${path}.providers`, message: "only one provider of traces is possible" });
     if (randomSamplingPercentage !== undefined && (randomSamplingPercentage < 0 || randomSamplingPercentage > 100)) {
       report({ path: `${path}.randomSamplingPercentage`, message: "is not between 0 and 100" });
@@ -52,6 +54,20 @@ function expressionProblem(text: string): string | null {
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
   }
+}
+
+function validateTag(name: string, tag: CustomTag, path: string, report: Report): void {
+  if (name === "") report({ path, message: "a tag needs a name" });
+  const { literal, environment, header, formatter } = tag;
+  const kinds = [literal, environment, header, formatter].filter((kind) => kind !== undefined);
+  if (kinds.length !== 1) {
+    const message = kinds.length === 0 ? "a tag needs a value" : "a tag has one kind of value";
+    report({ path, message, fix: "one of literal, environment, header and formatter" });
+  }
+  if (literal?.value === "") report({ path: `${path}.literal.value`, message: "the value is empty" });
+  if (formatter?.value === "") report({ path: `${path}.formatter.value`, message: "the value is empty" });
+  if (environment?.name === "") report({ path: `${path}.environment.name`, message: "names no variable" });
+  if (header?.name === "") report({ path: `${path}.header.name`, message: "names no header" });
 }
 
 function validateOverride({ match, tagOverrides }: MetricsOverride, path: string, report: Report): void {

@@ -1,7 +1,7 @@
 // Text in the Common Expression Language, compiled once: what it reads, and a function from values to its result.
 // `matches` runs in RE2: the library's own backtracks, so the text names a function of ours in its place.
 import type { ASTNode } from "@marcbachmann/cel-js";
-import type { Problems } from "../problems.ts";
+import { Problems } from "../problems.ts";
 import { celLibrary } from "./cel-library.ts";
 import type { AttributePath } from "./cel-text.ts";
 import { regexMatcher } from "./matcher.ts";
@@ -31,37 +31,81 @@ const roots: readonly string[] = [
 const maxTextLength = 4096;
 const matchesFunction = "matches_re2";
 
-/** Null after a problem: Envoy refuses text that it cannot parse, too. */
+/** What is wrong with an expression beyond its syntax. */
+type Complain = (message: string) => void;
+
+/** Null after a problem. */
 export function compileExpression(text: string, path: string, problems: Problems): CelExpression | null {
+  const ast = parseExpression(text, path, problems);
+  return ast === null ? null : compile(text, ast, [], path, (message) => problems.invalid(path, message));
+}
+
+/**
+ * As Envoy takes it: only text that cannot be parsed is refused. What could never have a value, because it reads what
+ * nobody knows or has no sense, is told as left out and never has one.
+ */
+export function compileLenientExpression(text: string, path: string, problems: Problems): CelExpression | null {
+  const ast = parseExpression(text, path, problems);
+  if (ast === null) return null;
+  const others = [...new Set(identifiers(ast))].filter((name) => !roots.includes(name));
+  const complain: Complain = (message) => problems.replaced(path, `the expression (${message})`, "it never holds");
+  return compile(text, ast, others, path, complain) ?? { attributes: [], evaluate: () => undefined };
+}
+
+function parseExpression(text: string, path: string, problems: Problems): ASTNode | null {
   if (text.length > maxTextLength) {
     problems.invalid(path, `the expression is longer than ${maxTextLength} characters`);
     return null;
   }
+  try {
+    const { Environment } = celLibrary();
+    return new Environment({ limits }).parse(text).ast;
+  } catch (error) {
+    problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
+    return null;
+  }
+}
+
+const limits = { maxAstNodes: 2000, maxDepth: 250 };
+
+function compile(
+  text: string,
+  ast: ASTNode,
+  others: readonly string[],
+  path: string,
+  complain: Complain,
+): CelExpression | null {
   const patterns: ((value: string) => boolean)[] = [];
   const { Environment } = celLibrary();
-  let environment = new Environment({ limits: { maxAstNodes: 2000, maxDepth: 250 } }).registerFunction(
+  let environment = new Environment({ limits }).registerFunction(
     `dyn.${matchesFunction}(int): bool`,
     (value: unknown, pattern: bigint) => {
       if (typeof value !== "string") throw new TypeError("matches needs a string");
       return patterns[Number(pattern)]?.(value) === true;
     },
   );
-  for (const root of roots) environment = environment.registerVariable(root, "dyn");
+  for (const root of [...roots, ...others]) environment = environment.registerVariable(root, "dyn");
+  const found = new Reading(text);
+  found.read(ast);
+  if (found.hasDynamicPattern) {
+    complain("a regular expression that is no constant");
+    return null;
+  }
   try {
-    const found = new Reading(text);
-    found.read(environment.parse(text).ast);
-    if (found.hasDynamicPattern) {
-      problems.unsupported(path, "a regular expression that is no constant");
-      return null;
-    }
     // Anywhere in the text, as `matches` of CEL is.
     for (const regex of found.regexes) {
-      patterns.push(regexMatcher(`(?s:.*)(?:${regex})(?s:.*)`, path, problems).matches);
+      const own = new Problems("", "");
+      patterns.push(regexMatcher(`(?s:.*)(?:${regex})(?s:.*)`, path, own).matches);
+      const [issue] = own.done(null).issues;
+      if (issue !== undefined) {
+        complain(issue.message);
+        return null;
+      }
     }
     const program = environment.parse(found.rewritten());
     const { valid, error } = program.check();
     if (!valid) {
-      problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
+      complain(`${text} is not valid: ${firstLine(error)}`);
       return null;
     }
     return {
@@ -75,9 +119,15 @@ export function compileExpression(text: string, path: string, problems: Problems
       },
     };
   } catch (error) {
-    problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
+    complain(`${text} is not valid: ${firstLine(error)}`);
     return null;
   }
+}
+
+/** What an expression begins paths with. */
+function* identifiers(node: ASTNode): Iterable<string> {
+  if (node.op === "id") yield node.args;
+  for (const inner of nodesIn(node.args)) yield* identifiers(inner);
 }
 
 interface Edit {

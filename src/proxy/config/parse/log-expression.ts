@@ -6,14 +6,14 @@ import { ownEntry } from "#base/own-entry.ts";
 import type { AccessLogEntry, LogDetail, LogMoment } from "../access-log.ts";
 import { flagBits } from "../flag-names.ts";
 import type { Problems } from "../problems.ts";
-import { celDuration, compileExpression } from "./cel-expression.ts";
+import { celDuration, compileLenientExpression } from "./cel-expression.ts";
 import type { AttributePath } from "./cel-text.ts";
 
 export type LogExpression = (entry: AccessLogEntry) => unknown;
 
 /** Null after a problem. An attribute that this proxy does not have is told, and never there. */
 export function compileLogExpression(text: string, path: string, problems: Problems): LogExpression | null {
-  const expression = compileExpression(text, path, problems);
+  const expression = compileLenientExpression(text, path, problems);
   if (expression === null) return null;
   const { attributes, evaluate } = expression;
   const readers = attributes.flatMap((attribute) => {
