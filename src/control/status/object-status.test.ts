@@ -17,6 +17,7 @@ const plurals: Readonly<Record<string, string>> = {
   Pod: "/api/v1/pods",
   EndpointSlice: "/apis/discovery.k8s.io/v1/endpointslices",
   VirtualService: "/apis/networking.istio.io/v1/virtualservices",
+  WasmPlugin: "/apis/extensions.istio.io/v1alpha1/wasmplugins",
   EnvoyFilter: "/apis/networking.istio.io/v1alpha3/envoyfilters",
   Lease: "/apis/coordination.k8s.io/v1/leases",
 };
@@ -78,7 +79,8 @@ async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
   });
   const status = (name: string, collection = "v1/virtualservices"): Status => {
     const [version, plural] = collection.split("/");
-    const path = `/apis/networking.istio.io/${version}/namespaces/default/${plural}/${name}`;
+    const group = plural === "wasmplugins" ? "extensions.istio.io" : "networking.istio.io";
+    const path = `/apis/${group}/${version}/namespaces/default/${plural}/${name}`;
     return (api.object(path)?.["status"] ?? {}) as Status;
   };
   return {
@@ -178,4 +180,27 @@ spec:
   apply(mesh.api, route("reviews", "reviews", 1, "1s"));
   await mesh.until(() => mesh.condition("reviews", "outrigger.dev/InForce") === "True InForce: in force.");
   assert.equal(condition(), "True InForce: in force.");
+});
+
+test("a Wasm module that no listener asks for matches nothing", async (t) => {
+  const plugin = (generation: number, match: string): string => `
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: p, namespace: default, generation: ${generation}}
+spec: {url: "https://example.com/m.wasm", match: [${match}]}
+`;
+  const mesh = await startMesh(t, plugin(1, "{ports: [{number: 1}]}"));
+  const condition = (): string => mesh.condition("p", "outrigger.dev/InForce", "v1alpha1/wasmplugins");
+  const proxy = mesh.connect("one");
+  proxy.request(typeUrl.listener, {});
+  await proxy.accept();
+  await mesh.until(() => condition().startsWith("False MatchesNothing: matches nothing: no listener of the one proxy"));
+  apply(mesh.api, plugin(2, "{mode: CLIENT}"));
+  await proxy.accept();
+  const name = "extensions.istio.io/trafficextension/default.p~istio-translated-wasmplugin";
+  proxy.request(typeUrl.extensionConfig, { resourceNamesSubscribe: [name] });
+  proxy.nack(await proxy.next(), `extension ${name}: the module cannot be had`);
+  await mesh.until(() =>
+    condition().startsWith("False Rejected: partly in force: one.default rejected ecds extensions."),
+  );
 });

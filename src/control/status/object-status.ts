@@ -9,6 +9,7 @@ import {
 } from "#mesh/compile/patches/effects.ts";
 import { objectKey } from "#mesh/objects/mesh-object.ts";
 import { ForceState, type MeshSnapshot, type ResourceState } from "#mesh/snapshot/snapshot.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { ProxyConnection } from "../xds/connection.ts";
 import { noProgress, type Progress, progressOf } from "./progress.ts";
 
@@ -28,12 +29,33 @@ export function objectStatuses(snapshot: MeshSnapshot, connections: Iterable<Pro
   const progress = progressOf(all, snapshot);
   const hasPatches = snapshot.objects("EnvoyFilter").length > 0;
   const effects = hasPatches ? patchEffects(snapshot, all.map(patchedProxy)) : undefined;
+  const modules = proxiesByModule(snapshot, all);
   return snapshot.resourceStates().map((state) => {
     const key = objectKey(state.origin);
-    const status = withProgress(state, progress.get(key));
+    const status = withUse(withProgress(state, progress.get(key)), modules.get(key) ?? 0);
     const own = effects?.get(key);
     return own === undefined ? status : withEffects(status, own);
   });
+}
+
+/** How many proxies with listeners each Wasm module is for, by its object. */
+function proxiesByModule(snapshot: MeshSnapshot, connections: readonly ProxyConnection[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { node, types } of connections) {
+    if ((types.get(typeUrl.listener)?.ackedAtMs ?? 0) === 0) continue;
+    for (const { object } of snapshot.extensions(node)) {
+      const key = objectKey(object);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** A module that no filter asks for at any of the proxies that it is for. */
+function withUse(status: ObjectStatus, proxies: number): ObjectStatus {
+  if (proxies === 0 || status.progress.proxies > 0 || status.state !== ForceState.InForce) return status;
+  const reason = `no listener of the ${proxies === 1 ? "one proxy" : `${proxies} proxies`} that it is for has the mode and port of its match`;
+  return { ...status, state: ForceState.MatchesNothing, reasons: [...status.reasons, reason] };
 }
 
 /** While the last push to it failed, or nothing was pushed yet, nobody knows. */

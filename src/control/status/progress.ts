@@ -55,7 +55,9 @@ export function progressOf(
       const state = connection.types.get(url);
       if (resources === undefined || state === undefined) continue;
       const indexes = layersOf(resources).map(resourcesByOrigin);
-      for (const index of indexes) for (const key of index.keys()) concerned.add(key);
+      for (const index of indexes) {
+        for (const [key, made] of index) if (isGiven(url, state, made)) concerned.add(key);
+      }
       collectBehind(state, resources, indexes, behind);
       if (sidecar !== undefined && unsettledNames(state, resources).length > 0) behind.add(sidecar);
       for (const [key, rejection] of rejectionsIn(connection, state, resources)) {
@@ -70,6 +72,11 @@ export function progressOf(
     }
   }
   return tallies;
+}
+
+/** Extensions go to who asks for them; the other types are asked for as far as they are needed. */
+function isGiven(url: string, state: TypeState, made: readonly EncodedResource[]): boolean {
+  return url !== typeUrl.extensionConfig || made.some(({ name }) => state.subscribed.has(name));
 }
 
 /** A Sidecar decides what is made, and leaves no trace in most of it. */

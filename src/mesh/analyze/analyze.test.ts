@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
+import { loadEnvoyTypes } from "../objects/envoy-types.ts";
 import { meshFromYaml } from "../snapshot/testing/mesh-from-yaml.ts";
 import { analyze } from "./analyze.ts";
+
+before(loadEnvoyTypes);
 
 const found = (yaml: string): [string, number | undefined][] =>
   analyze(meshFromYaml(yaml)).map((issue) => [issue.code, issue.position?.line]);
@@ -60,4 +63,29 @@ spec:
       ["IST0130", 14],
     ],
   );
+});
+
+test("patches whose order only the age of their EnvoyFilters decides, and operations that are ignored", () => {
+  const filter = (name: string, spec: string): string => `---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: { name: ${name} }
+spec: ${spec}
+`;
+  const patch = (operation: string, match = ""): string =>
+    `{ applyTo: HTTP_FILTER, match: {${match}}, patch: { operation: ${operation}, value: { name: envoy.filters.http.cors } } }`;
+  const codes = (...specs: string[]): string[] =>
+    analyze(meshFromYaml(specs.map((spec, index) => filter(`f${index}`, spec)).join(""))).map(({ code }) => code);
+  const inserted = `{ configPatches: [${patch("INSERT_BEFORE")}] }`;
+  assert.deepEqual(codes(inserted), []);
+  assert.deepEqual(codes(inserted, inserted), ["IST0151"]);
+  assert.deepEqual(codes(inserted, inserted.replace("{ ", "{ priority: 1, ")), []);
+  assert.deepEqual(codes(inserted, `{ configPatches: [${patch("INSERT_FIRST")}] }`), []);
+  const versioned = `{ configPatches: [${patch("MERGE", "proxy: { proxyVersion: '^1' }")}] }`;
+  assert.deepEqual(codes(versioned, inserted), ["IST0155"]);
+  const ignored = (applyTo: string, operation: string): string[] =>
+    codes(`{ configPatches: [{ applyTo: ${applyTo}, patch: { operation: ${operation}, value: {} } }] }`);
+  assert.deepEqual(ignored("CLUSTER", "REPLACE"), ["IST0152"]);
+  assert.deepEqual(ignored("ROUTE_CONFIGURATION", "ADD"), ["IST0153"]);
+  assert.deepEqual(ignored("ROUTE_CONFIGURATION", "REMOVE"), ["IST0154"]);
 });

@@ -301,9 +301,17 @@ kind: Pod
 metadata: { name: reviews-1, labels: { app: reviews } }
 status: { podIP: 10.244.0.5 }
 `;
-  const snapshot = meshFromYaml(policy + pod);
-  assert.equal(snapshot.issues[0]?.code, "IST0127");
-  assert.equal(snapshot.resourceStates()[0]?.state, ForceState.MatchesNothing);
+  const plugin = `
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: { name: plugin }
+spec: { selector: { matchLabels: { app: revews } }, url: "https://example.com/m.wasm" }
+`;
+  for (const object of [policy, plugin]) {
+    const snapshot = meshFromYaml(object + pod);
+    assert.equal(snapshot.issues[0]?.code, "IST0127");
+    assert.equal(snapshot.resourceStates()[0]?.state, ForceState.MatchesNothing);
+  }
 });
 
 test("targets of an EnvoyFilter that lead to no gateway are reported once pods are known", () => {

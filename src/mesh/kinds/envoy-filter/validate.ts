@@ -89,15 +89,26 @@ function validateValue(
   else report(warn(`${path}.patch.value`, `${problem}; the rest is used`));
 }
 
+/** istioctl has codes for these. */
+const ignoredOnRoutes: Partial<Readonly<Record<Operation, string>>> = {
+  [Operation.Add]: "IST0153",
+  [Operation.Remove]: "IST0154",
+};
+
 /** Operations that have no effect in a place are errors in Istio's analyzers; here they are warned about. */
 function validateOperation(applyTo: ApplyTo, operation: Operation, path: string, report: Report): void {
   if (applyTo === ApplyTo.RouteConfiguration && !isMerge(operation)) {
-    report(warn(`${path}.patch.operation`, `only MERGE has an effect on ROUTE_CONFIGURATION, not ${operation}`));
+    const code = ignoredOnRoutes[operation];
+    const problem = warn(
+      `${path}.patch.operation`,
+      `only MERGE has an effect on ROUTE_CONFIGURATION, not ${operation}`,
+    );
+    report({ ...problem, ...(code !== undefined && { code }) });
   }
   const isFilter =
     applyTo === ApplyTo.HttpFilter || applyTo === ApplyTo.NetworkFilter || applyTo === ApplyTo.ListenerFilter;
   if (operation === Operation.Replace && !isFilter && applyTo !== ApplyTo.VirtualHost) {
-    report(warn(`${path}.patch.operation`, `REPLACE has no effect on ${applyTo}`));
+    report({ ...warn(`${path}.patch.operation`, `REPLACE has no effect on ${applyTo}`), code: "IST0152" });
   }
   if (applyTo === ApplyTo.ExtensionConfig && operation !== Operation.Add) {
     report(warn(`${path}.patch.operation`, `only ADD has an effect on EXTENSION_CONFIG, not ${operation}`));

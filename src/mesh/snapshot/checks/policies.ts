@@ -16,7 +16,12 @@ export function checkPolicies(context: CheckContext): Finding[] {
   const { objects, meshConfig } = context;
   const root = meshConfig.rootNamespace;
   const peer = selecting(objects.all("PeerAuthentication"));
-  const request = [...objects.all("AuthorizationPolicy"), ...objects.all("RequestAuthentication")];
+  const request = [
+    ...objects.all("AuthorizationPolicy"),
+    ...objects.all("RequestAuthentication"),
+    ...objects.all("WasmPlugin"),
+    ...objects.all("TrafficExtension"),
+  ];
   const targeting = selecting(request);
   const telemetries = selecting(objects.all("Telemetry").filter(({ spec }) => targetsOf(spec).length === 0));
   const proxyConfigs = selecting(objects.all("ProxyConfig"));
