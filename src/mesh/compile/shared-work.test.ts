@@ -204,4 +204,16 @@ describe("shared work", () => {
     assert.deepEqual([onceForAll([b, a], "x", compute), onceForAll([a, nobody], "x", compute)], [2, 3]);
     assert.deepEqual([onceForAll([a, b], "y", compute), once(a, "x", compute), once(a, "x", compute)], [4, 5, 5]);
   });
+
+  test("is kept for a bounded number of keys", () => {
+    const owner = {};
+    const made: number[] = [];
+    const make = (key: number): number => onceForAll([owner], String(key), () => made.push(key));
+    for (let key = 0; key <= 1000; key++) make(key);
+    const before = made.length;
+    make(1000);
+    assert.equal(made.length, before);
+    make(0);
+    assert.equal(made.length, before + 1, "the oldest is made again");
+  });
 });

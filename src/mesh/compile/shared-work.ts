@@ -18,6 +18,9 @@ export function once<Value>(owner: object, key: string, compute: () => Value): V
   return resultOf(shelfOf(byFirstOwner, owner), key, compute);
 }
 
+/** Owners may outlive many snapshots, and keys name what proxies say of themselves: the oldest results go. */
+const maxResults = 1000;
+
 /** The same for several owners together, in their order. */
 export function onceForAll<Value>(owners: readonly [object, ...object[]], key: string, compute: () => Value): Value {
   let shelf = shelfOf(byFirstOwner, owners[0]);
@@ -25,7 +28,16 @@ export function onceForAll<Value>(owners: readonly [object, ...object[]], key: s
     shelf.next ??= new WeakMap();
     shelf = shelfOf(shelf.next, owners[index] ?? nobody);
   }
-  return resultOf(shelf, key, compute);
+  const result = resultOf(shelf, key, compute);
+  if (shelf.results !== undefined && shelf.results.size > maxResults) forgetOldest(shelf.results);
+  return result;
+}
+
+function forgetOldest(results: Map<string, unknown>): void {
+  for (const key of results.keys()) {
+    results.delete(key);
+    return;
+  }
 }
 
 function shelfOf(shelves: WeakMap<object, Shelf>, owner: object): Shelf {
