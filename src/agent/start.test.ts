@@ -41,6 +41,7 @@ test("the agent is ready when certificate and proxy are there, and ends in order
       metrics: () => "proxy_up 1\n",
       drain: () => void steps.push("drain"),
       activeConnections: () => 0,
+      reportHealth: () => {},
     },
   });
   t.after(() => agent.stop());

@@ -18,6 +18,7 @@ import { outputCerts } from "./identity/output-certs.ts";
 import { certificateName, type Identity, startIdentity } from "./identity/start-identity.ts";
 import { Terminator } from "./lifecycle/terminator.ts";
 import { startReadinessServer, startStatusServer } from "./probes/status-server.ts";
+import { type HealthReport, WorkloadHealth } from "./probes/workload-health.ts";
 import { isServed, startSecretServer } from "./sds/secret-server.ts";
 import { startSocketIdentity } from "./sds/socket-identity.ts";
 
@@ -30,6 +31,8 @@ interface ProxyHooks {
   /** Takes no new work: GOAWAY, `connection: close`. */
   drain(): void | Promise<void>;
   activeConnections(): number;
+  /** Tells the control plane how the workload is. */
+  reportHealth(report: HealthReport): void;
 }
 
 export interface AgentOptions {
@@ -93,6 +96,21 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       lifecycle.add(server);
     }
     if (options.names !== undefined) lifecycle.add(await startDns(options.names, options));
+    if (bootstrap.readinessProbe !== undefined) {
+      const health = new WorkloadHealth({
+        probe: bootstrap.readinessProbe,
+        host: bootstrap.probeHost,
+        clock,
+        onHealth: (report) => {
+          log
+            .scope("health")
+            .info(report.isHealthy ? "the workload is well" : "the workload is not well", { ...report });
+          proxy.reportHealth(report);
+        },
+      });
+      lifecycle.add(health);
+      health.start();
+    }
     lifecycle.add(new FileSecrets({ secrets, log: log.scope("secrets"), clock }));
     lifecycle.add(await startReadinessServer({ port: bootstrap.readinessPort, notReadyReason }));
     if (bootstrap.outputCerts !== "") lifecycle.add(outputCerts(bootstrap.outputCerts, secrets, log.scope("identity")));

@@ -25,12 +25,15 @@ import { createAdsHandlers } from "./xds/ads-server.ts";
 import { GrpcServer } from "./xds/grpc-server.ts";
 import { SendBudget } from "./xds/send-budget.ts";
 import { StreamAdmission } from "./xds/stream-admission.ts";
+import type { WorkloadLifecycle } from "./xds/workload-lifecycle.ts";
 
 export interface ServedParts {
   readonly pusher: Pusher;
   readonly authority: CertificateAuthority;
   /** MeshConfig as it is now. */
   readonly snapshot: () => MeshSnapshot | undefined;
+  /** Absent without an API server. */
+  readonly workloads?: WorkloadLifecycle | undefined;
 }
 
 export async function startServers(context: ControlPlaneContext, parts: ServedParts): Promise<void> {
@@ -49,7 +52,7 @@ export async function startServers(context: ControlPlaneContext, parts: ServedPa
 
 async function startGrpcServers(
   context: ControlPlaneContext,
-  { pusher, authority, snapshot }: ServedParts,
+  { pusher, authority, snapshot, workloads }: ServedParts,
   serving: ServingCertificateKeeper,
 ): Promise<void> {
   const { options, host, addresses, tokens, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
@@ -77,6 +80,7 @@ async function startGrpcServers(
       maxStreams: options.maxStreams ?? 10_000,
       admission,
       budget,
+      workloads,
     });
   const age = options.maxConnectionAgeMs;
   const settings = { host, certificates, ...(age !== undefined && { maxConnectionAgeMs: age }) };

@@ -24,6 +24,7 @@ import { createPushMetrics } from "./push/push-metrics.ts";
 import { Pusher, type SecretAccess } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
 import { StagedPush } from "./push/staged-push.ts";
+import { WorkloadRegistrar } from "./registration/workload-registrar.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 import { startAuthority, startRootDistribution } from "./start-authority.ts";
 import { desiredStatuses } from "./status/desired-statuses.ts";
@@ -115,7 +116,8 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     started.trustAlso((snapshot?.meshConfig.caCertificates ?? []).map(({ pem }) => pem).join("\n"));
   trustConfigured(keeper.current);
   configured = trustConfigured;
-  await serving.startServers(context, { pusher, authority, snapshot: () => keeper.current });
+  const workloads = options.client && startRegistrar(context, options.client);
+  await serving.startServers(context, { pusher, authority, snapshot: () => keeper.current, workloads });
   if (options.client !== undefined) {
     startRootDistribution(context, options.client, started, revisionSuffix(context.revision));
     const reporter = startStatus(context, options.client, { pusher, snapshot: () => keeper.current });
@@ -276,6 +278,23 @@ function startStatus(
     onDeposed: () => reporter.follow(),
   });
   return reporter;
+}
+
+/** Every replica registers the workloads whose proxies it holds. */
+function startRegistrar(context: ControlPlaneContext, client: KubernetesClient): WorkloadRegistrar {
+  const { options, lifecycle, clock, metrics } = context;
+  const registrar = lifecycle.add(
+    new WorkloadRegistrar({
+      client,
+      instance: options.replica ?? `istiod-${randomUUID()}`,
+      clock,
+      log: context.log.scope("registration"),
+      metrics,
+      maxConnectionAgeMs: options.maxConnectionAgeMs,
+    }),
+  );
+  registrar.start();
+  return registrar;
 }
 
 /** Gateways of the Gateway API, and its classes. */

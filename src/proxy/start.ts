@@ -37,7 +37,7 @@ import { propertyFromMessage } from "./wasm/properties.ts";
 import { WasmHost } from "./wasm/wasm-host.ts";
 import { reportOf, sumClusters, sumListeners, sumMetrics, sumStats, type WorkerReport } from "./worker/report.ts";
 import type { WorkerPool, WorkerPoolOptions } from "./worker/worker-pool.ts";
-import type { AdsClient, AdsOptions, AdsStatus } from "./xds/ads-client.ts";
+import type { AdsClient, AdsOptions, AdsStatus, WorkloadHealth } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 import type { ConnectionLimits } from "./xds/connection-limits.ts";
 import { type OwnTracer, zipkinOfNode } from "./xds/own-tracer.ts";
@@ -103,6 +103,8 @@ export interface RunningProxy extends Running {
   view(): ProxyView;
   /** Null without a control plane. */
   adsStatus(): AdsStatus | null;
+  /** Tells the control plane how the workload is. */
+  reportHealth(health: WorkloadHealth): void;
   /** The whole `/stats/prometheus`. */
   metrics(): Promise<string>;
   /** What this event loop has counted, without its workers. */
@@ -361,6 +363,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ready: () => serverState() === "LIVE",
     view: () => configuration.view(),
     adsStatus: () => ads?.status ?? null,
+    reportHealth: (health) => ads?.reportHealth(health),
     metrics: async () => {
       await workers?.refresh();
       return prometheusText(state);

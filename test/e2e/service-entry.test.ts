@@ -153,4 +153,116 @@ describe("ServiceEntry", { timeout: 400_000 }, () => {
     assert.equal(answer.body, "8443 hidden-tls.outside.svc.cluster.local\n");
     assert.equal((await named(roamer, "https://hidden-tls.outside.svc.cluster.local:8443/")).status, 0);
   });
+
+  interface Registered {
+    readonly metadata: {
+      readonly name: string;
+      readonly labels: Record<string, string>;
+      readonly annotations: Record<string, string>;
+    };
+    readonly spec: { readonly address: string; readonly ports: Record<string, number> };
+    readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  }
+  const registered = async (): Promise<readonly Registered[]> => {
+    const path = "/apis/networking.istio.io/v1/namespaces/default/workloadentries";
+    return ((await mesh.api(path)) as { items: readonly Registered[] }).items;
+  };
+  const health = ({ status }: Registered): string | undefined =>
+    status?.conditions?.find(({ type }) => type === "Healthy")?.status;
+
+  test("WorkloadGroup: a workload registers itself, and is reached over mutual TLS as one of its Service", async () => {
+    const entry = await eventually("a healthy entry", async () =>
+      (await registered()).find((it) => health(it) === "True"),
+    );
+    assert.equal(entry.metadata.name, `billing-${entry.spec.address}`);
+    assert.deepEqual(entry.spec.ports, { http: 8000 });
+    assert.equal(entry.metadata.labels["registered"], "billing");
+    assert.equal(entry.metadata.annotations["istio.io/autoRegistrationGroup"], "billing");
+    assert.equal(entry.metadata.annotations["example.com/owner"], "billing-team");
+    assert.ok(entry.metadata.annotations["istio.io/workloadController"]);
+    const answer = await eventually("an answer of the workload", async () => {
+      const got = await curl(client, "http://billing/");
+      return got.status === 200 ? seen(got) : undefined;
+    });
+    assert.equal(answer.version, "machine");
+    assert.match(
+      answer.headers["x-forwarded-client-cert"] ?? "",
+      /URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/client/,
+    );
+  });
+
+  test("WorkloadGroup: an unwell workload gets no requests until its probe succeeds again", async () => {
+    await mesh.exec("machine", "istio-proxy", "touch", "/tmp/unwell");
+    await eventually("the condition", async () =>
+      (await registered()).some((it) => health(it) === "False") ? true : undefined,
+    );
+    await eventually("a refusal", async () =>
+      (await curl(client, "http://billing/")).status === 503 ? true : undefined,
+    );
+    await mesh.exec("machine", "istio-proxy", "rm", "/tmp/unwell");
+    await eventually("an answer", async () =>
+      (await curl(client, "http://billing/")).status === 200 ? true : undefined,
+    );
+  });
+
+  test("WorkloadGroup: the entry goes with the workload", async () => {
+    mesh.removeConfig("service-entry/registered.yaml");
+    await eventually("the entry is gone", async () => ((await registered()).length === 0 ? true : undefined), 60_000);
+  });
+
+  test("networks: what is on another network is reached through its gateway, with mutual TLS from end to end", async () => {
+    const nearby = await PodShell.open(mesh, "nearby", "nearby");
+    try {
+      assert.equal(seen(await curl(nearby, "http://distant/")).version, "distant");
+      const gateway = "istio-ingressgateway.istio-system";
+      const address = (await mesh.exec(gateway, "istio-proxy", "hostname", "-i")).stdout.trim();
+      mesh.writeConfig(
+        "service-entry/east-west.yaml",
+        `apiVersion: v1
+kind: Service
+metadata:
+  name: east-west
+  namespace: istio-system
+  labels: {topology.istio.io/network: far}
+spec:
+  selector: {istio: ingressgateway}
+  externalIPs: ["${address}"]
+  ports: [{name: tls, port: 15443}]
+`,
+      );
+      const endpointsOf = async (pod: string): Promise<string> =>
+        (
+          await mesh.run(
+            "proxy-config",
+            "endpoints",
+            pod,
+            "--cluster",
+            "outbound|80||distant.default.svc.cluster.local",
+          )
+        ).stdout;
+      await eventually("the gateway among the endpoints", async () =>
+        (await endpointsOf("nearby")).includes(`${address}:15443`) ? true : undefined,
+      );
+      assert.match(await endpointsOf("client"), /:8000 /);
+      const answer = await eventually("an answer through the gateway", async () => {
+        const got = await curl(nearby, "http://distant/");
+        return got.status === 200 ? seen(got) : undefined;
+      });
+      assert.equal(answer.version, "distant");
+      assert.match(
+        answer.headers["x-forwarded-client-cert"] ?? "",
+        /URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/client/,
+      );
+      const stats = await mesh.exec(
+        gateway,
+        "istio-proxy",
+        "curl",
+        "-s",
+        "localhost:15000/stats?filter=outbound_.80_._.distant",
+      );
+      assert.match(stats.stdout, /upstream_cx_total: [1-9]/);
+    } finally {
+      await nearby.close();
+    }
+  });
 });

@@ -9,6 +9,7 @@ import { defaultKeyKind, type KeyKind, keyKind } from "../identity/key-kind.ts";
 import { defaultRenewal, type RenewalSettings } from "../identity/renewal.ts";
 import type { ScrapeTarget } from "../probes/merged-metrics.ts";
 import type { AppProbers } from "../probes/prober.ts";
+import { type ReadinessProbe, readReadinessProbe } from "../probes/workload-health.ts";
 import { parseDuration } from "./duration.ts";
 import { nodeMetadata } from "./node-metadata.ts";
 import { parsePodInfo } from "./pod-info.ts";
@@ -79,6 +80,8 @@ export interface ProxyBootstrap {
   readonly appProbers: AppProbers;
   /** Where the application answers probes: the pod's address, or localhost for old applications. */
   readonly probeHost: string;
+  /** Of a workload outside of the cluster; undefined: nobody asks for its health. */
+  readonly readinessProbe: ReadinessProbe | undefined;
   /** The application's own metrics; empty when it has none to merge. */
   readonly scrapeTargets: readonly ScrapeTarget[];
   readonly proxyConfig: JsonObject;
@@ -169,6 +172,7 @@ export function buildBootstrap(
     logAsJson: input.arguments.logAsJson,
     appProbers: reader.json("ISTIO_KUBE_APP_PROBERS") as AppProbers,
     probeHost: env["REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION"] === "true" ? "localhost" : podIp,
+    readinessProbe: reader.readinessProbe(proxyConfig["readinessProbe"]),
     scrapeTargets: scrapeTargets(reader.json("ISTIO_PROMETHEUS_ANNOTATIONS")),
     proxyConfig,
   };
@@ -224,6 +228,13 @@ class EnvironmentReader {
     if (typeof kind !== "string") return kind;
     this.issues.push({ code: "OUT0303", severity: Severity.Error, message: `environment variable ${kind}` });
     return defaultKeyKind;
+  }
+
+  readinessProbe(value: unknown): ReadinessProbe | undefined {
+    const asked = readReadinessProbe(value);
+    if (typeof asked !== "string") return asked;
+    this.#report("PROXY_CONFIG", `readinessProbe ${asked}`);
+    return undefined;
   }
 
   #report(name: string, problem: string): void {

@@ -6,10 +6,9 @@ import { parse } from "yaml";
 import { describeError } from "#base/error.ts";
 import type { Issue } from "#base/issue.ts";
 import { gatewayObjects } from "#control/gateway-deployment/gateway-objects.ts";
-import { meshConfigText } from "#control/push/build-snapshot.ts";
+import { meshSettingsText, readMeshSettings } from "#control/push/build-snapshot.ts";
 import { analyze } from "#mesh/analyze/analyze.ts";
 import type { JsonRecord } from "#mesh/inject/pod.ts";
-import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { ParsedObject } from "#mesh/objects/yaml.ts";
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
@@ -67,14 +66,12 @@ export function offlineMesh(
 ): OfflineMesh {
   const written = parsed.map(({ object }) => withNamespace(withName(object)));
   const assumesSidecars = mayAssumeSidecars && !speakOfSidecars(written);
-  const text =
-    settings ??
-    meshConfigText(
-      written.map((object) => ({ object })),
-      { namespace: "istio-system", revision: "default" },
-    );
-  const { meshConfig, issues } =
-    text === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(text);
+  const inFiles = meshSettingsText(
+    written.map((object) => ({ object })),
+    { namespace: "istio-system", revision: "default" },
+  );
+  const text = settings ?? inFiles.mesh;
+  const { meshConfig, issues } = readMeshSettings({ ...inFiles, mesh: text });
   const injection = { meshConfig: readMapping(text) };
   const build = (objects: readonly KubernetesObject[]): Built => {
     const completion = completeObjects(objects, {

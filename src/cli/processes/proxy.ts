@@ -73,6 +73,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
       metrics: () => proxy.metrics(),
       drain: () => proxy.startDraining(),
       activeConnections: () => proxy.connectionCount(),
+      reportHealth: (report) => proxy.reportHealth(report),
     },
     secrets,
     ...(names && { names, resolvConf }),

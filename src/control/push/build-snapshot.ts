@@ -1,7 +1,8 @@
 // Builds snapshots with the mesh's settings as they stand in the cluster: ConfigMap `istio`, key `mesh`, of the root
 // namespace; the one with the revision's name counts first.
 import { hasErrors, type Issue } from "#base/issue.ts";
-import { parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
+import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
+import { parseMeshNetworks } from "#mesh/kinds/mesh-config/networks.ts";
 import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
@@ -28,18 +29,18 @@ export interface SettledBuilder {
 
 export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilder {
   let previous: BuiltSnapshot | undefined;
-  let text: string | undefined;
+  let text: MeshSettingsText = {};
   let meshConfig: MeshConfig | undefined;
   let issues: readonly Issue[] = [];
   return {
     build: (objects) => {
       const all = [...objects];
-      const next = meshConfigText(all, settings);
-      if (next !== text) {
-        const parsed = next === undefined ? undefined : parseMeshConfig(next);
-        issues = parsed?.issues ?? [];
+      const next = meshSettingsText(all, settings);
+      if (next.mesh !== text.mesh || next.networks !== text.networks || meshConfig === undefined) {
+        const parsed = readMeshSettings(next);
+        issues = parsed.issues;
         // The last good settings stay in force; without any, what can be read of these.
-        if (meshConfig === undefined || !hasErrors(issues)) meshConfig = parsed?.meshConfig;
+        if (meshConfig === undefined || !hasErrors(issues)) meshConfig = parsed.meshConfig;
         text = next;
       }
       previous = buildSnapshot(
@@ -59,14 +60,36 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
   };
 }
 
+/** Keys of the ConfigMap. */
+export interface MeshSettingsText {
+  readonly mesh?: string | undefined;
+  readonly networks?: string | undefined;
+}
+
+export function readMeshSettings({ mesh, networks }: MeshSettingsText): {
+  readonly meshConfig: MeshConfig;
+  readonly issues: readonly Issue[];
+} {
+  const read = mesh === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(mesh);
+  if (networks === undefined) return read;
+  const parsed = parseMeshNetworks(networks);
+  return {
+    meshConfig: { ...read.meshConfig, meshNetworks: parsed.networks },
+    issues: [...read.issues, ...parsed.issues],
+  };
+}
+
 /** Mesh configuration among the objects of a cluster. */
-export function meshConfigText(objects: readonly SourceObject[], settings: SnapshotSettings): string | undefined {
+export function meshSettingsText(objects: readonly SourceObject[], settings: SnapshotSettings): MeshSettingsText {
   const isDefault = settings.revision === "" || settings.revision === "default";
   const name = isDefault ? "istio" : `istio-${settings.revision}`;
   const found = objects.find(({ object }) => isConfigMap(object, settings.namespace, name))?.object;
   const data = found?.["data"] as Readonly<Record<string, unknown>> | undefined;
-  const mesh = data?.["mesh"];
-  return typeof mesh === "string" ? mesh : undefined;
+  const textOf = (key: string): string | undefined => {
+    const value = data?.[key];
+    return typeof value === "string" ? value : undefined;
+  };
+  return { mesh: textOf("mesh"), networks: textOf("meshNetworks") };
 }
 
 function isConfigMap(object: KubernetesObject, namespace: string, name: string): boolean {

@@ -7,16 +7,18 @@ import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { type ProxyNode, parseProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { Node } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
 import { type AuthenticatorOptions, authenticate, type Caller } from "../ca/authenticate.ts";
 import type { PushMetrics } from "../push/push-metrics.ts";
 import type { Pusher } from "../push/pusher.ts";
-import { ProxyConnection } from "./connection.ts";
+import { type ConnectionInfo, ProxyConnection } from "./connection.ts";
 import type { ConnectionTable } from "./connection-table.ts";
 import { deltaVariant } from "./delta.ts";
 import type { SendBudget } from "./send-budget.ts";
 import { stateOfTheWorldVariant } from "./state-of-the-world.ts";
 import type { StreamAdmission } from "./stream-admission.ts";
 import type { ProtocolVariant } from "./stream-session.ts";
+import type { WorkloadLifecycle } from "./workload-lifecycle.ts";
 
 export interface AdsOptions {
   readonly pusher: Pusher;
@@ -28,6 +30,8 @@ export interface AdsOptions {
   readonly maxStreams: number;
   readonly admission: StreamAdmission;
   readonly budget: SendBudget;
+  /** Absent where nothing can be registered. */
+  readonly workloads?: WorkloadLifecycle | undefined;
 }
 
 type RawStream = ServerDuplexStream<Buffer, Buffer>;
@@ -54,11 +58,14 @@ function serveStream<Request extends NodeRequest>(
 ): void {
   const { log, pusher } = options;
   let connection: ProxyConnection<Request> | undefined;
+  /** Of a proxy that stands for a WorkloadEntry. */
+  let registered: ConnectionInfo | undefined;
   let ended = false;
 
   const end = (): void => {
     if (ended) return;
     ended = true;
+    if (registered !== undefined) options.workloads?.disconnected(registered);
     if (connection === undefined) return;
     table.remove(connection as ProxyConnection);
     pusher.remove(connection);
@@ -71,16 +78,9 @@ function serveStream<Request extends NodeRequest>(
     call.emit("error", { code, details });
     end();
   };
-  const connect = (node: ProxyNode, caller: Caller | undefined, request: Request): void => {
+  const connect = (info: ConnectionInfo): void => {
     connection = new ProxyConnection(variant, {
-      info: {
-        id: table.nextId(node),
-        node,
-        peer: call.getPeer(),
-        caller,
-        userAgent: request.node?.userAgentName ?? "",
-        connectedAtMs: options.clock.now(),
-      },
+      info,
       clock: options.clock,
       log,
       metrics: options.metrics,
@@ -95,7 +95,7 @@ function serveStream<Request extends NodeRequest>(
       onProgress: () => table.progressed(),
     });
     table.add(connection as ProxyConnection);
-    log.info("proxy connected", { proxy: node.id, connection: connection.info.id, protocol: variant.name });
+    log.info("proxy connected", { proxy: info.node.id, connection: connection.info.id, protocol: variant.name });
     pusher.add(connection);
   };
   const take = (request: Request, caller: Caller | undefined): void => {
@@ -104,10 +104,44 @@ function serveStream<Request extends NodeRequest>(
       if (typeof node === "string") return refuse(status.INVALID_ARGUMENT, node);
       const mismatch = caller === undefined ? undefined : identityMismatch(node, caller);
       if (mismatch !== undefined) return refuse(status.PERMISSION_DENIED, mismatch);
-      connect(node, caller, request);
+      const info: ConnectionInfo = {
+        id: table.nextId(node),
+        node,
+        peer: call.getPeer(),
+        caller,
+        userAgent: request.node?.userAgentName ?? "",
+        connectedAtMs: options.clock.now(),
+      };
+      if (options.workloads?.concerns(node) === true) return register(info, request, options.workloads);
+      connect(info);
+    }
+    handle(request);
+  };
+  const handle = (request: Request): void => {
+    if (variant.typeUrlOf(request) === typeUrl.healthInformation) {
+      const problem = variant.errorOf(request);
+      if (registered !== undefined) {
+        options.workloads?.health(registered, { isHealthy: problem === undefined, message: problem ?? "" });
+      }
+      return;
     }
     const problem = connection?.session.handle(request);
     if (problem !== undefined) refuse(status.INVALID_ARGUMENT, problem);
+  };
+  /** Nothing more is read before the workload has its entry. */
+  const register = (info: ConnectionInfo, request: Request, workloads: WorkloadLifecycle): void => {
+    call.pause();
+    registered = info;
+    workloads.connected(info).then(
+      (refusal) => {
+        if (ended) return;
+        if (refusal !== undefined) return refuse(status.FAILED_PRECONDITION, refusal);
+        connect(info);
+        handle(request);
+        call.resume();
+      },
+      (error: unknown) => refuse(status.INTERNAL, describeError(error)),
+    );
   };
 
   if (table.size >= options.maxStreams) {

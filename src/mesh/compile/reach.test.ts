@@ -174,6 +174,21 @@ spec:
   endpoints: [{address: 10.9.0.1}, {address: 10.9.0.2}]
 ---
 apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: distant}
+spec:
+  hosts: [distant.example.com]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  endpoints: [{address: 10.9.0.3, network: far, labels: {security.istio.io/tlsMode: istio}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: east-west, namespace: istio-system, labels: {topology.istio.io/network: far}}
+spec: {clusterIP: 10.96.3.1, externalIPs: [192.0.2.1], ports: [{name: tls, port: 15443}]}
+---
+apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: machine}
 spec: {address: 10.0.3.1, labels: {app: machine}, serviceAccount: machine}
@@ -207,7 +222,7 @@ spec:
 const proxies: ProxyNode[] = [
   sidecarOf("front", "10.0.0.1"),
   sidecarOf("back", "10.0.0.2"),
-  sidecarOf("back", "10.0.0.3"),
+  sidecarOf("back", "10.0.0.3", { network: "near" }),
   sidecarOf("cart", "10.0.1.1", shop),
   sidecarOf("stock", "10.0.1.2", shop),
   sidecarOf("alone", "10.0.2.1", quiet),
@@ -310,6 +325,7 @@ const edits: readonly [kind: string, name: string, from: string, to: string, rea
   ["DestinationRule", "back", '"version":"v2"', '"version":"v3"', 8],
   ["DestinationRule", "wide", "10", "20", 9],
   ["Service", "alone", '"port":80', '"port":81', 8],
+  ["Service", "east-west", "192.0.2.1", "192.0.2.2", 9],
   ["ServiceEntry", "external", "443", "444", 8],
   ["ServiceEntry", "listed", "10.9.0.2", "10.9.0.3", 5],
   ["Sidecar", "stock", "default/back", "default/front", 2],

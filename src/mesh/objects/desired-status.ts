@@ -31,6 +31,7 @@ function joinValue(before: unknown, after: unknown, now: string): unknown {
   const items = after.map((item: unknown) => joinItem(known, item, now));
   const controllers = new Set(after.flatMap((item: unknown) => controllerOf(item) ?? []));
   const foreign = known.filter((item) => {
+    if (writtenElsewhere.has(String(asRecord(item)["type"]))) return true;
     const controller = controllerOf(item);
     return controller !== undefined && !controllers.has(controller) && !ours.has(controller);
   });
@@ -60,6 +61,9 @@ function controllerOf(item: unknown): string | undefined {
   const name = asRecord(item)["controllerName"];
   return typeof name === "string" ? name : undefined;
 }
+
+/** Conditions that are written where they are found out, as the health of a workload. */
+const writtenElsewhere: ReadonlySet<string> = new Set(["Healthy"]);
 
 /** Items of these controllers are replaced, also by none. */
 const ours: ReadonlySet<string> = new Set(["istio.io/gateway-controller", "istio.io/mesh-controller"]);

@@ -28,6 +28,7 @@ import {
 import { gatewayScope } from "./gateway-scopes.ts";
 import { type KeyFetching, keyPlanner } from "./key-plan.ts";
 import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
+import { indexNetworks } from "./networks.ts";
 import { ObjectTable } from "./object-table.ts";
 import { once } from "./once.ts";
 import { indexPolicies } from "./policy-index.ts";
@@ -134,7 +135,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const services =
     reused !== undefined && areAll(changesOfWritten, besideServices)
       ? reused.services
-      : indexServices(written, domain, meshConfig.defaultServiceExportTo);
+      : indexServices(written, domain, meshConfig);
   const gatewayApi = snapshotGatewayApi(written, services, domain, previous?.gatewayApi);
   const table = written.with(gatewayApi.api.objects);
   const changes = [...changesOfWritten, ...changesOfGenerated(previous?.gatewayApi, gatewayApi)];
@@ -145,8 +146,9 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const keyPlan = keyPlanner(services, keyFetching);
   const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
   const envoyFilters = indexEnvoyFilters(table, rootNamespace);
+  const networks = indexNetworks({ objects: table, meshConfig, clusterId: content.clusterId, domain });
   const endpoints = indexEndpoints(
-    { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId },
+    { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId, networks },
     (workload, port) => portMode(policies.inboundMtls(workload), port) === MtlsMode.Disable,
   );
   const instances = (proxy: ProxyNode): readonly ServiceInstance[] =>
@@ -210,6 +212,8 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     settings,
     meshConfig,
     domain,
+    networks,
+    clusterId: content.clusterId,
     get issues() {
       return issues();
     },

@@ -123,7 +123,7 @@ function sliceEndpoints(slice: MeshObject<EndpointSliceSpec>, port: ServicePort,
       workload,
       health: healthOf(endpoint, workload.labels),
       weight: 1,
-      network: workload.labels["topology.istio.io/network"] ?? "",
+      network: sources.context.networks.networkOf(address, workload.labels),
     };
   });
 }
@@ -170,9 +170,12 @@ function entryEndpoints(service: Service, port: ServicePort, sources: Sources): 
 }
 
 function inlineEndpoints(entry: MeshObject<ServiceEntrySpec>, port: ServicePort, context: WorkloadContext): Endpoint[] {
-  return entry.spec.endpoints
-    .filter((endpoint) => endpoint.address !== "")
-    .map((endpoint) => addressEndpoint(endpoint, entry, port, context));
+  return entry.spec.endpoints.filter(isReachable).map((endpoint) => addressEndpoint(endpoint, entry, port, context));
+}
+
+/** Without an address only through the gateways of its network. */
+function isReachable({ address, network }: WorkloadAddress): boolean {
+  return address !== "" || network !== "";
 }
 
 /** WorkloadEntries that a service selects, in its namespace. */
@@ -181,8 +184,11 @@ function selectedEntries(service: Service, port: ServicePort, sources: Sources):
   return sources.context.objects
     .inNamespace("WorkloadEntry", service.namespace)
     .filter((entry) => selects(service.selector, { ...entry.metadata.labels, ...entry.spec.labels }))
-    .filter((entry) => entry.spec.address !== "")
-    .map((entry) => addressEndpoint(entry.spec, entry, port, sources.context));
+    .filter((entry) => isReachable(entry.spec))
+    .map((entry) => ({
+      ...addressEndpoint(entry.spec, entry, port, sources.context),
+      health: entry.spec.isHealthy ? "healthy" : "unhealthy",
+    }));
 }
 
 function selectedPods(entry: MeshObject<ServiceEntrySpec>, port: ServicePort, sources: Sources): Endpoint[] {
@@ -198,7 +204,8 @@ function selectedPods(entry: MeshObject<ServiceEntrySpec>, port: ServicePort, so
       if (address === undefined || target === undefined) return [];
       const workload = sources.podWorkload(pod);
       const health = pod.spec.ready && !pod.spec.terminating ? "healthy" : "unhealthy";
-      return { address, port: target, servicePortName: port.name, workload, health, weight: 1, network: "" };
+      const network = sources.context.networks.networkOf(address, workload.labels);
+      return { address, port: target, servicePortName: port.name, workload, health, weight: 1, network };
     });
 }
 
@@ -209,18 +216,19 @@ function addressEndpoint(
   context: WorkloadContext,
 ): Endpoint {
   const fallback = typeof port.targetPort === "number" ? port.targetPort : port.number;
+  const workload = workloadOfAddress(
+    entry,
+    { name: owner.name, namespace: owner.namespace, labels: owner.metadata.labels ?? {} },
+    context,
+  );
   return {
     address: entry.address,
     port: entry.address.startsWith("unix://") ? 0 : (entry.ports[port.name] ?? fallback),
     servicePortName: port.name,
-    workload: workloadOfAddress(
-      entry,
-      { name: owner.name, namespace: owner.namespace, labels: owner.metadata.labels ?? {} },
-      context,
-    ),
+    workload,
     health: "healthy",
     weight: Math.max(1, entry.weight),
-    network: entry.network,
+    network: entry.network || context.networks.networkOf(entry.address, workload.labels),
   };
 }
 
@@ -228,7 +236,8 @@ function addressEndpoint(
 function unique(endpoints: readonly Endpoint[]): Endpoint[] {
   const byAddress = new Map<string, Endpoint>();
   for (const endpoint of endpoints) {
-    const key = `${endpoint.address} ${endpoint.port}`;
+    // Those without one are told apart by their names.
+    const key = `${endpoint.address || endpoint.workload.name} ${endpoint.port} ${endpoint.network}`;
     const known = byAddress.get(key);
     if (known === undefined || (known.health !== "healthy" && endpoint.health === "healthy"))
       byAddress.set(key, endpoint);

@@ -10,12 +10,13 @@
 //   PeerAuthentication                     these, and proxies that see a service of the namespace
 //   Gateway                                gateways
 //   kinds of the Gateway API               as the Gateways, VirtualServices and DestinationRules that are made of them
-//   Namespace                              nobody, unless its labels decide which namespaces the mesh reads
+//   Namespace                              nobody, unless its labels decide what the mesh reads or shows
 //   Node                                   what runs there: endpoints of its services, its proxies
 //   WorkloadGroup                          nobody; WorkloadEntries are made of it
 //   ProxyConfig                            nobody: pods get it when they are made
 //   Secret                                 nobody; who asked for it by name is told apart from this
-//   settings, and a kind without a rule    everything
+//   settings, the gateways of networks,
+//   and a kind without a rule              everything
 
 import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
 import type { EndpointSliceSpec } from "../kinds/endpoint-slice/spec.ts";
@@ -53,11 +54,16 @@ interface Found {
   readonly hostnames: Set<string>;
 }
 
+/** Kinds that say where networks are. */
+const networkKinds = ["Service", "Namespace", "Node"];
+
 export function reachOf(previous: MeshSnapshot, next: MeshSnapshot): Reach | "everything" {
   if (next.changedFrom !== previous.version || previous.settings !== next.settings) return "everything";
   const step: Step = { previous, next };
   const found: Found = { concerns: [], reroutes: [], hostnames: new Set() };
   const byKind = Map.groupBy(next.changes, ({ kind }) => kind);
+  const canMoveNetworks = networkKinds.some((kind) => byKind.has(kind));
+  if (canMoveNetworks && previous.networks.key !== next.networks.key) return "everything";
   for (const [kind, changes] of byKind) {
     const rule = Object.hasOwn(rules, kind) ? rules[kind] : undefined;
     if (rule === undefined || !rule(step, changes, found)) return "everything";
@@ -184,7 +190,9 @@ const rules: Readonly<Record<string, Rule>> = {
   ListenerSet: () => true,
   // Objects of a namespace that the mesh begins or stops to read are not among the changes.
   Namespace: ({ previous, next }) =>
-    [previous, next].every(({ meshConfig }) => meshConfig.discoverySelectors.length === 0),
+    [previous, next].every(
+      ({ meshConfig }) => meshConfig.discoverySelectors.length === 0 && meshConfig.serviceEntryVisibility === undefined,
+    ),
   // WorkloadEntries are made of it, when machines come.
   WorkloadGroup: () => true,
   Node: (step, changes, found) => {

@@ -1,9 +1,10 @@
 // All services, by hostname and by namespace, and which of them a namespace sees.
+import type { MeshConfig } from "../kinds/mesh-config/spec.ts";
 import { isVisible } from "../objects/export-to.ts";
 import { isWildcard } from "../objects/host.ts";
 import { byAge } from "../objects/mesh-object.ts";
 import { allocateAddresses } from "./address-allocation.ts";
-import { servicesFromEntry } from "./entry-services.ts";
+import { servicesFromEntry, visibilityOf } from "./entry-services.ts";
 import { serviceFromKubernetes } from "./kubernetes-services.ts";
 import type { ObjectTable } from "./object-table.ts";
 import type { Service } from "./service.ts";
@@ -19,7 +20,13 @@ export interface ServiceIndex {
   visibleFrom(namespace: string): readonly Service[];
 }
 
-export function indexServices(objects: ObjectTable, domain: string, defaultExportTo: readonly string[]): ServiceIndex {
+type ServiceSettings = Pick<MeshConfig, "defaultServiceExportTo" | "serviceEntryVisibility">;
+
+/** Kubernetes gives it to every Namespace. */
+const namespaceNameLabel = "kubernetes.io/metadata.name";
+
+export function indexServices(objects: ObjectTable, domain: string, meshConfig: ServiceSettings): ServiceIndex {
+  const { defaultServiceExportTo: defaultExportTo, serviceEntryVisibility } = meshConfig;
   const settings = `${domain} ${defaultExportTo.join()}`;
   const fromKubernetes = objects
     .all("Service")
@@ -28,8 +35,10 @@ export function indexServices(objects: ObjectTable, domain: string, defaultExpor
   const allocated = allocateAddresses(entries);
   const fromEntries = entries.flatMap((object) => {
     const addresses = allocated.get(object);
-    const key = `${settings} ${JSON.stringify([...(addresses ?? [])])}`;
-    return madeOnce(object, key, () => servicesFromEntry(object, defaultExportTo, addresses));
+    const labels = objects.find("Namespace", "", object.namespace)?.metadata.labels ?? {};
+    const visibility = visibilityOf(serviceEntryVisibility, { ...labels, [namespaceNameLabel]: object.namespace });
+    const key = `${settings} ${visibility} ${JSON.stringify([...(addresses ?? [])])}`;
+    return madeOnce(object, key, () => servicesFromEntry(object, defaultExportTo, addresses, visibility));
   });
   const all = decorate(fromKubernetes, fromEntries).sort(byAge);
   const byHostname = Map.groupBy(all, (service) => service.hostname);

@@ -369,3 +369,48 @@ spec: { type: ExternalName, externalName: api.example.com, ports: [{ name: http,
   assert.deepEqual([api.resolution, api.meshExternal, api.addresses], ["dns-lb", true, []]);
   assert.equal(snapshot.endpoints(api, 80)[0]?.address, "api.example.com");
 });
+
+test("the mesh says how far ServiceEntries are seen at most", () => {
+  const entry = (namespace: string, exportTo: string): string => `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: entry, namespace: ${namespace} }
+spec:
+  hosts: [${namespace}.example]
+  exportTo: ${exportTo}
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  resolution: DNS
+---`;
+  const yaml = `${entry("a", "[]")}${entry("b", '["*"]')}${entry("c", "[a, d]")}${entry("d", '["."]')}${entry("e", "[]")}
+apiVersion: v1
+kind: Namespace
+metadata: { name: e, namespace: "", labels: { trusted: "no" } }
+`;
+  const seen = (visibility: string): Record<string, string[]> => {
+    const { meshConfig, issues } = parseMeshConfig(`serviceEntryVisibility: ${visibility}`);
+    assert.deepEqual(
+      issues.map(({ path }) => path),
+      visibility.includes("applyToSidecars") ? [] : ["serviceEntryVisibility"],
+    );
+    const snapshot = meshFromYaml(yaml, { meshConfig });
+    return Object.fromEntries(
+      ["a", "b"].map((namespace) => [
+        namespace,
+        snapshot
+          .scope(proxy({ namespace }))
+          .services.map(({ hostname }) => hostname.slice(0, 1))
+          .sort(),
+      ]),
+    );
+  };
+  assert.deepEqual(seen("{defaultVisibility: NONE}"), { a: ["a", "b", "c", "e"], b: ["a", "b", "e"] });
+  assert.deepEqual(seen("{applyToSidecars: true}"), { a: ["a", "b", "c", "e"], b: ["a", "b", "e"] });
+  assert.deepEqual(seen("{applyToSidecars: true, defaultVisibility: NAMESPACE}"), { a: ["a"], b: ["b"] });
+  const policies = `[
+    {visibility: PUBLIC, matchingRules: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: b}}}]},
+    {visibility: NONE, matchingRules: [{}]},
+    {visibility: NONE, matchingRules: [{namespaceSelector: {matchLabels: {trusted: "no"}}}]},
+    {visibility: NAMESPACE}
+  ]`;
+  assert.deepEqual(seen(`{applyToSidecars: true, policies: ${policies}}`), { a: ["a", "b"], b: ["b"] });
+});

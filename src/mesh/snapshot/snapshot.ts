@@ -27,6 +27,7 @@ import type { Endpoint, Locality } from "./endpoint.ts";
 import type { SelectedPatch } from "./envoy-filter-index.ts";
 import type { KeyPlanner } from "./key-plan.ts";
 import type { KeySets } from "./key-sets.ts";
+import type { Networks } from "./networks.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { Service, ServicePort } from "./service.ts";
 
@@ -45,6 +46,9 @@ export interface MeshSnapshot {
   readonly meshConfig: MeshConfig;
   /** `cluster.local` */
   readonly domain: string;
+  /** The cluster that endpoints are of. */
+  readonly clusterId: string;
+  readonly networks: Networks;
   /** All issues of all objects, in the order file, line. */
   readonly issues: readonly Issue[];
   /** Objects that were added, changed or removed since the previous snapshot; all of them without a previous one. */

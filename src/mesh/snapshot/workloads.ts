@@ -6,12 +6,14 @@ import type { Labels } from "../objects/fields/selector.ts";
 import type { WorkloadAddress } from "../objects/fields/workload.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import { type Locality, noLocality, parseLocality, type Workload } from "./endpoint.ts";
+import type { Networks } from "./networks.ts";
 import type { ObjectTable } from "./object-table.ts";
 
 export interface WorkloadContext {
   readonly objects: ObjectTable;
   readonly trustDomain: string;
   readonly clusterId: string;
+  readonly networks: Pick<Networks, "networkOf">;
 }
 
 export function workloadOfPod(pod: MeshObject<PodSpec>, context: WorkloadContext): Workload {

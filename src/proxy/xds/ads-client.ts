@@ -1,6 +1,6 @@
 // One aggregated delta xDS stream to the control plane, opened again with jittered back-off for as long as it runs. What
 // was accepted last stays in force while nobody answers.
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ChannelCredentials, Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import { describeError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
@@ -34,6 +34,12 @@ export interface AdsOptions {
   readonly preparations?: ReadonlyMap<string, (update: DeltaUpdate) => PreparedUpdate>;
 }
 
+export interface WorkloadHealth {
+  readonly isHealthy: boolean;
+  /** Why not, in words. */
+  readonly message: string;
+}
+
 export interface AdsStatus {
   readonly connected: boolean;
   readonly address: string;
@@ -61,6 +67,8 @@ export class AdsClient {
   #lastUpdateMs = 0;
   #connectAttempts = 0;
   #lastError = "";
+  /** What was reported last; null: nothing. */
+  #health: WorkloadHealth | null = null;
   readonly #updateCounts = new Map<string, number>();
 
   constructor(configuration: Configuration, options: AdsOptions) {
@@ -98,6 +106,23 @@ export class AdsClient {
       connectAttempts: this.#connectAttempts,
       lastError: this.#lastError,
     };
+  }
+
+  /** Tells the control plane how the workload is, now and on each stream to come. */
+  reportHealth(health: WorkloadHealth): void {
+    this.#health = health;
+    if (this.#stream !== null) this.#sendHealth(this.#stream);
+  }
+
+  #sendHealth(stream: ClientDuplexStream<DeltaDiscoveryRequest, Buffer>): void {
+    if (this.#health === null) return;
+    const { isHealthy, message } = this.#health;
+    stream.write(
+      create(DeltaDiscoveryRequestSchema, {
+        typeUrl: typeUrl.healthInformation,
+        ...(!isHealthy && { errorDetail: { code: 500, message } }),
+      }),
+    );
   }
 
   /** Updates received by type URL. */
@@ -152,6 +177,7 @@ export class AdsClient {
     });
     log.debug("opening the ADS stream", { address });
     for (const request of this.#state.open()) stream.write(request);
+    this.#sendHealth(stream);
   }
 
   #connected(stream: unknown): void {

@@ -7,6 +7,8 @@ export const typeUrl = {
   route: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
   secret: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
   extensionConfig: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+  /** How a workload outside of the cluster is; from proxies to the control plane. */
+  healthInformation: "type.googleapis.com/istio.v1.HealthInformation",
 } as const;
 
 /** Istio's push order. */

@@ -220,6 +220,7 @@ function source(
           node: undefined,
           plan: plan && withoutLabels(plan),
           client: plan && localityClient(snapshot, proxy),
+          view: undefined,
         }),
       };
     default:

@@ -15,6 +15,7 @@ import type { DestinationScope } from "../routes/destination.ts";
 import { nobody, once, onceForAll } from "../shared-work.ts";
 import { loadAssignment } from "./load-assignment.ts";
 import { failoverLabels, type LocalityPlan, localityClient, localityClientKey, localityPlan } from "./locality.ts";
+import { networkView } from "./networks.ts";
 
 /** Compiles the endpoints of one cluster for a proxy; a cluster that the proxy does not know has none. */
 export function clusterEndpoints(
@@ -40,6 +41,7 @@ export function clusterEndpoints(
   const client = plan && localityClient(snapshot, proxy);
   const sendsUnhealthy = (policy.outlierDetection?.minHealthPercent ?? 0) === 0;
   const node = service.nodeLocal ? snapshot.placeOf(proxy).nodeName : undefined;
+  const view = snapshot.networks.isSplit ? networkView(proxy) : undefined;
   const sharedKey = JSON.stringify([
     "endpoints",
     service.namespace,
@@ -47,10 +49,11 @@ export function clusterEndpoints(
     subset && Object.entries(subset.labels).sort(),
     sendsUnhealthy,
     node,
+    view,
     plan && client && [ruleKey(rule), localityClientKey(plan, client)],
   ]);
   return once(snapshot, sharedKey, () =>
-    loadAssignment(snapshot, { service, port, subset, sendsUnhealthy, node, plan, client }),
+    loadAssignment(snapshot, { service, port, subset, sendsUnhealthy, node, plan, client, view }),
   );
 }
 
@@ -60,7 +63,7 @@ export function endpointInputs(snapshot: MeshSnapshot, proxy: ProxyNode, scope: 
   const { locality, nodeName } = snapshot.placeOf(proxy);
   const { labels } = localityClient(snapshot, proxy);
   return JSON.stringify([
-    proxy.network,
+    networkView(proxy),
     proxy.clusterId,
     asked.isNodeLocal && nodeName,
     asked.hasPlans && [locality, asked.labels.map((name) => labels[name])],

@@ -17,6 +17,7 @@ import type { MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { endpointAddress } from "../envoy-values.ts";
 import { outboundClusterName } from "../names.ts";
 import { type LocalityClient, type LocalityGroup, type LocalityPlan, preferLocalities } from "./locality.ts";
+import { type NetworkView, reachableGroups } from "./networks.ts";
 
 export interface AssignmentTarget {
   readonly service: Service;
@@ -29,15 +30,20 @@ export interface AssignmentTarget {
   /** Without a plan, or without a client to apply it for, all localities are used alike. */
   readonly plan: LocalityPlan | undefined;
   readonly client: LocalityClient | undefined;
+  /** Undefined: every network is reached directly. */
+  readonly view: NetworkView | undefined;
 }
 
 export function loadAssignment(snapshot: MeshSnapshot, target: AssignmentTarget): ClusterLoadAssignment {
-  const { service, port, subset, sendsUnhealthy, node, plan, client } = target;
+  const { service, port, subset, sendsUnhealthy, node, plan, client, view } = target;
   const endpoints = snapshot
     .endpoints(service, port.number, subset?.labels)
     .filter(({ health }) => sendsUnhealthy || health !== "unhealthy")
     .filter(({ workload }) => node === undefined || workload.nodeName === node);
-  const groups = byLocality(endpoints);
+  const groups =
+    view === undefined
+      ? byLocality(endpoints.filter(({ address }) => address !== ""))
+      : reachableGroups(byLocality(endpoints), snapshot.networks, view, snapshot.clusterId);
   const preferred = plan === undefined || client === undefined ? groups : preferLocalities(groups, plan, client);
   return create(ClusterLoadAssignmentSchema, {
     clusterName: outboundClusterName(port.number, subset?.name ?? "", service.hostname),

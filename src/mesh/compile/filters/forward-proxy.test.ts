@@ -146,3 +146,12 @@ test("outboundTrafficPolicy.tls without the mode that it is for is told, as is T
   ]);
   assert.equal(told("outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS, tls: { mode: MUTUAL } }").length > 0, true);
 });
+
+test("a wildcard of the client's own namespace is not every host", () => {
+  const yaml = entry("HTTP", 8000).replace("*.example.com", "*.default.svc.cluster.local");
+  const resources = compiled(yaml, "outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS }");
+  assert.deepEqual(
+    resources.routes.get("8000")?.virtualHosts.map(({ domains }) => domains),
+    [["*.default.svc.cluster.local", "*.default.svc.cluster.local.", "*.default.svc", "*.default"], ["*"]],
+  );
+});

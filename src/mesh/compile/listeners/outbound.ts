@@ -186,7 +186,7 @@ function planPort(plan: OutboundPlan, question: PortQuestion, forced?: ListenerP
 function bindAddresses({ snapshot, proxy, service, port }: PortQuestion): { bind: string; ranges: string[] }[] {
   const family = addressFamily(proxy);
   if (service.headless) {
-    const pods = snapshot.endpoints(service, port.number).map(({ address }) => address);
+    const pods = snapshot.endpoints(service, port.number).flatMap(({ address }) => address || []);
     const others = [...new Set(pods)].filter((address) => !proxy.ipAddresses.includes(address));
     return others.sort().map((bind) => ({ bind, ranges: [] }));
   }

@@ -31,7 +31,8 @@ function shortNames(hostname: string, proxy: ProxyNode): string[] {
   const short = hostname.slice(0, -suffix.length);
   const dot = short.indexOf(".");
   if (dot <= 0) return [];
-  const isOwnNamespace = short.slice(dot + 1) === proxy.namespace;
+  // `*` alone would be every host.
+  const isOwnNamespace = short.slice(dot + 1) === proxy.namespace && short.slice(0, dot) !== "*";
   return [`${hostname}.`, ...(isOwnNamespace ? [short.slice(0, dot)] : []), `${short}.svc`, short];
 }
 

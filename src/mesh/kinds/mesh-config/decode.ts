@@ -37,7 +37,14 @@ import { child, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
 import { reportDefaultProviders, reportProviders, reportTracers } from "./providers.ts";
-import type { CaCertificates, DiscoverySelector, MeshConfig, ProxyConfig } from "./spec.ts";
+import {
+  type CaCertificates,
+  type DiscoverySelector,
+  type MeshConfig,
+  type ProxyConfig,
+  type ServiceEntryVisibility,
+  Visibility,
+} from "./spec.ts";
 
 const port = integer(0, 65_535);
 const everywhere = withDefault(strings.decode, ["*"]);
@@ -123,6 +130,33 @@ const decodeOutboundPolicy: Decoder<MeshConfig["outboundTrafficPolicy"]> = (valu
   return decoded;
 };
 
+const visibility = withDefault(oneOf(Object.values(Visibility)), Visibility.Unspecified);
+
+const serviceEntryVisibility = lenientRecord<ServiceEntryVisibility>({
+  defaultVisibility: visibility,
+  applyToSidecars: withDefault(boolean, false),
+  policies: list(
+    lenientRecord<ServiceEntryVisibility["policies"][number]>({
+      visibility,
+      matchingRules: list(
+        lenientRecord<ServiceEntryVisibility["policies"][number]["matchingRules"][number]>({
+          namespaceSelector: optional(decodeSelector),
+        }),
+      ),
+    }),
+  ),
+});
+
+const decodeVisibility: Decoder<ServiceEntryVisibility> = (value, path, report) => {
+  const decoded = serviceEntryVisibility(value, path, report);
+  if (decoded !== undefined && !decoded.applyToSidecars) {
+    const message =
+      "without applyToSidecars it holds in Istio's ambient mode only: sidecars and gateways see everything";
+    report({ path, severity: Severity.Warning, message, fix: "set applyToSidecars: true" });
+  }
+  return decoded;
+};
+
 const meshConfigFields: Fields<MeshConfig> = {
   proxyListenPort: withDefault(port, 15_001),
   proxyInboundListenPort: withDefault(port, 15_006),
@@ -182,17 +216,25 @@ const meshConfigFields: Fields<MeshConfig> = {
     }),
   ),
   discoverySelectors: list(decodeSelector),
+  serviceEntryVisibility: optional(decodeVisibility),
+  meshNetworks: withDefault<MeshConfig["meshNetworks"]>((_value, path, report) => {
+    report({ path, message: "networks stand in a text of their own: key meshNetworks of the ConfigMap" });
+    return undefined;
+  }, []),
   rest,
 };
 
 const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
 
-/** Fields that stay in `rest` and are looked at there. */
+/** Fields that stay in `rest`: looked at there, or about several clusters, so that they hold by themselves in one. */
 const usedFromRest: ReadonlySet<string> = new Set([
+  "readinessProbe",
   "gatewayTopology",
   "defaultProviders",
   "tracing",
   "tracingServiceName",
+  "serviceSettings",
+  "serviceScopeConfigs",
 ]);
 
 /** Fields of the API that are accepted without effect today. */
@@ -205,11 +247,8 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "enableEnvoyAccessLogService",
   "configSources",
   "zoneAwareLbSetting",
-  "serviceSettings",
-  "serviceScopeConfigs",
   "verifyCertificateAtClient",
   "ca",
-  "serviceEntryVisibility",
   "certificates",
   "thriftConfig",
 ]);
@@ -220,7 +259,6 @@ const acceptedOnlyInProxyConfig: ReadonlySet<string> = new Set([
   "statNameLength",
   "runtimeValues",
   "proxyStatsMatcher",
-  "readinessProbe",
   "caCertificatesPem",
   "image",
   "privateKeyProvider",

@@ -98,3 +98,11 @@ defaultConfig: { tracing: { datadog: {}, zipkin: { address: "a:1" }, sampling: 5
     ],
   );
 });
+
+test("settings that keep clusters apart hold by themselves in one", () => {
+  const { issues } = parseMeshConfig(`
+serviceSettings: [{settings: {clusterLocal: true}, hosts: ["*.a.svc.cluster.local"]}]
+serviceScopeConfigs: [{scope: LOCAL, servicesSelector: {matchLabels: {a: b}}}]
+`);
+  assert.deepEqual(issues, []);
+});

@@ -70,8 +70,44 @@ export interface MeshConfig {
     readonly outlierDetection?: OutlierDetection;
   };
   readonly discoverySelectors: readonly DiscoverySelector[];
+  readonly serviceEntryVisibility?: ServiceEntryVisibility;
+  /** Of the ConfigMap's other key. */
+  readonly meshNetworks: readonly MeshNetwork[];
   /** Fields of the API that are accepted and not in force; kept as written. */
   readonly rest: Readonly<Record<string, unknown>>;
+}
+
+export const Visibility = {
+  Unspecified: "UNSPECIFIED",
+  Public: "PUBLIC",
+  Namespace: "NAMESPACE",
+  None: "NONE",
+} as const;
+export type Visibility = (typeof Visibility)[keyof typeof Visibility];
+
+/** How far ServiceEntries are seen at most. */
+export interface ServiceEntryVisibility {
+  readonly defaultVisibility: Visibility;
+  /** Without it only Istio's ambient mode asks for this. */
+  readonly applyToSidecars: boolean;
+  /** The first one counts of which all rules match. */
+  readonly policies: readonly {
+    readonly visibility: Visibility;
+    readonly matchingRules: readonly { readonly namespaceSelector?: DiscoverySelector }[];
+  }[];
+}
+
+export interface MeshNetwork {
+  readonly name: string;
+  /** One of both is said: a block of addresses, or the cluster that knows the endpoints. */
+  readonly endpoints: readonly { readonly fromCidr: string; readonly fromRegistry: string }[];
+  readonly gateways: readonly {
+    /** Empty: that of a Service, by its full name. */
+    readonly address: string;
+    readonly registryServiceName: string;
+    readonly port: number;
+    readonly locality: string;
+  }[];
 }
 
 export interface DiscoverySelector {

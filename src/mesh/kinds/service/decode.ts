@@ -12,6 +12,7 @@ import {
   withDefault,
 } from "../../objects/decode.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
+import { child } from "../../objects/path.ts";
 import type { Report } from "../../objects/report.ts";
 import type { ServicePortSpec, ServiceSpec } from "./spec.ts";
 
@@ -27,7 +28,7 @@ const port = lenientRecord<ServicePortSpec>({
   appProtocol: text,
 });
 
-const spec = lenientRecord<ServiceSpec>({
+const spec = lenientRecord<Omit<ServiceSpec, "ingressIPs">>({
   type: withDefault(text.decode, "ClusterIP"),
   clusterIP: text,
   clusterIPs: strings,
@@ -46,5 +47,20 @@ const spec = lenientRecord<ServiceSpec>({
 });
 
 export function decodeService(object: KubernetesObject, report: Report): ServiceSpec | undefined {
-  return decodeSpec(object, spec, report);
+  const decoded = decodeSpec(object, spec, report);
+  return decoded && { ...decoded, ingressIPs: ingressIPs(object["status"], report) };
+}
+
+const balanced = lenientRecord<{ readonly loadBalancer: { readonly ingress: readonly { readonly ip: string }[] } }>({
+  loadBalancer: withDefault(
+    lenientRecord<{ readonly ingress: readonly { readonly ip: string }[] }>({
+      ingress: list(lenientRecord<{ readonly ip: string }>({ ip: text })),
+    }),
+    { ingress: [] },
+  ),
+});
+
+function ingressIPs(status: unknown, report: Report): string[] {
+  const read = balanced(status ?? {}, child(undefined, "status"), report);
+  return (read?.loadBalancer.ingress ?? []).flatMap(({ ip }) => (ip === "" ? [] : [ip]));
 }

@@ -7,6 +7,8 @@ export interface ServiceSpec {
   readonly clusterIPs: readonly string[];
   readonly externalName: string;
   readonly externalIPs: readonly string[];
+  /** Of the load balancer that was given to it. */
+  readonly ingressIPs: readonly string[];
   readonly ports: readonly ServicePortSpec[];
   readonly selector: Labels;
   readonly publishNotReadyAddresses: boolean;

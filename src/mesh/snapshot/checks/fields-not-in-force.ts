@@ -36,11 +36,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   Gateway: {
     "servers[].defaultEndpoint": "VirtualServices say where requests go",
   },
-  ServiceEntry: {
-    "endpoints[].network": "every network is reached directly",
-  },
-  WorkloadGroup: { template: "no workload is registered from it" },
-  WorkloadEntry: { network: "every network is reached directly" },
   EnvoyFilter: {
     "configPatches[].applyTo": { when: /^BOOTSTRAP$/, instead: "proxies keep their bootstrap" },
   },
