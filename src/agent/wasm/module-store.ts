@@ -35,6 +35,8 @@ export class ModuleStore {
   /** Under way or there, by source. What failed is fetched again by the next one who asks. */
   readonly #files = new Map<string, Promise<string>>();
   readonly #used = new Map<string, ReadonlySet<string>>();
+  /** Asked for, and nobody has said yet that it is used. */
+  readonly #fresh = new Set<string>();
 
   constructor(options: ModuleStoreOptions) {
     this.#options = options;
@@ -43,26 +45,33 @@ export class ModuleStore {
   /** The file of a module. Rejects with WASM_MODULE in words that name the address. */
   file(source: ModuleSource): Promise<string> {
     const key = keyOf(source);
+    this.#fresh.add(key);
     let file = this.#files.get(key);
     if (file === undefined) {
       file = this.#fetch(source);
       this.#files.set(key, file);
-      file.catch(() => this.#files.delete(key));
+      file.catch(() => {
+        this.#files.delete(key);
+        this.#fresh.delete(key);
+      });
     }
     return file;
   }
 
-  /** The sources that somebody uses from now on. Files of nobody's are removed. */
+  /** The sources that somebody uses from now on. Files of nobody's are removed, if that can be done. */
   async keep(user: string, sources: readonly ModuleSource[]): Promise<void> {
+    for (const source of sources) this.#fresh.delete(keyOf(source));
     if (sources.length === 0) this.#used.delete(user);
     else this.#used.set(user, new Set(sources.map(keyOf)));
     const used = new Set([...this.#used.values()].flatMap((keys) => [...keys]));
-    const gone = [...this.#files].filter(([key]) => !used.has(key));
+    const gone = [...this.#files].filter(([key]) => !used.has(key) && !this.#fresh.has(key));
     for (const [key] of gone) this.#files.delete(key);
     const files = await Promise.allSettled(gone.map(([, file]) => file));
     const kept = new Set(await this.#paths());
     for (const file of files) {
-      if (file.status === "fulfilled" && !kept.has(file.value)) await rm(file.value, { force: true });
+      if (file.status === "rejected" || kept.has(file.value)) continue;
+      // What stays goes with the folder.
+      await rm(file.value, { force: true }).catch(() => {});
     }
   }
 

@@ -1,6 +1,7 @@
 // The sidecar and the gateway as one process: the proxy's data path and the agent beside it. With --config-path the
 // proxy alone, from an Envoy bootstrap, without a control plane.
 
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
@@ -114,7 +115,8 @@ async function wasmModules(log: LogRegistry): Promise<ExtensionModules> {
   const { ExtensionModules } = await import("#agent/wasm/extension-modules.ts");
   const { ModuleStore } = await import("#agent/wasm/module-store.ts");
   const { addressFilter } = await import("#base/net/address-filter.ts");
-  const folder = join(tmpdir(), `outrigger-wasm-${process.pid}`);
+  // Nobody can have made it before.
+  const folder = join(tmpdir(), `outrigger-wasm-${randomUUID()}`);
   return new ExtensionModules(
     new ModuleStore({ folder, clock: systemClock, isAllowed: addressFilter() }),
     log.scope("wasm"),

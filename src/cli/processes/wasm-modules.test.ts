@@ -211,4 +211,9 @@ test("addresses that nobody asks, large modules and removed files", async (t) =>
   assert.equal(existsSync(file), true);
   await store.keep("user", []);
   assert.equal(existsSync(file), false);
+  const again = store.file(source("a.wasm"));
+  await store.keep("another", []);
+  assert.equal(existsSync(await again), true, "what somebody has just asked for stays");
+  await store.keep("user", [source("first.wasm")]);
+  assert.equal(existsSync(await again), true);
 });
