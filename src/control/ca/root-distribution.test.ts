@@ -82,6 +82,28 @@ test("the root is in every namespace, also in new ones, and comes back when some
   await until(() => rootIn(api, "a") === authority.rootCertificates && rootIn(api, "b") === rootIn(api, "a"));
 });
 
+test("two control planes of different CAs do not overwrite each other without end", async () => {
+  const { api, client } = await setUp();
+  api.put(namespaces, namespace("a"));
+  const authorities = ["one", "two"].map(
+    (name) => new CertificateAuthority(createSelfSignedMaterial(name, Date.now()), systemClock),
+  );
+  const lines: string[] = [];
+  const log = { ...silentLogger, warn: (message: string) => void lines.push(message) };
+  for (const authority of authorities) {
+    const options = { client, authority, mutatingWebhooks: [], validatingWebhooks: [], log, clock: systemClock };
+    const distribution = new RootDistribution(options);
+    cleanups.push(() => distribution.stop());
+    await distribution.start();
+  }
+  await until(() => lines.some((line) => /somebody else writes other root certificates/.test(line)));
+  const writes = (): number => api.requests.filter((line) => line.startsWith("PATCH")).length;
+  const before = writes();
+  const watched = lines.length;
+  await until(() => lines.length >= watched + 4);
+  assert.ok(writes() - before <= 2, `${writes() - before} writes`);
+});
+
 test("the injector's webhooks get the bundle, whenever they appear without it", async () => {
   const { api, client } = await setUp();
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);

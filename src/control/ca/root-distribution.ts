@@ -24,6 +24,7 @@ export interface RootDistributionOptions {
 
 const rootConfigMapName = "istio-ca-root-cert";
 const rootKey = "root-cert.pem";
+const contestedForMs = 2000;
 
 const namespaces = catalogKind("v1", "Namespace");
 const configMaps = catalogKind("v1", "ConfigMap");
@@ -35,6 +36,8 @@ export class RootDistribution implements Running {
   readonly #reflectors: Reflector[];
   readonly #namespaces = new Set<string>();
   readonly #rootByNamespace = new Map<string, string>();
+  /** What was written last, and when. */
+  readonly #written = new Map<string, { readonly root: string; readonly atMs: number }>();
   readonly #webhooks = new Map<string, { kind: CatalogEntry; object: KubernetesObject }>();
   readonly #backoff = new Backoff({ initialMs: 100, maxMs: 10_000 });
   readonly #unsubscribe: () => void;
@@ -88,7 +91,10 @@ export class RootDistribution implements Running {
         for (const object of objects) apply(object);
       },
       apply,
-      remove: (object) => this.#namespaces.delete(object.metadata.name),
+      remove: (object) => {
+        this.#namespaces.delete(object.metadata.name);
+        this.#written.delete(object.metadata.name);
+      },
     });
   }
 
@@ -186,6 +192,10 @@ export class RootDistribution implements Running {
       let failed = 0;
       for (const namespace of this.#namespaces) {
         if (this.#rootByNamespace.get(namespace) === this.#options.authority.rootCertificates) continue;
+        if (this.#isContested(namespace)) {
+          failed++;
+          continue;
+        }
         if (!(await this.#try(`namespace ${namespace}`, () => this.#writeRoot(namespace)))) failed++;
       }
       for (const { kind, object } of this.#webhooks.values()) {
@@ -203,6 +213,16 @@ export class RootDistribution implements Running {
         if (!this.#again) for (const resolve of this.#waiting.splice(0)) resolve();
       }
     }
+  }
+
+  /** Somebody has just replaced what we wrote (a replica that is a step behind): who answers at once never ends. */
+  #isContested(namespace: string): boolean {
+    const { authority, clock, log } = this.#options;
+    const written = this.#written.get(namespace);
+    if (!this.#rootByNamespace.has(namespace)) return false;
+    if (written?.root !== authority.rootCertificates || clock.now() - written.atMs > contestedForMs) return false;
+    log.warn("somebody else writes other root certificates; they are written again later", { namespace });
+    return true;
   }
 
   #retryLater(): void {
@@ -232,6 +252,7 @@ export class RootDistribution implements Running {
       await this.#createRoot(key, root);
     }
     this.#rootByNamespace.set(namespace, root);
+    this.#written.set(namespace, { root, atMs: this.#options.clock.now() });
   }
 
   async #createRoot(key: ObjectKey, root: string): Promise<void> {
