@@ -117,9 +117,11 @@ function renewInCluster(context: ControlPlaneContext, client: KubernetesClient, 
     settings: options.rootRenewal ?? defaultRootRenewal,
     clock,
     log: watch.log,
+    // Not while something else is about to take over: what is renewed would take its place.
     read: async () => {
       const stored = await readSelfSigned(client, namespace);
-      return stored?.caCertificate === authority.material.caCertificate ? stored : undefined;
+      const isInUse = stored?.caCertificate === authority.material.caCertificate;
+      return isInUse && !materials.isSwitching ? stored : undefined;
     },
     write: (expected, renewed) => writeSelfSigned(client, namespace, expected, renewed),
     onRenewed: (material) => materials.offer(material, place),

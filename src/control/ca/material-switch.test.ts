@@ -79,7 +79,9 @@ describe("a CA that is replaced", () => {
     const [old, next] = [createSelfSignedMaterial("old", start), createSelfSignedMaterial("next", start)];
     const both = [old.caCertificate, next.caCertificate].sort();
     const { clock, materials, distribute, issuer, trusted, memory } = setUp(old);
+    assert.equal(materials.isSwitching, false);
     materials.offer(next, "test");
+    assert.equal(materials.isSwitching, true);
     assert.deepEqual(trusted(), both, "the new root is given out at once");
     assert.equal(issuer(), old.caCertificate);
     clock.advance(10_000);

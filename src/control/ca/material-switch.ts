@@ -63,6 +63,11 @@ export class MaterialSwitch implements Running {
     this.#update(authority.material);
   }
 
+  /** Whether other material is about to sign. */
+  get isSwitching(): boolean {
+    return this.#coming !== undefined;
+  }
+
   /** Takes new material over, at once or later; throws CA_MATERIAL_INVALID. */
   offer(material: AuthorityMaterial, place: string): void {
     const { authority, clock, log } = this.#options;
