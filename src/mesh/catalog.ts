@@ -8,7 +8,7 @@ export interface CatalogEntry {
   readonly singular: string;
   readonly shortNames: readonly string[];
   readonly namespaced: boolean;
-  /** True for Istio's own kinds and the Gateway API's: their field positions are kept and their status is reported. */
+  /** True for Istio's own kinds, the Gateway API's and Ingress: their field positions are kept and their status is reported. */
   readonly mesh: boolean;
 }
 
@@ -108,6 +108,8 @@ export const catalog: readonly CatalogEntry[] = [
   istio("telemetry.istio.io", ["v1alpha1", "v1"], "Telemetry", "telemetries", ["telemetry"]),
   istio("extensions.istio.io", ["v1alpha1"], "WasmPlugin", "wasmplugins"),
   istio("extensions.istio.io", ["v1alpha1"], "TrafficExtension", "trafficextensions"),
+  { ...kubernetes("networking.k8s.io", "v1", "Ingress", "ingresses", ["ing"]), mesh: true },
+  { ...kubernetes("networking.k8s.io", "v1", "IngressClass", "ingressclasses", [], false), mesh: true },
   gatewayApi(["v1", "v1beta1"], "GatewayClass", "gatewayclasses", ["gc"], false),
   gatewayApi(["v1", "v1beta1"], "Gateway", "gateways", ["gtw"]),
   gatewayApi(["v1"], "ListenerSet", "listenersets", ["lset"]),

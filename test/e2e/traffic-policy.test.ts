@@ -2,12 +2,61 @@
 // service of its own. One mesh for all tests.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { selfSigned } from "#wire/x509/testing/self-signed.ts";
 import { eventually, TestMesh } from "../support/mesh.ts";
-import { curl, PodShell } from "../support/pod-shell.ts";
+import { type CurlAnswer, curl, PodShell, seen } from "../support/pod-shell.ts";
 
 let mesh: TestMesh;
 let client: PodShell;
 let traveller: PodShell;
+/** A shell outside of the mesh. */
+let stranger: PodShell;
+
+/** What connections.ts tells about the connection of a request. */
+interface Connection {
+  readonly id: number;
+  readonly httpVersion: string;
+  readonly pings: number;
+  readonly open: boolean;
+}
+
+const connections = "http://connections.outside";
+const gateway = "http://istio-ingressgateway.istio-system";
+
+/** The connection over which the server of connections.ts was asked. */
+async function connection(url: string, options = ""): Promise<Connection> {
+  const { status, body, error } = await curl(client, `${options} '${url}'`);
+  assert.equal(status, 200, `${body}${error}`);
+  return JSON.parse(body) as Connection;
+}
+
+async function connectionsSoFar(): Promise<Connection[]> {
+  return JSON.parse((await curl(client, `${connections}:8101/`)).body) as Connection[];
+}
+
+/** Bodies of requests that run at the same time. */
+async function together(...urls: string[]): Promise<string[]> {
+  const outputs = urls.map((_, i) => `-o together-${i}`).join(" ");
+  const { stdout } = await client.run(
+    `cd /tmp && curl -sS --parallel --parallel-immediate -m 8 ${outputs} ${urls.join(" ")} && for i in ${urls.map((_, i) => i).join(" ")}; do cat together-$i; echo; done`,
+  );
+  return stdout.trim().split("\n");
+}
+
+/** Applies mesh configuration, which reaches running proxies. */
+function setMesh(settings: string): void {
+  mesh.writeConfig(
+    "settings.yaml",
+    `apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data:
+  mesh: |
+    accessLogFile: /dev/stdout
+    ${settings.trim().replaceAll("\n", "\n    ")}
+`,
+  );
+}
 
 /** How many of the requests each version answered. */
 async function versions(shell: PodShell, url: string, count: number): Promise<Record<string, number>> {
@@ -44,13 +93,14 @@ async function statistic(name: string): Promise<number> {
 describe("traffic policies", { timeout: 600_000 }, () => {
   before(async () => {
     mesh = await TestMesh.start({ copy: ["test/fixtures/workloads", "test/fixtures/traffic-policy"] });
-    [client, traveller] = await Promise.all([
+    [client, traveller, stranger] = await Promise.all([
       PodShell.open(mesh, "client", "client"),
       PodShell.open(mesh, "traveller", "traveller"),
+      PodShell.open(mesh, "external.outside", "external"),
     ]);
   });
   after(async () => {
-    await Promise.all([client?.close(), traveller?.close()]);
+    await Promise.all([client?.close(), traveller?.close(), stranger?.close()]);
     await mesh?.stop();
   });
 
@@ -71,7 +121,8 @@ describe("traffic policies", { timeout: 600_000 }, () => {
     assert.equal((await curl(client, "http://shop:8000/scheme")).body, "http");
     const { headers } = await curl(client, "http://shop:8000/derived");
     assert.equal(headers["location"], "http://other.example:8000/derived");
-    assert.equal((await curl(client, "http://shop:8000/bytes")).body, "bytes");
+    // The last two bytes are no UTF-8.
+    assert.equal((await curl(client, "http://shop:8000/bytes")).body, "bytes\0\xff\xfe");
   });
 
   test("a route with statPrefix counts what it answers", async () => {
@@ -194,5 +245,247 @@ describe("traffic policies", { timeout: 600_000 }, () => {
 
   test("a Service with PreferClose keeps its clients in their zone", async () => {
     assert.deepEqual(await versions(traveller, "http://placed-close:8000/", 10), { near: 10 });
+  });
+
+  test("maxRetries: what is tried again at the same time is limited", async () => {
+    const answers = await together(...["a", "b", "c"].map((key) => `${connections}:8201/once/${key}/1500`));
+    // One is tried again; the others get what the first try gave.
+    assert.equal(answers.length, 3);
+    const overflow = "cluster.outbound|8201||connections.outside.svc.cluster.local;.upstream_rq_retry_overflow";
+    assert.equal(await statistic(overflow), 2);
+  });
+
+  test("idleTimeout of HTTP: a connection that has nothing to do is closed", async () => {
+    const { id } = await connection(`${connections}:8202/`);
+    await eventually(
+      "the end of the connection",
+      async () => (await connectionsSoFar()).some((it) => it.id === id && !it.open) || undefined,
+    );
+    const { id: unruled } = await connection(`${connections}:8200/`);
+    assert.ok((await connectionsSoFar()).some((it) => it.id === unruled && it.open));
+  });
+
+  test("connectTimeout: a server that is silent is given up", async () => {
+    const { status, body } = await curl(client, "-H 'Host: unreachable.test' http://10.99.0.1/");
+    assert.equal(status, 503);
+    assert.match(body, /timeout|timed out/);
+  });
+
+  test("useClientProtocol: the server hears what the client speaks", async () => {
+    assert.equal((await connection(`${connections}:8203/`)).httpVersion, "1.1");
+    assert.equal((await connection(`${connections}:8203/`, "--http2-prior-knowledge")).httpVersion, "2.0");
+    assert.equal((await connection(`${connections}:8200/`, "--http2-prior-knowledge")).httpVersion, "1.1");
+  });
+
+  test("maxConcurrentStreams: more requests at a time need more connections", async () => {
+    const ids = async (port: number): Promise<number> => {
+      const answers = await together(...[1, 2, 3].map(() => `${connections}:${port}/delay/1000`));
+      return new Set(answers.map((text) => (JSON.parse(text) as Connection).id)).size;
+    };
+    assert.deepEqual([await ids(8204), await ids(8205)], [1, 3]);
+  });
+
+  test("http2KeepAlive: idle connections are asked whether they are there", async () => {
+    const [ruled, other] = [await connection(`${connections}:8206/`), await connection(`${connections}:8204/`)];
+    await eventually(
+      "two pings",
+      async () => (await connectionsSoFar()).some((it) => it.id === ruled.id && it.pings >= 2) || undefined,
+    );
+    assert.equal((await connectionsSoFar()).find((it) => it.id === other.id)?.pings, 0);
+  });
+
+  test("a port of GRPC-Web: the sidecar makes gRPC of it, and trailers are the last frame", async () => {
+    const { stdout } = await client.run(
+      `printf '\\0\\0\\0\\0\\2hi' | curl -sS -i -m 8 --data-binary @- -H 'content-type: application/grpc-web' ${connections}:8207/shop.Cart/Get`,
+    );
+    assert.match(stdout, /^HTTP\/1\.1 200/);
+    assert.match(stdout, /content-type: application\/grpc-web/i);
+    const body = stdout.slice(stdout.indexOf("\r\n\r\n") + 4);
+    assert.ok(body.startsWith("\0\0\0\0\x02hi\x80\0\0\0"), JSON.stringify(body));
+    assert.match(body, /grpc-status:\s?0/);
+  });
+
+  test("HTTP/2 and gRPC on a port of TCP pass as bytes", async () => {
+    assert.equal((await connection(`${connections}:8208/`, "--http2-prior-knowledge")).httpVersion, "2.0");
+    const { stdout } = await client.run(
+      `printf '\\0\\0\\0\\0\\2hi' | curl -sS -i -m 8 --http2-prior-knowledge --data-binary @- -H 'content-type: application/grpc' -H 'te: trailers' ${connections}:8208/shop.Cart/Get`,
+    );
+    assert.ok(stdout.includes("\0\0\0\0\x02hi"), JSON.stringify(stdout));
+    // No proxy has read it.
+    assert.doesNotMatch(stdout, /x-envoy|server:/i);
+  });
+
+  test("internalTrafficPolicy Local: endpoints of other nodes are left alone", async () => {
+    const pods = (await mesh.api("/api/v1/namespaces/default/pods?labelSelector=app%3Decho%2Cversion%3Dv1")) as {
+      items: { spec: { nodeName: string }; status: { podIP: string } }[];
+    };
+    const [pod] = pods.items;
+    const here = `{ addresses: [${pod?.status.podIP}], nodeName: ${pod?.spec.nodeName}, conditions: { ready: true } }`;
+    // Nobody answers at this address.
+    const elsewhere = "{ addresses: [10.244.0.250], nodeName: elsewhere, conditions: { ready: true } }";
+    const slice = (...endpoints: string[]): void =>
+      mesh.writeConfig(
+        "slice.yaml",
+        `apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: near-only, labels: { kubernetes.io/service-name: near-only } }
+addressType: IPv4
+ports: [{ name: http, port: 8000, protocol: TCP }]
+endpoints: [${endpoints.join(", ")}]
+`,
+      );
+    slice(here, elsewhere);
+    await eventually(
+      "the endpoints",
+      async () => (await curl(client, "http://near-only:8000/")).status === 200 || undefined,
+    );
+    assert.deepEqual(await versions(client, "http://near-only:8000/", 8), { v1: 8 });
+    const cluster = "cluster.outbound|8000||near-only.default.svc.cluster.local;";
+    assert.equal(await statistic(`${cluster}.membership_total`), 1);
+    assert.equal(await statistic(`${cluster}.upstream_cx_connect_fail`), 0);
+    slice(elsewhere);
+    await eventually("nobody near", async () => {
+      const { status, body } = await curl(client, "http://near-only:8000/");
+      return (status === 503 && /no (healthy )?(upstream|endpoint)/.test(body)) || undefined;
+    });
+  });
+
+  test("a server of a Gateway with bind listens there and nowhere else", async () => {
+    const inside = await mesh.exec(
+      "istio-ingressgateway.istio-system",
+      "istio-proxy",
+      "curl",
+      "-sS",
+      "http://127.0.0.1:8099/",
+    );
+    assert.match(inside.stdout, /"version":"v\d"/, inside.stderr);
+    const pods = (await mesh.api("/api/v1/namespaces/istio-system/pods?labelSelector=istio%3Dingressgateway")) as {
+      items: { status: { podIP: string } }[];
+    };
+    const address = pods.items[0]?.status.podIP;
+    assert.match((await curl(stranger, `http://${address}:8099/`)).error, /refused|Couldn't connect/);
+    assert.equal((await curl(stranger, `http://${address}:8080/`)).status, 200);
+  });
+
+  test("an Ingress leads through the gateway by host and path, over TLS too, and shows its address", async () => {
+    const ask = (path: string, host = "ingress.example"): Promise<CurlAnswer> =>
+      curl(stranger, `-H 'Host: ${host}' ${gateway}${path}`);
+    const ports = [];
+    for (const path of ["/x", "/alt", "/alt/x", "/altx"]) ports.push(seen(await ask(path)).port);
+    assert.deepEqual(ports, [8000, 8080, 8080, 8000]);
+    // The class of the other Ingress is not the mesh's: its host is for the Gateway that takes all.
+    assert.equal(seen(await ask("/alt", "another.example")).port, 8000);
+    const { chain, key } = selfSigned("ingress.example");
+    mesh.writeConfig(
+      "ingress-secret.yaml",
+      `apiVersion: v1
+kind: Secret
+metadata: { name: ingress, namespace: istio-system }
+type: kubernetes.io/tls
+stringData:
+  tls.crt: ${JSON.stringify(chain)}
+  tls.key: ${JSON.stringify(key)}
+`,
+    );
+    await eventually("TLS with the Secret of the Ingress", async () => {
+      const to = "ingress.example:443:$(getent ahostsv4 istio-ingressgateway.istio-system | head -1 | cut -d' ' -f1)";
+      const answer = await curl(stranger, `-k --resolve "${to}" https://ingress.example/alt`);
+      return (answer.status === 200 && seen(answer).port === 8080) || undefined;
+    });
+    const services = (await mesh.api("/api/v1/namespaces/istio-system/services/istio-ingressgateway")) as {
+      status: { loadBalancer: { ingress: readonly unknown[] } };
+    };
+    await eventually("the address of the gateway in the status", async () => {
+      const ingress = (await mesh.api("/apis/networking.k8s.io/v1/namespaces/default/ingresses/echo")) as {
+        status?: { loadBalancer?: { ingress?: readonly unknown[] } };
+      };
+      const shown = ingress.status?.loadBalancer?.ingress ?? [];
+      return JSON.stringify(shown) === JSON.stringify(services.status.loadBalancer.ingress) || undefined;
+    });
+  });
+
+  test("mesh configuration: pathNormalization NONE, BASE and MERGE_SLASHES", async () => {
+    for (const [normalization, path] of [
+      ["NONE", "/a/../b//c"],
+      ["BASE", "/b//c"],
+      ["MERGE_SLASHES", "/b/c"],
+    ] as const) {
+      setMesh(`pathNormalization: { normalization: ${normalization} }`);
+      await eventually(`${path} with ${normalization}`, async () => {
+        const answer = await curl(client, "--path-as-is 'http://echo:8000/a/../b//c'");
+        return (answer.status === 200 && seen(answer).path === path) || undefined;
+      });
+    }
+  });
+
+  test("mesh configuration: h2UpgradePolicy and defaultTrafficPolicy.connectionPool", async () => {
+    const [first, again] = [await connection(`${connections}:8200/`), await connection(`${connections}:8200/`)];
+    assert.deepEqual([first.httpVersion, first.id], ["1.1", again.id]);
+    setMesh(`h2UpgradePolicy: UPGRADE
+defaultTrafficPolicy: { connectionPool: { http: { maxRequestsPerConnection: 1 } } }`);
+    await eventually(
+      "HTTP/2 to a server of HTTP",
+      async () => (await connection(`${connections}:8200/`)).httpVersion === "2.0" || undefined,
+    );
+    const [one, other] = [await connection(`${connections}:8200/`), await connection(`${connections}:8200/`)];
+    assert.notEqual(one.id, other.id);
+  });
+
+  test("mesh configuration: connectTimeout and dnsRefreshRate", async () => {
+    const timeouts = (): Promise<number> =>
+      statistic("cluster.outbound|81||unreachable.test;.upstream_cx_connect_timeout");
+    setMesh("connectTimeout: 0.2s\ndnsRefreshRate: 1s");
+    await eventually("a connection that is given up in time", async () => {
+      const { status } = await curl(client, "-H 'Host: unreachable.test' http://10.99.0.1:81/");
+      assert.equal(status, 503);
+      return (await timeouts()) > 0 || undefined;
+    });
+    assert.equal((await curl(client, "-H 'Host: late.test' http://10.99.0.2/")).status, 503);
+    // A name that is not there is asked for again at the rate of the mesh; without it that is a minute.
+    const asked = (): Promise<number> => statistic("cluster.outbound|80||late.test;.update_attempt");
+    const before = await asked();
+    await eventually("three more questions", async () => (await asked()) >= before + 3 || undefined, 15_000);
+    mesh.writeConfig(
+      "late.yaml",
+      `apiVersion: v1
+kind: Service
+metadata: { name: late, namespace: outside }
+spec: { selector: { app: external }, ports: [{ name: http, port: 8000 }] }
+`,
+    );
+    await eventually(
+      "the name",
+      async () => (await curl(client, "-H 'Host: late.test' http://10.99.0.2/")).status === 200 || undefined,
+    );
+  });
+
+  test("mesh configuration: gatewayTopology tells whom a gateway believes", async () => {
+    const forwarded = "-H 'X-Forwarded-For: 192.0.2.9, 192.0.2.8'";
+    const external = async (options: string): Promise<string | undefined> => {
+      const answer = await curl(stranger, `${options} ${gateway}/`);
+      return answer.status === 200 ? seen(answer).headers["x-envoy-external-address"] : undefined;
+    };
+    // Without a proxy in front nobody is believed: the client is the pod.
+    assert.match((await external(forwarded)) ?? "", /^10\.244\./);
+    setMesh("defaultConfig: { gatewayTopology: { numTrustedProxies: 1, proxyProtocol: {} } }");
+    await eventually("the gateway to want a PROXY header", async () => {
+      const { status } = await curl(stranger, `${gateway}/`);
+      return status === 0 || undefined;
+    });
+    const request = "GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n";
+    const send = async (head: string): Promise<string> =>
+      (await stranger.run(`printf '${head}' | node socket.ts istio-ingressgateway.istio-system 80`)).stdout;
+    const plain = await send(`PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\\r\\n${request}\\r\\n`);
+    assert.match(plain, /^HTTP\/1\.1 200/);
+    assert.match(plain, /"x-forwarded-for":"192\.0\.2\.7"/);
+    const hops = await send(
+      `PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\\r\\n${request}X-Forwarded-For: 192.0.2.9, 192.0.2.8\\r\\n\\r\\n`,
+    );
+    assert.match(hops, /"x-envoy-external-address":"192\.0\.2\.8"/);
+    setMesh("");
+    await eventually(
+      "the gateway as before",
+      async () => (await curl(stranger, `${gateway}/`)).status === 200 || undefined,
+    );
   });
 });

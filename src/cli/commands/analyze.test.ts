@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { dirname } from "node:path";
 import { test } from "node:test";
 import { startMeshApi } from "../testing/mesh-api.ts";
 import { type CliResult, run } from "../testing/run-cli.ts";
@@ -120,4 +121,46 @@ spec:
     stdout,
     /^Warning \[OUT0702\] \(EnvoyFilter script\.default stdin:\d+\) the proxy refuses listener virtualInbound, .*Lua scripts.*\n$/,
   );
+});
+
+test("-A, -R and -n: every namespace, or the objects of one and the namespace itself", async () => {
+  const both = `${files}---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n`;
+  const codes = async (...flags: string[]): Promise<string[]> => {
+    const { stdout } = await run(["analyze", "-", "-o", "json", ...flags], { stdin: both });
+    return (JSON.parse(stdout) as { code: string }[]).map(({ code }) => code).sort();
+  };
+  assert.deepEqual(await codes("-n", "shop"), ["IST0102"]);
+  assert.deepEqual(await codes("-n", "default"), ["IST0101", "IST0118", "IST0130"]);
+  assert.deepEqual(await codes("-n", "shop", "-A", "-R"), await codes());
+});
+
+test("-L lists the analyzers, and looks at nothing", async () => {
+  const { code, stdout } = await run(["analyze", "-L"]);
+  assert.equal(code, 0);
+  assert.match(stdout, /^\* annotations\.K8sAnalyzer:\n {4}annotations/);
+});
+
+test("--color colours levels; without a terminal nothing is coloured unless it is asked for", async () => {
+  assert.ok((await analyze("--color")).stdout.startsWith("\u001b[34mInfo\u001b[0m [IST0118]"));
+  assert.match((await analyze("--color=false")).stdout, /^Info \[IST0118\]/);
+  assert.match((await analyze("--color=maybe")).stderr, /--color is true or false, not "maybe"/);
+});
+
+test("files are laid on the mesh that runs here, unless --use-kube=false", async (t) => {
+  const mesh = await startMeshApi(["shop.default"]);
+  t.after(() => mesh.stop());
+  const sidecar = `apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: s}
+spec: {workloadSelector: {labels: {app: shap}}}
+`;
+  const env = { OUTRIGGER_STATE_DIR: dirname(mesh.cluster.socketPath) };
+  const ask = async (...flags: string[]): Promise<string> =>
+    (await run(["analyze", "-", ...flags], { stdin: sidecar, env })).stdout;
+  // Of the files alone nobody can say whether there are such pods.
+  assert.equal(await ask("--use-kube=false"), "✔ No validation issues found.\n");
+  assert.match(await ask(), /^Warning \[IST0101\] \(Sidecar s\.default stdin:4\) .*app=shap\n$/);
+  assert.equal(await ask("-k"), await ask());
+  const none = await run(["analyze", "-", "-k"], { stdin: sidecar });
+  assert.match(none.stderr, /no mesh runs here/);
 });

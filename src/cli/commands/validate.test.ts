@@ -163,3 +163,83 @@ for (const file of validationFiles) {
     assert.deepEqual(wrong, []);
   });
 }
+
+test("names, namespaces, labels and annotations are those that an API server takes", async () => {
+  const yaml = `apiVersion: v1
+kind: Service
+metadata:
+  name: Web
+  namespace: a.b
+  labels: {"a b": c, ok: "not ok", example.com/x: z}
+  annotations: {"/x": y}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, labels: {ok: "${"x".repeat(64)}"}}
+spec: {host: a.example}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec:
+  template:
+    metadata:
+      labels: {app: -x}
+`;
+  const { code, stdout } = await run(["validate", "-f", "-", "-o", "json"], { stdin: yaml });
+  const issues = JSON.parse(stdout) as { code: string; path: string; line: number; severity: string }[];
+  assert.equal(code, 1);
+  assert.deepEqual(
+    issues.filter((issue) => issue.code === "IST0106").map(({ path, line }) => [path, line]),
+    [
+      ["metadata.name", 4],
+      ["metadata.namespace", 5],
+      ['metadata.labels["a b"]', 6],
+      ["metadata.labels.ok", 6],
+      ['metadata.annotations["/x"]', 7],
+      ["metadata.labels.ok", 11],
+      ["spec.template.metadata.labels.app", 20],
+    ],
+  );
+});
+
+test("mesh configuration: every issue has its line and column, in a ConfigMap and in a file of its own", async () => {
+  const settings = "accessLogFile: a\nconnectTimeout: soon\ndefaultConfig:\n  concurency: 2\n  statusPort: many\n";
+  const configMap = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+${settings.replaceAll(/^(?=.)/gm, "    ")}`;
+  const places = async (flags: readonly string[], stdin: string): Promise<string[]> => {
+    const { stdout } = await run(["validate", "-f", "-", "-o", "json", ...flags], { stdin });
+    const issues = JSON.parse(stdout) as { file: string; line: number; column: number; path: string }[];
+    return issues.map(({ file, line, column, path }) => `${file.replace(/.*\//, "")}:${line}:${column} ${path}`);
+  };
+  assert.deepEqual(await places([], configMap), [
+    "stdin:7:5 connectTimeout",
+    "stdin:9:7 defaultConfig.concurency",
+    "stdin:10:7 defaultConfig.statusPort",
+  ]);
+  // In quotes nobody knows the lines.
+  const quoted = configMap.replace(/mesh: \|[\s\S]*/, `mesh: ${JSON.stringify("connectTimeout: soon")}\n`);
+  assert.deepEqual(await places([], quoted), ["stdin:5:3 connectTimeout"]);
+  const file = join(folder, "mesh.yaml");
+  const service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{name: http, port: 80}]}\n";
+  const here = [
+    "mesh.yaml:2:1 connectTimeout",
+    "mesh.yaml:4:3 defaultConfig.concurency",
+    "mesh.yaml:5:3 defaultConfig.statusPort",
+  ];
+  writeFileSync(file, settings);
+  assert.deepEqual(await places(["--mesh-config", file], service), here);
+  writeFileSync(file, configMap);
+  assert.deepEqual((await places(["--mesh-config", file], service))[0], "mesh.yaml:7:5 connectTimeout");
+  writeFileSync(
+    file,
+    `apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec:\n  meshConfig:\n    connectTimeout: soon\n`,
+  );
+  assert.deepEqual(await places(["--mesh-config", file], service), ["mesh.yaml:6:5 connectTimeout"]);
+  writeFileSync(file, "a: 1\nb: [\n");
+  assert.match((await places(["--mesh-config", file], service))[0] ?? "", /^mesh\.yaml:[23]:\d+ /);
+});

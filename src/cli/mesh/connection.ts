@@ -9,6 +9,11 @@ function apiSocket(context: CliContext): string {
   return join(stateDirectory(context), "api.sock");
 }
 
+/** Whether there is a mesh to ask. */
+export function meshRuns(context: CliContext): boolean {
+  return existsSync(apiSocket(context));
+}
+
 /** Runs with a client of the running mesh and closes it afterwards. */
 export async function withMesh<T>(context: CliContext, run: (client: KubernetesClient) => Promise<T>): Promise<T> {
   const socketPath = apiSocket(context);

@@ -7,6 +7,7 @@ import { analyze } from "#mesh/analyze/analyze.ts";
 import { catalog } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { BuiltSnapshot } from "#mesh/snapshot/build.ts";
+import type { SourceObject } from "#mesh/snapshot/read-object.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { applyChange, type ChangeableMesh } from "./changeable-mesh.ts";
 import { kind } from "./connection.ts";
@@ -14,6 +15,14 @@ import { patchIssues } from "./patched-proxies.ts";
 import type { Pod } from "./pods.ts";
 
 const platformKinds = ["Namespace", "Node", "Pod", "Service", "EndpointSlice"];
+/** What only advice is given about. Certificates of Secrets are looked at here and go nowhere. */
+const analyzedKinds = [
+  "ConfigMap",
+  "Secret",
+  "Deployment",
+  "MutatingWebhookConfiguration",
+  "ValidatingWebhookConfiguration",
+];
 const controlPlane = { namespace: "istio-system", revision: "default" };
 
 /** What it needs of a client. */
@@ -25,7 +34,7 @@ export async function readMeshSnapshot(client: SnapshotClient): Promise<MeshSnap
 
 /** Also as it would be with other objects. */
 export async function readChangeableMesh(client: SnapshotClient): Promise<ChangeableMesh> {
-  const objects = await readMeshObjects(client);
+  const objects = await readMeshObjects(client, platformKinds);
   const built = (all: readonly KubernetesObject[]): MeshSnapshot =>
     createSnapshotBuilder(controlPlane).build(all.map((object) => ({ object })));
   return { snapshot: built(objects), changed: (change) => built(applyChange(objects, change)) };
@@ -38,8 +47,14 @@ export async function readMeshIssues(client: SnapshotClient): Promise<readonly I
 
 /** Also what is in order and most likely not meant. */
 export async function analyzeMesh(client: SnapshotClient): Promise<readonly Issue[]> {
-  const { snapshot, settingsIssues, pods } = await readMesh(client);
-  return [...settingsIssues, ...analyze(snapshot), ...patchIssues(snapshot, pods)];
+  const written = (await readWrittenObjects(client)).map((object) => ({ object }));
+  const { snapshot, settingsIssues, pods } = buildMesh(written);
+  return [...settingsIssues, ...analyze({ snapshot, written, now: Date.now() }), ...patchIssues(snapshot, pods)];
+}
+
+/** Everything that is looked at when advice is given. */
+export function readWrittenObjects(client: SnapshotClient): Promise<KubernetesObject[]> {
+  return readMeshObjects(client, [...platformKinds, ...analyzedKinds]);
 }
 
 interface ReadMesh {
@@ -49,18 +64,23 @@ interface ReadMesh {
 }
 
 async function readMesh(client: SnapshotClient): Promise<ReadMesh> {
-  const builder = createSnapshotBuilder(controlPlane);
-  const objects = await readMeshObjects(client);
-  const snapshot = builder.build(objects.map((object) => ({ object })));
-  const pods = objects.filter(({ kind: name }) => name === "Pod") as readonly KubernetesObject[] as readonly Pod[];
-  return { snapshot, settingsIssues: builder.issues(), pods };
+  return buildMesh((await readMeshObjects(client, platformKinds)).map((object) => ({ object })));
 }
 
-async function readMeshObjects(client: SnapshotClient): Promise<KubernetesObject[]> {
-  const kinds = catalog.filter((entry) => entry.mesh || platformKinds.includes(entry.kind));
+function buildMesh(sources: readonly SourceObject[]): ReadMesh {
+  const builder = createSnapshotBuilder(controlPlane);
+  const snapshot = builder.build(sources);
+  const pods = sources.flatMap(({ object }) => (object.kind === "Pod" ? [object] : [])) as readonly KubernetesObject[];
+  return { snapshot, settingsIssues: builder.issues(), pods: pods as readonly Pod[] };
+}
+
+async function readMeshObjects(client: SnapshotClient, others: readonly string[]): Promise<KubernetesObject[]> {
+  const kinds = catalog.filter((entry) => entry.mesh || others.includes(entry.kind));
   const [settings, ...lists] = await Promise.all([
     client.find(kind("v1", "ConfigMap"), { namespace: controlPlane.namespace, name: "istio" }),
     ...kinds.map((entry) => client.list(entry)),
   ]);
-  return [...(settings === undefined ? [] : [settings]), ...lists.flatMap((list) => list.items)];
+  const listed = lists.flatMap((list) => list.items);
+  const isListed = listed.some(({ kind: name }) => name === "ConfigMap");
+  return [...(settings === undefined || isListed ? [] : [settings]), ...listed];
 }

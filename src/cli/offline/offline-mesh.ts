@@ -6,11 +6,12 @@ import { parse } from "yaml";
 import { describeError } from "#base/error.ts";
 import type { Issue } from "#base/issue.ts";
 import { gatewayObjects } from "#control/gateway-deployment/gateway-objects.ts";
-import { meshSettingsText, readMeshSettings } from "#control/push/build-snapshot.ts";
+import { type MeshSettingsText, meshSettingsText, readMeshSettings } from "#control/push/build-snapshot.ts";
 import { analyze } from "#mesh/analyze/analyze.ts";
 import type { JsonRecord } from "#mesh/inject/pod.ts";
+import type { PlaceOfField } from "#mesh/kinds/mesh-config/decode.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
-import type { ParsedObject } from "#mesh/objects/yaml.ts";
+import { type ParsedObject, parseYamlDocuments } from "#mesh/objects/yaml.ts";
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
 import { sortIssues } from "#mesh/snapshot/content.ts";
 import type { SourceObject } from "#mesh/snapshot/read-object.ts";
@@ -22,7 +23,14 @@ import { patchIssues } from "../mesh/patched-proxies.ts";
 import type { Pod } from "../mesh/pods.ts";
 import { readStdin } from "../read-stdin.ts";
 import { type CompletedObjects, completeObjects, speakOfSidecars } from "./complete-objects.ts";
+import { nameIssues } from "./names.ts";
 import { weighReferences } from "./partial-knowledge.ts";
+
+/** Mesh configuration as YAML, and where its fields were written. */
+interface SettingsSource {
+  readonly text: string;
+  readonly place: PlaceOfField;
+}
 
 export interface OfflineMesh extends ChangeableMesh {
   readonly snapshot: BuiltSnapshot;
@@ -44,6 +52,8 @@ export interface OfflineSources {
   readonly advice?: boolean;
   /** Where the files say nothing of sidecars, every pod is taken to have one. */
   readonly mayAssumeSidecars?: boolean;
+  /** Objects of a running mesh, on which those of the files are laid. */
+  readonly observed?: readonly KubernetesObject[];
 }
 
 export async function readOfflineMesh(context: CliContext, sources: OfflineSources): Promise<OfflineMesh> {
@@ -58,21 +68,20 @@ export async function readOfflineMesh(context: CliContext, sources: OfflineSourc
   return { ...mesh, issues: sortIssues([...loaded.issues, ...mesh.issues]) };
 }
 
-/** `settings` is mesh configuration as YAML. */
+/** `settings` is mesh configuration as YAML, in place of what the objects hold. */
 export function offlineMesh(
   parsed: readonly ParsedObject[],
-  settings?: string,
-  { advice = false, mayAssumeSidecars = false }: Partial<OfflineSources> = {},
+  settings?: SettingsSource,
+  { advice = false, mayAssumeSidecars = false, observed = [] }: Partial<OfflineSources> = {},
 ): OfflineMesh {
   const written = parsed.map(({ object }) => withNamespace(withName(object)));
+  const replaced = new Set(written.map(keyOf));
+  const beside = observed.filter((object) => !replaced.has(keyOf(object)));
   const assumesSidecars = mayAssumeSidecars && !speakOfSidecars(written);
-  const inFiles = meshSettingsText(
-    written.map((object) => ({ object })),
-    { namespace: "istio-system", revision: "default" },
-  );
-  const text = settings ?? inFiles.mesh;
-  const { meshConfig, issues } = readMeshSettings({ ...inFiles, mesh: text });
-  const injection = { meshConfig: readMapping(text) };
+  const inFiles = writtenSettings(written, parsed, beside);
+  const source = settings === undefined ? inFiles : { ...inFiles, mesh: settings.text, place: settings.place };
+  const { meshConfig, issues } = readMeshSettings(source);
+  const injection = { meshConfig: readMapping(source.mesh) };
   const build = (objects: readonly KubernetesObject[]): Built => {
     const completion = completeObjects(objects, {
       rootNamespace: meshConfig.rootNamespace,
@@ -80,26 +89,31 @@ export function offlineMesh(
       assumesSidecars,
     });
     const sources = objects.map((object, index): SourceObject => {
-      const place = parsed[index];
       const completed = completion.completed.get(object) ?? object;
-      return place === undefined
-        ? { object: completed }
-        : { object: completed, position: (path) => place.position(path) };
+      return placedSource(completed, parsed[index]);
     });
-    const snapshot = buildSnapshot([...sources, ...completion.added.map((object) => ({ object }))], { meshConfig });
-    return { snapshot, completion };
+    const added = [...completion.added, ...beside].map((object) => ({ object }));
+    return { snapshot: buildSnapshot([...sources, ...added], { meshConfig }), completion };
   };
   let built = build(written);
   const gateways = deployedGateways(built.snapshot, written);
   if (gateways.length > 0) built = build([...written, ...gateways]);
   const { snapshot, completion } = built;
-  const found = weighReferences(advice ? analyze(snapshot) : snapshot.issues, written);
+  const everything = [
+    ...written.map((object, index) => placedSource(object, parsed[index])),
+    ...beside.map((object) => ({ object })),
+  ];
+  const all = advice ? analyze({ snapshot, written: everything, now: Date.now() }) : snapshot.issues;
+  // Beside a running mesh nothing is hidden: what is not there is missing.
+  const found = observed.length > 0 ? all : weighReferences(all, written);
   return {
     snapshot,
     pods: completion.pods,
     issues: sortIssues([
       ...issues,
-      ...unsaid(completion.issues, found).map((issue) => placed(issue, written, parsed)),
+      ...unsaid([...completion.issues, ...written.flatMap(nameIssues)], found).map((issue) =>
+        placed(issue, written, parsed),
+      ),
       ...patchIssues(snapshot, completion.pods),
       ...found,
     ]),
@@ -118,14 +132,41 @@ export function offlineMesh(
 /** An object that stands in no file. */
 function unplaced(object: KubernetesObject): ParsedObject {
   const nowhere = { file: "proposed", line: 1, column: 1 };
-  return { object, ...nowhere, position: () => nowhere, fields: () => [] };
+  return { object, ...nowhere, position: () => nowhere, positionInText: () => nowhere, fields: () => [] };
+}
+
+/** Mesh configuration among the objects, and its place in their file. */
+function writtenSettings(
+  written: readonly KubernetesObject[],
+  parsed: readonly ParsedObject[],
+  beside: readonly KubernetesObject[],
+): MeshSettingsText {
+  const where = { namespace: "istio-system", revision: "default" };
+  const settingsOf = (objects: readonly KubernetesObject[]): MeshSettingsText =>
+    meshSettingsText(
+      objects.map((object) => ({ object })),
+      where,
+    );
+  const place = parsed[written.findIndex((object) => settingsOf([object]).mesh !== undefined)];
+  const settings = settingsOf([...written, ...beside]);
+  if (place === undefined) return settings;
+  return { ...settings, place: (_path, line, column) => place.positionInText("data.mesh", line, column) };
+}
+
+function placedSource(object: KubernetesObject, place: ParsedObject | undefined): SourceObject {
+  return place === undefined ? { object } : { object, position: (path) => place.position(path) };
+}
+
+function keyOf({ kind, metadata, apiVersion }: KubernetesObject): string {
+  return `${apiVersion.split("/")[0]}/${kind}/${metadata.namespace}/${metadata.name}`;
 }
 
 /** What the snapshot has not said of the same field. */
 function unsaid(issues: readonly Issue[], said: readonly Issue[]): Issue[] {
-  const keyOf = ({ object, path }: Issue): string => `${object?.kind}/${object?.namespace}/${object?.name} ${path}`;
-  const known = new Set(said.map(keyOf));
-  return issues.filter((issue) => !known.has(keyOf(issue)));
+  const fieldOf = ({ object, path }: Issue): string =>
+    `${object?.kind}/${object?.namespace}/${object?.name} ${path?.replaceAll('"', "")}`;
+  const known = new Set(said.map(fieldOf));
+  return issues.filter((issue) => !known.has(fieldOf(issue)));
 }
 
 /** With the place in the file, where the issue names a field. */
@@ -147,7 +188,6 @@ interface Built {
 
 /** What the control plane would run for Gateways of the Gateway API, as far as the files do not hold it. */
 function deployedGateways(snapshot: BuiltSnapshot, written: readonly KubernetesObject[]): KubernetesObject[] {
-  const keyOf = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.namespace}/${metadata.name}`;
   const there = new Set(written.map(keyOf));
   return snapshot
     .gatewayDeployments()
@@ -162,7 +202,7 @@ function withName(object: KubernetesObject): KubernetesObject {
 }
 
 /** The text of mesh configuration: alone, as ConfigMap `istio`, or within an IstioOperator. */
-function readMeshConfigFile(path: string, shown: string): string {
+function readMeshConfigFile(path: string, shown: string): SettingsSource {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -172,9 +212,16 @@ function readMeshConfigFile(path: string, shown: string): string {
   const value = readMapping(text);
   const data = value["data"] as JsonRecord | undefined;
   const spec = value["spec"] as JsonRecord | undefined;
-  if (value["kind"] === "ConfigMap") return typeof data?.["mesh"] === "string" ? data["mesh"] : "";
-  if (value["kind"] === "IstioOperator") return JSON.stringify(spec?.["meshConfig"] ?? {});
-  return text;
+  const [object] = parseYamlDocuments(shown, text).objects;
+  if (value["kind"] === "ConfigMap") {
+    const place: PlaceOfField = (_path, line, column) => object?.positionInText("data.mesh", line, column);
+    return { text: typeof data?.["mesh"] === "string" ? data["mesh"] : "", place };
+  }
+  if (value["kind"] === "IstioOperator") {
+    const place: PlaceOfField = (field) => object?.position(`spec.meshConfig.${field}`);
+    return { text: JSON.stringify(spec?.["meshConfig"] ?? {}), place };
+  }
+  return { text, place: (_path, line, column) => ({ file: shown, line, column }) };
 }
 
 /** What is no mapping, or not YAML, is reported where mesh configuration is decoded. */

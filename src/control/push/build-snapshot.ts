@@ -1,10 +1,11 @@
 // Builds snapshots with the mesh's settings as they stand in the cluster: ConfigMap `istio`, key `mesh`, of the root
 // namespace; the one with the revision's name counts first.
 import { hasErrors, type Issue } from "#base/issue.ts";
-import { defaultMeshConfig, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
+import { defaultMeshConfig, type PlaceOfField, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
 import { parseMeshNetworks } from "#mesh/kinds/mesh-config/networks.ts";
 import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
-import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { type KubernetesObject, sourceAnnotation } from "#mesh/objects/kubernetes-object.ts";
+import { decodeSourceAnnotation, positionInText } from "#mesh/objects/source-annotation.ts";
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
 import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
 import type { KeySets } from "#mesh/snapshot/key-sets.ts";
@@ -64,13 +65,15 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
 export interface MeshSettingsText {
   readonly mesh?: string | undefined;
   readonly networks?: string | undefined;
+  /** Where `mesh` was written. */
+  readonly place?: PlaceOfField | undefined;
 }
 
-export function readMeshSettings({ mesh, networks }: MeshSettingsText): {
+export function readMeshSettings({ mesh, networks, place }: MeshSettingsText): {
   readonly meshConfig: MeshConfig;
   readonly issues: readonly Issue[];
 } {
-  const read = mesh === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(mesh);
+  const read = mesh === undefined ? { meshConfig: defaultMeshConfig, issues: [] } : parseMeshConfig(mesh, place);
   if (networks === undefined) return read;
   const parsed = parseMeshNetworks(networks);
   return {
@@ -79,7 +82,7 @@ export function readMeshSettings({ mesh, networks }: MeshSettingsText): {
   };
 }
 
-/** Mesh configuration among the objects of a cluster. */
+/** Mesh configuration among the objects of a cluster, and where it was written. */
 export function meshSettingsText(objects: readonly SourceObject[], settings: SnapshotSettings): MeshSettingsText {
   const isDefault = settings.revision === "" || settings.revision === "default";
   const name = isDefault ? "istio" : `istio-${settings.revision}`;
@@ -89,7 +92,9 @@ export function meshSettingsText(objects: readonly SourceObject[], settings: Sna
     const value = data?.[key];
     return typeof value === "string" ? value : undefined;
   };
-  return { mesh: textOf("mesh"), networks: textOf("meshNetworks") };
+  const map = decodeSourceAnnotation(found?.metadata.annotations?.[sourceAnnotation]);
+  const place: PlaceOfField = (_path, line, column) => map && positionInText(map, "data.mesh", line, column);
+  return { mesh: textOf("mesh"), networks: textOf("meshNetworks"), place };
 }
 
 function isConfigMap(object: KubernetesObject, namespace: string, name: string): boolean {

@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
+import type { Issue } from "#base/issue.ts";
 import { loadEnvoyTypes } from "../objects/envoy-types.ts";
-import { meshFromYaml } from "../snapshot/testing/mesh-from-yaml.ts";
+import { meshFromYaml, sourcesFromYaml } from "../snapshot/testing/mesh-from-yaml.ts";
 import { analyze } from "./analyze.ts";
 
 before(loadEnvoyTypes);
 
+const issuesOf = (yaml: string): Issue[] =>
+  analyze({ snapshot: meshFromYaml(yaml), written: sourcesFromYaml(yaml), now: 0 });
+
 const found = (yaml: string): [string, number | undefined][] =>
-  analyze(meshFromYaml(yaml)).map((issue) => [issue.code, issue.position?.line]);
+  issuesOf(yaml).map((issue) => [issue.code, issue.position?.line]);
 
 test("a port whose protocol nobody declared is told to be sniffed", () => {
   const service = (name: string, more = ""): string => `apiVersion: v1
@@ -28,13 +32,14 @@ kind: Namespace
 metadata:
   name: a
   namespace: ""
+  labels: { istio-injection: disabled }
   annotations:
     example.com/x: z
     sidecar.istio.io/logLevl: debug
 `;
-  const [issue, ...others] = analyze(meshFromYaml(yaml));
+  const [issue, ...others] = issuesOf(yaml);
   assert.equal(others.length, 0);
-  assert.equal(issue?.position?.line, 8);
+  assert.equal(issue?.position?.line, 9);
   assert.match(issue?.fix ?? "", /sidecar.istio.io\/logLevel/);
 });
 
@@ -75,7 +80,7 @@ spec: ${spec}
   const patch = (operation: string, match = ""): string =>
     `{ applyTo: HTTP_FILTER, match: {${match}}, patch: { operation: ${operation}, value: { name: envoy.filters.http.cors } } }`;
   const codes = (...specs: string[]): string[] =>
-    analyze(meshFromYaml(specs.map((spec, index) => filter(`f${index}`, spec)).join(""))).map(({ code }) => code);
+    issuesOf(specs.map((spec, index) => filter(`f${index}`, spec)).join("")).map(({ code }) => code);
   const inserted = `{ configPatches: [${patch("INSERT_BEFORE")}] }`;
   assert.deepEqual(codes(inserted), []);
   assert.deepEqual(codes(inserted, inserted), ["IST0151"]);

@@ -3,10 +3,9 @@
 import { type Issue, Severity } from "#base/issue.ts";
 import type { HttpMatchRequest, VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
-import { toIssue } from "../objects/report.ts";
-import type { ObjectTable } from "../snapshot/object-table.ts";
+import { type AnalysisContext, issueOf } from "./context.ts";
 
-export function checkUnreachableRoutes(objects: ObjectTable): Issue[] {
+export function checkUnreachableRoutes({ objects }: AnalysisContext): Issue[] {
   return objects.all("VirtualService").flatMap(checkRoutes);
 }
 
@@ -14,8 +13,7 @@ function checkRoutes(virtualService: MeshObject<VirtualServiceSpec>): Issue[] {
   const { http } = virtualService.spec;
   const issues: Issue[] = [];
   const report = (code: string, severity: Severity, path: string, message: string, fix: string): void => {
-    const problem = { code, severity, path, message, fix };
-    issues.push(toIssue(problem, virtualService.origin, (at) => virtualService.position(at)));
+    issues.push(issueOf(virtualService, { code, severity, path, message, fix }));
   };
   const seen = new Map<string, number>();
   let catchAll: number | undefined;

@@ -11,6 +11,8 @@ export interface SourceMap {
   readonly column: number;
   /** Path → line, column. */
   readonly fields: ReadonlyMap<string, readonly [number, number]>;
+  /** Path of a text → line and column at which it starts. */
+  readonly texts: ReadonlyMap<string, readonly [number, number]>;
 }
 
 const maxBytes = 32 * 1024;
@@ -28,7 +30,23 @@ export function encodeSourceAnnotation(parsed: ParsedObject, withFields: boolean
       fields[name] = [line, column];
     }
   }
-  return JSON.stringify({ file: parsed.file, line: parsed.line, column: parsed.column, ...(withFields && { fields }) });
+  const texts = textsOf(parsed);
+  return JSON.stringify({
+    file: parsed.file,
+    line: parsed.line,
+    column: parsed.column,
+    ...(withFields && { fields }),
+    ...(texts !== undefined && { texts }),
+  });
+}
+
+/** Mesh configuration is a text within its ConfigMap. */
+function textsOf(parsed: ParsedObject): Record<string, [number, number]> | undefined {
+  if (parsed.object.kind !== "ConfigMap") return undefined;
+  const data = parsed.object["data"];
+  if (typeof data !== "object" || data === null || !("mesh" in data)) return undefined;
+  const { line, column } = parsed.positionInText("data.mesh", 1, 1);
+  return { "data.mesh": [line, column] };
 }
 
 /** Reads the annotation; undefined when it is absent or malformed (anybody may write annotations). */
@@ -41,17 +59,20 @@ export function decodeSourceAnnotation(annotation: string | undefined): SourceMa
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { file, line, column, fields } = value as Record<string, unknown>;
+  const { file, line, column, fields, texts } = value as Record<string, unknown>;
   if (typeof file !== "string" || !isCount(line)) return undefined;
-  const positions = new Map<string, readonly [number, number]>();
-  if (typeof fields === "object" && fields !== null) {
-    for (const [path, place] of Object.entries(fields)) {
-      if (!Array.isArray(place)) continue;
-      const [fieldLine, fieldColumn] = place as unknown[];
-      if (isCount(fieldLine) && isCount(fieldColumn)) positions.set(path, [fieldLine, fieldColumn]);
-    }
+  return { file, line, column: isCount(column) ? column : 1, fields: placesOf(fields), texts: placesOf(texts) };
+}
+
+function placesOf(value: unknown): Map<string, readonly [number, number]> {
+  const places = new Map<string, readonly [number, number]>();
+  if (typeof value !== "object" || value === null) return places;
+  for (const [path, place] of Object.entries(value)) {
+    if (!Array.isArray(place)) continue;
+    const [line, column] = place as unknown[];
+    if (isCount(line) && isCount(column)) places.set(path, [line, column]);
   }
-  return { file, line, column: isCount(column) ? column : 1, fields: positions };
+  return places;
 }
 
 /** Where the field, or the nearest enclosing field that is known, was written. */
@@ -62,6 +83,17 @@ export function positionIn(source: SourceMap, path: string): SourcePosition {
     if (place !== undefined) return { file: source.file, line: place[0], column: place[1] };
   }
   return { file: source.file, line: source.line, column: source.column };
+}
+
+/** Where a place within a text was written; undefined where that is not known. */
+export function positionInText(
+  source: SourceMap,
+  path: string,
+  line: number,
+  column: number,
+): SourcePosition | undefined {
+  const start = source.texts.get(path);
+  return start && { file: source.file, line: start[0] + line - 1, column: start[1] + column - 1 };
 }
 
 function isCount(value: unknown): value is number {

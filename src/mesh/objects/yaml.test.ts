@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatIssue } from "#base/issue.ts";
-import { decodeSourceAnnotation, encodeSourceAnnotation, positionIn } from "./source-annotation.ts";
+import { decodeSourceAnnotation, encodeSourceAnnotation, positionIn, positionInText } from "./source-annotation.ts";
 import { type ParsedObject, parseYamlDocuments } from "./yaml.ts";
 
 const virtualService = `# routes
@@ -161,6 +161,18 @@ test("positions survive the annotation that goes through an API server", () => {
   for (const path of ["spec.hosts[0]", "spec.http[0].match[0].headers.end-user", "spec.http[0].none", "status", ""]) {
     assert.deepEqual(positionIn(source, path), object.position(path), path);
   }
+});
+
+test("a place within a literal block survives too", () => {
+  const text =
+    "# c\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio}\ndata:\n  other: 'a'\n  mesh: |\n\n      a: 1\n      b: 2\n";
+  const object = only(parseYamlDocuments("a.yaml", text).objects);
+  assert.deepEqual(object.positionInText("data.mesh", 3, 2), { file: "a.yaml", line: 10, column: 8 });
+  assert.deepEqual(object.positionInText("data.other", 1, 1), object.position("data.other"));
+  const source = decodeSourceAnnotation(encodeSourceAnnotation(object, false));
+  assert.ok(source);
+  assert.deepEqual(positionInText(source, "data.mesh", 3, 2), { file: "a.yaml", line: 10, column: 8 });
+  assert.equal(positionInText(source, "data.none", 1, 1), undefined);
 });
 
 test("the annotation is bounded: deep fields of a large object fall back to what encloses them", () => {

@@ -26,6 +26,11 @@ export interface ParsedObject {
   readonly column: number;
   /** Where a field was written; the nearest enclosing field when it is not there. Path as `spec.http[0]`. */
   position(path: string): SourcePosition;
+  /**
+   * Where a place within a text was written, line and column of the text from 1: exactly in a literal block (`|`), the
+   * field's place otherwise.
+   */
+  positionInText(path: string, line: number, column: number): SourcePosition;
   /** Visits fields with their positions, parents before children, level by level. */
   fields(): Iterable<readonly [path: readonly PathSegment[], line: number, column: number]>;
 }
@@ -159,7 +164,13 @@ function readDocument(file: string, document: DocumentText, objects: ParsedObjec
     }
     if (twice.length > 0) return;
     const value: unknown = parsed.toJS({ maxAliasCount: yamlLimits.aliases });
-    collect(value, parsed.contents, { file, place, resolve: (node) => resolveAlias(node, parsed) }, objects, complain);
+    collect(
+      value,
+      parsed.contents,
+      { file, text: document.text, place, resolve: (node) => resolveAlias(node, parsed) },
+      objects,
+      complain,
+    );
   } catch (error) {
     // The library reports excessive aliases by throwing, and nesting beyond its recursion overflows the stack.
     const message = error instanceof RangeError ? "the document is nested too deeply" : String(error);
@@ -169,6 +180,8 @@ function readDocument(file: string, document: DocumentText, objects: ParsedObjec
 
 interface Source {
   readonly file: string;
+  /** Of the document. */
+  readonly text: string;
   place(offset: number): { line: number; column: number };
   resolve(node: unknown): unknown;
 }
@@ -269,6 +282,18 @@ class YamlObject implements ParsedObject {
       node = next.value;
     }
     return { file: this.file, ...place };
+  }
+
+  positionInText(path: string, line: number, column: number): SourcePosition {
+    const value = parsePath(path).reduce<unknown>(
+      (node, segment) => step(node, segment, this.#source)?.value,
+      this.#node,
+    );
+    if (!isScalar(value) || value.type !== "BLOCK_LITERAL" || !value.range) return this.position(path);
+    const header = this.#source.text.indexOf("\n", value.range[0]);
+    const indent = /^( *)\S/m.exec(this.#source.text.slice(header + 1, value.range[1]))?.[1]?.length ?? 0;
+    const start = this.#source.place(value.range[0]);
+    return { file: this.file, line: start.line + line, column: column + indent };
   }
 
   *fields(): Iterable<readonly [readonly PathSegment[], number, number]> {

@@ -26,6 +26,7 @@ import {
   snapshotGatewayApi,
 } from "./gateway-api.ts";
 import { gatewayScope } from "./gateway-scopes.ts";
+import { ingressFindings, ingressStatuses, type SnapshotIngress, snapshotIngress } from "./ingress.ts";
 import { type KeyFetching, keyPlanner } from "./key-plan.ts";
 import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
 import { indexNetworks } from "./networks.ts";
@@ -75,6 +76,7 @@ export interface BuiltSnapshot extends MeshSnapshot {
   readonly bySource: WeakMap<KubernetesObject, Entry>;
   readonly table: ObjectTable;
   readonly gatewayApi: SnapshotGatewayApi;
+  readonly ingress: SnapshotIngress;
 }
 
 /** Reads all objects. `previous` saves work and keeps last good versions of objects whose new version is wrong. */
@@ -137,8 +139,13 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       ? reused.services
       : indexServices(written, domain, meshConfig);
   const gatewayApi = snapshotGatewayApi(written, services, domain, previous?.gatewayApi);
-  const table = written.with(gatewayApi.api.objects);
-  const changes = [...changesOfWritten, ...changesOfGenerated(previous?.gatewayApi, gatewayApi)];
+  const ingress = snapshotIngress(written, services, meshConfig, domain, previous?.ingress);
+  const table = written.with([...gatewayApi.api.objects, ...ingress.made.objects]);
+  const changes = [
+    ...changesOfWritten,
+    ...changesOfGenerated(previous?.gatewayApi.api.objects, gatewayApi.api.objects),
+    ...changesOfGenerated(previous?.ingress.made.objects, ingress.made.objects),
+  ];
   const scopes = reused !== undefined && areAll(changes, besideScopes) ? reused : undefined;
   const destinationRules =
     scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
@@ -192,6 +199,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       inboundMtls: policies.inboundMtls,
     }),
     ...gatewayApiChecks(gatewayApi, entries),
+    ...ingressFindings(ingress, written, rootNamespace),
   ]);
   const issues = once(() =>
     sortIssues([
@@ -206,6 +214,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     entries,
     table,
     gatewayApi,
+    ingress,
     parts: { written, services, destinationRules, scope },
     bySource: content.bySource,
     version: isSettled ? nextVersion(previous.version, entryChanges) : contentVersion(entries, settings),
@@ -271,7 +280,10 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     keySets,
     resourceStates: states,
     gatewayDeployments: () => gatewayDeployments(gatewayApi.api),
-    gatewayApiStatuses: () => gatewayApiObjectStatuses(gatewayApi, entries),
+    gatewayApiStatuses: () => [
+      ...gatewayApiObjectStatuses(gatewayApi, entries),
+      ...ingressStatuses(ingress, meshConfig, entries),
+    ],
   };
 }
 

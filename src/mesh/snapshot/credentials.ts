@@ -42,26 +42,32 @@ export type Credential =
       readonly roots: string;
       readonly revocationList: string | undefined;
     }
-  | { readonly type: "none"; readonly problem: string };
+  | {
+      readonly type: "none";
+      /** The Secret is there, and holds nothing of use. */
+      readonly isThere: boolean;
+      readonly problem: string;
+    };
 
 export function findCredential(objects: Pick<ObjectTable, "find">, asked: CredentialName): Credential {
   const { namespace, name, isRoots } = asked;
   if (asked.scheme === "configmap") return findRoots(objects, asked);
   const exact = objects.find("Secret", namespace, name);
   const secret = exact ?? (isRoots ? objects.find("Secret", namespace, name.slice(0, -rootsEnding.length)) : undefined);
-  if (secret === undefined) return { type: "none", problem: `there is no Secret ${namespace}/${name}` };
+  if (secret === undefined) return { type: "none", isThere: false, problem: `there is no Secret ${namespace}/${name}` };
   const credential = isRoots ? rootsOf(secret) : certificateOf(secret);
   if (typeof credential === "object") return credential;
-  return { type: "none", problem: `the Secret ${namespace}/${secret.name} ${credential}` };
+  return { type: "none", isThere: true, problem: `the Secret ${namespace}/${secret.name} ${credential}` };
 }
 
 function findRoots(objects: Pick<ObjectTable, "find">, { namespace, name }: CredentialName): Credential {
   const key = name.endsWith(rootsEnding) ? name.slice(0, -rootsEnding.length) : name;
   const configMap = objects.find("ConfigMap", namespace, key);
-  if (configMap === undefined) return { type: "none", problem: `there is no ConfigMap ${namespace}/${key}` };
+  if (configMap === undefined)
+    return { type: "none", isThere: false, problem: `there is no ConfigMap ${namespace}/${key}` };
   const credential = rootsOf(configMap);
   if (typeof credential === "object") return credential;
-  return { type: "none", problem: `the ConfigMap ${namespace}/${key} ${credential}` };
+  return { type: "none", isThere: true, problem: `the ConfigMap ${namespace}/${key} ${credential}` };
 }
 
 function certificateOf(secret: MeshObject<SecretSpec>): Credential | string {

@@ -10,6 +10,8 @@ import { gateway } from "../kinds/gateway/kind.ts";
 import { gatewayClass } from "../kinds/gateway-class/kind.ts";
 import { grpcRoute } from "../kinds/grpc-route/kind.ts";
 import { httpRoute } from "../kinds/http-route/kind.ts";
+import { ingress } from "../kinds/ingress/kind.ts";
+import { ingressClass } from "../kinds/ingress-class/kind.ts";
 import { kubernetesGateway } from "../kinds/kubernetes-gateway/kind.ts";
 import { listenerSet } from "../kinds/listener-set/kind.ts";
 import { namespace } from "../kinds/namespace/kind.ts";
@@ -57,6 +59,8 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["gateway.networking.k8s.io/TLSRoute", erase(tlsRoute)],
   ["gateway.networking.k8s.io/ReferenceGrant", erase(referenceGrant)],
   ["gateway.networking.k8s.io/BackendTLSPolicy", erase(backendTlsPolicy)],
+  ["networking.k8s.io/Ingress", erase(ingress)],
+  ["networking.k8s.io/IngressClass", erase(ingressClass)],
   ["extensions.istio.io/WasmPlugin", erase(wasmPlugin)],
   ["extensions.istio.io/TrafficExtension", erase(trafficExtension)],
   ["/ConfigMap", erase(configMap)],

@@ -80,11 +80,14 @@ function isSame(a: SnapshotGatewayApi["inputs"], b: SnapshotGatewayApi["inputs"]
   });
 }
 
-/** What is made of the Gateway API changes with what it is made from. */
-export function changesOfGenerated(previous: SnapshotGatewayApi | undefined, next: SnapshotGatewayApi): ObjectChange[] {
+/** What is made of other objects changes with what it is made from. */
+export function changesOfGenerated(
+  previous: readonly MeshObject<unknown>[] | undefined,
+  next: readonly MeshObject<unknown>[],
+): ObjectChange[] {
   if (previous === next || previous === undefined) return [];
   const [before, after] = [previous, next].map(
-    ({ api }) => new Map(api.objects.map((object) => [objectKey(object), object])),
+    (objects) => new Map(objects.map((object) => [objectKey(object), object])),
   ) as [Map<string, MeshObject<unknown>>, Map<string, MeshObject<unknown>>];
   return [...new Map([...before, ...after])].flatMap(([key, { kind, namespace, name }]) => {
     const [old, now] = [before.get(key), after.get(key)];

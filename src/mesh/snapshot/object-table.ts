@@ -9,6 +9,8 @@ import type { GatewaySpec } from "../kinds/gateway/spec.ts";
 import type { GatewayClassSpec } from "../kinds/gateway-class/spec.ts";
 import type { GrpcRouteSpec } from "../kinds/grpc-route/spec.ts";
 import type { HttpRouteSpec } from "../kinds/http-route/spec.ts";
+import type { IngressSpec } from "../kinds/ingress/spec.ts";
+import type { IngressClassSpec } from "../kinds/ingress-class/spec.ts";
 import type { KubernetesGatewaySpec } from "../kinds/kubernetes-gateway/spec.ts";
 import type { ListenerSetSpec } from "../kinds/listener-set/spec.ts";
 import type { NamespaceSpec } from "../kinds/namespace/spec.ts";
@@ -56,6 +58,8 @@ export interface SpecByKind {
   readonly EndpointSlice: EndpointSliceSpec;
   readonly ConfigMap: ConfigMapSpec;
   readonly Namespace: NamespaceSpec;
+  readonly Ingress: IngressSpec;
+  readonly IngressClass: IngressClassSpec;
   readonly GatewayClass: GatewayClassSpec;
   readonly "Gateway.gateway.networking.k8s.io": KubernetesGatewaySpec;
   readonly ListenerSet: ListenerSetSpec;

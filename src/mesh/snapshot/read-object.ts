@@ -44,13 +44,15 @@ export function entryKey(object: KubernetesObject): string {
 
 const noHash = new Uint8Array(8);
 
+const ingressKinds: ReadonlySet<string> = new Set(["networking.k8s.io/Ingress", "networking.k8s.io/IngressClass"]);
+
 /** Undefined for kinds that are none of the mesh's business. */
 export function readObject(source: SourceObject, domain: string, previous: Entry | undefined): Entry | undefined {
   const { object } = source;
   if (previous !== undefined && previous.source === object) return previous;
   const key = kindKey(object.apiVersion, object.kind);
   const kind = decodableKinds.get(key);
-  const isMesh = key.includes(".istio.io/") || key.startsWith("gateway.networking.k8s.io/");
+  const isMesh = key.includes(".istio.io/") || key.startsWith("gateway.networking.k8s.io/") || ingressKinds.has(key);
   if (kind === undefined && !isMesh) return undefined;
   const place = locate(source);
   const ref: ObjectRef = {
@@ -165,7 +167,7 @@ function createdAt(metadata: ObjectMeta): number {
 }
 
 /** Positions from the source itself, else from the annotation, which is read when it is first needed. */
-function locate(source: SourceObject): Place {
+export function locate(source: SourceObject): Place {
   if (source.position !== undefined) return (path) => source.position?.(path);
   let map: SourceMap | undefined | null = null;
   return (path) => {

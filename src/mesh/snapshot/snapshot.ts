@@ -114,7 +114,7 @@ export interface MeshSnapshot {
 
   /** State of every object of Istio's kinds and of the Gateway API's. */
   resourceStates(): readonly ResourceState[];
-  /** What the statuses of the Gateway API's objects are to say. */
+  /** What the statuses of the Gateway API's objects and of Ingresses are to say. */
   gatewayApiStatuses(): readonly DesiredStatus[];
   /** What the cluster has to run for the Gateway API. */
   gatewayDeployments(): GatewayDeployments;

@@ -34,6 +34,7 @@ function rowsOf(cluster: ClusterDescription): Row[] {
     ["counter", "upstream_cx_total", counters.connectionsTotal],
     ["gauge", "upstream_cx_active", counters.connections],
     ["counter", "upstream_cx_connect_fail", counters.connectFailures],
+    ["counter", "upstream_cx_connect_timeout", counters.connectTimeouts],
     ["counter", "upstream_cx_connect_attempts_exceeded", counters.connectAttemptsExceeded],
     ["counter", "upstream_cx_overflow", counters.connectionOverflows],
     ["counter", "upstream_cx_pool_overflow", counters.poolOverflows],

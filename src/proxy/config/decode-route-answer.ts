@@ -40,5 +40,9 @@ export function decodeDirectResponse(action: DirectResponseAction, path: string,
   if (action.body !== undefined && inlineText(action.body) === undefined) {
     problems.unsupported(`${path}.body`, "a body from a file");
   }
-  return { type: "direct_response", status: action.status, body: inlineText(action.body) ?? "" };
+  const reply = { type: "direct_response" as const, status: action.status, body: inlineText(action.body) ?? "" };
+  // Bytes stay as they are: they need not be text.
+  return action.body?.specifier.case === "inlineBytes"
+    ? { ...reply, bytes: Buffer.from(action.body.specifier.value) }
+    : reply;
 }

@@ -282,7 +282,7 @@ export interface RouteMatch {
 export type RouteAction =
   | { readonly type: "forward"; readonly forward: ForwardAction }
   | { readonly type: "redirect"; readonly redirect: RedirectAction }
-  | { readonly type: "direct_response"; readonly status: number; readonly body: string };
+  | { readonly type: "direct_response"; readonly status: number; readonly body: string; readonly bytes?: Buffer };
 
 export interface ForwardAction {
   /** One entry with weight 1 for a plain cluster. */

@@ -6,6 +6,8 @@ export interface ClusterCounters {
   connections: number;
   connectionsTotal: number;
   connectFailures: number;
+  /** Of them, those that took longer than the cluster's connect timeout. */
+  connectTimeouts: number;
   /** Connections of TCP proxies that were given up after the last attempt. */
   connectAttemptsExceeded: number;
   pendingRequests: number;
@@ -61,6 +63,7 @@ export function clusterCounters(): ClusterCounters {
     connections: 0,
     connectionsTotal: 0,
     connectFailures: 0,
+    connectTimeouts: 0,
     connectAttemptsExceeded: 0,
     pendingRequests: 0,
     pendingRequestsTotal: 0,

@@ -257,6 +257,7 @@ export class HttpPool implements ExchangeSource {
     this.#connectionGone();
     this.endpoint.connectFailures++;
     this.#cluster.counters.connectFailures++;
+    if (failure.kind === FailureKind.Timeout) this.#cluster.counters.connectTimeouts++;
     const waiter = this.#next();
     waiter?.onPoolFailed(RESET_CONNECT_FAILURE, failure);
     this.#connectForWaiting();

@@ -2,7 +2,7 @@
 // answer to the client (200) is made here as soon as the connection stands. RFC 9110 9.3.6, Envoy's `connect_config`.
 import { Headers } from "#wire/http/headers.ts";
 import { formatAddress, plainIp } from "../transport/connection-info.ts";
-import { peerClosed, type SocketFailure } from "../transport/socket-error.ts";
+import { FailureKind, peerClosed, type SocketFailure } from "../transport/socket-error.ts";
 import type { Transport, TransportUser } from "../transport/transport.ts";
 import { type SecuredBy, securedByNothing } from "../transport/upstream-tls.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
@@ -87,6 +87,7 @@ export class TcpTunnel implements UpstreamExchange, ConnectUser, TransportUser {
     this.#giveBack();
     this.#endpoint.connectFailures++;
     this.#cluster.counters.connectFailures++;
+    if (failure.kind === FailureKind.Timeout) this.#cluster.counters.connectTimeouts++;
     const waiter = this.#waiter;
     this.#waiter = null;
     waiter?.onPoolFailed(RESET_CONNECT_FAILURE, failure);

@@ -2,25 +2,34 @@
 
 import { apiError } from "../../store/errors.ts";
 
+export interface FieldProblem {
+  readonly path: string;
+  /** The value that is refused; undefined where one is missing. */
+  readonly value: unknown;
+  /** As `Invalid value: "a b": must be a DNS name`. */
+  readonly message: string;
+}
+
 export class Problems {
-  readonly #messages: string[] = [];
+  readonly found: FieldProblem[] = [];
 
   required(path: string): void {
-    this.#messages.push(`${path}: Required value`);
+    this.found.push({ path, value: undefined, message: "Required value" });
   }
 
   invalid(path: string, value: unknown, reason: string): void {
-    this.#messages.push(`${path}: Invalid value: ${JSON.stringify(value) ?? "null"}: ${reason}`);
+    this.found.push({ path, value, message: `Invalid value: ${JSON.stringify(value) ?? "null"}: ${reason}` });
   }
 
   forbidden(path: string, reason: string): void {
-    this.#messages.push(`${path}: Forbidden: ${reason}`);
+    this.found.push({ path, value: undefined, message: `Forbidden: ${reason}` });
   }
 
   /** Throws INVALID with everything that was collected. */
   throwIfAny(kind: string, name: string): void {
-    if (this.#messages.length === 0) return;
-    const list = this.#messages.length === 1 ? this.#messages[0] : `[${this.#messages.join(", ")}]`;
+    if (this.found.length === 0) return;
+    const messages = this.found.map(({ path, message }) => `${path}: ${message}`);
+    const list = messages.length === 1 ? messages[0] : `[${messages.join(", ")}]`;
     throw apiError("INVALID", `${kind} "${name}" is invalid: ${list}`);
   }
 }

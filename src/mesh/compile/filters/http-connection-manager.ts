@@ -10,6 +10,7 @@ import {
   HttpConnectionManagerSchema,
   type HttpFilter,
 } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import type { ForwardClientCertDetails } from "../../objects/fields/gateway-topology.ts";
 import { fromAds, milliseconds, pack } from "../envoy-values.ts";
 import { statDelimiter } from "../names.ts";
 import type { AccessLogs } from "./access-log.ts";
@@ -27,6 +28,8 @@ export interface HttpConnectionManagerSettings {
   readonly tracing: ListenerTracing | undefined;
   /** Proxies in front of a gateway that may be believed about x-forwarded-for. */
   readonly trustedHops: number;
+  /** Of a gateway; UNDEFINED is Istio's default, SANITIZE_SET. */
+  readonly forwardClientCertDetails?: ForwardClientCertDetails;
   readonly pathNormalization: PathNormalization;
 }
 
@@ -54,6 +57,7 @@ export function httpConnectionManager(settings: HttpConnectionManagerSettings): 
     ...(settings.class === "gateway" && { useRemoteAddress: true, xffNumTrustedHops: settings.trustedHops }),
     ...(settings.class !== "gateway" && { useRemoteAddress: false }),
     ...clientCertificates[settings.class],
+    ...(settings.forwardClientCertDetails !== undefined && forwarded(settings.forwardClientCertDetails)),
     // Outbound answers carry Envoy's own name, `envoy`; servers and gateways say `istio-envoy`.
     ...(settings.class !== "sidecar-outbound" && { serverName: "istio-envoy" }),
   });
@@ -83,6 +87,16 @@ const clientCertificates: Readonly<
     setCurrentClientCertDetails: { subject: true, cert: true, uri: true, dns: true },
   },
 };
+
+/** Only where this proxy writes the header itself is there something to write. */
+function forwarded(details: ForwardClientCertDetails): ManagerInit {
+  if (details === "UNDEFINED") return {};
+  const writes = details === "SANITIZE_SET" || details === "APPEND_FORWARD";
+  return {
+    forwardClientCertDetails: ForwardClientCert[details],
+    ...(!writes && { setCurrentClientCertDetails: undefined }),
+  };
+}
 
 function paths(normalization: PathNormalization): ManagerInit {
   switch (normalization) {

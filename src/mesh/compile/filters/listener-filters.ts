@@ -10,11 +10,17 @@ import {
 } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { HttpInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts";
 import { OriginalDstSchema } from "#wire/gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.ts";
+import { ProxyProtocolSchema } from "#wire/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts";
 import { TlsInspectorSchema } from "#wire/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts";
 import { pack } from "../envoy-values.ts";
 
 export function originalDestination(): ListenerFilter {
   return listenerFilter("envoy.filters.listener.original_dst", OriginalDstSchema);
+}
+
+/** A connection without a PROXY header is refused. */
+export function proxyProtocol(): ListenerFilter {
+  return listenerFilter("envoy.filters.listener.proxy_protocol", ProxyProtocolSchema);
 }
 
 export function tlsInspector(disabled?: ListenerFilterChainMatchPredicate): ListenerFilter {

@@ -14,7 +14,7 @@ import { httpWithExtensions, listenerExtensions, tcpWithExtensions } from "../fi
 import { forwardProxyFilters } from "../filters/forward-proxy.ts";
 import { httpConnectionManager } from "../filters/http-connection-manager.ts";
 import { httpFilterChain } from "../filters/http-filters.ts";
-import { tlsInspector } from "../filters/listener-filters.ts";
+import { proxyProtocol, tlsInspector } from "../filters/listener-filters.ts";
 import { tcpProxy } from "../filters/network-filters.ts";
 import { type WorkloadAuthorization, workloadAuthorization } from "../filters/rbac/workload-authorization.ts";
 import { listenerTelemetry } from "../filters/telemetry.ts";
@@ -25,6 +25,7 @@ import { wildcard } from "../proxy-addresses.ts";
 import { sessionsInUse } from "../routes/persistent-session.ts";
 import { serverTls } from "../tls/downstream.ts";
 import { type ChainMatch, filterChain, listenerDefaults } from "./chain.ts";
+import { gatewayHops, gatewayTopology } from "./gateway-topology.ts";
 import { pathNormalization } from "./outbound-http.ts";
 import { tcpChoices, tcpRouteFilters, tlsChoices } from "./tcp-destinations.ts";
 
@@ -66,7 +67,11 @@ function gatewayListener(context: GatewayContext, listener: GatewayListener): Li
     address: socketAddress(bind, listener.port),
     trafficDirection: TrafficDirection.OUTBOUND,
     filterChains: chains,
-    listenerFilters: listener.family === "tls" ? [tlsInspector()] : [],
+    // A PROXY header comes before everything that an inspector looks at.
+    listenerFilters: [
+      ...(gatewayTopology(context.snapshot, context.proxy).proxyProtocol === undefined ? [] : [proxyProtocol()]),
+      ...(listener.family === "tls" ? [tlsInspector()] : []),
+    ],
     metadata: resourceMetadata({ origins: [...objects].map(({ origin }) => origin) }),
   });
 }
@@ -94,7 +99,7 @@ function listenerChains(context: GatewayContext, listener: GatewayListener): Fil
   }
 }
 
-function httpFilters(context: GatewayContext, listener: GatewayListener, routeName: string): Filter {
+function httpFilters(context: GatewayContext, listener: GatewayListener, routeName: string, statPrefix = ""): Filter {
   const { snapshot, authorization } = context;
   const telemetry = listenerTelemetry(snapshot, context.proxy, "gateway");
   const port = listener.servers[0]?.server.port.number ?? listener.port;
@@ -102,7 +107,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
   const bind = listener.bind || wildcard(context.proxy);
   return httpConnectionManager({
     class: "gateway",
-    statPrefix: `outbound_${listenerName(bind, listener.port)}`,
+    statPrefix: statPrefix || `outbound_${listenerName(bind, listener.port)}`,
     routes: routeName,
     httpFilters: httpFilterChain({
       class: "gateway",
@@ -114,7 +119,7 @@ function httpFilters(context: GatewayContext, listener: GatewayListener, routeNa
     }),
     accessLogs: telemetry.logs,
     tracing: telemetry.tracing,
-    trustedHops: trustedProxies(snapshot),
+    ...gatewayHops(snapshot, context.proxy),
     pathNormalization: pathNormalization(snapshot),
   });
 }
@@ -131,7 +136,8 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
   return [
     filterChain({
       match: { serverNames: serverNames(server.hosts) },
-      filters: [httpFilters(context, listener, server.routeName)],
+      // As in Istio only servers with TLS count under their own names: plain ones share their connection manager.
+      filters: [httpFilters(context, listener, server.routeName, server.server.name)],
       tls: socket,
       origins: [originAt(server.gateway, `spec.servers[${server.index}]`)],
       policies: context.authorization.origins,
@@ -209,12 +215,4 @@ function withoutRepeatedMatches(chains: readonly FilterChain[]): FilterChain[] {
     for (const key of keys) taken.add(key);
     return true;
   });
-}
-
-/** `gatewayTopology.numTrustedProxies` of the mesh's proxy configuration. */
-function trustedProxies(snapshot: MeshSnapshot): number {
-  const topology = snapshot.meshConfig.defaultConfig.rest["gatewayTopology"];
-  if (typeof topology !== "object" || topology === null || !("numTrustedProxies" in topology)) return 0;
-  const count = Number(topology.numTrustedProxies);
-  return Number.isInteger(count) && count > 0 ? count : 0;
 }

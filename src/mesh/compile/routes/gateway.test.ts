@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { HttpConnectionManager_ForwardClientCertDetails } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
+import { parseMeshConfig } from "../../kinds/mesh-config/decode.ts";
 import { type CompiledResources, compileProxy } from "../compile.ts";
 import { refusals } from "../testing/accepted.ts";
 import { bookinfo, ingressGateway, mesh } from "../testing/mesh.ts";
@@ -223,5 +226,52 @@ test("a gateway believes no forwarded header and shows its own name", () => {
     "envoy.filters.http.cors",
     "istio.stats",
     "envoy.filters.http.router",
+  ]);
+});
+
+test("a server with TLS counts under its own name, plain servers under the listener's", () => {
+  const yaml = gateway(
+    `- {name: shop, port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example.com], tls: {mode: SIMPLE, credentialName: c}}
+- {port: {number: 443, name: https-b, protocol: HTTPS}, hosts: [b.example.com], tls: {mode: SIMPLE, credentialName: c}}
+- {name: plain, port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}`,
+    virtualService("a", '["*"]', `http: [{${to("productpage")}}]`),
+  );
+  const { listeners } = compiled(yaml);
+  const prefixes = (name: string): (string | undefined)[] | undefined =>
+    listeners.get(name)?.filterChains.map((chain) => httpManager(chain)?.statPrefix);
+  assert.deepEqual(prefixes("0.0.0.0_443"), ["shop;", "outbound_0.0.0.0_443;"]);
+  assert.deepEqual(prefixes("0.0.0.0_8080"), ["outbound_0.0.0.0_8080;"]);
+});
+
+test("gatewayTopology: of the gateway's own configuration, else of the mesh's", () => {
+  const yaml = gateway('- {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}');
+  const { meshConfig } = parseMeshConfig("defaultConfig: { gatewayTopology: { numTrustedProxies: 2 } }");
+  const snapshot = mesh(bookinfo, yaml, meshConfig);
+  const described = (proxyConfig: JsonObject): unknown[] => {
+    const proxy = ingressGateway();
+    const result = compileProxy(snapshot, { ...proxy, metadata: { ...proxy.metadata, PROXY_CONFIG: proxyConfig } });
+    assert.deepEqual(refusals(result), []);
+    const listener = result.listeners.get("0.0.0.0_8080");
+    const manager = httpManager(listener?.filterChains[0]);
+    return [
+      manager?.xffNumTrustedHops,
+      manager?.forwardClientCertDetails,
+      manager?.setCurrentClientCertDetails !== undefined,
+      listener?.listenerFilters.map(({ name }) => name),
+    ];
+  };
+  const { SANITIZE_SET, FORWARD_ONLY, APPEND_FORWARD } = HttpConnectionManager_ForwardClientCertDetails;
+  assert.deepEqual(described({}), [2, SANITIZE_SET, true, []]);
+  assert.deepEqual(described({ gatewayTopology: { numTrustedProxies: 1, forwardClientCertDetails: "FORWARD_ONLY" } }), [
+    1,
+    FORWARD_ONLY,
+    false,
+    [],
+  ]);
+  assert.deepEqual(described({ gatewayTopology: { proxyProtocol: {}, forwardClientCertDetails: "APPEND_FORWARD" } }), [
+    0,
+    APPEND_FORWARD,
+    true,
+    ["envoy.filters.listener.proxy_protocol"],
   ]);
 });

@@ -2,7 +2,10 @@
 // VirtualService is about.
 import { create } from "@bufbuild/protobuf";
 import { type Route, RouteSchema } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
-import { hasGatewaySemantics as usesGatewaySemantics } from "../../kinds/virtual-service/resolve.ts";
+import {
+  hasSegmentPrefixes,
+  hasGatewaySemantics as usesGatewaySemantics,
+} from "../../kinds/virtual-service/resolve.ts";
 import type { HttpMatchRequest, HttpRoute, VirtualServiceSpec } from "../../kinds/virtual-service/spec.ts";
 import type { HttpRetry } from "../../objects/fields/http-retry.ts";
 import { type MeshObject, originAt } from "../../objects/mesh-object.ts";
@@ -36,7 +39,7 @@ export function virtualServiceRoutes(object: MeshObject<VirtualServiceSpec>, pla
     const matches: (HttpMatchRequest | undefined)[] = http.match.length === 0 ? [undefined] : [...http.match];
     for (const match of matches) {
       if (match !== undefined && !appliesTo(match, place.proxy, place)) continue;
-      const compiledMatch = routeMatch(match, hasGatewaySemantics);
+      const compiledMatch = routeMatch(match, hasSegmentPrefixes(object));
       const action = routeAction(http, { ...place, ...(hasGatewaySemantics && { gatewayMatch: compiledMatch }) });
       if (action === undefined) continue;
       const init: RouteInit = {

@@ -113,6 +113,7 @@ function takes({ match }: Route, request: SampleRequest): boolean {
   const specifier = match?.pathSpecifier;
   const isPath =
     (specifier?.case === "prefix" && path.startsWith(specifier.value)) ||
+    (specifier?.case === "pathSeparatedPrefix" && `${path}/`.startsWith(`${specifier.value}/`)) ||
     (specifier?.case === "path" && path === specifier.value) ||
     (specifier?.case === "safeRegex" && new RegExp(`^(?:${specifier.value.regex})$`).test(path));
   const headers: Readonly<Record<string, string>> = {

@@ -1,7 +1,8 @@
 // Reads mesh configuration: YAML text of the ConfigMap `istio`, key `mesh`. Every field has a default (reference 9), so
 // there is always a mesh configuration; a wrong field costs itself.
-import { parse } from "yaml";
-import { type Issue, type ObjectRef, Severity } from "#base/issue.ts";
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { describeError } from "#base/error.ts";
+import { type Issue, type ObjectRef, Severity, type SourcePosition } from "#base/issue.ts";
 import {
   boolean,
   type Decoder,
@@ -19,6 +20,7 @@ import {
   uint32,
   withDefault,
 } from "../../objects/decode.ts";
+import { decodeGatewayTopology, noTopology } from "../../objects/fields/gateway-topology.ts";
 import { decodeHttpRetry } from "../../objects/fields/http-retry.ts";
 import { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
 import { decodeTlsVersion, TlsVersion } from "../../objects/fields/server-tls.ts";
@@ -33,7 +35,7 @@ import {
   decodeTcpKeepalive,
 } from "../../objects/fields/traffic-policy-decode.ts";
 import { validateClientTls } from "../../objects/fields/traffic-policy-validate.ts";
-import { child, renderPath } from "../../objects/path.ts";
+import { child, parsePath, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
 import { reportDefaultProviders, reportProviders, reportTracers } from "./providers.ts";
@@ -64,6 +66,7 @@ const proxyConfigFields: Fields<ProxyConfig> = {
   interceptionMode: withDefault(oneOf(["REDIRECT", "TPROXY", "NONE"]), "REDIRECT"),
   proxyMetadata: stringMap,
   holdApplicationUntilProxyStarts: withDefault(boolean, false),
+  gatewayTopology: withDefault(decodeGatewayTopology, noTopology),
   rest,
 };
 
@@ -105,6 +108,12 @@ const decodeCaCertificates: Decoder<CaCertificates> = (value, path, report) => {
   }
   return { pem, certSigners };
 };
+
+const ingressModes = oneOf<MeshConfig["ingressControllerMode"]>(["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"]);
+
+/** YAML 1.1 reads OFF without quotes as false. */
+const decodeIngressMode: Decoder<MeshConfig["ingressControllerMode"]> = (value, path, report) =>
+  ingressModes(value === false ? "OFF" : value, path, report);
 
 const decodeSelector = lenientRecord<DiscoverySelector>({
   matchLabels: stringMap,
@@ -191,6 +200,10 @@ const meshConfigFields: Fields<MeshConfig> = {
   inboundClusterStatName: text,
   outboundClusterStatName: text,
   enablePrometheusMerge: withDefault(boolean, true),
+  ingressClass: withDefault(string, "istio"),
+  ingressControllerMode: withDefault(decodeIngressMode, "STRICT"),
+  ingressSelector: withDefault(string, "ingressgateway"),
+  ingressService: withDefault(string, "istio-ingressgateway"),
   pathNormalization: withDefault(
     lenientRecord<MeshConfig["pathNormalization"]>({
       normalization: withDefault(
@@ -229,7 +242,6 @@ const decodeFields = lenientRecord<MeshConfig>(meshConfigFields);
 /** Fields that stay in `rest`: looked at there, or about several clusters, so that they hold by themselves in one. */
 const usedFromRest: ReadonlySet<string> = new Set([
   "readinessProbe",
-  "gatewayTopology",
   "defaultProviders",
   "tracing",
   "tracingServiceName",
@@ -240,10 +252,6 @@ const usedFromRest: ReadonlySet<string> = new Set([
 /** Fields of the API that are accepted without effect today. */
 const acceptedOnly: ReadonlySet<string> = new Set([
   "hboneIdleTimeout",
-  "ingressClass",
-  "ingressService",
-  "ingressSelector",
-  "ingressControllerMode",
   "enableEnvoyAccessLogService",
   "configSources",
   "zoneAwareLbSetting",
@@ -339,20 +347,57 @@ function takeRest(
   return left;
 }
 
+/** Line and column of a field within the text of mesh configuration, from 1, as a place in a file. */
+export type PlaceOfField = (path: string, line: number, column: number) => SourcePosition | undefined;
+
 /** Reads the YAML text of mesh configuration; text that is not YAML is one issue and the defaults. */
 export function parseMeshConfig(
   yaml: string,
+  place: PlaceOfField = () => undefined,
   object: ObjectRef = { kind: "ConfigMap", namespace: "istio-system", name: "istio" },
 ): { readonly meshConfig: MeshConfig; readonly issues: readonly Issue[] } {
   const issues: Issue[] = [];
-  const report = reportInto(issues, object, () => undefined);
+  const lines = new LineCounter();
+  const document = parseDocument(yaml, { version: "1.1", lineCounter: lines, prettyErrors: false });
+  const at = (path: string, offset: number): SourcePosition | undefined => {
+    const { line, col } = lines.linePos(offset);
+    return place(path, line, col);
+  };
+  const report = reportInto(issues, object, (path) => at(path, offsetOf(document.contents, path)));
+  const refuse = (reason: string, offset: number): void => {
+    const message = `mesh configuration is not valid YAML: ${reason.split("\n")[0]}`;
+    reportInto(issues, object, () => at("", offset))({ path: undefined, message });
+  };
+  const [error] = document.errors;
+  if (error !== undefined) {
+    refuse(error.message, error.pos[0]);
+    return { meshConfig: defaultMeshConfig, issues };
+  }
   let value: unknown;
   try {
-    value = parse(yaml, { version: "1.1", maxAliasCount: 100 });
-  } catch (error) {
-    const message = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    report({ path: undefined, message: `mesh configuration is not valid YAML: ${message}` });
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (problem) {
+    refuse(describeError(problem), 0);
     return { meshConfig: defaultMeshConfig, issues };
   }
   return { meshConfig: decodeMeshConfig(value, report), issues };
+}
+
+/** Where the field, or the nearest around it that is there, begins. */
+function offsetOf(root: unknown, path: string): number {
+  let node = root;
+  let offset = isNode(root) ? (root.range?.[0] ?? 0) : 0;
+  for (const segment of parsePath(path)) {
+    let next: unknown;
+    let start: unknown;
+    if (typeof segment === "number" && isSeq(node)) start = next = node.items[segment];
+    else if (isMap(node)) {
+      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === segment);
+      [start, next] = [pair?.key, pair?.value];
+    }
+    if (!isNode(start)) break;
+    offset = start.range?.[0] ?? offset;
+    node = next;
+  }
+  return offset;
 }

@@ -1,4 +1,5 @@
 // Mesh configuration (ConfigMap `istio`, key `mesh`) as decoded: the fields that are in force today, with defaults.
+import type { GatewayTopology } from "../../objects/fields/gateway-topology.ts";
 import type { HttpRetry } from "../../objects/fields/http-retry.ts";
 import type { OutboundMode } from "../../objects/fields/outbound-traffic-policy.ts";
 import type { Labels } from "../../objects/fields/selector.ts";
@@ -57,6 +58,14 @@ export interface MeshConfig {
   readonly inboundClusterStatName: string;
   readonly outboundClusterStatName: string;
   readonly enablePrometheusMerge: boolean;
+  /** Value of the annotation `kubernetes.io/ingress.class` of Ingresses that are the mesh's. */
+  readonly ingressClass: string;
+  /** DEFAULT also takes Ingresses that name no class. */
+  readonly ingressControllerMode: "UNSPECIFIED" | "OFF" | "DEFAULT" | "STRICT";
+  /** Label `istio` of the gateway's pods. */
+  readonly ingressSelector: string;
+  /** Service in the root namespace whose addresses Ingresses show. */
+  readonly ingressService: string;
   readonly pathNormalization: {
     readonly normalization: "DEFAULT" | "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
   };
@@ -133,5 +142,6 @@ export interface ProxyConfig {
   readonly interceptionMode: "REDIRECT" | "TPROXY" | "NONE";
   readonly proxyMetadata: Readonly<Record<string, string>>;
   readonly holdApplicationUntilProxyStarts: boolean;
+  readonly gatewayTopology: GatewayTopology;
   readonly rest: Readonly<Record<string, unknown>>;
 }

@@ -65,11 +65,18 @@ export function hostsOnServer(virtualService: VirtualService, serverHosts: reado
   return [...found];
 }
 
-/** Annotation of a VirtualService that was made of a route of the Gateway API; users cannot set it. */
+/** Annotation of a VirtualService that was made of a route of the Gateway API, or of an Ingress; users cannot set it. */
 export const routeSemanticsAnnotation = "internal.istio.io/route-semantics";
 export const gatewaySemantics = "gateway";
+export const ingressSemantics = "ingress";
 
 /** Prefixes are of whole segments, and a backend that does not exist answers 500. */
 export function hasGatewaySemantics(virtualService: Pick<VirtualService, "metadata">): boolean {
   return virtualService.metadata.annotations?.[routeSemanticsAnnotation] === gatewaySemantics;
+}
+
+/** Prefixes are of whole segments: `/a` does not match `/ab`. */
+export function hasSegmentPrefixes(virtualService: Pick<VirtualService, "metadata">): boolean {
+  const semantics = virtualService.metadata.annotations?.[routeSemanticsAnnotation];
+  return semantics === gatewaySemantics || semantics === ingressSemantics;
 }

@@ -136,6 +136,10 @@ function validateDirectResponse(response: HttpDirectResponse, path: string, repo
   if (response.status < 200 || response.status > 599) {
     report({ path: `${path}.status`, message: `${response.status} is not between 200 and 599` });
   }
+  const { bytes } = response.body ?? {};
+  if (bytes !== undefined && !/^[A-Za-z0-9+/_-]*={0,2}$/.test(bytes)) {
+    report({ path: `${path}.body.bytes`, message: "the value is not base64", fix: "encode it, or use string" });
+  }
   const size = response.body?.string?.length ?? Math.floor(((response.body?.bytes?.length ?? 0) * 3) / 4);
   if (size > 1024 * 1024) report({ path: `${path}.body`, message: "the body is larger than 1 MiB" });
   else if (size > 100 * 1024) report(warn(`${path}.body`, "the body is larger than 100 KiB"));

@@ -26,15 +26,17 @@ function missingCredentials(gateway: MeshObject<GatewaySpec>, { objects, scopesG
         const asked = parseCredentialName(name.includes("://") ? name : `kubernetes://${name}`, namespace);
         if (asked === undefined) return [];
         if (asked.scheme === "kubernetes-gateway" && !mayLeadTo(gateway, namespace, asked)) {
-          return [`no ReferenceGrant in ${asked.namespace} lets Gateways of ${namespace} use its Secret ${asked.name}`];
+          const problem = `no ReferenceGrant in ${asked.namespace} lets Gateways of ${namespace} use its Secret ${asked.name}`;
+          return [{ isThere: false, problem }];
         }
         const credential = findCredential(objects, asked);
-        return credential.type === "none" ? [credential.problem] : [];
+        return credential.type === "none" ? [credential] : [];
       });
-      return [...new Set(problems)].map((problem) => {
+      return [...new Map(problems.map((found) => [found.problem, found])).values()].map(({ isThere, problem }) => {
         const path = `spec.servers[${index}].tls.${field}`;
         const message = `${problem}: TLS handshakes for ${hosts.join(", ")} fail`;
-        return finding(gateway, { code: "IST0101", severity: Severity.Error, path, message }, "partly");
+        const code = isThere ? "IST0161" : "IST0101";
+        return finding(gateway, { code, severity: Severity.Error, path, message }, "partly");
       });
     }),
   );

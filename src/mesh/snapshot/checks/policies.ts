@@ -42,12 +42,11 @@ export function checkPolicies(context: CheckContext): Finding[] {
   return [
     ...secondNamespaceWide(peer, "OUT0006"),
     ...secondNamespaceWide(sidecars, "IST0111"),
-    ...secondNamespaceWide(telemetries, "OUT0006"),
+    ...secondNamespaceWide(telemetries, "IST0160"),
     ...secondNamespaceWide(proxyConfigs, "OUT0006"),
     ...ignoredInRoot(peer, root),
-    ...[...peer, ...sidecars, ...telemetries, ...proxyConfigs].flatMap((item) =>
-      unmatched(item, item.object.namespace, context),
-    ),
+    ...[...peer, ...proxyConfigs].flatMap((item) => unmatched(item, item.object.namespace, context)),
+    ...[...sidecars, ...telemetries].flatMap((item) => unmatched(item, item.object.namespace, context, "IST0101")),
     ...[...targeting, ...envoyFilters].flatMap((item) =>
       unmatched(item, item.object.namespace === root ? undefined : item.object.namespace, context),
     ),
@@ -144,6 +143,7 @@ function unmatched(
   { object, labels, path }: Selecting,
   namespace: string | undefined,
   context: CheckContext,
+  code = "IST0127",
 ): Finding[] {
   const { objects } = context;
   if (Object.keys(labels).length === 0 || objects.all("Pod").length === 0) return [];
@@ -154,5 +154,5 @@ function unmatched(
   if (entries.some((entry) => selects(labels, { ...entry.metadata.labels, ...entry.spec.labels }))) return [];
   const wanted = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
   const message = `no workload ${namespace === undefined ? "of the mesh" : `in namespace ${namespace}`} carries the labels ${wanted.join(", ")}`;
-  return [finding(object, { code: "IST0127", severity: Severity.Warning, path, message }, "nothing")];
+  return [finding(object, { code, severity: Severity.Warning, path, message }, "nothing")];
 }

@@ -2,18 +2,19 @@
 import { parseYamlDocuments } from "../../objects/yaml.ts";
 import { type BuiltSnapshot, buildSnapshot, type SnapshotOptions } from "../build.ts";
 import { type ProxyNode, parseProxyNode } from "../proxy-node.ts";
+import type { SourceObject } from "../read-object.ts";
 
 export function meshFromYaml(yaml: string, options: SnapshotOptions = {}, previous?: BuiltSnapshot): BuiltSnapshot {
+  return buildSnapshot(sourcesFromYaml(yaml), options, previous);
+}
+
+export function sourcesFromYaml(yaml: string): SourceObject[] {
   const { objects, issues } = parseYamlDocuments("mesh.yaml", yaml);
   if (issues.length > 0) throw new Error(JSON.stringify(issues));
-  return buildSnapshot(
-    objects.map((item) => ({
-      object: { ...item.object, metadata: { namespace: "default", ...item.object.metadata } },
-      position: (path: string) => item.position(path),
-    })),
-    options,
-    previous,
-  );
+  return objects.map((item) => ({
+    object: { ...item.object, metadata: { namespace: "default", ...item.object.metadata } },
+    position: (path: string) => item.position(path),
+  }));
 }
 
 export interface ProxyWish {

@@ -1,15 +1,19 @@
 // Routes that are answered here: direct responses and redirects.
 import type { Headers } from "#wire/http/headers.ts";
-import type { RedirectAction } from "../../../config/http.ts";
+import type { RedirectAction, RouteAction } from "../../../config/http.ts";
 import { redirectLocation } from "../../../decide/redirect.ts";
 import type { RouteDecision } from "../../../decide/route.ts";
 import type { LocalReply } from "../../local-replies.ts";
 import type { Stream } from "../../stream.ts";
 import { mutateResponseHeaders } from "./route-headers.ts";
 
-export function sendDirectResponse(stream: Stream, decision: RouteDecision, status: number, body: string): void {
+type DirectResponse = Extract<RouteAction, { readonly type: "direct_response" }>;
+
+export function sendDirectResponse(stream: Stream, decision: RouteDecision, action: DirectResponse): void {
+  const { status, body, bytes } = action;
   const cause = `route "${decision.route.name}" answers ${status} itself`;
-  send(stream, decision, { status, flag: "", details: "direct_response", body, isConfigured: true }, cause, () => {});
+  const reply: LocalReply = { status, flag: "", details: "direct_response", body, isConfigured: true };
+  send(stream, decision, bytes === undefined ? reply : { ...reply, bytes }, cause, () => {});
 }
 
 export function sendRedirect(stream: Stream, decision: RouteDecision, redirect: RedirectAction): void {

@@ -122,7 +122,7 @@ export class Router implements AttemptOwner {
     }
     this.#isOver = true;
     if (action.type === "redirect") sendRedirect(stream, decision, action.redirect);
-    else sendDirectResponse(stream, decision, action.status, action.body);
+    else sendDirectResponse(stream, decision, action);
   }
 
   #forward(decision: RouteDecision, action: ForwardAction): void {

@@ -175,6 +175,7 @@ export class Connector implements ConnectUser, TunnelOwner, ChoiceContext {
     this.#pending = null;
     this.endpoint!.connectFailures++;
     this.cluster.counters.connectFailures++;
+    if (failure.kind === FailureKind.Timeout) this.cluster.counters.connectTimeouts++;
     this.#failed(failure);
   }
 
