@@ -117,14 +117,12 @@ function renewInCluster(context: ControlPlaneContext, client: KubernetesClient, 
     settings: options.rootRenewal ?? defaultRootRenewal,
     clock,
     log: watch.log,
-    // Not while something else is about to take over: what is renewed would take its place.
     read: async () => {
       const stored = await readSelfSigned(client, namespace);
-      const isInUse = stored?.caCertificate === authority.material.caCertificate;
-      return isInUse && !materials.isSwitching ? stored : undefined;
+      return stored?.caCertificate === authority.material.caCertificate ? stored : undefined;
     },
     write: (expected, renewed) => writeSelfSigned(client, namespace, expected, renewed),
-    onRenewed: (material) => materials.offer(material, place),
+    onRenewed: (material) => materials.offerRenewed(material, place),
   });
 }
 
@@ -139,7 +137,7 @@ function renewInMemory(context: ControlPlaneContext, first: AuthorityMaterial, m
     write: async (_, renewed) => {
       material = renewed;
     },
-    onRenewed: (renewed) => materials.offer(renewed, "the process"),
+    onRenewed: (renewed) => materials.offerRenewed(renewed, "the process"),
   });
 }
 

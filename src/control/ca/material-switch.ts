@@ -63,9 +63,9 @@ export class MaterialSwitch implements Running {
     this.#update(authority.material);
   }
 
-  /** Whether other material is about to sign. */
-  get isSwitching(): boolean {
-    return this.#coming !== undefined;
+  /** Takes over what was renewed of the CA in use, unless another one is about to take its place. */
+  offerRenewed(material: AuthorityMaterial, place: string): void {
+    if (this.#coming === undefined) this.offer(material, place);
   }
 
   /** Takes new material over, at once or later; throws CA_MATERIAL_INVALID. */
