@@ -304,6 +304,38 @@ describe("mutual TLS", { timeout: 600_000 }, () => {
     });
   });
 
+  test("a connection that a policy refuses stands in the log with the policy, its rule and line", async () => {
+    /** How many of some connections, which both pods get, are served. */
+    const served = async (): Promise<number> => {
+      const one = "printf hi | node socket.ts echo.default 9000";
+      const { stdout } = await client.run(`for i in 1 2 3 4; do ${one}; done`);
+      return [...stdout.matchAll(/got 2 bytes/g)].length;
+    };
+    const rules = (name: string, action: string, operation: string): string => `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ${name}}
+spec:
+  selector: {matchLabels: {app: echo}}
+  action: ${action}
+  rules: [{to: [{operation: ${operation}}]}]
+`;
+    const reason = (pattern: RegExp): Promise<true> =>
+      eventually(String(pattern), async () => (pattern.test(await echoLogs()) ? true : undefined));
+    mesh.writeConfig("no-bytes.yaml", rules("no-bytes", "DENY", '{ports: ["9000"]}'));
+    await eventually("bytes to be refused", async () => ((await served()) === 0 ? true : undefined));
+    await reason(
+      /spiffe:\S+\/sa\/client is denied by ns\[default\]-policy\[no-bytes\]-rule\[0\] \[AuthorizationPolicy default\/no-bytes \(config\/no-bytes\.yaml:\d+\)\]/,
+    );
+    mesh.removeConfig("no-bytes.yaml");
+    await eventually("bytes to be let in", async () => ((await served()) === 4 ? true : undefined));
+    mesh.writeConfig("only-get.yaml", rules("only-get", "ALLOW", "{methods: [GET]}"));
+    await eventually("bytes to be refused", async () => ((await served()) === 0 ? true : undefined));
+    await reason(/spiffe:\S+\/sa\/client is denied: no ALLOW policy has a rule for a connection without HTTP/);
+    assert.equal((await curl(client, echoUrl(8000))).status, 200);
+    mesh.removeConfig("only-get.yaml");
+    await eventually("bytes to be let in", async () => ((await served()) === 4 ? true : undefined));
+  });
+
   test("from mode to mode under load, between workloads of the mesh, no request fails", async () => {
     const load = "node load.ts http://echo.default:8000/ 4 > /tmp/load.json 2>&1 & echo $! > /tmp/load.pid";
     await client.run(load);
