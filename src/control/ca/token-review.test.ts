@@ -11,14 +11,17 @@ const good = {
     audiences: ["istio-ca"],
     user: {
       username: "system:serviceaccount:default:reviews",
-      extra: { "authentication.kubernetes.io/pod-name": ["reviews-v1"] },
+      extra: {
+        "authentication.kubernetes.io/pod-name": ["reviews-v1"],
+        "authentication.kubernetes.io/pod-uid": ["7c2f"],
+      },
     },
   },
 };
 
 test("only a token that was authenticated for our audience and belongs to a service account counts", () => {
   assert.deepEqual(readReview(good, audiences), {
-    identity: { namespace: "default", serviceAccount: "reviews", podName: "reviews-v1" },
+    identity: { namespace: "default", serviceAccount: "reviews", podName: "reviews-v1", podUid: "7c2f" },
   });
   const refused = (status: object): string => {
     const verdict = readReview({ status: { ...good.status, ...status } }, audiences);

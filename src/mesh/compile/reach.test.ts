@@ -113,6 +113,18 @@ spec:
   listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
   allowedListeners: {namespaces: {from: All}}
 ---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: istio}
+spec: {controller: istio.io/ingress-controller}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: old}
+spec:
+  ingressClassName: istio
+  rules: [{host: old.example, http: {paths: [{path: /old, pathType: Prefix, backend: {service: {name: front, port: {number: 80}}}}]}}]
+---
 apiVersion: gateway.networking.k8s.io/v1
 kind: ListenerSet
 metadata: {name: more, namespace: shop}
@@ -338,6 +350,9 @@ const edits: readonly [kind: string, name: string, from: string, to: string, rea
   ["Gateway", "web", '"All"', '"Same"', 2],
   ["Gateway", "web", '"port":80', '"port":88', 2],
   ["ListenerSet", "more", "8081", "8082", 2],
+  ["Ingress", "old", "/old", "/ancient", 1],
+  ["Ingress", "old", "old.example", "new.example", 1],
+  ["IngressClass", "istio", "istio.io/ingress-controller", "nginx.org/ingress-controller", 2],
   ["Node", "node", '"r1"', '"r2"', 8],
   ["Namespace", "quiet", '"name":"quiet"', '"name":"quiet","labels":{"a":"b"}', 0],
   ["WorkloadGroup", "machines", '"machine"', '"other"', 0],

@@ -9,7 +9,7 @@
 //   Sidecar, Telemetry, policies           proxies of the namespace; all of them for the root namespace
 //   PeerAuthentication                     these, and proxies that see a service of the namespace
 //   Gateway                                gateways
-//   kinds of the Gateway API               as the Gateways, VirtualServices and DestinationRules that are made of them
+//   kinds of the Gateway API, Ingresses    as the Gateways, VirtualServices and DestinationRules that are made of them
 //   Namespace                              nobody, unless its labels decide what the mesh reads or shows
 //   Node                                   what runs there: endpoints of its services, its proxies
 //   WorkloadGroup                          nobody; WorkloadEntries are made of it
@@ -188,6 +188,8 @@ const rules: Readonly<Record<string, Rule>> = {
   GatewayClass: () => true,
   "Gateway.gateway.networking.k8s.io": () => true,
   ListenerSet: () => true,
+  Ingress: () => true,
+  IngressClass: () => true,
   // Objects of a namespace that the mesh begins or stops to read are not among the changes.
   Namespace: ({ previous, next }) =>
     [previous, next].every(

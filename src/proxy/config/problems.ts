@@ -50,14 +50,15 @@ export class Problems {
 }
 
 /**
- * The text of a NACK: `listener 0.0.0.0_9080: filter_chains[0].filters[1]: ...; ...`, errors only. What is wrong in several
- * places in the same way is said once.
+ * The text of a NACK: `listener 0.0.0.0_9080: filter_chains[0].filters[1]: ...; ...`, errors only. What is wrong with the same
+ * field of several items of a list is said once.
  */
 export function nackText(issues: readonly Issue[]): string {
   const places = new Map<string, { readonly first: Issue; count: number }>();
   for (const issue of issues) {
     if (issue.severity !== Severity.Error) continue;
-    const same = `${issue.object?.kind} ${issue.object?.name} ${issue.message}`;
+    const field = issue.path?.replaceAll(/\[\d+\]/g, "[]");
+    const same = `${issue.object?.kind} ${issue.object?.name} ${field} ${issue.message}`;
     const place = places.get(same);
     if (place === undefined) places.set(same, { first: issue, count: 1 });
     else place.count++;
