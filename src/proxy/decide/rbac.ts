@@ -94,6 +94,13 @@ function describeCaller({ peer }: RbacSubject): string {
   return peer.uriSans[0] ?? peer.dnsSans[0] ?? (peer.subject === "" ? "a client without a name" : peer.subject);
 }
 
+/** Says what rules that are only tried would do. */
+export function traceShadow(trace: Trace, { allowed, policy }: RbacVerdict): void {
+  const origins = policy === null || policy.origin === null ? [] : [policy.origin];
+  const what = policy === null ? "no policy matches" : `${policy.name} matches`;
+  addStep(trace, "dry run", `${what}: would be ${allowed ? "allowed" : "denied"}`, origins);
+}
+
 /** A denial in words: who asked, which policy denies, or which one was nearest to letting it pass. */
 export function whyDenied(rules: RbacRules | null, subject: RbacSubject, verdict: RbacVerdict): string {
   const caller = describeCaller(subject);

@@ -307,6 +307,26 @@ spec: {selector: {matchLabels: {app: api}}, ${spec}}
     assert.deepEqual([more.status, more.dryRun?.status], [403, 200]);
   });
 
+  test("connections without HTTP are asked about too", async () => {
+    const data = `---
+apiVersion: v1
+kind: Service
+metadata: {name: data}
+spec: {clusterIP: 10.96.0.8, selector: {app: api}, ports: [{name: tcp-data, port: 9000}]}
+${policy("data", "rules: [{to: [{operation: {ports: ['9000']}}]}]")}${policy("no-data", "action: DENY, rules: [{}]", tried)}`;
+    const argv = ["explain", "-f", "-", "-o", "json", "--from", "shop", "--protocol", "tcp", "data:9000"];
+    const { stdout } = await run(argv, { stdin: `${shop}${data}` });
+    const { outcome, steps, authorization, dryRun } = JSON.parse(stdout) as Explanation;
+    assert.deepEqual([outcome, dryRun?.outcome], ["forwarded", "refused"]);
+    const [step] = steps.filter(({ what }) => what === "dry run");
+    assert.match(step?.decision ?? "", /policy\[no-data\]-rule\[0\] matches: would be denied/);
+    assert.equal(step?.origin?.name, "no-data");
+    assert.deepEqual(
+      authorization.map(({ layer, policy: name }) => [layer, name]),
+      [["network", "default/data"]],
+    );
+  });
+
   test("without any there is no such verdict, and AUDIT is none: it only marks", async () => {
     const audited = await end(policy("watched", "action: AUDIT, rules: [{}]"));
     assert.deepEqual([audited.status, audited.dryRun], [200, undefined]);

@@ -3,8 +3,7 @@
 import { RBACPerRouteSchema, RBACSchema } from "#wire/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts";
 import type { FilterMetadata } from "../../../config/http.ts";
 import type { RbacRules, RbacVerdict } from "../../../config/rbac.ts";
-import { addStep, type Trace } from "../../../config/trace.ts";
-import { evaluateRbac, whyDenied } from "../../../decide/rbac.ts";
+import { evaluateRbac, traceShadow, whyDenied } from "../../../decide/rbac.ts";
 import {
   CONTINUE,
   DONE,
@@ -86,12 +85,6 @@ export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>
 interface Reports {
   readonly stats: RbacStats;
   readonly told: ToldMetadata;
-}
-
-function traceShadow(trace: Trace, { allowed, policy }: RbacVerdict): void {
-  const origins = policy === null || policy.origin === null ? [] : [policy.origin];
-  const what = policy === null ? "no policy matches" : `${policy.name} matches`;
-  addStep(trace, "dry run", `${what}: would be ${allowed ? "allowed" : "denied"}`, origins);
 }
 
 function deny(stream: Stream, rules: RbacRules, subject: StreamSubject, verdict: RbacVerdict): void {

@@ -10,7 +10,7 @@ import { decodeRbac } from "../../../config/parse/rbac.ts";
 import { decodeMatchTree } from "../../../config/parse/rbac-tree.ts";
 import { milliseconds } from "../../../config/parse/values.ts";
 import type { RbacRules, RbacSubject, RbacVerdict } from "../../../config/rbac.ts";
-import { evaluateRbac, whyDenied } from "../../../decide/rbac.ts";
+import { evaluateRbac, traceShadow, whyDenied } from "../../../decide/rbac.ts";
 import { verifiedPeer } from "../../../http/subject.ts";
 import type { Counter, Stats } from "../../../stats/stats.ts";
 import type { ConnectionInfo } from "../../../transport/connection-info.ts";
@@ -47,11 +47,15 @@ export const rbac: NetworkFilterType = defineNetworkFilter<RbacSettings>({
   decide:
     ({ rules, shadowRules, shadowStatPrefix }) =>
     ({ subject }, trace) => {
-      const metadata =
-        shadowRules === null ? [] : [outcome(evaluateRbac(shadowRules, subject, null), shadowStatPrefix)];
+      const metadata: FilterMetadata[] = [];
+      if (shadowRules !== null) {
+        const shadow = evaluateRbac(shadowRules, subject, null);
+        metadata.push(outcome(shadow, shadowStatPrefix));
+        if (trace !== null) traceShadow(trace, shadow);
+      }
       const verdict = evaluateRbac(rules, subject, trace);
       const refusal = verdict.allowed ? null : whyDenied(rules, subject, verdict);
-      return { ...noOutcome, refusal, authorization: verdict, metadata };
+      return { ...noOutcome, refusal, authorization: rules === null ? null : verdict, metadata };
     },
   configure: (settings, { environment }) => {
     const { stats } = environment.http;
