@@ -5,7 +5,7 @@ import { parseOutboundClusterName } from "#mesh/compile/names.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { ClusterConfig, TransportSocketMatch } from "#proxy/config/cluster.ts";
-import { type Decision, decideInbound, type Question } from "#proxy/decide/decide.ts";
+import { type Decision, decideGateway, decideInbound, type Question } from "#proxy/decide/decide.ts";
 import { chooseTransport } from "#proxy/decide/transport.ts";
 import { endpointsOf, type ProxyView } from "#proxy/decide/view.ts";
 
@@ -90,7 +90,8 @@ export function judgeTls(
   server: ProxyNode | undefined,
   clientIp: string,
 ): TlsVerdict {
-  const decision = server === undefined ? undefined : decideConnection(views.of(server), endpoint, handshake, clientIp);
+  const decision =
+    server === undefined ? undefined : decideConnection(views.of(server), server, { endpoint, handshake, clientIp });
   if (decision !== undefined && isRefusedConnection(decision)) return { fits: false, reason: decision.reason };
   if (!isMeshTls || decision?.chain?.tls != null) return { fits: true, reason: "" };
   const who = server === undefined ? "there is no sidecar that could take it" : "the sidecar there does not take it";
@@ -100,16 +101,15 @@ export function judgeTls(
 /** How the proxy takes a connection, whatever is sent over it. */
 export function decideConnection(
   view: ProxyView,
-  endpoint: ClientUse["endpoint"],
-  handshake: Question["tls"],
-  sourceIp: string,
+  server: ProxyNode,
+  { endpoint, handshake, clientIp }: Pick<ClientUse, "endpoint" | "handshake"> & { readonly clientIp: string },
 ): Decision {
-  const { host, port } = endpoint;
-  const question = { destinationIp: host, destinationPort: port, sourceIp, tls: handshake, http: null, random: 0 };
-  return decideInbound(view, question, null);
+  const { host: destinationIp, port: destinationPort } = endpoint;
+  const question = { destinationIp, destinationPort, sourceIp: clientIp, tls: handshake, http: null, random: 0 };
+  return server.type === "router" ? decideGateway(view, question, null) : decideInbound(view, question, null);
 }
 
-/** Closed by the listener, for what is spoken; not by a policy, for who it is. */
-export function isRefusedConnection({ outcome, status, authorization }: Decision): boolean {
-  return outcome === "refused" && status === null && authorization.every(({ allowed }) => allowed);
+/** Closed by the listener, for what is spoken; not by a policy, for who it is, nor because nobody listens. */
+export function isRefusedConnection({ outcome, status, authorization, listener }: Decision): boolean {
+  return outcome === "refused" && status === null && listener !== null && authorization.every(({ allowed }) => allowed);
 }

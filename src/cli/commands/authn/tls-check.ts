@@ -15,7 +15,7 @@ export interface TlsCheck {
   readonly host: string;
   readonly port: number;
   readonly status: "OK" | "CONFLICT";
-  /** `MIXED`: the workloads behind it differ; `-`: none of them has a sidecar. */
+  /** `MIXED`: the workloads behind it differ; `-`: none of them has a sidecar, as gateways. */
   readonly server: EffectiveMtlsMode | "MIXED" | "-";
   /** As DestinationRules name them; `MIXED`: mutual TLS to some endpoints only. */
   readonly clientMode: ClientMode | "MIXED";
@@ -45,7 +45,8 @@ export function tlsChecks(
       const servers = all.map(({ endpoint }) => byIp.get(endpoint.host)?.node);
       const decisions = all.flatMap((use, index) => {
         const node = servers[index];
-        return node === undefined ? [] : [snapshot.inboundMtlsMode(node, use.endpoint.port)];
+        // A gateway's servers say themselves what they take.
+        return node === undefined || node.type === "router" ? [] : [snapshot.inboundMtlsMode(node, use.endpoint.port)];
       });
       const reasons = all.flatMap((use, index) => {
         const { fits, reason } = judgeTls(views, use, servers[index], client.ip);

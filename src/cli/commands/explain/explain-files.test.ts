@@ -278,6 +278,68 @@ spec:
   assert.deepEqual([await status("MUTUAL"), await status("SIMPLE")], [204, 403]);
 });
 
+test("a way through an egress gateway is walked to its end, and a gateway may refuse in the middle of it", async () => {
+  const egress = (host: string): string => `---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ext}
+spec: {hosts: [ext.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: egress}
+spec: {clusterIP: 10.96.0.9, selector: {istio: egress}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: egress}
+spec:
+  selector: {matchLabels: {istio: egress}}
+  template:
+    metadata:
+      labels: {istio: egress, sidecar.istio.io/inject: "true"}
+      annotations: {inject.istio.io/templates: gateway}
+    spec: {serviceAccountName: egress, containers: [{name: istio-proxy, image: auto}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: out}
+spec:
+  selector: {istio: egress}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [ext.example]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: out}
+spec:
+  hosts: [ext.example]
+  gateways: [mesh, out]
+  http:
+  - match: [{gateways: [mesh]}]
+    route: [{destination: {host: egress, port: {number: 80}}}]
+  - match: [{gateways: [out], uri: {prefix: /open}}]
+    route: [{destination: {host: ${host}, port: {number: 80}}}]
+`;
+  const ask = async (path: string, host = "ext.example"): Promise<Explanation> => {
+    const argv = ["explain", "-f", "-", "-o", "json", "--from", "shop", `http://ext.example${path}`];
+    const labelled = shop.replace("labels: {app: shop}", 'labels: {app: shop, sidecar.istio.io/inject: "true"}');
+    return JSON.parse((await run(argv, { stdin: `${labelled}${egress(host)}` })).stdout) as Explanation;
+  };
+  const open = await ask("/open");
+  assert.deepEqual([open.outcome, open.status], ["forwarded", 200]);
+  assert.deepEqual(
+    open.hops.map(({ proxy, cluster }) => [proxy, cluster]),
+    [
+      ["shop.default", "outbound|80||egress.default.svc.cluster.local"],
+      ["egress-0.default", "outbound|80||ext.example"],
+    ],
+  );
+  const closed = await ask("/closed");
+  assert.deepEqual([closed.outcome, closed.status], ["refused", 404]);
+  const loop = await ask("/open", "egress.default.svc.cluster.local");
+  assert.equal(loop.outcome, "refused");
+});
+
 describe("policies that are only tried", () => {
   const policy = (name: string, spec: string, annotations = ""): string => `---
 apiVersion: security.istio.io/v1

@@ -1,16 +1,17 @@
 // The whole way of one request: out of the source's proxy or through a gateway, into the destination's. The same compiler
 // and the same decisions as in the running mesh; nothing is sent.
 import type { Origin } from "#base/issue.ts";
-import type { Service } from "#mesh/snapshot/service.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { asksForCertificate } from "#proxy/config/tls.ts";
 import { addStep, newTrace, type Trace } from "#proxy/config/trace.ts";
 import { type Decision, decideGateway, decideInbound, decideOutbound, type Question } from "#proxy/decide/decide.ts";
 import type { Pod } from "../../mesh/pods.ts";
+import { directTarget, gatewayPort, resolveDestination, type Target } from "./destination.ts";
 import { forwardedRequest } from "./forwarded-request.ts";
 import { type Hop, hopOf, Views } from "./hop.ts";
+import { inboundQuestion, outboundQuestion, receivedQuestion } from "./hop-questions.ts";
 import type { ExplainRequest } from "./question.ts";
-import type { Caller, Vantage } from "./vantage.ts";
+import type { Vantage } from "./vantage.ts";
 import { type ExplainWorkload, workloadAt } from "./workload.ts";
 
 export interface ExplainStep {
@@ -89,58 +90,104 @@ interface Walk {
 
 /** `draw` from [0, 1) decides where there is a choice. */
 function walk(input: ExplainInput, views: Views, draw: number): Walk {
-  const { vantage, request, snapshot, pods } = input;
+  const { vantage, request, snapshot } = input;
+  const before: WayBefore = { hops: [], steps: [], sent: undefined, chances: [] };
   if (vantage.type === "inbound") {
     const question = inboundQuestion(vantage.receiver.ip, vantage.port, vantage.caller, request, draw);
-    return receive(views, vantage.receiver, question, { hops: [], steps: [], sent: undefined, chances: [] }, request);
+    return receive(views, vantage.receiver, question, before, request);
   }
-  const sender = vantage.type === "gateway" ? vantage.gateway : vantage.source;
-  const trace = newTrace();
-  const way = { hops: [] as Hop[], steps: [] as ExplainStep[], chances: [] as Decision["chances"] };
-  let sent: Decision | undefined;
-  let target: Target | undefined;
   if (vantage.type === "gateway") {
-    const question = inboundQuestion(
-      sender.ip,
-      gatewayPort(snapshot, sender, request.port),
-      vantage.caller,
-      request,
-      draw,
-    );
-    sent = decideGateway(viewOf(views, sender, trace), question, trace);
-  } else {
-    const destination = resolveDestination(input, vantage.source, trace);
-    if (sender.node === undefined) {
-      addStep(trace, "proxy", `${sender.name} has no sidecar: the request leaves as it is`);
-      target = directTarget(snapshot, destination);
-    } else {
-      sent = decideOutbound(views.of(sender.node, trace), outboundQuestion(sender, destination, request, draw), trace);
-    }
+    const { gateway, caller } = vantage;
+    const port = gatewayPort(snapshot, gateway, request.port);
+    const arriving = { question: inboundQuestion(gateway.ip, port, caller, request, draw), request };
+    return passGateway(input, views, gateway, arriving, caller.ip, before);
   }
-  way.steps.push(...stepsOf(trace, sender.name));
-  if (sent !== undefined) {
-    way.hops.push(hopOf(sender.name, sent, tlsOf(sent)));
-    way.chances = sent.chances;
-    if (sent.outcome !== "forwarded") return { ...way, sent, ...endOf(sent, request) };
-    target = sent.endpoint ?? undefined;
+  const { source } = vantage;
+  const trace = newTrace();
+  const destination = resolveDestination(snapshot, request, source, trace);
+  if (source.node === undefined) {
+    addStep(trace, "proxy", `${source.name} has no sidecar: the request leaves as it is`);
+    const target = directTarget(snapshot, destination);
+    const way = { ...before, steps: stepsOf(trace, source.name) };
+    return onward(input, views, { sender: source, sent: undefined, target, request, draw }, way);
   }
+  const sent = decideOutbound(
+    views.of(source.node, trace),
+    outboundQuestion(source, destination, request, draw),
+    trace,
+  );
+  const way = {
+    hops: [hopOf(source.name, sent, tlsOf(sent))],
+    steps: stepsOf(trace, source.name),
+    sent,
+    chances: sent.chances,
+  };
+  if (sent.outcome !== "forwarded") return { ...way, ...endOf(sent, request) };
+  const forwarded = forwardedRequest(request, sent, source.ip);
+  const target = sent.endpoint ?? undefined;
+  return onward(input, views, { sender: source, sent, target, request: forwarded, draw }, way);
+}
+
+type WayBefore = Pick<Walk, "hops" | "steps" | "sent" | "chances">;
+
+/** What leaves a proxy, or an application without one. */
+interface Leaving {
+  readonly sender: ExplainWorkload;
+  readonly sent: Decision | undefined;
+  readonly target: Target | undefined;
+  readonly request: ExplainRequest;
+  readonly draw: number;
+}
+
+/** More proxies than this are a loop of gateways. */
+const maxHops = 10;
+
+/** To where the request goes: into a workload, perhaps through gateways. */
+function onward(input: ExplainInput, views: Views, leaving: Leaving, way: WayBefore): Walk {
+  const { sender, sent, target, request, draw } = leaving;
+  const { pods, snapshot } = input;
   const receiver = target === undefined ? undefined : workloadAt(pods, target.host, snapshot.meshConfig.trustDomain);
-  if (target === undefined || receiver === undefined) return { ...way, sent, ...arrived(request) };
-  const forwarded = sent === undefined ? request : forwardedRequest(request, sent, callerIpOf(vantage));
-  const question = receivedQuestion(sender, target, sent, forwarded, draw);
-  return withAnswerOfSender(receive(views, receiver, question, { ...way, sent }, request), sender);
+  if (target === undefined || receiver === undefined) return { ...way, ...arrived(request) };
+  const question = receivedQuestion(sender, target, sent, request, draw);
+  const isGateway = receiver.node?.type === "router" && way.hops.length < maxHops;
+  const whole = isGateway
+    ? passGateway(input, views, receiver, { question, request }, sender.ip, way)
+    : receive(views, receiver, question, way, input.request);
+  return withAnswerOfSender(whole, sender, sent);
+}
+
+/** Through a gateway, which is in the middle of the way, or its beginning. */
+function passGateway(
+  input: ExplainInput,
+  views: Views,
+  gateway: ExplainWorkload,
+  { question, request }: { readonly question: Question; readonly request: ExplainRequest },
+  callerIp: string,
+  before: WayBefore,
+): Walk {
+  const trace = newTrace();
+  const sent = decideGateway(viewOf(views, gateway, trace), question, trace);
+  const way = {
+    hops: [...before.hops, hopOf(gateway.name, sent, tlsOf(sent))],
+    steps: [...before.steps, ...stepsOf(trace, gateway.name)],
+    // Shares are those of the first proxy.
+    sent: before.sent ?? sent,
+    chances: before.sent === undefined ? sent.chances : before.chances,
+  };
+  if (sent.outcome !== "forwarded") return { ...way, ...endOf(sent, request) };
+  const forwarded = forwardedRequest(request, sent, callerIp);
+  const target = sent.endpoint ?? undefined;
+  return onward(input, views, { sender: gateway, sent, target, request: forwarded, draw: question.random }, way);
 }
 
 /** A proxy that cannot connect to where a request goes answers it itself. */
-function withAnswerOfSender(way: Walk, { name }: ExplainWorkload): Walk {
-  const isAnswered = way.outcome === "refused" && way.status === null && way.sent?.route != null;
+function withAnswerOfSender(way: Walk, { name }: ExplainWorkload, sent: Decision | undefined): Walk {
+  const isAnswered = way.outcome === "refused" && way.status === null && sent?.route != null;
   if (!isAnswered) return way;
   const decision = "503: the connection to the endpoint ends before there is a response";
   const step = { where: name, what: "outcome", decision, origin: null };
   return { ...way, status: 503, steps: [...way.steps, step] };
 }
-
-type WayBefore = Pick<Walk, "hops" | "steps" | "sent" | "chances">;
 
 /** The last part of the way: into the workload. */
 function receive(
@@ -227,158 +274,9 @@ function shownOf(hop: Hop): Omit<Hop, "proxy" | "authorization"> {
   return { listener, filterChain, virtualHost, route, cluster, endpoints, tls };
 }
 
-interface Target {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** What DNS answers to the application: the service's address, by the search domains of the source's namespace. */
-function resolveDestination({ snapshot, request }: ExplainInput, source: ExplainWorkload, trace: Trace): Target {
-  const { host, port } = request;
-  if (/^[\d.]+$/.test(host) || host.includes(":")) return { host, port };
-  const suffixes = [
-    "",
-    `.${source.namespace}.svc.${snapshot.domain}`,
-    `.svc.${snapshot.domain}`,
-    `.${snapshot.domain}`,
-  ];
-  const names = suffixes.map((suffix) => `${host}${suffix}`.toLowerCase());
-  const service = names.flatMap((name) => snapshot.services.find((candidate) => candidate.hostname === name) ?? [])[0];
-  if (service === undefined) {
-    addStep(trace, "name", `${host} is no service of the mesh; an address outside is assumed`);
-    return { host: outsideAddress, port };
-  }
-  const endpoint = snapshot.endpoints(service, port)[0]?.address;
-  const answered = [...service.addresses.filter(isAddress), ...allocatedFor(source, service)];
-  const ip = answered[0] ?? (service.meshExternal ? undefined : endpoint) ?? outsideAddress;
-  addStep(trace, "name", `${host} is ${service.hostname}, ${ip}`, [service.origin]);
-  return { host: ip, port };
-}
-
-/** What the sidecar answers where it answers questions to DNS itself. */
-function allocatedFor({ node }: ExplainWorkload, service: Service): readonly string[] {
-  return node?.dnsCapture === true && service.addresses.length === 0 ? service.autoAllocatedAddresses : [];
-}
-
-/** And no block of addresses. */
-function isAddress(text: string): boolean {
-  return !text.includes("/");
-}
-
-/** From the range that RFC 5737 keeps for examples. */
-const outsideAddress = "198.51.100.1";
-
-/** The port on which a gateway listens for the port of the URL, as its Service maps it. */
-function gatewayPort(snapshot: MeshSnapshot, { node }: ExplainWorkload, port: number): number {
-  if (node === undefined) return port;
-  const instance = snapshot.serviceInstances(node).find((candidate) => candidate.port.number === port);
-  return instance?.targetPort ?? port;
-}
-
-/** Where a pod without a sidecar ends up: an endpoint of the service behind the address. */
-function directTarget(snapshot: MeshSnapshot, destination: Target): Target {
-  const service = snapshot.services.find((candidate) => candidate.addresses.includes(destination.host));
-  const endpoint = service === undefined ? undefined : snapshot.endpoints(service, destination.port)[0];
-  return endpoint === undefined ? destination : { host: endpoint.address, port: endpoint.port };
-}
-
-function outboundQuestion(
-  source: ExplainWorkload,
-  destination: Target,
-  request: ExplainRequest,
-  random: number,
-): Question {
-  return {
-    destinationIp: destination.host,
-    destinationPort: destination.port,
-    sourceIp: source.ip,
-    tls: ownTls(request),
-    http: httpOf(request),
-    random,
-  };
-}
-
-/** A connection that a caller opens to the proxy itself. */
-function inboundQuestion(ip: string, port: number, caller: Caller, request: ExplainRequest, random: number): Question {
-  return {
-    destinationIp: ip,
-    destinationPort: port,
-    sourceIp: caller.ip,
-    tls: tlsOfCaller(caller, request),
-    http: httpOf(request),
-    random,
-  };
-}
-
-function tlsOfCaller(caller: Caller, request: ExplainRequest): Question["tls"] {
-  if (caller.tls === "none") return ownTls(request);
-  const isMutual = caller.tls === "mutual";
-  const usual = !isMutual ? ["h2", "http/1.1"] : request.application === "http" ? meshHttpAlpn : meshTcpAlpn;
-  return {
-    serverName: caller.sni ?? request.tls?.serverName ?? "",
-    alpn: caller.alpn ?? (request.tls === null || isMutual ? usual : request.tls.alpn),
-    peerId: isMutual ? caller.identity : undefined,
-  };
-}
-
-/** What sidecars offer. */
-const meshHttpAlpn = ["istio-http/1.1", "istio", "http/1.1"];
-const meshTcpAlpn = ["istio-peer-exchange", "istio"];
-
-function ownTls({ tls }: ExplainRequest): Question["tls"] {
-  return tls === null ? null : { ...tls, peerId: undefined };
-}
-
-/** What the receiving proxy gets from the sending one, or from the application where there is none. */
-function receivedQuestion(
-  sender: ExplainWorkload,
-  target: Target,
-  sent: Decision | undefined,
-  request: ExplainRequest,
-  random: number,
-): Question {
-  const tls = sent?.transport?.tls ?? null;
-  const isEnded = sent?.chain?.tls != null;
-  return {
-    destinationIp: target.host,
-    destinationPort: target.port,
-    sourceIp: sender.ip,
-    tls:
-      tls === null
-        ? isEnded
-          ? null
-          : ownTls(request)
-        : {
-            serverName: tls.sni,
-            alpn: sent?.upstreamAlpn ?? [],
-            peerId: tls.certificateName === null ? undefined : sender.identity,
-          },
-    // Under TLS that nobody has opened there is nothing to read.
-    http: isEnded || request.tls === null ? httpOf(request) : null,
-    random,
-  };
-}
-
-function httpOf(request: ExplainRequest): Question["http"] {
-  if (request.application !== "http") return null;
-  const { method, authority, path, headers, claims, nowSeconds } = request;
-  return {
-    method,
-    authority,
-    path,
-    headers,
-    ...(claims !== undefined && { claims }),
-    ...(nowSeconds !== undefined && { nowSeconds }),
-  };
-}
-
 function viewOf(views: Views, { name, node }: ExplainWorkload, trace: Trace): ReturnType<Views["of"]> {
   if (node === undefined) throw new TypeError(`${name} has no proxy`);
   return views.of(node, trace);
-}
-
-function callerIpOf(vantage: Vantage): string {
-  return vantage.type === "outbound" ? vantage.source.ip : vantage.caller.ip;
 }
 
 function tlsOf({ transport }: Decision): Hop["tls"] {

@@ -131,7 +131,13 @@ function strictMesh({ snapshot, changed }: Population): MeshSnapshot {
 
 function isRefusedUnder(strict: Views, node: ProxyNode, caller: InboundCaller): boolean {
   const endpoint = { host: node.ipAddresses[0] ?? "", port: caller.port };
-  return isRefusedConnection(decideConnection(strict.of(node), endpoint, handshakeOf(caller), caller.address));
+  return isRefusedConnection(
+    decideConnection(strict.of(node), node, {
+      endpoint,
+      handshake: handshakeOf(caller),
+      clientIp: caller.address,
+    }),
+  );
 }
 
 /** Where the port's own mode is written, else the workload's. */
