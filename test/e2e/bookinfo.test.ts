@@ -60,6 +60,30 @@ describe("Bookinfo", { timeout: 900_000 }, () => {
     for (const answer of answers) assert.equal((JSON.parse(answer.body) as Reviews).version, "v2");
   });
 
+  test("explain asks the gateway's own pod; istioctl's questions are answered about the running mesh", async () => {
+    const told = async (pattern: RegExp, ...argv: string[]): Promise<void> => {
+      const { code, stdout, stderr } = await mesh.run(...argv);
+      assert.equal(code, 0, `${argv.join(" ")}: ${stderr}${stdout}`);
+      assert.match(stdout, pattern, argv.join(" "));
+    };
+    // The port of the gateway's pod: that of the host is the port forward's.
+    const page = "http://localhost:8080/productpage";
+    await told(/reaches the application/, "explain", "--gateway", "istio=ingressgateway", "GET", page);
+    await told(/\bstatus\b.* 200\b/, "explain", "--gateway", "bookinfo-gateway", "-o", "json", "GET", page);
+    await told(
+      /subset "v2" with weight 10%[^]*RBAC policies: \S*reviews-viewer/,
+      "x",
+      "describe",
+      "service",
+      "reviews",
+    );
+    await told(/^ALLOW +ratings-viewer\.default +1$/m, "x", "authz", "check", "deploy/ratings-v1");
+    await told(/^reviews\.\S+:9080 +OK +STRICT +ISTIO_MUTUAL +default\/default /m, "authn", "tls-check", "productpage");
+    await told(/No issues found/, "x", "precheck");
+    await told(/^ratings-v1\.default +9080 +STRICT .* nothing$/m, "mtls", "report");
+    await told(/^0 of \d+ requests and connections would have been denied/, "authz", "suggest", "--replay");
+  });
+
   test("every proxy is in sync", async () => {
     const status = await eventually("all proxies in sync", async () => {
       const result = await mesh.run("proxy-status");
@@ -210,30 +234,6 @@ describe("Bookinfo", { timeout: 900_000 }, () => {
     );
     const value = JSON.parse(denied.stdout) as { outcome: string; status: number };
     assert.equal(value.status, 403);
-  });
-
-  test("explain asks the gateway's own pod; istioctl's questions are answered about the running mesh", async () => {
-    const told = async (pattern: RegExp, ...argv: string[]): Promise<void> => {
-      const { code, stdout, stderr } = await mesh.run(...argv);
-      assert.equal(code, 0, `${argv.join(" ")}: ${stderr}${stdout}`);
-      assert.match(stdout, pattern, argv.join(" "));
-    };
-    // The port of the gateway's pod: that of the host is the port forward's.
-    const page = "http://localhost:8080/productpage";
-    await told(/reaches the application/, "explain", "--gateway", "istio=ingressgateway", "GET", page);
-    await told(/\bstatus\b.* 200\b/, "explain", "--gateway", "bookinfo-gateway", "-o", "json", "GET", page);
-    await told(
-      /subset "v2" with weight 10%[^]*RBAC policies: \S*reviews-viewer/,
-      "x",
-      "describe",
-      "service",
-      "reviews",
-    );
-    await told(/^ALLOW +ratings-viewer\.default +1$/m, "x", "authz", "check", "deploy/ratings-v1");
-    await told(/^reviews\.\S+:9080 +OK +STRICT +ISTIO_MUTUAL +default\/default /m, "authn", "tls-check", "productpage");
-    await told(/No issues found/, "x", "precheck");
-    await told(/^ratings-v1\.default +9080 +STRICT .* nothing$/m, "mtls", "report");
-    await told(/^0 of \d+ requests and connections would have been denied/, "authz", "suggest", "--replay");
   });
 
   test("metrics count requests with Istio's labels on both sides", async () => {
