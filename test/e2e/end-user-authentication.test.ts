@@ -48,8 +48,23 @@ let second: Signer;
 const ask = (jwt?: string, args = `${echo}/`): Promise<CurlAnswer> =>
   curl(client, `${jwt === undefined ? "" : `-H 'authorization: Bearer ${jwt}'`} ${args}`);
 const status = async (...args: Parameters<typeof ask>): Promise<number> => (await ask(...args)).status;
+/** Two pods hear of a change one after the other: a dozen answers in a row are from both. */
+async function atBothPods<T>(what: string, condition: () => Promise<T | undefined>, timeoutMs?: number): Promise<T> {
+  return eventually(
+    what,
+    async () => {
+      let last: T | undefined;
+      for (let i = 0; i < 12; i++) {
+        last = await condition();
+        if (last === undefined) return undefined;
+      }
+      return last;
+    },
+    timeoutMs,
+  );
+}
 const untilStatus = (what: string, expected: number, ...args: Parameters<typeof ask>): Promise<true> =>
-  eventually(what, async () => ((await status(...args)) === expected ? true : undefined));
+  atBothPods(what, async () => ((await status(...args)) === expected ? true : undefined));
 const publish = (...signers: Signer[]): Promise<unknown> =>
   outside.run(
     `curl -sS -f -X PUT --data-binary '${signers.length === 0 ? "" : JSON.stringify({ keys: signers.map(({ jwk }) => jwk) })}' ${issuer}/keys`,
@@ -89,7 +104,7 @@ describe("end users", { timeout: 600_000 }, () => {
     await publish(first);
     const jwt = await token(first);
     // Who had none is asked again within a minute.
-    await eventually("a good token to pass", async () => ((await status(jwt)) === 200 ? true : undefined), 90_000);
+    await atBothPods("a good token to pass", async () => ((await status(jwt)) === 200 ? true : undefined), 90_000);
     const answer = seen(await ask(await token(first)));
     assert.equal(answer.headers["authorization"], undefined, "the token is taken out");
   });
@@ -186,7 +201,7 @@ describe("end users", { timeout: 600_000 }, () => {
     const jwt = await token(first, { realm: { role: "admin" } });
     const places = [`-H 'x-jwt: JWT ${jwt}' ${echo}/`, `'${echo}/?jwt=${jwt}'`, `-H 'cookie: session=${jwt}' ${echo}/`];
     for (const place of places) {
-      const answer = await eventually(place.slice(0, 20), async () => {
+      const answer = await atBothPods(place.slice(0, 20), async () => {
         const { headers } = seen(await ask(undefined, place));
         return headers["x-role"] === "admin" ? headers : undefined;
       });
@@ -218,7 +233,7 @@ describe("end users", { timeout: 600_000 }, () => {
           `  action: CUSTOM\n  provider: { name: over-${protocol} }\n  rules: [{ to: [{ operation: { paths: [/asked] } }] }]`,
         ),
       );
-      const refused = await eventually("the service's refusal", async () => {
+      const refused = await atBothPods("the service's refusal", async () => {
         const answer = await ask(undefined, `${echo}/asked`);
         return answer.status === 403 && answer.body.startsWith("ask for a pass") ? answer : undefined;
       });
