@@ -12,6 +12,7 @@ import {
 } from "#wire/gen/envoy/config/accesslog/v3/accesslog_pb.ts";
 import { AccessLogType } from "#wire/gen/envoy/data/accesslog/v3/accesslog_pb.ts";
 import { ExpressionFilterSchema } from "#wire/gen/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.ts";
+import { grpcStatusOf } from "../http/local-replies.ts";
 import type { AccessLogEntry } from "./access-log.ts";
 import { compileLogExpression } from "./parse/log-expression.ts";
 import { decodeHeaderMatcher, decodeMetadataMatcher } from "./parse/matcher.ts";
@@ -113,30 +114,9 @@ function grpcStatus({ statuses, exclude }: GrpcStatusFilter): Accepts {
   const wanted = new Set<number>(statuses);
   return (entry) => {
     const told = entry.detail?.("grpcStatus");
-    const status = told === undefined ? statusOfHttp(entry.responseCode) : Number(told);
+    const status = told === undefined ? grpcStatusOf(entry.responseCode) : Number(told);
     return wanted.has(status) !== exclude;
   };
-}
-
-/** https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md */
-function statusOfHttp(code: number): number {
-  switch (code) {
-    case 400:
-      return 13;
-    case 401:
-      return 16;
-    case 403:
-      return 7;
-    case 404:
-      return 12;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return 14;
-    default:
-      return 2;
-  }
 }
 
 function decodeMetadata(filter: MetadataFilter, path: string, problems: Problems): Accepts | null {

@@ -210,7 +210,7 @@ export function codecError(status: number, details: string, words: string): Loca
   return reply(status, "DPE", details, `${words}\n`);
 }
 
-/** The gRPC status that a gRPC client sees for an HTTP status. */
+/** The gRPC status that a gRPC client sees for an HTTP status (gRPC's http-grpc-status-mapping). */
 export function grpcStatusOf(httpStatus: number): number {
   switch (httpStatus) {
     case 400:
