@@ -1,18 +1,18 @@
 // What a listener needs from the rest of the proxy.
 import type { Socket } from "node:net";
 import type { Logger } from "#base/log/log.ts";
+import type { OriginalDestination } from "#base/net/original-destination.ts";
+import type { SocketCalls } from "#base/net/socket-calls.ts";
 import type { NetworkEnvironment } from "../network/environment.ts";
 import type { InboundTraffic } from "../stats/inbound-traffic.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
-import type { SocketCalls } from "../transport/socket-calls.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ActiveListener } from "./active-listener.ts";
 import type { Allowance } from "./allowance.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { HandshakeGate } from "./handshake-gate.ts";
 import type { InspectorCounters } from "./inspection.ts";
-import type { OriginalDestination } from "./original-destination.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 
 export interface ListenerEnvironment {

@@ -3,6 +3,8 @@
 import type { Socket } from "node:net";
 import { OutriggerError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
+import { type OriginalDestination, OriginalDestinationReader } from "#base/net/original-destination.ts";
+import { SocketCalls } from "#base/net/socket-calls.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import { type ExtensionSource, ExtensionStore } from "../config/extension.ts";
@@ -25,7 +27,6 @@ import { InboundTraffic } from "../stats/inbound-traffic.ts";
 import { Stats } from "../stats/stats.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
-import { SocketCalls } from "../transport/socket-calls.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import type { ClusterManager } from "../upstream/cluster-manager.ts";
 import { clusterClients } from "../wasm/cluster-clients.ts";
@@ -37,7 +38,6 @@ import type { ListenerEnvironment } from "./environment.ts";
 import { HandshakeGate } from "./handshake-gate.ts";
 import { inspectorCounters } from "./inspection.ts";
 import type { ListenerCounters } from "./listener-counters.ts";
-import { type OriginalDestination, OriginalDestinationReader } from "./original-destination.ts";
 import { RefusalLog } from "./refusal-log.ts";
 
 /** Most bytes that are held of connections whose filter chain is not known, all together. */

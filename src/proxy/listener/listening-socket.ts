@@ -2,8 +2,8 @@
 // set before the address is bound need a socket of our own making; all others are set on Node's.
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { createServer, isIPv6, type ListenOptions, type Server, type Socket } from "node:net";
+import { descriptorOf, type SocketCalls } from "#base/net/socket-calls.ts";
 import type { ListenAddress, SocketOption } from "../config/socket.ts";
-import { descriptorOf, type SocketCalls } from "../transport/socket-calls.ts";
 
 /** Connections that the kernel keeps for us, where the configuration does not say. */
 const defaultBacklog = 4096;

@@ -1,11 +1,11 @@
 // All clusters by name. Fed by CDS and EDS; read by routes and TCP proxies for each new stream or connection.
 import type { Logger } from "#base/log/log.ts";
+import { SocketCalls } from "#base/net/socket-calls.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
 import { Stats } from "../stats/stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
-import { SocketCalls } from "../transport/socket-calls.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
 import { Cluster, type EjectedEndpoint } from "./cluster.ts";
 import { type ClusterDescription, describeCluster } from "./cluster-description.ts";

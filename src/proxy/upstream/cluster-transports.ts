@@ -2,6 +2,7 @@
 // transport and wish and live as long as the cluster's configuration.
 import { isIP, type Socket } from "node:net";
 import type { Logger } from "#base/log/log.ts";
+import type { SocketCalls } from "#base/net/socket-calls.ts";
 import type { ClusterConfig, EndpointConfig, TransportSocketMatch } from "../config/cluster.ts";
 import type { ForwardProxyConfig } from "../config/dns-cache.ts";
 import type { HealthCheckConfig } from "../config/health-check.ts";
@@ -11,7 +12,6 @@ import { chooseTransport } from "../decide/transport.ts";
 import { offeredAlpn, type ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
-import type { SocketCalls } from "../transport/socket-calls.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import { UpstreamTls } from "../transport/upstream-tls.ts";
 import type { ConnectTarget } from "./connect.ts";

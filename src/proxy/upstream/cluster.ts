@@ -2,13 +2,13 @@
 // breakers. Updates change it in place: pools of endpoints that stay are kept as long as their transport is the same.
 
 import type { Logger } from "#base/log/log.ts";
+import type { SocketCalls } from "#base/net/socket-calls.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
 import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../config/cluster.ts";
 import type { RequestPriority } from "../config/http.ts";
 import { http1, type ProtocolWish } from "../decide/upstream-protocol.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
-import type { SocketCalls } from "../transport/socket-calls.ts";
 import type { TlsContexts } from "../transport/tls-contexts.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";

@@ -1,9 +1,9 @@
 // Puts the options of a cluster on its sockets: keepalive probes, and options by the kernel's numbers.
 import type { Socket } from "node:net";
 import type { Logger } from "#base/log/log.ts";
+import { descriptorOf, type SocketCalls } from "#base/net/socket-calls.ts";
 import type { ClusterConfig } from "../config/cluster.ts";
 import type { Keepalive } from "../config/socket.ts";
-import { descriptorOf, type SocketCalls } from "../transport/socket-calls.ts";
 
 /** Null when the cluster asks for nothing. An option that can't be set is told once, and connections go on without it. */
 export function socketPreparation(

@@ -23,7 +23,7 @@ test("socket addresses of both families are decoded", () => {
 const server = `
 import { createServer } from "node:net";
 import { OriginalDestinationReader } from ${JSON.stringify(`${import.meta.dirname}/original-destination.ts`)};
-import { SocketCalls } from ${JSON.stringify(`${import.meta.dirname}/../transport/socket-calls.ts`)};
+import { SocketCalls } from ${JSON.stringify(`${import.meta.dirname}/socket-calls.ts`)};
 const reader = new OriginalDestinationReader(new SocketCalls((reason) => console.log("unavailable " + reason)));
 const server = createServer((socket) => {
   const found = reader.read(socket);

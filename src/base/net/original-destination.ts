@@ -1,8 +1,8 @@
 // Where a redirected connection wanted to go: getsockopt(SO_ORIGINAL_DST) on the accepted socket. Where the system can't
 // be asked, or the connection was not redirected, there is no answer and the local address stands.
 import type { Socket } from "node:net";
-import { addressText } from "#base/net/address-bytes.ts";
-import { descriptorOf, type SocketCalls } from "../transport/socket-calls.ts";
+import { addressText } from "./address-bytes.ts";
+import { descriptorOf, type SocketCalls } from "./socket-calls.ts";
 
 export interface OriginalDestination {
   readonly ip: string;

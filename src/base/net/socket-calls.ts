@@ -2,7 +2,7 @@
 // before. koffi makes the calls; node:ffi does where koffi has no build. Loaded on first use.
 import { createRequire } from "node:module";
 import type * as Koffi from "koffi";
-import { parseAddress } from "#base/net/address-bytes.ts";
+import { parseAddress } from "./address-bytes.ts";
 
 /** Answers 0 on success. */
 type SocketOptionCall = (fd: number, level: number, option: number, value: Buffer, length: Buffer | number) => number;
