@@ -7,9 +7,9 @@ import {
 import { PreviousPrioritiesConfigSchema } from "#wire/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.ts";
 import { type RateLimitedBackoff, RetryOn, type RetryPolicy } from "./http.ts";
 import { decodeHeaderMatcher } from "./parse/matcher.ts";
-import { retryBits } from "./parse/retry-on.ts";
 import { milliseconds, typeName, unpack } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
+import { retryBits } from "./retry-on.ts";
 
 /** Null when there is nothing to retry on. Unknown words are ignored, as Envoy does. */
 export function decodeRetry(

@@ -22,6 +22,7 @@ import { requestHash } from "./request-hash.ts";
 import { canonicalPath, isRedirectedPath, portOfAuthority, stripHost } from "./request-path.ts";
 import { rewrittenAuthority } from "./rewrite.ts";
 import { filterConfigsOf, matchablePath, type RouteDecision, type RouteRequest, selectRoute } from "./route.ts";
+import { locationFor } from "./route-trace.ts";
 import { chooseTransport } from "./transport.ts";
 import { offeredAlpn, protocolFor } from "./upstream-protocol.ts";
 import type { ProxyView } from "./view.ts";
@@ -263,7 +264,10 @@ function decideHttp(
   }
   if (route === null) return refuse(decided, 404, `no route for ${http.authority}${http.path}`, trace);
   const action = route.route.action;
-  if (action.type === "redirect") return answer({ ...decided, route }, action.redirect.status, "redirects");
+  if (action.type === "redirect") {
+    const location = locationFor(request, route.route, action.redirect);
+    return answer({ ...decided, route }, action.redirect.status, `redirects to ${location}`);
+  }
   if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
   const overridesAlpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn");
   const destinations = sharesOf(action.forward.clusters);

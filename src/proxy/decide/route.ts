@@ -8,7 +8,8 @@ import type {
   WeightedCluster,
 } from "../config/http.ts";
 import type { RuntimeShare } from "../config/runtime.ts";
-import { addStep, type Trace } from "../config/trace.ts";
+import type { Trace } from "../config/trace.ts";
+import { traceDecision, traceNoHost, traceNoRoute } from "./route-trace.ts";
 
 export interface RouteRequest {
   /** Host header or :authority, as received. */
@@ -209,46 +210,4 @@ export function drawWeighted<T extends { readonly weight: number }>(
     left -= entry.weight;
   }
   return null;
-}
-
-function traceDecision(trace: Trace, config: RouteConfig, request: RouteRequest, decision: RouteDecision): void {
-  const { virtualHost, route, cluster } = decision;
-  addStep(
-    trace,
-    "virtual host",
-    `${virtualHost.name} of route configuration ${config.name} takes authority ${request.authority}`,
-    virtualHost.provenance.origins,
-  );
-  const name = route.name === "" ? "unnamed route" : `route ${route.name}`;
-  const skipped = virtualHost.routes.indexOf(route);
-  const order = skipped === 0 ? "the first" : `number ${skipped + 1}, after ${skipped} that did not match`;
-  addStep(trace, "route", `${name} (${route.match.description}) is ${order}`, route.provenance.origins);
-  if (route.action.type === "redirect") addStep(trace, "action", `redirects with ${route.action.redirect.status}`);
-  else if (route.action.type === "direct_response") addStep(trace, "action", `answers ${route.action.status} itself`);
-  else traceClusters(trace, route, cluster);
-}
-
-function traceClusters(trace: Trace, route: RouteEntry, cluster: WeightedCluster | null): void {
-  if (route.action.type !== "forward") return;
-  const { clusters, totalWeight } = route.action.forward;
-  const chosen = cluster === null ? "no cluster (all weights are 0)" : cluster.name;
-  const share =
-    clusters.length === 1
-      ? ""
-      : ` by weight: ${clusters.map((it) => `${it.name} ${it.weight}/${totalWeight}`).join(", ")}`;
-  addStep(trace, "cluster", `${chosen}${share}`, route.provenance.origins);
-}
-
-function traceNoHost(trace: Trace, config: RouteConfig, request: RouteRequest): void {
-  addStep(trace, "virtual host", `route configuration ${config.name} has none for authority ${request.authority}: 404`);
-}
-
-function traceNoRoute(trace: Trace, virtualHost: VirtualHost, request: RouteRequest): void {
-  const tried = virtualHost.routes.map((route) => route.match.description).join("; ");
-  addStep(
-    trace,
-    "route",
-    `none of ${virtualHost.name} matches ${request.path}: 404 (it has: ${tried || "no routes"})`,
-    virtualHost.provenance.origins,
-  );
 }

@@ -125,9 +125,10 @@ export function parseJwtAuthn(message: JwtAuthentication, { path, policyOrigins,
   };
 }
 
-/** Where the rule of the provider was written, if that is known. */
+/** Where the rule of the provider was written, as far as that is known; without a provider, where all rules were. */
 export function originsOf({ origins }: JwtSettings, provider: JwtProvider | null): readonly Origin[] {
-  const origin = provider === null ? undefined : origins.get(provider.name);
+  if (provider === null) return [...origins.values()];
+  const origin = origins.get(provider.name);
   return origin === undefined ? [] : [origin];
 }
 

@@ -4,7 +4,7 @@ import { FIRST_ENVOY_CONTROL } from "#wire/http/header-names.ts";
 import type { Headers } from "#wire/http/headers.ts";
 import { RetryOn, type RetryPolicy } from "../../../config/http.ts";
 import type { HeaderMatcher } from "../../../config/matcher.ts";
-import { retryBits } from "../../../config/parse/retry-on.ts";
+import { retryBits } from "../../../config/retry-on.ts";
 import type { Stream } from "../../stream.ts";
 
 const noPolicy: RetryPolicy = {

@@ -1,5 +1,5 @@
 // The words of `retry_on`, of policies and of `x-envoy-retry-on` headers, as bits.
-import { RetryOn } from "../http.ts";
+import { RetryOn } from "./http.ts";
 
 const bitByWord: Readonly<Record<string, number>> = {
   "5xx": RetryOn.FiveXx,
@@ -25,4 +25,9 @@ export function retryBits(words: string): number {
   let bits = 0;
   for (const word of words.split(",")) bits |= bitByWord[word.trim()] ?? 0;
   return bits;
+}
+
+/** The words of bits, in the order of Envoy's documentation. */
+export function retryWords(bits: number): readonly string[] {
+  return Object.keys(bitByWord).filter((word) => (bits & (bitByWord[word] ?? 0)) !== 0);
 }
