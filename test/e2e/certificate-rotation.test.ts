@@ -1,5 +1,10 @@
-// Certificates that live for seconds, five of workloads, ten of the CA and sixteen of its root, renewed and replaced under
-// load; and a mesh whose certificates have all ended while nobody ran the control plane.
+// Certificates of workloads, of the CA and of its root that live for five seconds, renewed and replaced under load; and a
+// mesh whose certificates have all ended while nobody ran the control plane.
+//
+// A certificate never outlives what it leads to. So a workload asks for five seconds and gets what the CA and its root
+// have left, which is between two and five; and each root has ended five seconds after it was made, which leaves it about
+// a second and a half in which it is trusted and does not sign, one and a half in which it signs, and two in which it is
+// trusted for what it has signed.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -48,11 +53,11 @@ function problem({ status, body }: Answer): string | undefined {
   return /<b>Sorry, .* currently unavailable.*/.exec(body)?.[0];
 }
 
-const rootTtlMs = 16_000;
-const issuerTtlMs = 10_000;
-/** An issuer whose root is replaced signs until the new root is everywhere. */
-const lastIssuerTtlMs = 30_000;
-const rootOfOperatorMs = 3_600_000;
+/** Of workloads, of who signs for them, and of roots. */
+const lifeMs = 5_000;
+/** Certificates start a tenth of their life in the past, for clocks that are behind, and count in whole seconds. */
+const longestMs = lifeMs + 1_000;
+const hourMs = 3_600_000;
 
 /** The control plane's Deployment, with a root that ends soon. */
 function controlPlane(replicas: number): string {
@@ -61,7 +66,7 @@ function controlPlane(replicas: number): string {
   assert.ok(deployment !== undefined);
   deployment.setIn(["spec", "replicas"], replicas);
   const settings = {
-    CITADEL_SELF_SIGNED_CA_CERT_TTL: `${rootTtlMs / 1000}s`,
+    CITADEL_SELF_SIGNED_CA_CERT_TTL: `${lifeMs / 1000}s`,
     CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL: "500ms",
     CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE: "50",
   };
@@ -141,14 +146,15 @@ describe("certificates that end within seconds", { timeout: 900_000 }, () => {
     const roots = new Set<string>();
     await underLoad(() =>
       eventually(
-        "four renewals of the root",
+        "eight renewals of the root",
         async () => {
           for (const pem of splitCertificates(await root())) roots.add(pem);
-          return roots.size >= 4 ? true : undefined;
+          return roots.size >= 9 ? true : undefined;
         },
         90_000,
       ),
     );
+    assert.equal(shortLived(roots).length, roots.size);
   });
 
   test("all have ended while there was no control plane: it comes back, and the mesh heals by itself", async () => {
@@ -190,21 +196,31 @@ describe("certificates that end within seconds", { timeout: 900_000 }, () => {
         return items.some(isOurs) ? true : undefined;
       });
     };
+    const roots = new Set<string>();
     await underLoad(async () => {
-      const first = new OperatorAuthority("one", rootOfOperatorMs);
-      for (let count = 0; count < 4; count++) {
-        const nextMs = Date.now() + issuerTtlMs / 2;
-        await replace(first, issuerTtlMs);
+      const first = new OperatorAuthority("first", hourMs);
+      for (let count = 0; count < 5; count++) {
+        const nextMs = Date.now() + lifeMs / 2;
+        await replace(first, lifeMs);
         await eventually("the middle of its life", () => (Date.now() >= nextMs ? true : undefined));
       }
-      await replace(first, lastIssuerTtlMs);
-      for (const name of ["two", "three"]) {
-        await replace(new OperatorAuthority(name, rootOfOperatorMs), lastIssuerTtlMs);
+      // The next root is given out as soon as the one before signs.
+      for (const name of ["one", "two", "three", "four", "five", "six"]) {
+        await replace(new OperatorAuthority(name, lifeMs), lifeMs);
+        for (const pem of splitCertificates(await root())) roots.add(pem);
       }
+      await replace(new OperatorAuthority("last", hourMs), hourMs);
     });
-    assert.ok(splitCertificates(await root()).length >= 3, "the old roots are trusted still");
+    assert.equal(shortLived(roots).length, 6, "roots that ended under load");
   });
 });
+
+/** Roots that were made for five seconds. */
+function shortLived(roots: Iterable<string>): X509Certificate[] {
+  return [...roots]
+    .map((pem) => new X509Certificate(pem))
+    .filter(({ validFromDate, validToDate }) => validToDate.getTime() - validFromDate.getTime() <= longestMs);
+}
 
 interface Event {
   readonly reason: string;

@@ -172,18 +172,33 @@ describe("a CA that is replaced", () => {
 
   test("what is plugged in takes over although the self-signed root is renewed meanwhile", async () => {
     const [old, next] = [createSelfSignedMaterial("old", start, 10 * day), createSelfSignedMaterial("next", start)];
-    const { clock, materials, distribute, issuer } = setUp(old);
+    const { clock, materials, distribute, issuer, authority, trusted } = setUp(old);
     materials.offer(next, "cacerts");
-    materials.offerRenewed(renewSelfSignedMaterial(old, start, 10 * day), "istio-ca-secret");
+    const renewed = renewSelfSignedMaterial(old, start, 10 * day);
+    materials.offerRenewed(renewed, "istio-ca-secret");
+    assert.equal(authority.material, renewed, "the old CA may end before the new one signs");
+    assert.ok(trusted().includes(next.caCertificate));
     await distribute();
     clock.advance(120_000);
     assert.equal(issuer(), next.caCertificate);
-    const alone = setUp(old);
-    const renewed = renewSelfSignedMaterial(old, start, 10 * day);
-    alone.materials.offerRenewed(renewed, "istio-ca-secret");
-    await alone.distribute();
-    alone.clock.advance(120_000);
-    assert.equal(alone.authority.material, renewed);
+    await materials.stop();
+  });
+
+  test("signs at once with a root that is renewed for the same key, and the old certificate stays until it ends", async () => {
+    const old = createSelfSignedMaterial("cluster.local", start, hour);
+    const { clock, materials, authority, trusted } = setUp(old);
+    clock.advance(hour / 2);
+    const renewed = renewSelfSignedMaterial(old, clock.now(), hour);
+    materials.offer(renewed, "istio-ca-secret");
+    assert.equal(authority.material, renewed, "who trusts the old certificate believes what the new one signs");
+    assert.deepEqual(trusted(), [old.caCertificate, renewed.caCertificate].sort());
+    clock.advance(hour / 2 + 1);
+    assert.deepEqual(trusted(), [renewed.caCertificate]);
+    // Whoever looked like it: the same name, another key.
+    const stranger = createSelfSignedMaterial("cluster.local", clock.now(), hour);
+    materials.offer(stranger, "cacerts");
+    assert.equal(authority.material, renewed);
+    await materials.stop();
   });
 
   test("a renewed self-signed root vouches for what the old certificate signed, and the other way round", async () => {

@@ -3,7 +3,9 @@
 //
 //   signing with A ──offer(B)──► roots A + B everywhere, A signs ──settled──► B signs, roots B + A ──A's last leaf ends──► B
 //
-// Material whose root has been trusted for a while (a new intermediate, a root that came beforehand) signs at once.
+// Material whose root has been trusted for a while (a new intermediate, a root that came beforehand) signs at once. So
+// does a root that was renewed for the same key and name: what it signs leads to the old certificate too, and who has a
+// certificate is given the new root with the next one, which it needs before the old root ends.
 import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
@@ -63,9 +65,12 @@ export class MaterialSwitch implements Running {
     this.#update(authority.material);
   }
 
-  /** Takes over what was renewed of the CA in use, unless another one is about to take its place. */
+  /** Takes over what was renewed of the CA in use; another one that is about to take its place still does. */
   offerRenewed(material: AuthorityMaterial, place: string): void {
+    if (this.#isStopped) return;
+    const { authority } = this.#options;
     if (this.#coming === undefined) this.offer(material, place);
+    else if (isRenewal(material.caCertificate, authority.material.caCertificate)) this.#switchIfGood(material, place);
   }
 
   /** Takes new material over, at once or later; throws CA_MATERIAL_INVALID. */
@@ -120,8 +125,17 @@ export class MaterialSwitch implements Running {
   #waitFor(root: string): number {
     const { distributed, clock, settleMs = defaultSettleMs } = this.#options;
     if (distributed === undefined || this.#shareOfLifeMs() === 0) return 0;
-    const since = this.#trustedSince.get(root);
+    const since = this.#trustedSinceOf(root);
     return since === undefined ? settleMs : settleMs - (clock.now() - since);
+  }
+
+  /** A certificate of the same key and name that has not ended counts for it. */
+  #trustedSinceOf(root: string): number | undefined {
+    const { clock } = this.#options;
+    const moments = [...this.#trustedSince].flatMap(([pem, since]) =>
+      pem === root || (isRenewal(root, pem) && notAfterMs(pem) > clock.now()) ? [since] : [],
+    );
+    return moments.length === 0 ? undefined : Math.min(...moments);
   }
 
   /** A third of what the old issuer has left for each step, so that the new one signs before the old one ends. */
@@ -213,6 +227,16 @@ export class MaterialSwitch implements Running {
 
 function rootsOf(material: AuthorityMaterial): string[] {
   return splitCertificates(material.rootCertificates);
+}
+
+/** Whether two certificates (PEM) are of the same key and name; false for what cannot be read. */
+function isRenewal(one: string, other: string): boolean {
+  try {
+    const [a, b] = [parseCertificate(one), parseCertificate(other)];
+    return a.publicKeyInfo.equals(b.publicKeyInfo) && a.subject.equals(b.subject);
+  } catch {
+    return false;
+  }
 }
 
 /** 0 for what cannot be read. */
