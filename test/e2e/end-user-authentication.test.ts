@@ -70,6 +70,11 @@ const publish = (...signers: Signer[]): Promise<unknown> =>
     `curl -sS -f -X PUT --data-binary '${signers.length === 0 ? "" : JSON.stringify({ keys: signers.map(({ jwk }) => jwk) })}' ${issuer}/keys`,
   );
 
+async function echoLogs(): Promise<string> {
+  const logs = await Promise.all(["echo-v1", "echo-v2"].map((pod) => mesh.run("logs", pod, "-c", "istio-proxy")));
+  return logs.map(({ stdout }) => stdout).join("");
+}
+
 describe("end users", { timeout: 600_000 }, () => {
   before(async () => {
     mesh = await TestMesh.start({ copy: ["test/fixtures/workloads", "test/fixtures/end-users"] });
@@ -146,10 +151,8 @@ describe("end users", { timeout: 600_000 }, () => {
         /RequestAuthentication default\/jwt \(config\/jwt\.yaml:6\)/,
       );
     }
-    const logs = await Promise.all(["echo-v1", "echo-v2"].map((pod) => mesh.run("logs", pod, "-c", "istio-proxy")));
-    const log = logs.map(({ stdout }) => stdout).join("");
     assert.match(
-      log,
+      await echoLogs(),
       /401 .*jwt_authn_access_denied\{Jwt_is_expired\}.*RequestAuthentication default\/jwt \(config\/jwt\.yaml:6\)/,
     );
   });
@@ -241,6 +244,7 @@ describe("end users", { timeout: 600_000 }, () => {
       const passed = seen(await ask(undefined, `-H 'x-pass: yes' ${echo}/asked`));
       assert.equal(passed.headers["x-decided-by"], protocol);
       assert.equal(seen(await ask(undefined, `${echo}/free`)).headers["x-decided-by"], undefined);
+      assert.match(refused.headers["x-outrigger-explain"] ?? "", /\(config\/ask\.yaml:8\)/);
       const shown = await mesh.run("status");
       assert.match(shown.stdout, /AuthorizationPolicy +default +ask +in force/);
       mesh.removeConfig("ask.yaml");
@@ -248,13 +252,68 @@ describe("end users", { timeout: 600_000 }, () => {
     });
   }
 
-  test("CUSTOM without its provider denies, and says which is missing", async () => {
-    mesh.writeConfig(
-      "ask.yaml",
-      policy("AuthorizationPolicy", "ask", "  action: CUSTOM\n  provider: { name: nobody }\n  rules: [{}]"),
-    );
-    await untilStatus("requests to be denied", 403);
-    const shown = await mesh.run("status");
-    assert.match(shown.stdout, /no external authorization provider "nobody"/);
-  });
+  // What the sidecar itself says when it refuses, to the client and in its log.
+  for (const [provider, pass, expected, details, words] of [
+    ["over-http", "no", 403, "ext_authz_denied", "(HTTP) denies it with 403 for RULE [PLACE]"],
+    ["over-grpc", "no", 403, "ext_authz_denied", "(gRPC) denies it with 403 for RULE [PLACE]"],
+    [
+      "late-http",
+      "later",
+      403,
+      "ext_authz_error",
+      "(HTTP) can't be asked for RULE: .*no answer within 300 ms.* [PLACE]",
+    ],
+    [
+      "late-grpc",
+      "later",
+      403,
+      "ext_authz_error",
+      "(gRPC) can't be asked for RULE: .*within 300 ms.*status 4.* [PLACE]",
+    ],
+    ["nobody-http", "yes", 503, "ext_authz_error", "(HTTP) can't be asked for RULE: .*refused.* [PLACE]"],
+    ["nobody-grpc", "yes", 403, "ext_authz_error", "(gRPC) can't be asked for RULE: .*refused.*status 14.* [PLACE]"],
+    [
+      "nobody",
+      "yes",
+      403,
+      "rbac_access_denied_matched_policy[RULE]",
+      'is denied by RULE: mesh configuration has no external authorization provider "nobody" [PLACE]',
+    ],
+  ] as const) {
+    test(`CUSTOM with the provider ${provider}: the refusal names what failed, the policy and its line`, async () => {
+      mesh.writeConfig(
+        "ask.yaml",
+        policy("AuthorizationPolicy", "ask", `  action: CUSTOM\n  provider: { name: ${provider} }\n  rules: [{}]`),
+      );
+      const suffix = provider === "nobody" ? "-deny-due-to-bad-CUSTOM-action" : "";
+      const written = (text: string): string =>
+        text
+          .replaceAll(/[()[\]]/g, "\\$&")
+          .replaceAll('"', '\\\\?"') // which the log escapes
+          .replace("RULE", RegExp.escape(`istio-ext-authz-${provider}-ns[default]-policy[ask]-rule[0]${suffix}`))
+          .replace("PLACE", RegExp.escape("AuthorizationPolicy default/ask (config/ask.yaml:8)"));
+      const said = new RegExp(written(words));
+      const answer = await atBothPods(String(said), async () => {
+        const refused = await ask(undefined, `-H 'x-pass: ${pass}' ${echo}/for-${provider}`);
+        return said.test(refused.headers["x-outrigger-explain"] ?? "") ? refused : undefined;
+      });
+      assert.equal(answer.status, expected);
+      const line = new RegExp(`GET /for-${provider} .* ${expected} .*${written(details)}.*${written(words)}`);
+      await eventually(String(line), async () => (line.test(await echoLogs()) ? true : undefined));
+      if (provider === "nobody") {
+        const shown = await mesh.run("status");
+        assert.match(shown.stdout, /no external authorization provider "nobody"/);
+      }
+    });
+  }
+
+  for (const protocol of ["http", "grpc"]) {
+    test(`CUSTOM over ${protocol} with failOpen lets through what nobody could be asked about`, async () => {
+      mesh.writeConfig(
+        "ask.yaml",
+        policy("AuthorizationPolicy", "ask", `  action: CUSTOM\n  provider: { name: open-${protocol} }\n  rules: [{}]`),
+      );
+      await untilStatus("requests to pass", 200);
+    });
+  }
 });

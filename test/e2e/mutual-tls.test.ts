@@ -330,9 +330,18 @@ spec:
     await eventually("bytes to be let in", async () => ((await served()) === 4 ? true : undefined));
     mesh.writeConfig("only-get.yaml", rules("only-get", "ALLOW", "{methods: [GET]}"));
     await eventually("bytes to be refused", async () => ((await served()) === 0 ? true : undefined));
-    await reason(/spiffe:\S+\/sa\/client is denied: no ALLOW policy has a rule for a connection without HTTP/);
+    await reason(
+      /rbac_access_denied_matched_policy\[none\].*no policy allows spiffe:\S+\/sa\/client: ns\[default\]-policy\[only-get\]-rule\[0\] \(AuthorizationPolicy default\/only-get \(config\/only-get\.yaml:7\)\) asks for methods, and a connection without HTTP has none/,
+    );
     assert.equal((await curl(client, echoUrl(8000))).status, 200);
     mesh.removeConfig("only-get.yaml");
+    await eventually("bytes to be let in", async () => ((await served()) === 4 ? true : undefined));
+    mesh.writeConfig("no-put.yaml", rules("no-put", "DENY", '{ports: ["9000"], methods: [PUT]}'));
+    await eventually("bytes to be refused", async () => ((await served()) === 0 ? true : undefined));
+    await reason(
+      /denied by ns\[default\]-policy\[no-put\]-rule\[0\]: without HTTP methods is left aside \[AuthorizationPolicy default\/no-put \(config\/no-put\.yaml:7\)\]/,
+    );
+    mesh.removeConfig("no-put.yaml");
     await eventually("bytes to be let in", async () => ((await served()) === 4 ? true : undefined));
   });
 

@@ -2,7 +2,7 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
 import { type Metadata, MetadataSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
-import { encodeProvenance, provenanceKey } from "#wire/xds/provenance.ts";
+import { encodeProvenance, type PolicyOrigin, provenanceKey } from "#wire/xds/provenance.ts";
 import type { Service } from "../snapshot/service.ts";
 import { configPath } from "./names.ts";
 
@@ -10,7 +10,7 @@ export interface MetadataContent {
   readonly istio?: JsonObject;
   readonly origins: readonly Origin[];
   /** RBAC policy name → where it was written; for filter chains. */
-  readonly policies?: ReadonlyMap<string, Origin>;
+  readonly policies?: ReadonlyMap<string, PolicyOrigin>;
 }
 
 export function resourceMetadata(content: MetadataContent): Metadata {

@@ -1,5 +1,5 @@
 // Runtime shape of an RBAC policy set (network and HTTP), with the words and the origin for explain.
-import type { Origin } from "#base/issue.ts";
+import type { PolicyOrigin } from "#wire/xds/provenance.ts";
 
 /** Names in a peer's verified certificate. */
 export interface PeerNames {
@@ -54,7 +54,13 @@ export interface RbacPolicy {
   readonly matches: RbacPredicate;
   /** Each condition apart, so that explain can name the nearest miss. */
   readonly conditions: readonly RbacCondition[];
-  readonly origin: Origin | null;
+  readonly origin: PolicyOrigin | null;
+}
+
+/** A policy that was left out of the rules because it could not match anything here. */
+export interface LeftOutPolicy {
+  readonly name: string;
+  readonly origin: PolicyOrigin;
 }
 
 export type RbacAction = "allow" | "deny" | "log";
@@ -65,6 +71,8 @@ export interface RbacRules {
   readonly policies: readonly RbacPolicy[];
   /** Present when looking a peer's policies up pays. */
   readonly index?: PolicyIndex;
+  /** Of rules that allow; said when nothing matches. */
+  readonly leftOut?: readonly LeftOutPolicy[];
   /** Decides in place of the policies. */
   readonly tree?: RbacTree;
 }

@@ -80,6 +80,28 @@ test("LOG rules let everything pass and say whether to log it", () => {
   assert.deepEqual(verdict(80), [true, false]);
 });
 
+test("a denial says which policies were left out because they could not match, the first ones in full", () => {
+  const leftOut = ["a", "b", "c", "d", "e"].map((name, i) => ({
+    name,
+    origin: {
+      kind: "AuthorizationPolicy",
+      namespace: "n",
+      name,
+      file: "f.yaml",
+      line: i + 1,
+      note: `asks for ${name}`,
+    },
+  }));
+  const rules: RbacRules = { ...rbacRules("{}"), leftOut };
+  const asked = subject(["x"]);
+  const words = whyDenied(rules, asked, evaluateRbac(rules, asked, null));
+  assert.equal(
+    words,
+    "no policy allows x: a (AuthorizationPolicy n/a (f.yaml:1)) asks for a; b (AuthorizationPolicy n/b (f.yaml:2)) asks for b; " +
+      "c (AuthorizationPolicy n/c (f.yaml:3)) asks for c; 2 more are no different",
+  );
+});
+
 test("a denial says who asked and what denied, or what was nearest", () => {
   const deny = rbacRules(`{ action: DENY, policies: { p: { permissions: [{ any: true }], ${named(["a"])} } } }`);
   const asked = subject(["a"]);

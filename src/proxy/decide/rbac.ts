@@ -104,15 +104,35 @@ export function traceShadow(trace: Trace, { allowed, policy }: RbacVerdict): voi
 /** A denial in words: who asked, which policy denies, or which one was nearest to letting it pass. */
 export function whyDenied(rules: RbacRules | null, subject: RbacSubject, verdict: RbacVerdict): string {
   const caller = describeCaller(subject);
-  if (verdict.policy !== null) return `${caller} is denied by ${verdict.policy.name}`;
+  if (verdict.policy !== null) return `${caller} is denied by ${verdict.policy.name}${noteOf(verdict.policy)}`;
   if (rules?.tree !== undefined) return `nothing in the matching tree allows ${caller}`;
-  if (rules?.policies.length === 0) return `${caller} is denied: ${whyNobody(subject)}`;
+  const leftOut = describeLeftOut(rules);
+  if (rules?.policies.length === 0) {
+    return leftOut === "" ? `${caller} is denied: ${whyNobody(subject)}` : `no policy allows ${caller}: ${leftOut}`;
+  }
   // The nearest miss costs a second evaluation, which only a refused request pays.
   const miss = verdict.nearestMiss ?? evaluateRbac(rules, subject, newTrace()).nearestMiss;
   if (miss === null) return `no policy allows ${caller}`;
   const { policy, failed } = miss;
   const place = policy.origin === null ? "" : ` (${formatOrigin(policy.origin)})`;
-  return `no policy allows ${caller}; nearest is ${policy.name}, which needs ${failed.join(" and ")}${place}`;
+  const others = leftOut === "" ? "" : `; ${leftOut}`;
+  return `no policy allows ${caller}; nearest is ${policy.name}, which needs ${failed.join(" and ")}${place}${others}`;
+}
+
+function noteOf({ origin }: RbacPolicy): string {
+  return origin?.note === undefined ? "" : `: ${origin.note}`;
+}
+
+const maxLeftOut = 3;
+
+/** Policies that could not match anything here, with their places and why; empty when there are none. */
+function describeLeftOut(rules: RbacRules | null): string {
+  const leftOut = rules?.leftOut ?? [];
+  const told = leftOut
+    .slice(0, maxLeftOut)
+    .map(({ name, origin }) => `${name} (${formatOrigin(origin)}) ${origin.note ?? "cannot match here"}`);
+  const more = leftOut.length - told.length;
+  return [...told, ...(more > 0 ? [`${more} more ${more === 1 ? "is" : "are"} no different`] : [])].join("; ");
 }
 
 /** Rules that ask for something of HTTP are none for bytes. */
@@ -127,7 +147,7 @@ function traceMatch(trace: Trace, action: RbacAction, policy: RbacPolicy): void 
   addStep(
     trace,
     "authorization",
-    `${outcome} by ${policy.name}${words === "" ? "" : `: ${words}`}`,
+    `${outcome} by ${policy.name}${words === "" ? "" : `: ${words}`}${policy.origin?.note === undefined ? "" : ` (${policy.origin.note})`}`,
     policy.origin === null ? [] : [policy.origin],
   );
 }
@@ -135,13 +155,14 @@ function traceMatch(trace: Trace, action: RbacAction, policy: RbacPolicy): void 
 function traceMiss(trace: Trace, rules: RbacRules, subject: RbacSubject, verdict: RbacVerdict): RbacVerdict {
   const nearestMiss = findNearestMiss(rules.policies, subject);
   const outcome = verdict.allowed ? "passes" : "denied";
+  const action = rules.action.toUpperCase();
+  const leftOut = describeLeftOut(rules);
   const why =
-    nearestMiss === null
-      ? `no ${rules.action.toUpperCase()} policy exists here`
-      : `no ${rules.action.toUpperCase()} policy matches; nearest is ${nearestMiss.policy.name}, ` +
-        `which needs ${nearestMiss.failed.join(" and ")}`;
-  const origin = nearestMiss?.policy.origin;
-  addStep(trace, "authorization", `${outcome}: ${why}`, origin ? [origin] : []);
+    nearestMiss !== null
+      ? `no ${action} policy matches; nearest is ${nearestMiss.policy.name}, which needs ${nearestMiss.failed.join(" and ")}`
+      : `no ${action} policy ${leftOut === "" ? "exists here" : "matches"}`;
+  const origins = [nearestMiss?.policy.origin ?? [], (rules.leftOut ?? []).map(({ origin }) => origin)].flat();
+  addStep(trace, "authorization", `${outcome}: ${why}${leftOut === "" ? "" : `; ${leftOut}`}`, origins);
   return { ...verdict, nearestMiss };
 }
 

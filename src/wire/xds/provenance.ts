@@ -1,6 +1,6 @@
 // How a compiled Envoy resource says which user resource it came from: `metadata.filter_metadata["outrigger"]` of a
 // Listener, FilterChain, VirtualHost, Route, Cluster or LbEndpoint is
-//   { origins: [{ kind, namespace, name, file?, line? }], policies?: { <RBAC policy name>: <origin> } }
+//   { origins: [{ kind, namespace, name, file?, line? }], policies?: { <RBAC policy name>: <origin + note?, neverMatches?> } }
 // `policies` stands on a FilterChain because an RBAC policy has no metadata of its own.
 // Envoy ignores the key; Istio's own `filter_metadata.istio` stays beside it.
 import type { JsonObject } from "@bufbuild/protobuf";
@@ -8,18 +8,26 @@ import type { Origin } from "#base/issue.ts";
 
 export const provenanceKey = "outrigger";
 
+/** Where an RBAC policy was written, and what its rules do not show. */
+export interface PolicyOrigin extends Origin {
+  /** Why it decides otherwise than one who reads the file would think, as a sentence without its subject and end. */
+  readonly note?: string;
+  /** No filter of the chain has it, because it could not match anything there. */
+  readonly neverMatches?: true;
+}
+
 /** The value for `filterMetadata[provenanceKey]`. */
-export function encodeProvenance(origins: readonly Origin[], policies?: ReadonlyMap<string, Origin>): JsonObject {
+export function encodeProvenance(origins: readonly Origin[], policies?: ReadonlyMap<string, PolicyOrigin>): JsonObject {
   const value: JsonObject = { origins: origins.map(encodeOrigin) };
   if (policies !== undefined && policies.size > 0) {
-    value["policies"] = Object.fromEntries([...policies].map(([name, origin]) => [name, encodeOrigin(origin)]));
+    value["policies"] = Object.fromEntries([...policies].map(([name, origin]) => [name, encodePolicy(origin)]));
   }
   return value;
 }
 
 export interface Provenance {
   readonly origins: readonly Origin[];
-  readonly policies: ReadonlyMap<string, Origin>;
+  readonly policies: ReadonlyMap<string, PolicyOrigin>;
 }
 
 export const noProvenance: Provenance = { origins: [], policies: new Map() };
@@ -29,11 +37,11 @@ export function decodeProvenance(filterMetadata: Readonly<Record<string, JsonObj
   const value = filterMetadata?.[provenanceKey];
   if (value === undefined) return noProvenance;
   const origins = Array.isArray(value["origins"]) ? value["origins"].flatMap((item) => decodeOrigin(item) ?? []) : [];
-  const policies = new Map<string, Origin>();
+  const policies = new Map<string, PolicyOrigin>();
   const named = value["policies"];
   if (typeof named === "object" && named !== null && !Array.isArray(named)) {
     for (const [name, item] of Object.entries(named)) {
-      const origin = decodeOrigin(item);
+      const origin = decodePolicy(item);
       if (origin !== undefined) policies.set(name, origin);
     }
   }
@@ -58,4 +66,18 @@ function decodeOrigin(value: unknown): Origin | undefined {
     ...(typeof file === "string" && { file }),
     ...(typeof line === "number" && { line }),
   };
+}
+
+function encodePolicy(policy: PolicyOrigin): JsonObject {
+  const value = encodeOrigin(policy);
+  if (policy.note !== undefined) value["note"] = policy.note;
+  if (policy.neverMatches === true) value["neverMatches"] = true;
+  return value;
+}
+
+function decodePolicy(value: unknown): PolicyOrigin | undefined {
+  const origin = decodeOrigin(value);
+  if (origin === undefined) return undefined;
+  const { note, neverMatches } = value as Record<string, unknown>;
+  return { ...origin, ...(typeof note === "string" && { note }), ...(neverMatches === true && { neverMatches }) };
 }

@@ -402,6 +402,52 @@ ${policy("data", "rules: [{to: [{operation: {ports: ['9000']}}]}]")}${policy("no
   });
 });
 
+test("rules about HTTP say of a connection without it why they let nobody in, or what is left of them", async () => {
+  const data = (spec: string): string => `${shop.replace(/---\napiVersion: security[^]*?---/, "---")}---
+apiVersion: v1
+kind: Service
+metadata: {name: data}
+spec: {clusterIP: 10.96.0.8, selector: {app: api}, ports: [{name: tcp-data, port: 9000}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: api}}
+${spec}
+`;
+  const end = async (spec: string): Promise<Explanation> => {
+    const argv = ["explain", "-f", "-", "-o", "json", "--from", "shop", "--protocol", "tcp", "data:9000"];
+    return JSON.parse((await run(argv, { stdin: data(spec) })).stdout) as Explanation;
+  };
+  const place = (line: number): string => `\\(AuthorizationPolicy default/web \\(stdin:${line}\\)\\)`;
+  const dropped = await end("  rules:\n  - to: [{operation: {methods: [GET], notPaths: [/x]}}]");
+  assert.equal(dropped.outcome, "refused");
+  const line = data("").split("\n").length;
+  const why = `ns\\[default\\]-policy\\[web\\]-rule\\[0\\] ${place(line)} asks for methods and notPaths, and a connection without HTTP has none`;
+  assert.match(dropped.reason ?? "", new RegExp(`^no policy allows .*/sa/shop: ${why}$`));
+  const [step] = dropped.steps.filter(({ what }) => what === "authorization");
+  assert.match(step?.decision ?? "", new RegExp(`^denied: no ALLOW policy matches; ${why}$`));
+  assert.deepEqual([step?.origin?.name, step?.origin?.line], ["web", line]);
+  const mixed = await end(
+    `  rules:\n  - when: [{key: "request.headers[x]", values: [v]}]\n  - to: [{operation: {ports: ["1"]}}]`,
+  );
+  assert.match(
+    mixed.reason ?? "",
+    /; nearest is ns\[default\]-policy\[web\]-rule\[1\], which needs port 1 .*; ns\[default\]-policy\[web\]-rule\[0\] .* asks for request\.headers\[x\], and/,
+  );
+  const denied = await end("  action: DENY\n  rules:\n  - to: [{operation: {methods: [GET], ports: ['9000']}}]");
+  assert.equal(denied.outcome, "refused");
+  assert.match(
+    denied.reason ?? "",
+    /is denied by ns\[default\]-policy\[web\]-rule\[0\]: without HTTP methods is left aside/,
+  );
+  assert.equal(
+    (await end("  action: DENY\n  rules:\n  - to: [{operation: {methods: [GET], ports: ['1']}}]")).outcome,
+    "forwarded",
+  );
+});
+
 test("every property of a caller and a request that policies can ask for has a flag", async () => {
   const allowed = async (rule: string, ...argv: string[]): Promise<boolean> => {
     const yaml = `${shop.replace(/---\napiVersion: security[^]*?---/, "---")}---

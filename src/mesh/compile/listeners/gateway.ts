@@ -164,7 +164,7 @@ function sniChains({ snapshot, proxy, scope, authorization }: GatewayContext, se
         }),
       ],
       origins: [originAt(server.gateway, `spec.servers[${server.index}]`)],
-      policies: authorization.origins,
+      policies: authorization.tcpOrigins,
     });
   });
 }
@@ -193,7 +193,7 @@ function tcpChains(
         filters: [...before, ...telemetry.tcpStats, ...tcpRouteFilters(context, choice, port, telemetry)],
         tls: socket,
         origins: [choice.origin, originAt(server.gateway, `spec.servers[${server.index}]`)],
-        policies: authorization.origins,
+        policies: authorization.tcpOrigins,
       });
     }),
   );

@@ -173,7 +173,7 @@ function portChains(context: InboundContext, group: ChainGroup): FilterChain[] {
       filters: filters[choice.protocol],
       tls: choice.terminatesTls ? endedTls(snapshot, group.userTls, choice.protocol) : undefined,
       origins: [...origins, ...group.origins],
-      policies: authorization.origins,
+      policies: choice.protocol === "http" ? authorization.origins : authorization.tcpOrigins,
     }),
   );
 }

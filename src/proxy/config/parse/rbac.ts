@@ -1,6 +1,5 @@
 // envoy.config.rbac.v3.RBAC to predicates. Permissions of a policy are alternatives, so are its principals; a policy
 // matches when one of each does, and its CEL condition too. A condition on HTTP is false on a TCP connection.
-import type { Origin } from "#base/issue.ts";
 import {
   MetadataSource,
   type Permission,
@@ -9,9 +8,10 @@ import {
   type RBAC,
   RBAC_Action,
 } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
+import type { PolicyOrigin } from "#wire/xds/provenance.ts";
 import { cidrSet } from "../cidr-set.ts";
 import type { Problems } from "../problems.ts";
-import type { PeerNames, PolicyIndex, RbacAction, RbacPolicy, RbacRules } from "../rbac.ts";
+import type { LeftOutPolicy, PeerNames, PolicyIndex, RbacAction, RbacPolicy, RbacRules } from "../rbac.ts";
 import { decodeCondition } from "./cel.ts";
 import { decodeMetadataMatcher, decodeStringMatcher } from "./matcher.ts";
 import {
@@ -31,7 +31,7 @@ import { decodeRange } from "./values.ts";
 /** Null stays null: no rules, nothing is enforced. Policies are evaluated in the order of their names, as in Envoy. */
 export function decodeRbac(
   rules: RBAC | undefined,
-  policyOrigins: ReadonlyMap<string, Origin>,
+  policyOrigins: ReadonlyMap<string, PolicyOrigin>,
   path: string,
   problems: Problems,
 ): RbacRules | null {
@@ -47,7 +47,14 @@ export function decodeRbac(
     });
   const index = indexByName(decoded.map(({ names }) => names));
   const policies = decoded.map(({ policy }) => policy);
-  return index === null ? { action, policies } : { action, policies, index };
+  const leftOut = action === "allow" ? policiesLeftOut(rules, policyOrigins) : [];
+  return { action, policies, ...(index !== null && { index }), ...(leftOut.length > 0 && { leftOut }) };
+}
+
+function policiesLeftOut({ policies }: RBAC, origins: ReadonlyMap<string, PolicyOrigin>): LeftOutPolicy[] {
+  return [...origins].flatMap(([name, origin]) =>
+    origin.neverMatches === true && policies[name] === undefined ? [{ name, origin }] : [],
+  );
 }
 
 function decodeAction(action: RBAC_Action, path: string, problems: Problems): RbacAction {
@@ -76,7 +83,7 @@ function negated(place: Place, step: string): Place {
 function decodePolicy(
   name: string,
   policy: Policy,
-  origin: Origin | null,
+  origin: PolicyOrigin | null,
   place: Place,
 ): { policy: RbacPolicy; names: readonly string[] | null } {
   const { path, problems } = place;

@@ -12,7 +12,7 @@ import { HttpFilterSchema } from "#wire/gen/envoy/extensions/filters/network/htt
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import { UriTemplateMatchConfigSchema } from "#wire/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.ts";
 import { decodeAuthorizationPolicy } from "../../../kinds/authorization-policy/decode.ts";
-import { applicablePolicies } from "../../../kinds/authorization-policy/resolve.ts";
+import { type AuthorizationPolicies, applicablePolicies } from "../../../kinds/authorization-policy/resolve.ts";
 import type { AuthorizationPolicySpec } from "../../../kinds/authorization-policy/spec.ts";
 import type { KubernetesObject } from "../../../objects/kubernetes-object.ts";
 import type { MeshObject } from "../../../objects/mesh-object.ts";
@@ -73,6 +73,73 @@ test("a policy without rules is compiled to one that never matches", () => {
   const [filter] = http.map((item) => JSON.stringify(toJson(HttpFilterSchema, item, { registry })));
   assert.match(filter ?? "", /"permissions":\[\{"notRule":\{"any":true\}\}\]/);
   assert.deepEqual([...origins.keys()], ["ns[foo]-policy[deny-all]-rule[0]"]);
+});
+
+test("what becomes of rules about HTTP on connections is told beside where they were written", () => {
+  const rules = (action: string): string => `metadata: {name: p, namespace: foo}
+spec:
+  action: ${action}
+  rules:
+  - to: [{operation: {methods: [GET], notHosts: [a]}}]
+  - to: [{operation: {ports: ["80"]}}]
+    when: [{key: "request.auth.claims[a]", notValues: [b]}]
+  - from: [{source: {notRequestPrincipals: ["*"], namespaces: [a]}}]
+  - to: [{operation: {ports: ["80"]}}]
+`;
+  const notes = (yaml: string): unknown[] => {
+    const { tcpOrigins, origins } = authorizationFilters(applicablePolicies([], readPolicies(yaml), {}), ["t"]);
+    assert.ok(
+      [...origins.values()].every(({ note, neverMatches }) => note === undefined && neverMatches === undefined),
+    );
+    return [...tcpOrigins.values()].map(({ note, neverMatches }) => [note, neverMatches]);
+  };
+  const dropped = (fields: string): unknown => [`asks for ${fields}, and a connection without HTTP has none`, true];
+  assert.deepEqual(notes(rules("ALLOW")), [
+    dropped("notHosts and methods"),
+    dropped("request.auth.claims[a]"),
+    dropped("notRequestPrincipals"),
+    [undefined, undefined],
+  ]);
+  assert.deepEqual(notes(rules("DENY")), [
+    ["without HTTP notHosts and methods are left aside", undefined],
+    ["without HTTP request.auth.claims[a] is left aside", undefined],
+    ["without HTTP notRequestPrincipals is left aside", undefined],
+    [undefined, undefined],
+  ]);
+  const tried = rules("ALLOW").replace("{name: p,", '{name: p, annotations: {istio.io/dry-run: "true"},');
+  assert.deepEqual(notes(tried), [[undefined, undefined]], "what is only tried is no reason");
+});
+
+test("CUSTOM policies whose provider cannot be asked say why", () => {
+  const policies = (...providers: string[]): AuthorizationPolicies =>
+    applicablePolicies(
+      [],
+      readPolicies(
+        providers
+          .map(
+            (name) =>
+              `metadata: {name: ${name}, namespace: foo}\nspec: {action: CUSTOM, provider: {name: ${name}}, rules: [{to: [{operation: {paths: [/a]}}]}]}\n`,
+          )
+          .join("---\n"),
+      ),
+      {},
+    );
+  const service = { service: "away.example", port: 80 };
+  const settings = {
+    trustDomains: ["t"],
+    providers: [{ name: "one", envoyExtAuthzHttp: service }],
+    resolve: (): undefined => undefined,
+  };
+  const notes = (...providers: string[]): (string | undefined)[] =>
+    [...externalAuthorization(policies(...providers).custom, settings).origins.values()].map(({ note }) => note);
+  assert.deepEqual(notes("other"), ['mesh configuration has no external authorization provider "other"']);
+  assert.deepEqual(notes("one"), ['its provider "one" is the service away.example, which does not exist']);
+  assert.deepEqual(
+    new Set(notes("one", "other")),
+    new Set(["a workload can have one provider, and its CUSTOM policies name one, other"]),
+  );
+  const { tcpOrigins } = externalAuthorization(policies("other").custom, settings);
+  assert.match([...tcpOrigins.values()][0]?.note ?? "", /provider "other"; without HTTP paths is left aside$/);
 });
 
 test("a suffix behind a required prefix becomes a quoted regular expression", () => {

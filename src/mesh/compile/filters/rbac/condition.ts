@@ -3,7 +3,7 @@
 
 export interface Condition<Match> {
   readonly attribute: Attribute<Match>;
-  /** The key as written in `when`, which may carry a name in brackets. */
+  /** The field, or the key as written in `when`, which may carry a name in brackets. */
   readonly key: string;
   readonly values: readonly string[];
   readonly notValues: readonly string[];

@@ -1,7 +1,6 @@
 // CUSTOM authorization policies: an RBAC filter in shadow mode marks the requests that a policy is about, and an
 // external authorization filter asks the provider about those. A policy whose provider cannot be used denies.
 import { create } from "@bufbuild/protobuf";
-import type { Origin } from "#base/issue.ts";
 import { ApiVersion } from "#wire/gen/envoy/config/core/v3/config_source_pb.ts";
 import type { Filter } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { type RBAC, RBAC_Action, RBACSchema } from "#wire/gen/envoy/config/rbac/v3/rbac_pb.ts";
@@ -13,6 +12,7 @@ import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filt
 import { type MetadataMatcher, MetadataMatcherSchema } from "#wire/gen/envoy/type/matcher/v3/metadata_pb.ts";
 import { type ListStringMatcher, ListStringMatcherSchema } from "#wire/gen/envoy/type/matcher/v3/string_pb.ts";
 import { StatusCode } from "#wire/gen/envoy/type/v3/http_status_pb.ts";
+import type { PolicyOrigin } from "#wire/xds/provenance.ts";
 import type { AuthorizationPolicySpec } from "../../../kinds/authorization-policy/spec.ts";
 import { type MeshObject, originAt } from "../../../objects/mesh-object.ts";
 import { milliseconds } from "../../envoy-values.ts";
@@ -21,7 +21,8 @@ import { httpFilter } from "../http-filters.ts";
 import { networkFilter } from "../network-filters.ts";
 import { type Authorization, noAuthorization } from "./authorization.ts";
 import { type AuthorizationProvider, authorizationProviders } from "./extension-provider.ts";
-import { rulePolicy } from "./policy.ts";
+import { joined, withoutHttp } from "./notes.ts";
+import { type RuleSettings, rulePolicy } from "./policy.ts";
 import { stringPattern, withCase } from "./string-pattern.ts";
 
 export interface ExternalSettings {
@@ -46,13 +47,15 @@ export function externalAuthorization(
   const providers = authorizationProviders(settings.providers);
   const http: HttpFilter[] = [];
   const tcp: Filter[] = [];
-  const origins = new Map<string, Origin>();
+  const origins = new Map<string, PolicyOrigin>();
+  const tcpOrigins = new Map<string, PolicyOrigin>();
   for (const name of names) {
     const ofProvider = policies.filter(({ spec }) => (spec.provider?.name ?? "") === name);
     const provider = names.length > 1 ? undefined : providers.get(name);
     const host = provider && settings.resolve(provider.service.slice(provider.service.indexOf("/") + 1));
+    const bad = host === undefined ? whyBad(name, names, provider) : undefined;
     const rulesFor = (isTcp: boolean): RBAC =>
-      providerRules(ofProvider, { name, isBad: host === undefined, tcp: isTcp, ...settings, origins });
+      providerRules(ofProvider, { name, bad, tcp: isTcp, ...settings, origins: isTcp ? tcpOrigins : origins });
     if (provider === undefined || host === undefined) {
       http.push(httpFilter("envoy.filters.http.rbac", HttpRbacSchema, { rules: rulesFor(false) }));
       tcp.push(
@@ -79,33 +82,38 @@ export function externalAuthorization(
       );
     }
   }
-  return { http, tcp, origins };
+  return { http, tcp, origins, tcpOrigins };
+}
+
+function whyBad(name: string, names: readonly string[], provider: AuthorizationProvider | undefined): string {
+  if (names.length > 1) return `a workload can have one provider, and its CUSTOM policies name ${names.join(", ")}`;
+  if (provider === undefined) return `mesh configuration has no external authorization provider "${name}"`;
+  return `its provider "${name}" is the service ${provider.service}, which does not exist`;
 }
 
 function providerRules(
   policies: readonly MeshObject<AuthorizationPolicySpec>[],
   settings: {
     readonly name: string;
-    readonly isBad: boolean;
+    /** Why nobody can be asked. */
+    readonly bad: string | undefined;
     readonly tcp: boolean;
     readonly trustDomains: readonly string[];
-    readonly origins: Map<string, Origin>;
+    readonly origins: Map<string, PolicyOrigin>;
   },
 ): RBAC {
   const rules = create(RBACSchema, { action: RBAC_Action.DENY });
   for (const policy of policies) {
     for (const [index, rule] of policy.spec.rules.entries()) {
-      const compiled = rulePolicy(rule, {
-        namespace: policy.namespace,
-        trustDomains: settings.trustDomains,
-        tcp: settings.tcp,
-        allow: false,
-      });
+      const { tcp, trustDomains } = settings;
+      const ofRule: RuleSettings = { namespace: policy.namespace, trustDomains, tcp, allow: false };
+      const compiled = rulePolicy(rule, ofRule);
       if (compiled === undefined) continue;
       const plain = `${policyPrefix}${settings.name}-${rbacPolicyName(policy.namespace, policy.name, index)}`;
-      const name = settings.isBad ? `${plain}${badSuffix}` : plain;
+      const name = settings.bad !== undefined ? `${plain}${badSuffix}` : plain;
       rules.policies[name] = compiled;
-      settings.origins.set(name, originAt(policy, `spec.rules[${index}]`));
+      const { note } = tcp ? withoutHttp(rule, ofRule, true) : {};
+      settings.origins.set(name, { ...originAt(policy, `spec.rules[${index}]`), ...joined(settings.bad, note) });
     }
   }
   return rules;

@@ -54,13 +54,31 @@ export const neverMatches: Policy = create(PolicySchema, {
   principals: [principal.combinePrincipals.not(principal.anyPrincipal)],
 });
 
+/** What a rule asks of HTTP, in the words of its fields; nothing else of it counts for a connection without HTTP. */
+export function httpOnlyFields(rule: AuthorizationRule, settings: RuleSettings): string[] {
+  const when = whenConditions(rule, settings);
+  const conditions = [
+    ...rule.to.flatMap(({ operation }) => operationConditions(operation)),
+    ...rule.from.flatMap(({ source }) => sourceConditions(source, settings)),
+    ...(when?.permissions ?? []),
+    ...(when?.principals ?? []),
+  ];
+  const names = conditions.flatMap(({ attribute, key, values, notValues }) => {
+    if (!attribute.httpOnly) return [];
+    const negated = `not${key.charAt(0).toUpperCase()}${key.slice(1)}`;
+    const isKey = key.startsWith("request.");
+    return [...(values.length > 0 ? [key] : []), ...(notValues.length > 0 ? [isKey ? key : negated] : [])];
+  });
+  return [...new Set(names)];
+}
+
 function operationConditions(operation: Operation | undefined): Condition<Permission>[] {
   if (operation === undefined) return [];
   return [
-    condition(permission.host, operation.hosts, operation.notHosts),
-    condition(permission.method, operation.methods, operation.notMethods),
-    condition(permission.path, operation.paths, operation.notPaths),
-    condition(permission.destinationPort, operation.ports, operation.notPorts),
+    condition("hosts", permission.host, operation.hosts, operation.notHosts),
+    condition("methods", permission.method, operation.methods, operation.notMethods),
+    condition("paths", permission.path, operation.paths, operation.notPaths),
+    condition("ports", permission.destinationPort, operation.ports, operation.notPorts),
   ];
 }
 
@@ -68,13 +86,18 @@ function sourceConditions(source: Source | undefined, settings: RuleSettings): C
   if (source === undefined) return [];
   const trusted = (values: readonly string[]): string[] => expandTrustDomains(values, settings.trustDomains);
   return [
-    condition(principal.sourcePrincipal, trusted(source.principals), trusted(source.notPrincipals)),
-    condition(principal.requestPrincipal, source.requestPrincipals, source.notRequestPrincipals),
-    condition(principal.sourceServiceAccount(settings.namespace), source.serviceAccounts, source.notServiceAccounts),
-    condition(principal.sourceNamespace, source.namespaces, source.notNamespaces),
-    condition(principal.sourceTrustDomain, source.trustDomains, source.notTrustDomains),
-    condition(principal.remoteIp, source.remoteIpBlocks, source.notRemoteIpBlocks),
-    condition(principal.sourceIp, source.ipBlocks, source.notIpBlocks),
+    condition("principals", principal.sourcePrincipal, trusted(source.principals), trusted(source.notPrincipals)),
+    condition("requestPrincipals", principal.requestPrincipal, source.requestPrincipals, source.notRequestPrincipals),
+    condition(
+      "serviceAccounts",
+      principal.sourceServiceAccount(settings.namespace),
+      source.serviceAccounts,
+      source.notServiceAccounts,
+    ),
+    condition("namespaces", principal.sourceNamespace, source.namespaces, source.notNamespaces),
+    condition("trustDomains", principal.sourceTrustDomain, source.trustDomains, source.notTrustDomains),
+    condition("remoteIpBlocks", principal.remoteIp, source.remoteIpBlocks, source.notRemoteIpBlocks),
+    condition("ipBlocks", principal.sourceIp, source.ipBlocks, source.notIpBlocks),
   ];
 }
 
@@ -141,9 +164,10 @@ function principalAttribute(key: string, namespace: string): Attribute<Principal
 }
 
 function condition<Match>(
+  key: string,
   attribute: Attribute<Match>,
   values: readonly string[],
   notValues: readonly string[],
 ): Condition<Match> {
-  return { attribute, key: "", values, notValues };
+  return { attribute, key, values, notValues };
 }

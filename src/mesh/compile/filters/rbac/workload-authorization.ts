@@ -38,6 +38,7 @@ export function workloadAuthorization(
     http: [...custom.http, ...tokens.http, ...others.http],
     tcp: [...custom.tcp, ...others.tcp],
     origins: new Map([...custom.origins, ...tokens.origins, ...others.origins]),
+    tcpOrigins: new Map([...custom.tcpOrigins, ...others.tcpOrigins]),
     parts: { custom, tokens, policies: others },
   };
 }

@@ -87,7 +87,7 @@ class ExtAuthzFilter implements HttpFilter {
     }
     const body = end || stream.requestFraming === BODY_TUNNEL ? null : bodyFor(ofRoute, this.settings);
     if (body !== null && !body.allowsPartial && Number(headers.getId(CONTENT_LENGTH) ?? 0) > body.maxBytes) {
-      refuseTooLarge(stream, body);
+      this.refuseTooLarge(stream, body);
       return DONE;
     }
     const check = new Check(this, stream, extensionsFor(ofRoute), body);
@@ -95,6 +95,18 @@ class ExtAuthzFilter implements HttpFilter {
     if (body !== null) return HOLD;
     check.ask(null);
     return PAUSE;
+  }
+
+  refuseTooLarge(stream: Stream, { maxBytes }: BodySettings): void {
+    const policy = this.policy(stream);
+    const words = `the body is longer than the ${maxBytes} bytes that the authorization service may be sent${policy.words}`;
+    stream.sendLocalReply(requestBodyTooLarge, words, policy.origins);
+  }
+
+  /** Why the service is asked. */
+  policy(stream: Stream): AskedPolicy {
+    const { enabledBy, policyOrigins } = this.settings;
+    return askedPolicy(enabledBy, stream.metadata(enabledBy?.filter ?? ""), policyOrigins);
   }
 
   #isAsked(stream: Stream): boolean {
@@ -118,11 +130,6 @@ function extensionsFor(ofRoute: readonly ExtAuthzRouteSettings[]): Readonly<Reco
   if (first === undefined) return {};
   const own = first.disabled ? {} : first.contextExtensions;
   return more.length === 0 ? own : { ...extensionsFor(more), ...own };
-}
-
-function refuseTooLarge(stream: Stream, { maxBytes }: BodySettings): void {
-  const words = `the body is longer than the ${maxBytes} bytes that the authorization service may be sent`;
-  stream.sendLocalReply(requestBodyTooLarge, words, []);
 }
 
 /** One request while it is asked about, and its response when that gets headers. */
@@ -161,7 +168,7 @@ class Check implements HttpFilter, HttpCaller, GrpcCaller {
     if (this.#bytes > body.maxBytes && !body.allowsPartial) {
       this.#isOver = true;
       this.#chunks = [];
-      refuseTooLarge(stream, body);
+      this.#filter.refuseTooLarge(stream, body);
     } else if (this.#bytes >= body.maxBytes && body.allowsPartial) {
       // The client waits with the rest until there is an answer.
       this.#isPausing = true;
@@ -261,7 +268,7 @@ class Check implements HttpFilter, HttpCaller, GrpcCaller {
     if (settings.chargesCluster) this.#chargeCluster(denied.status);
     this.#isOver = true;
     const reply = authorizationDenied(denied.status, denied.body);
-    const { origins, words } = this.#policy();
+    const { origins, words } = this.#filter.policy(this.#stream);
     const cause = `${describeService(settings)} denies it with ${denied.status}${words}`;
     this.#stream.sendLocalReply(reply, cause, origins, (headers) => {
       for (const change of response) {
@@ -285,15 +292,9 @@ class Check implements HttpFilter, HttpCaller, GrpcCaller {
       return;
     }
     this.#isOver = true;
-    const policy = this.#policy();
+    const policy = this.#filter.policy(this.#stream);
     const cause = `${describeService(settings)} can't be asked${policy.words}: ${words}`;
     this.#stream.sendLocalReply(authorizationFailed(settings.statusOnError), cause, policy.origins);
-  }
-
-  /** Why it was asked. */
-  #policy(): AskedPolicy {
-    const { enabledBy, policyOrigins } = this.#filter.settings;
-    return askedPolicy(enabledBy, this.#stream.metadata(enabledBy?.filter ?? ""), policyOrigins);
   }
 
   /** Changes that leave the message whole; null when the answer was refused because of the others. */
@@ -309,8 +310,9 @@ class Check implements HttpFilter, HttpCaller, GrpcCaller {
   #invalid(words: string): void {
     this.#filter.stats.invalid.add();
     this.#isOver = true;
-    const cause = `the answer of ${describeService(this.#filter.settings)} is not valid: ${words}`;
-    this.#stream.sendLocalReply(authorizationInvalid, cause, []);
+    const policy = this.#filter.policy(this.#stream);
+    const cause = `the answer of ${describeService(this.#filter.settings)} is not valid${policy.words}: ${words}`;
+    this.#stream.sendLocalReply(authorizationInvalid, cause, policy.origins);
   }
 
   #takeMetadata(values: Allowed["metadata"]): void {
