@@ -34,6 +34,9 @@ export interface Pod extends KubernetesObject {
   readonly spec: {
     readonly serviceAccountName?: string;
     readonly nodeName?: string;
+    readonly hostname?: string;
+    /** The headless Service that gives the pod a name in DNS, with its hostname before it. */
+    readonly subdomain?: string;
     readonly containers: readonly Container[];
     readonly initContainers?: readonly Container[];
   };

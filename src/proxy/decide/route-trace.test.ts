@@ -56,7 +56,7 @@ test("what a route does with a request on its way is told", () => {
   assert.deepEqual(stepsAfterRoute("/api/x?q=1"), [
     "cluster: api",
     "rewrite: path /api/x?q=1 becomes /v1/api/x?q=1, authority shop.example.com:8080 becomes api.internal",
-    "request headers: remove x-two, set x-one: 1",
+    "headers: remove x-two, set x-one: 1",
     "mirror: a copy of 1.25 % of such requests goes to shadow",
     "mirror: a copy goes to all",
     "timeout: 1500 ms for the whole response",

@@ -74,7 +74,7 @@ function traceForward(
   const rewrites = rewritesOf(forward, request);
   if (rewrites.length > 0) addStep(trace, "rewrite", rewrites.join(", "), origins);
   const changes = [...(cluster?.headers.request ?? []), ...route.headers.request].map(describeMutation);
-  if (changes.length > 0) addStep(trace, "request headers", changes.join(", "), origins);
+  if (changes.length > 0) addStep(trace, "headers", changes.join(", "), origins);
   for (const mirror of forward.mirrors) addStep(trace, "mirror", describeMirror(mirror, request), origins);
   if (forward.timeoutMs > 0) addStep(trace, "timeout", `${seconds(forward.timeoutMs)} for the whole response`, origins);
   if (forward.retry !== null && forward.retry.numRetries > 0) {

@@ -2,7 +2,9 @@
 import type { Service } from "#mesh/snapshot/service.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { addStep, type Trace } from "#proxy/config/trace.ts";
+import type { Pod } from "../../mesh/pods.ts";
 import type { ExplainRequest } from "./question.ts";
+import type { Population } from "./vantage.ts";
 import type { ExplainWorkload } from "./workload.ts";
 
 /** An address and a port. */
@@ -13,7 +15,7 @@ export interface Target {
 
 /** What DNS answers to the application: the service's address, by the search domains of the source's namespace. */
 export function resolveDestination(
-  snapshot: MeshSnapshot,
+  { snapshot, pods }: Pick<Population, "snapshot" | "pods">,
   { host, port }: ExplainRequest,
   source: ExplainWorkload,
   trace: Trace,
@@ -27,6 +29,15 @@ export function resolveDestination(
   ];
   const names = suffixes.map((suffix) => `${host}${suffix}`.toLowerCase());
   const service = names.flatMap((name) => snapshot.services.find((candidate) => candidate.hostname === name) ?? [])[0];
+  const pod =
+    service === undefined
+      ? pods.find((candidate) => names.includes(podHostName(candidate, snapshot.domain)))
+      : undefined;
+  if (pod?.status?.podIP !== undefined) {
+    const { podIP } = pod.status;
+    addStep(trace, "name", `${host} is pod ${pod.metadata.name}.${pod.metadata.namespace}, ${podIP}`);
+    return { host: podIP, port };
+  }
   if (service === undefined) {
     addStep(trace, "name", `${host} is no service of the mesh; an address outside is assumed`);
     return { host: outsideAddress, port };
@@ -36,6 +47,13 @@ export function resolveDestination(
   const ip = answered[0] ?? (service.meshExternal ? undefined : endpoint) ?? outsideAddress;
   addStep(trace, "name", `${host} is ${service.hostname}, ${ip}`, [service.origin]);
   return { host: ip, port };
+}
+
+/** The name that DNS has for a pod of a headless Service: `db-0.db.shop.svc.cluster.local`. Empty: it has none. */
+function podHostName({ metadata, spec }: Pod, domain: string): string {
+  const { hostname, subdomain } = spec;
+  if (hostname === undefined || subdomain === undefined) return "";
+  return `${hostname}.${subdomain}.${metadata.namespace}.svc.${domain}`.toLowerCase();
 }
 
 /** What the sidecar answers where it answers questions to DNS itself. */

@@ -534,3 +534,59 @@ spec: {hosts: [two.example], resolution: STATIC, ports: [{number: 5432, name: tc
   // Without it both share the listener of the port, and the first one has it.
   assert.equal(await cluster("two.example", "false"), "outbound|5432||one.example");
 });
+
+describe("names and paths as people write them", () => {
+  const database = `${shop}---
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {clusterIP: None, selector: {app: db}, ports: [{name: mysql, port: 3306}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: db, image: x}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default}
+spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
+`;
+  const explainIn = async (...argv: string[]): Promise<Explanation> => {
+    const { stdout } = await run(["explain", "-f", "-", "-o", "json", ...argv], { stdin: database });
+    return JSON.parse(stdout) as Explanation;
+  };
+  const decisionOf = ({ steps }: Explanation, what: string): string =>
+    steps.find((step) => step.what === what)?.decision ?? "";
+
+  test("a pod of a StatefulSet goes by its name in the headless Service", async () => {
+    const answer = await explainIn("tcp://db-1.db.default.svc:3306", "--from", "shop");
+    assert.match(decisionOf(answer, "name"), /^db-1\.db\.default\.svc is pod db-1\.default, 10\./);
+    assert.equal(answer.hops[1]?.proxy, "db-1.default");
+    const nobody = await explainIn("tcp://db-2.db:3306", "--from", "shop");
+    assert.match(decisionOf(nobody, "name"), /^db-2\.db is no service of the mesh/);
+  });
+
+  test("what REGISTRY_ONLY keeps in is told, over TCP and HTTP", async () => {
+    const closed = await explainIn("tcp://outside.example:5432", "--from", "shop");
+    assert.equal(closed.outcome, "refused");
+    assert.equal(closed.reason, decisionOf(closed, "outbound"));
+    assert.match(
+      decisionOf(closed, "outbound"),
+      /^REGISTRY_ONLY lets out .* outside\.example:5432 is in no Service or ServiceEntry there$/,
+    );
+    const answered = await explainIn("GET", "http://outside.example/", "--from", "shop");
+    assert.equal(answered.status, 502);
+    assert.match(decisionOf(answered, "outbound"), /outside\.example:80 is in no Service/);
+    assert.equal(decisionOf(await explainIn("GET", "http://api/", "--from", "shop"), "outbound"), "");
+  });
+
+  test("with --to a path is enough", async () => {
+    const answer = await explainIn("GET", "/x", "--to", "api", "--identity", "default/shop");
+    assert.deepEqual([answer.outcome, answer.hops[0]?.proxy], ["forwarded", "api-0.default"]);
+  });
+});

@@ -87,12 +87,7 @@ async function runExplain(
   const [method, url] =
     second === undefined && first !== undefined && !isMethod(first) ? ["GET", first] : [first, second];
   if (url === undefined && flags.to === undefined) throw new UsageError("name a URL, as http://reviews:9080/path");
-  const request = await readRequest(
-    flags.method ?? method ?? "GET",
-    url ?? `http://${hostOf(flags.to ?? "")}`,
-    flags,
-    port,
-  );
+  const request = await readRequest(flags.method ?? method ?? "GET", wholeUrl(url, flags.to), flags, port);
   const wish = {
     ...flags,
     port,
@@ -114,6 +109,12 @@ async function runExplain(
     renderOutput(format, answer, () => renderExplanation(answer)),
   );
   return answer.outcome === "refused" ? 1 : 0;
+}
+
+/** With `--to` a path is enough: the host is then the workload's name. */
+function wholeUrl(url: string | undefined, to: string | undefined): string {
+  const isPath = url === undefined || url.startsWith("/");
+  return to !== undefined && isPath ? `http://${hostOf(to)}${url ?? ""}` : (url ?? "");
 }
 
 async function readRequest(
