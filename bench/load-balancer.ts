@@ -73,6 +73,7 @@ function choosing(config: LoadBalancingConfig, members: readonly UpstreamEndpoin
     localities: [],
     policy: { overprovisioningPercent: 140, countsWeights: false, dropOverload: null, staleAfterMs: 0 },
     activeRequests: () => 0,
+    peers: null,
   });
   const contexts: ChoiceContext[] = hashes(1024).map((hash) => ({ ...anyHost, hash }));
   return (count) => {
@@ -122,6 +123,8 @@ function updating(policy: BalancingPolicy): () => number {
     keeps: () => false,
     onAdded: () => {},
     onRemoved: () => {},
+    onRebalanced: () => {},
+    peers: () => null,
   });
   const bytes = [1, 2].map((generation) => toBinary(ClusterLoadAssignmentSchema, assignment(generation)));
   let turn = 0;

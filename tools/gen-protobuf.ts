@@ -126,6 +126,15 @@ const newerFields: readonly { readonly file: string; readonly behind: string; re
       TraceContextOption trace_context_option = 8;
       core.v3.HttpService collector_service = 9;`,
   },
+  {
+    file: "envoy/extensions/load_balancing_policies/common/v3/common.proto",
+    behind: "    bool fail_traffic_on_panic = 3;",
+    text: `bool force_locality_direct_routing = 4;
+      message ForceLocalZone { google.protobuf.UInt32Value min_size = 1; }
+      ForceLocalZone force_local_zone = 5;
+      enum LocalityBasis { HEALTHY_HOSTS_NUM = 0; HEALTHY_HOSTS_WEIGHT = 1; }
+      LocalityBasis locality_basis = 6;`,
+  },
 ];
 
 const stamp = join(out, "STAMP");

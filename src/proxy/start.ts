@@ -14,6 +14,7 @@ import { CounterReset } from "./admin/counter-reset.ts";
 import type { ListenerDrain, ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
 import { ExtensionStore } from "./config/extension.ts";
+import { type LocalNode, selfDiscovery, selfDiscoveryCluster } from "./config/local-node.ts";
 import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
 import { Runtime, type RuntimeChanges } from "./config/runtime.ts";
 import type { ProxyView } from "./decide/view.ts";
@@ -41,6 +42,7 @@ import type { AdsClient, AdsOptions, AdsStatus, WorkloadHealth } from "./xds/ads
 import { Configuration } from "./xds/configuration.ts";
 import type { ConnectionLimits } from "./xds/connection-limits.ts";
 import { type OwnTracer, zipkinOfNode } from "./xds/own-tracer.ts";
+import { peersCluster } from "./xds/peers-cluster.ts";
 import type { RuntimeLayers } from "./xds/runtime-layers.ts";
 
 export interface ProxyOptions {
@@ -59,6 +61,7 @@ export interface ProxyOptions {
   readonly connectionLimits?: ConnectionLimits;
   readonly runtime?: RuntimeLayers;
   readonly tracer?: OwnTracer | null;
+  readonly local?: LocalNode | null;
   /** For a thread: what all of them count together, and how the others hear that it ejected an endpoint. */
   readonly cells?: ProcessCells;
   readonly onEjected?: (ejected: EjectedEndpoint) => void;
@@ -169,10 +172,20 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     workers?.tell({ type: "ejection", ejected });
   };
   const stats = new Stats();
-  const clusters = new ClusterManager({ loop, secrets, log: registry.scope("upstream"), stats, cells, onEjected });
+  const local = fromFile?.local ?? options.local ?? selfDiscovery(options.node);
+  const clusters = new ClusterManager({
+    loop,
+    secrets,
+    log: registry.scope("upstream"),
+    stats,
+    cells,
+    onEjected,
+    local,
+  });
   lifecycle.onStop(() => clusters.stop());
   const own = fromFile?.tracer ?? options.tracer ?? zipkinOfNode(options.node.metadata);
   if (own !== null && own.cluster !== null) clusters.update(own.cluster);
+  if (local?.cluster === selfDiscoveryCluster && fromFile === null) clusters.update(peersCluster(local.cluster));
   const routes = new RouteStore();
   const extensions = new ExtensionStore();
   const observer = new StandardObserver(
@@ -237,6 +250,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     clock,
     initialFetchTimeoutMs: options.initialFetchTimeoutMs ?? 15_000,
     removalGraceMs,
+    local,
   });
   lifecycle.onStop(() => configuration.stop());
   const compaction = new Compaction({ clock, collect: releaseMemory });
@@ -285,13 +299,17 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   workers =
     memory === null || cells === null
       ? null
-      : await startWorkers({ ...options, overload, connectionLimits, runtime: layers, tracer: own }, concurrency - 1, {
-          runtime,
-          cells,
-          memory,
-          clock,
-          onEjected: (ejected) => clusters.adoptEjection(ejected),
-        });
+      : await startWorkers(
+          { ...options, overload, connectionLimits, runtime: layers, tracer: own, local },
+          concurrency - 1,
+          {
+            runtime,
+            cells,
+            memory,
+            clock,
+            onEjected: (ejected) => clusters.adoptEjection(ejected),
+          },
+        );
   if (workers !== null) {
     lifecycle.add(workers);
     configuration.onUpdate((update) => workers.update(update));
@@ -422,12 +440,15 @@ interface LoadedBootstrap {
   readonly connectionLimits: ConnectionLimits;
   /** Null: the file names none. */
   readonly tracer: OwnTracer | null;
+  readonly local: LocalNode | null;
   apply(secrets: SecretStore, configuration: Configuration): void;
 }
 
 /** Imported where there is a file only. Throws what is wrong with it before anything has started. */
 async function loadBootstrap(path: string, registry: LogRegistry): Promise<LoadedBootstrap> {
-  const { applyBootstrap, bootstrapJson, overloadOf, readBootstrap, tracerOf } = await import("./xds/bootstrap.ts");
+  const { applyBootstrap, bootstrapJson, localNodeOf, overloadOf, readBootstrap, tracerOf } = await import(
+    "./xds/bootstrap.ts"
+  );
   const { connectionLimits } = await import("./xds/connection-limits.ts");
   const { runtimeLayers } = await import("./xds/runtime-layers.ts");
   const parsed = await readBootstrap(path);
@@ -438,13 +459,15 @@ async function loadBootstrap(path: string, registry: LogRegistry): Promise<Loade
     json: bootstrapJson(parsed),
     overload: overloadOf(parsed, path, registry.scope("xds")),
     tracer: tracerOf(parsed, path, registry.scope("xds")),
+    local: localNodeOf(parsed),
     apply: (secrets, configuration) => applyBootstrap(parsed, path, secrets, configuration),
   };
 }
 
 /** Imported where there are workers only. */
 async function startWorkers(
-  options: ProxyOptions & Required<Pick<ProxyOptions, "overload" | "connectionLimits" | "runtime" | "tracer">>,
+  options: ProxyOptions &
+    Required<Pick<ProxyOptions, "overload" | "connectionLimits" | "runtime" | "tracer" | "local">>,
   count: number,
   {
     memory,
@@ -454,12 +477,13 @@ async function startWorkers(
   },
 ): Promise<WorkerPool> {
   const { WorkerPool } = await import("./worker/worker-pool.ts");
-  const { node, role, version, secrets, log, overload, connectionLimits, runtime, tracer } = options;
+  const { node, role, version, secrets, log, overload, connectionLimits, runtime, tracer, local } = options;
   const settings = {
     overload,
     connectionLimits,
     runtime,
     tracer,
+    local,
     cells: memory,
     loops: count + 1,
     node,

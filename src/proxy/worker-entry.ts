@@ -29,6 +29,7 @@ async function serve(port: MessagePort, settings: WorkerSettings): Promise<void>
     connectionLimits: settings.connectionLimits,
     runtime: settings.runtime,
     tracer: settings.tracer,
+    local: settings.local,
     cells: new ProcessCells(settings.cells, settings.index),
     onEjected: (ejected) => tell({ type: "ejection", ejected }),
     loops: settings.loops,

@@ -260,9 +260,9 @@ function serviceCluster(
   }
 }
 
-/** From label `istio-locality`, with dots or slashes; otherwise the control plane finds it by the node. */
+/** From label `topology.istio.io/locality` or `istio-locality`, with dots or slashes; otherwise the control plane finds it by the node. */
 function locality(labels: Readonly<Record<string, string>>): XdsNode["locality"] {
-  const value = labels["istio-locality"] ?? "";
+  const value = labels["topology.istio.io/locality"] ?? labels["istio-locality"] ?? "";
   const [region = "", zone = "", subZone = ""] = value.split(value.includes("/") ? "/" : ".");
   return { region, zone, subZone };
 }

@@ -5,7 +5,9 @@ import { withModuleInFile } from "#agent/wasm/extension-modules.ts";
 import { type Origin, Severity } from "#base/issue.ts";
 import { metadataIn } from "#control/push/resource-origins.ts";
 import type { CompiledResources } from "#mesh/compile/compile.ts";
+import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import { decodeView } from "#proxy/config/decode-view.ts";
+import { type LocalNode, selfDiscovery } from "#proxy/config/local-node.ts";
 import type { ProxyView } from "#proxy/decide/view.ts";
 import { decodeProvenance } from "#wire/xds/provenance.ts";
 
@@ -22,15 +24,18 @@ export interface DecodedProxy {
   readonly refusals: readonly Refusal[];
 }
 
-export function decodeProxy(compiled: CompiledResources): DecodedProxy {
+export function decodeProxy(compiled: CompiledResources, node?: ProxyNode): DecodedProxy {
   const { listeners, routes, clusters, endpoints, extensions, extensionOrigins } = compiled;
-  const { view, issues } = decodeView({
-    listeners: listeners.values(),
-    routes: routes.values(),
-    clusters: clusters.values(),
-    endpoints: endpoints.values(),
-    extensions: [...extensions.values()].map(withModuleInFile),
-  });
+  const { view, issues } = decodeView(
+    {
+      listeners: listeners.values(),
+      routes: routes.values(),
+      clusters: clusters.values(),
+      endpoints: endpoints.values(),
+      extensions: [...extensions.values()].map(withModuleInFile),
+    },
+    node === undefined ? null : localNodeOf(node),
+  );
   const byKind: Partial<Record<string, ReadonlyMap<string, Message>>> = {
     listener: listeners,
     route: routes,
@@ -58,4 +63,9 @@ function writersOf(resource: Message): readonly Origin[] {
     all.filter(({ kind }) => kind === "EnvoyFilter").map((origin) => [`${origin.namespace}/${origin.name}`, origin]),
   );
   return patches.size > 0 ? [...patches.values()] : all;
+}
+
+function localNodeOf({ locality, metadata }: ProxyNode): LocalNode | null {
+  const { region, zone, subzone } = locality;
+  return selfDiscovery({ locality: { region, zone, subZone: subzone }, metadata });
 }

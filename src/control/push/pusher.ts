@@ -3,6 +3,7 @@
 // newer snapshot takes over a push that is still running.
 import { describeError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
+import { ownPeersCluster } from "#mesh/compile/endpoints/own-peers.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
@@ -221,12 +222,13 @@ export class Pusher {
 
 const namesByHost = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly string[]>>();
 
-/** Clusters of these hosts: `outbound|80|v1|reviews.default.svc.cluster.local`. */
+/** Clusters of these hosts: `outbound|80|v1|reviews.default.svc.cluster.local`; and the proxy's peers, whose host no name says. */
 function namesOfHosts(endpoints: ResourcesByName, hostnames: ReadonlySet<string>): string[] {
   let index = namesByHost.get(endpoints);
   if (index === undefined) {
     index = Map.groupBy(endpoints.keys(), (name) => name.slice(name.lastIndexOf("|") + 1));
     namesByHost.set(endpoints, index);
   }
-  return [...hostnames].flatMap((hostname) => index.get(hostname) ?? []);
+  const named = [...hostnames].flatMap((hostname) => index.get(hostname) ?? []);
+  return hostnames.size > 0 && endpoints.has(ownPeersCluster) ? [...named, ownPeersCluster] : named;
 }

@@ -19,6 +19,7 @@ import {
   outboundPassthroughCluster,
 } from "./clusters/special.ts";
 import { clusterEndpoints, endpointInputs } from "./endpoints/endpoints.ts";
+import { discoversItself, ownPeers, ownPeersCluster } from "./endpoints/own-peers.ts";
 import { type CompiledExtensions, compileExtensions } from "./extensions.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
 import { inboundListeners } from "./listeners/inbound.ts";
@@ -204,7 +205,12 @@ export function compileEndpoints(
 ): ReadonlyMap<string, ClusterLoadAssignment> {
   if (clusterNames === undefined) return compileAllEndpoints(snapshot, proxy, compileClusters(snapshot, proxy));
   const scope = outboundScope(snapshot, proxy);
-  return new Map([...clusterNames].map((name) => [name, clusterEndpoints(snapshot, proxy, scope, name)]));
+  return new Map(
+    [...clusterNames].map((name) => [
+      name,
+      name === ownPeersCluster ? ownPeers(snapshot, proxy) : clusterEndpoints(snapshot, proxy, scope, name),
+    ]),
+  );
 }
 
 /** For a layer of clusters that proxies share they share the endpoints too, as far as they prefer the same. */
@@ -215,11 +221,12 @@ function compileAllEndpoints(
 ): ReadonlyMap<string, ClusterLoadAssignment> {
   const scope = outboundScope(snapshot, proxy);
   const key = `endpoints ${endpointInputs(snapshot, proxy, scope)}`;
-  return layersOf(clusters)
+  const all = layersOf(clusters)
     .map((layer) =>
       onceForAll([snapshot, scope, layer], key, () => compileEndpoints(snapshot, proxy, edsClusterNames(layer))),
     )
     .reduce((shared, own) => layered(shared, own));
+  return discoversItself(proxy) ? layered(all, compileEndpoints(snapshot, proxy, [ownPeersCluster])) : all;
 }
 
 function outboundScope(snapshot: MeshSnapshot, proxy: ProxyNode): OutboundScope & DestinationScope {

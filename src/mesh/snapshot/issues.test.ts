@@ -245,13 +245,38 @@ spec:
   trafficPolicy:
     portLevelSettings:
     - port: { number: 9080 }
-      loadBalancer: { zoneAwareLbSetting: { enabled: true } }
+      outlierDetection: { outlierDetectionHttpErrorCodes: [500] }
 `);
   assert.deepEqual(snapshot.issues.map(formatIssue), [
-    "mesh.yaml:24:23 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].loadBalancer.zoneAwareLbSetting: " +
-      "zoneAwareLbSetting is accepted and not in force yet: endpoints of all zones are used alike",
+    "mesh.yaml:24:27 warning OUT0003 spec.trafficPolicy.portLevelSettings[0].outlierDetection.outlierDetectionHttpErrorCodes: " +
+      "outlierDetectionHttpErrorCodes is accepted and not in force yet: every 5xx is an error, as in Istio",
   ]);
   assert.equal(stateOf(snapshot.resourceStates(), "DestinationRule default/ratings")?.state, ForceState.Partly);
+});
+
+test("zone aware routing without a sidecar that knows its peers is told", () => {
+  const rule = `${reviews}---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: ratings }
+spec:
+  host: reviews
+  trafficPolicy:
+    loadBalancer: { zoneAwareLbSetting: { enabled: true } }
+`;
+  assert.deepEqual(meshFromYaml(rule).issues.map(formatIssue), [
+    "mesh.yaml:22:21 warning OUT0003 spec.trafficPolicy.loadBalancer.zoneAwareLbSetting: " +
+      'no sidecar knows its peers, so that zones are used alike; regions are told apart (fix: set ISTIO_META_ENABLE_SELF_DISCOVERY: "true" in meshConfig.defaultConfig.proxyMetadata, or for the clients in a ProxyConfig or the annotation proxy.istio.io/config)',
+  ]);
+  const off = rule.replace("enabled: true", "enabled: false");
+  assert.deepEqual(meshFromYaml(off).issues, []);
+  const told = `${rule}---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: { name: peers }
+spec: { environmentVariables: { ISTIO_META_ENABLE_SELF_DISCOVERY: "true" } }
+`;
+  assert.deepEqual(meshFromYaml(told).issues, []);
 });
 
 test("a field that is without effect only for some values is named for those", () => {

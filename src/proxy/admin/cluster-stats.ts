@@ -137,6 +137,13 @@ function membershipRows({ endpoints, membershipChanges }: ClusterDescription): R
 function balancerRows({ balancer, config }: ClusterDescription): Row[] {
   return [
     ["counter", "lb_healthy_panic", balancer.healthyPanic],
+    ["counter", "lb_local_cluster_not_ok", balancer.localClusterNotOk],
+    ["counter", "lb_recalculate_zone_structures", balancer.zoneRecalculations],
+    ["counter", "lb_zone_cluster_too_small", balancer.zoneClusterTooSmall],
+    ["counter", "lb_zone_no_capacity_left", balancer.zoneNoCapacityLeft],
+    ["counter", "lb_zone_routing_all_directly", balancer.zoneRoutingAllDirectly],
+    ["counter", "lb_zone_routing_cross_zone", balancer.zoneRoutingCrossZone],
+    ["counter", "lb_zone_routing_sampled", balancer.zoneRoutingSampled],
     ...(config.type === "original_dst"
       ? [["counter", "original_dst_host_invalid", balancer.invalidOriginalDestinations] as const]
       : []),

@@ -1,11 +1,13 @@
 // Settings of single balancing policies, which `lb_policy` and the extensions of `load_balancing_policy` share.
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import type {
-  ConsistentHashing,
-  LeastRequestPolicy,
-  MaglevPolicy,
-  RingHashPolicy,
-  SlowStart,
+import {
+  type ConsistentHashing,
+  defaultZoneAware,
+  type LeastRequestPolicy,
+  type MaglevPolicy,
+  type RingHashPolicy,
+  type SlowStart,
+  type ZoneAwareConfig,
 } from "./load-balancing.ts";
 import { milliseconds } from "./parse/values.ts";
 import type { Problems } from "./problems.ts";
@@ -94,4 +96,27 @@ function isPrime(number: number): boolean {
   if (number < 2) return false;
   for (let divisor = 2; divisor * divisor <= number; divisor++) if (number % divisor === 0) return false;
   return true;
+}
+
+/** `zone_aware_lb_config`, of a cluster or of an extension, which knows more fields; undefined is the default. */
+export function decodeZoneAware(
+  settings:
+    | {
+        readonly routingEnabled?: { readonly value: number } | undefined;
+        readonly minClusterSize?: bigint | undefined;
+        readonly forceLocalityDirectRouting?: boolean;
+        readonly forceLocalZone?: { readonly minSize?: number | undefined } | undefined;
+        readonly countsWeights?: boolean;
+      }
+    | undefined,
+): ZoneAwareConfig {
+  if (settings === undefined) return defaultZoneAware;
+  const { routingEnabled, minClusterSize, forceLocalityDirectRouting = false, forceLocalZone } = settings;
+  const isForced = forceLocalZone !== undefined || forceLocalityDirectRouting;
+  return {
+    routingPercent: Math.round(Math.min(100, routingEnabled?.value ?? defaultZoneAware.routingPercent)),
+    minClusterSize: Number(minClusterSize ?? defaultZoneAware.minClusterSize),
+    forcedFrom: isForced ? (forceLocalZone?.minSize ?? 1) : null,
+    countsWeights: settings.countsWeights ?? false,
+  };
 }

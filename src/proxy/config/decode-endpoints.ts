@@ -5,7 +5,6 @@ import type { Metadata } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type {
   Endpoint_HealthCheckConfig,
   LbEndpoint,
-  LocalityLbEndpoints,
 } from "#wire/gen/envoy/config/endpoint/v3/endpoint_components_pb.ts";
 import type {
   ClusterLoadAssignment,
@@ -21,6 +20,7 @@ import {
   type LocalityConfig,
 } from "./cluster.ts";
 import { endpointHealth } from "./decode-load-balancing.ts";
+import { localityName } from "./local-node.ts";
 import { milliseconds, socketAddress } from "./parse/values.ts";
 import { type Decoded, Problems } from "./problems.ts";
 
@@ -41,7 +41,7 @@ export function decodeAssignment(assignment: ClusterLoadAssignment, path: string
       problems.unsupported(where, "endpoint discovery by locality");
     if (group.priority > 128) problems.invalid(`${where}.priority`, `${group.priority} is above 128`);
     const { priority } = group;
-    const name = localityName(group);
+    const name = localityName(group.locality);
     if (group.loadBalancingWeight !== undefined) localities.push({ name, priority, weight: group.loadBalancingWeight });
     const members =
       group.lbConfig.case === "loadBalancerEndpoints" ? group.lbConfig.value.lbEndpoints : group.lbEndpoints;
@@ -152,12 +152,6 @@ function decodeOthers(
 }
 
 const noAddresses: readonly string[] = [];
-
-function localityName(group: LocalityLbEndpoints): string {
-  const { region = "", zone = "", subZone = "" } = group.locality ?? {};
-  if (subZone !== "") return `${region}/${zone}/${subZone}`;
-  return zone === "" ? region : `${region}/${zone}`;
-}
 
 function matchLabels(metadata: Metadata | undefined): JsonObject | undefined {
   return metadata?.filterMetadata["envoy.transport_socket_match"];

@@ -3,7 +3,10 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { ownEntry } from "#base/own-entry.ts";
 import type { LoadBalancingPolicy } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
-import type { LocalityLbConfig } from "#wire/gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.ts";
+import {
+  LocalityLbConfig_ZoneAwareLbConfig_LocalityBasis as LocalityBasis,
+  type LocalityLbConfig,
+} from "#wire/gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.ts";
 import {
   LeastRequest_SelectionMethod,
   LeastRequestSchema,
@@ -23,6 +26,7 @@ import {
   decodeMaglev,
   decodeRingHash,
   decodeSlowStart,
+  decodeZoneAware,
 } from "./decode-balancing-policy.ts";
 import { decodeSubsets } from "./decode-subsets.ts";
 import { defaultLoadBalancing, type LoadBalancingConfig } from "./load-balancing.ts";
@@ -31,7 +35,7 @@ import type { Problems } from "./problems.ts";
 
 /** What an extension decides; the rest comes from `common_lb_config`. */
 type Decided = Pick<LoadBalancingConfig, "policy"> &
-  Partial<Pick<LoadBalancingConfig, "isLocalityWeighted" | "failTrafficOnPanic" | "subsets">>;
+  Partial<Pick<LoadBalancingConfig, "isLocalityWeighted" | "zoneAware" | "failTrafficOnPanic" | "subsets">>;
 
 type Decode = (any: Any, path: string, problems: Problems) => Decided;
 
@@ -62,7 +66,7 @@ const extensions: Readonly<Record<string, Decode>> = {
     const it = unpack(any, RoundRobinSchema, path, problems);
     if (it === null) return nothing;
     const slowStart = decodeSlowStart(it.slowStartConfig, path, problems);
-    return { policy: { type: "round_robin", slowStart }, ...decodeLocality(it.localityLbConfig, path, problems) };
+    return { policy: { type: "round_robin", slowStart }, ...decodeLocality(it.localityLbConfig) };
   },
   [`${prefix}least_request.v3.LeastRequest`]: (any, path, problems) => {
     const it = unpack(any, LeastRequestSchema, path, problems);
@@ -71,12 +75,12 @@ const extensions: Readonly<Record<string, Decode>> = {
     const scansAll = it.selectionMethod === LeastRequest_SelectionMethod.FULL_SCAN || it.enableFullScan === true;
     return {
       policy: scansAll ? { ...policy, choiceCount: 0 } : policy,
-      ...decodeLocality(it.localityLbConfig, path, problems),
+      ...decodeLocality(it.localityLbConfig),
     };
   },
   [`${prefix}random.v3.Random`]: (any, path, problems) => {
     const it = unpack(any, RandomSchema, path, problems);
-    return { policy: { type: "random" }, ...decodeLocality(it?.localityLbConfig, path, problems) };
+    return { policy: { type: "random" }, ...decodeLocality(it?.localityLbConfig) };
   },
   [`${prefix}ring_hash.v3.RingHash`]: (any, path, problems) => {
     const it = unpack(any, RingHashSchema, path, problems);
@@ -100,7 +104,7 @@ const extensions: Readonly<Record<string, Decode>> = {
   [`${prefix}wrr_locality.v3.WrrLocality`]: (any, path, problems) => {
     const it = unpack(any, WrrLocalitySchema, path, problems);
     const inner = decodeExtensionPolicy(it?.endpointPickingPolicy, `${path}.endpoint_picking_policy`, problems);
-    return { ...inner, isLocalityWeighted: true };
+    return { ...inner, isLocalityWeighted: true, zoneAware: null };
   },
   [`${prefix}subset.v3.Subset`]: (any, path, problems) => {
     const it = unpack(any, SubsetSchema, path, problems);
@@ -115,14 +119,17 @@ const extensions: Readonly<Record<string, Decode>> = {
 
 function decodeLocality(
   locality: LocalityLbConfig | undefined,
-  path: string,
-  problems: Problems,
-): Pick<Decided, "isLocalityWeighted" | "failTrafficOnPanic"> {
+): Pick<Decided, "isLocalityWeighted" | "zoneAware" | "failTrafficOnPanic"> {
   const choice = locality?.localityConfigSpecifier;
-  if (choice?.case === "localityWeightedLbConfig") return { isLocalityWeighted: true };
-  if (choice?.case !== "zoneAwareLbConfig") return { isLocalityWeighted: false };
-  if (choice.value.routingEnabled?.value !== 0) {
-    problems.leftOut(`${path}.locality_lb_config.zone_aware_lb_config`, "zone aware routing");
-  }
-  return { isLocalityWeighted: false, failTrafficOnPanic: choice.value.failTrafficOnPanic };
+  if (choice?.case === "localityWeightedLbConfig") return { isLocalityWeighted: true, zoneAware: null };
+  if (choice?.case !== "zoneAwareLbConfig") return { isLocalityWeighted: false, zoneAware: decodeZoneAware(undefined) };
+  const { value } = choice;
+  return {
+    isLocalityWeighted: false,
+    zoneAware: decodeZoneAware({
+      ...value,
+      countsWeights: value.localityBasis === LocalityBasis.HEALTHY_HOSTS_WEIGHT,
+    }),
+    failTrafficOnPanic: value.failTrafficOnPanic,
+  };
 }

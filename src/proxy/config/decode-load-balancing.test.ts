@@ -128,6 +128,7 @@ test("common settings: panic, localities, host overrides, merging, draining on c
     ...defaultLoadBalancing,
     panicThresholdPercent: 33,
     isLocalityWeighted: true,
+    zoneAware: null,
     overrideHostStatuses: new Set(["draining"]),
     ignoresNewHosts: true,
     closesConnectionsOnChange: true,
@@ -135,9 +136,34 @@ test("common settings: panic, localities, host overrides, merging, draining on c
   });
   const zoneAware = "common_lb_config: { zone_aware_lb_config: { fail_traffic_on_panic: true } }";
   assert.equal(balancing(zoneAware).failTrafficOnPanic, true);
-  assert.match(warnings(zoneAware)[0] ?? "", /zone_aware_lb_config: zone aware routing is not supported/);
-  const off = "common_lb_config: { zone_aware_lb_config: { routing_enabled: { value: 0 } } }";
-  assert.deepEqual(warnings(off), []);
+  assert.deepEqual(warnings(zoneAware), []);
+});
+
+test("zone aware routing: of a cluster, of an extension with its newer fields, and the default of both", () => {
+  const byDefault = { routingPercent: 100, minClusterSize: 6, forcedFrom: null, countsWeights: false };
+  assert.deepEqual(balancing("").zoneAware, byDefault);
+  const said = "{ routing_enabled: { value: 40 }, min_cluster_size: 2";
+  assert.deepEqual(balancing(`common_lb_config: { zone_aware_lb_config: ${said} } }`).zoneAware, {
+    ...byDefault,
+    routingPercent: 40,
+    minClusterSize: 2,
+  });
+  const extension = (locality: string): ReturnType<typeof balancing>["zoneAware"] =>
+    balancing(
+      `load_balancing_policy: { policies: [{ typed_extension_config: { name: r, typed_config: {
+        "@type": type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin${locality} } } }] }`,
+    ).zoneAware;
+  assert.deepEqual(extension(""), byDefault);
+  assert.equal(extension(", locality_lb_config: { locality_weighted_lb_config: {} }"), null);
+  const forced = `${said}, locality_basis: HEALTHY_HOSTS_WEIGHT, force_local_zone: { min_size: 3 } }`;
+  assert.deepEqual(extension(`, locality_lb_config: { zone_aware_lb_config: ${forced} }`), {
+    routingPercent: 40,
+    minClusterSize: 2,
+    forcedFrom: 3,
+    countsWeights: true,
+  });
+  const direct = ", locality_lb_config: { zone_aware_lb_config: { force_locality_direct_routing: true } }";
+  assert.equal(extension(direct)?.forcedFrom, 1);
 });
 
 const refusals: readonly [string, RegExp][] = [

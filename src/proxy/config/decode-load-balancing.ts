@@ -14,6 +14,7 @@ import {
   decodeMaglev,
   decodeRingHash,
   decodeSlowStart,
+  decodeZoneAware,
 } from "./decode-balancing-policy.ts";
 import { decodeExtensionPolicy } from "./decode-load-balancing-policy.ts";
 import { decodeSubsets } from "./decode-subsets.ts";
@@ -112,10 +113,6 @@ function decodeCommon(common: CommonLbConfig | undefined, problems: Problems): L
   if (common === undefined) return defaultLoadBalancing;
   const locality = common.localityConfigSpecifier;
   const zoneAware = locality.case === "zoneAwareLbConfig" ? locality.value : undefined;
-  if (zoneAware !== undefined && zoneAware.routingEnabled?.value !== 0) {
-    // Envoy does it only where the bootstrap names a local cluster, which no mesh does.
-    problems.leftOut("common_lb_config.zone_aware_lb_config", "zone aware routing");
-  }
   const threshold = common.healthyPanicThreshold?.value ?? defaultLoadBalancing.panicThresholdPercent;
   if (threshold > 100) problems.invalid("common_lb_config.healthy_panic_threshold", `${threshold} is above 100`);
   return {
@@ -123,6 +120,7 @@ function decodeCommon(common: CommonLbConfig | undefined, problems: Problems): L
     panicThresholdPercent: Math.trunc(threshold),
     failTrafficOnPanic: zoneAware?.failTrafficOnPanic ?? false,
     isLocalityWeighted: locality.case === "localityWeightedLbConfig",
+    zoneAware: locality.case === "localityWeightedLbConfig" ? null : decodeZoneAware(zoneAware),
     overrideHostStatuses:
       common.overrideHostStatus === undefined
         ? defaultLoadBalancing.overrideHostStatuses

@@ -11,6 +11,7 @@ import { decodeEndpoints } from "./decode-endpoints.ts";
 import { decodeExtension } from "./decode-extension.ts";
 import { decodeListener } from "./decode-listener.ts";
 import { decodeRoute } from "./decode-route.ts";
+import type { LocalNode } from "./local-node.ts";
 import type { Decoded } from "./problems.ts";
 
 export interface Resources {
@@ -22,7 +23,10 @@ export interface Resources {
 }
 
 /** Decodes all resources of one proxy; those with errors are left out and told in the issues. */
-export function decodeView(resources: Resources): { readonly view: ProxyView; readonly issues: readonly Issue[] } {
+export function decodeView(
+  resources: Resources,
+  local: LocalNode | null = null,
+): { readonly view: ProxyView; readonly issues: readonly Issue[] } {
   const issues: Issue[] = [];
   const decodeAll = <M, T>(messages: Iterable<M>, decode: (message: M) => Decoded<T>, nameOf: (value: T) => string) => {
     const byName = new Map<string, T>();
@@ -39,6 +43,7 @@ export function decodeView(resources: Resources): { readonly view: ProxyView; re
     clusters: decodeAll(resources.clusters, decodeCluster, (it) => it.name),
     endpoints: decodeAll(resources.endpoints, decodeEndpoints, (it) => it.clusterName),
     extensions: decodeAll(resources.extensions, decodeExtension, (it) => it.name),
+    local,
   };
   return { view, issues };
 }

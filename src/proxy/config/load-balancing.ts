@@ -10,6 +10,8 @@ export interface LoadBalancingConfig {
   readonly failTrafficOnPanic: boolean;
   /** Traffic is spread over localities by their weights first. */
   readonly isLocalityWeighted: boolean;
+  /** How requests stay in the proxy's zone, where the proxy knows its peers; null: zones do not count. */
+  readonly zoneAware: ZoneAwareConfig | null;
   /** Null: no subsets. */
   readonly subsets: SubsetConfig | null;
   /** States in which a host may be asked for by name, as stateful sessions do. */
@@ -21,6 +23,26 @@ export interface LoadBalancingConfig {
   /** Changes of health and weight within this time are taken over together. */
   readonly mergeWindowMs: number;
 }
+
+/** Envoy's zone aware routing. */
+export interface ZoneAwareConfig {
+  /** Of how many requests the zone counts. */
+  readonly routingPercent: number;
+  /** With fewer healthy hosts than these in priority 0 zones do not count. */
+  readonly minClusterSize: number;
+  /** From so many healthy hosts in the proxy's zone on they get all requests; null: each host gets about as much. */
+  readonly forcedFrom: number | null;
+  /** What a zone can take is measured in the weights of its hosts rather than in their number. */
+  readonly countsWeights: boolean;
+}
+
+/** Of a cluster that says nothing of zones. */
+export const defaultZoneAware: ZoneAwareConfig = {
+  routingPercent: 100,
+  minClusterSize: 6,
+  forcedFrom: null,
+  countsWeights: false,
+};
 
 /** As EDS says it. */
 export type EndpointHealth = "unknown" | "healthy" | "unhealthy" | "draining" | "timeout" | "degraded";
@@ -112,6 +134,7 @@ export const defaultLoadBalancing: LoadBalancingConfig = {
   panicThresholdPercent: 50,
   failTrafficOnPanic: false,
   isLocalityWeighted: false,
+  zoneAware: defaultZoneAware,
   subsets: null,
   overrideHostStatuses: new Set<EndpointHealth>(["unknown", "healthy", "degraded"]),
   ignoresNewHosts: false,

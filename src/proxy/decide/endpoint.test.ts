@@ -27,6 +27,7 @@ function view(cluster: ClusterConfig): ProxyView {
     clusters: new Map([["c", cluster]]),
     endpoints: new Map([["c", endpoints]]),
     extensions: new Map(),
+    local: null,
   };
 }
 

@@ -6,6 +6,7 @@ import { balancerCounters } from "../upstream/balance/balancer.ts";
 import type { ChoiceContext } from "../upstream/balance/choice.ts";
 import { type BalancedHost, withDiscoveredHealth } from "../upstream/balance/host.ts";
 import { makeBalancer } from "../upstream/balance/make-balancer.ts";
+import { type LocalPeers, localPeers } from "../upstream/balance/zone-routing.ts";
 import { dynamicHost } from "./dynamic-host.ts";
 import { endpointsOf, type ProxyView } from "./view.ts";
 
@@ -37,17 +38,20 @@ export function chooseEndpoint(
   const set = endpointsOf(view, cluster);
   if (set === null) return { endpoints: [], endpoint: null };
   const { endpoints, localities, policy } = set;
-  const hosts = endpoints.map(
-    (config): BalancedHost => ({
-      config,
-      activeRequests: 0,
-      healthFlags: withDiscoveredHealth(0, config.health),
-      usableSince: 0,
-    }),
-  );
+  const hosts = endpoints.map(idleHost);
   const balancer = makeBalancer<BalancedHost>(cluster.loadBalancing, balancerCounters());
-  balancer.update({ hosts, config: cluster.loadBalancing, localities, policy, activeRequests: () => 0 });
+  const peers = peersOf(view);
+  balancer.update({ hosts, config: cluster.loadBalancing, localities, policy, activeRequests: () => 0, peers });
   // Slow start is over for every host.
   const host = balancer.choose(context, { now: Number.MAX_SAFE_INTEGER, random: () => random });
   return { endpoints: balancer.candidates(context).map((it) => it.config), endpoint: host?.config ?? null };
+}
+
+function idleHost(config: EndpointConfig): BalancedHost {
+  return { config, activeRequests: 0, healthFlags: withDiscoveredHealth(0, config.health), usableSince: 0 };
+}
+
+function peersOf({ local, endpoints }: ProxyView): LocalPeers | null {
+  const peers = local === null ? undefined : endpoints.get(local.cluster);
+  return local === null || peers === undefined ? null : localPeers(local, peers.endpoints.map(idleHost));
 }

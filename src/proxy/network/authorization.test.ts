@@ -190,6 +190,7 @@ test("explain says who would be asked about a connection", () => {
     clusters: new Map(),
     endpoints: new Map(),
     extensions: new Map(),
+    local: null,
   };
   const question = {
     destinationIp: "127.0.0.1",

@@ -165,6 +165,7 @@ test("explain says what a connection meets: a filter's answer, a refusal, the cl
       clusters: new Map([["outbound_.80_._.app", clusterOn("outbound_.80_._.app", [1])]]),
       endpoints: new Map(),
       extensions: new Map(),
+      local: null,
     };
     const question = {
       destinationIp: "127.0.0.1",

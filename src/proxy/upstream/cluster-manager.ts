@@ -4,9 +4,11 @@ import { SocketCalls } from "#base/net/socket-calls.ts";
 import type { ProcessCells } from "#base/threads/process-cells.ts";
 import type { SecretReader } from "#wire/tls/secrets.ts";
 import type { ClusterConfig, EndpointSet } from "../config/cluster.ts";
+import type { LocalNode } from "../config/local-node.ts";
 import { Stats } from "../stats/stats.ts";
 import type { EventLoop } from "../transport/event-loop.ts";
 import { TlsContexts } from "../transport/tls-contexts.ts";
+import { type LocalPeers, localPeers } from "./balance/zone-routing.ts";
 import { Cluster, type EjectedEndpoint } from "./cluster.ts";
 import { type ClusterDescription, describeCluster } from "./cluster-description.ts";
 import { DnsCaches } from "./dns/dns-caches.ts";
@@ -23,6 +25,8 @@ export interface ClusterManagerOptions {
   readonly cells?: ProcessCells | null;
   /** Tells the other threads. */
   readonly onEjected?: (ejected: EjectedEndpoint) => void;
+  /** Whose peers count for zone aware routing; null: zones do not count. */
+  readonly local?: LocalNode | null;
 }
 
 export class ClusterManager {
@@ -33,6 +37,7 @@ export class ClusterManager {
   readonly #contexts: TlsContexts;
   readonly #calls: SocketCalls;
   readonly #clusters = new Map<string, Cluster>();
+  #peers: LocalPeers | null = null;
   /** EDS answers by service name, kept for clusters that come later. */
   readonly #endpointSets = new Map<string, EndpointSet>();
 
@@ -45,6 +50,14 @@ export class ClusterManager {
     this.#calls = new SocketCalls((reason) => options.log.warn(`options can't be set on sockets: ${reason}`));
   }
 
+  #peersChanged(): void {
+    const { local = null } = this.#options;
+    if (local === null) return;
+    const cluster = this.#clusters.get(local.cluster);
+    this.#peers = cluster === undefined ? null : localPeers(local, cluster.endpoints);
+    for (const other of this.#clusters.values()) if (other !== cluster) other.peersChanged();
+  }
+
   /** Adds a cluster or changes it in place. */
   update(config: ClusterConfig): void {
     const known = this.#clusters.get(config.name);
@@ -52,7 +65,7 @@ export class ClusterManager {
       known.update(config);
     } else {
       known?.drain();
-      const { log, resolve = systemResolver, cells = null, onEjected = () => {} } = this.#options;
+      const { log, resolve = systemResolver, cells = null, onEjected = () => {}, local = null } = this.#options;
       this.#clusters.set(
         config.name,
         new Cluster(config, {
@@ -64,9 +77,14 @@ export class ClusterManager {
           calls: this.#calls,
           cells,
           onEjected,
+          onRebalanced: (name) => {
+            if (name === local?.cluster) this.#peersChanged();
+          },
+          peers: () => this.#peers,
         }),
       );
     }
+    if (config.name === this.#options.local?.cluster) this.#peersChanged();
     if (config.type === "eds") {
       const set = this.#endpointSets.get(edsName(config));
       if (set !== undefined) this.#clusters.get(config.name)?.setEndpoints(set);
@@ -99,6 +117,7 @@ export class ClusterManager {
     this.#clusters.delete(name);
     this.#endpointSets.delete(edsName(cluster.config));
     cluster.drain();
+    if (name === this.#options.local?.cluster) this.#peersChanged();
   }
 
   get(name: string): Cluster | undefined {

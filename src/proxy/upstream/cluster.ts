@@ -13,6 +13,7 @@ import type { TlsContexts } from "../transport/tls-contexts.ts";
 import type { BalancerCounters } from "./balance/balancer.ts";
 import type { ChoiceContext } from "./balance/choice.ts";
 import { FAILED_ACTIVE_HC, FAILED_EDS_HEALTH, isUnhealthy } from "./balance/host.ts";
+import type { LocalPeers } from "./balance/zone-routing.ts";
 import { CircuitBreaker } from "./circuit-breaker.ts";
 import { type ClusterCounters, clusterCounters } from "./cluster-counters.ts";
 import { ClusterTransports } from "./cluster-transports.ts";
@@ -42,6 +43,10 @@ export interface ClusterEnvironment {
   readonly cells: ProcessCells | null;
   /** Tells the other threads. */
   readonly onEjected: (ejected: EjectedEndpoint) => void;
+  /** The hosts of a cluster changed in number, health or weight. */
+  readonly onRebalanced: (cluster: string) => void;
+  /** For zone aware routing; null: the proxy does not know its peers. */
+  readonly peers: () => LocalPeers | null;
 }
 
 /** What one thread tells the others. */
@@ -93,6 +98,8 @@ export class Cluster {
       keeps: (endpoint) => this.#mayStay(endpoint),
       onAdded: (endpoint) => this.#watch(endpoint),
       onRemoved: (endpoint) => this.#unwatch(endpoint),
+      onRebalanced: () => environment.onRebalanced(config.name),
+      peers: environment.peers,
     });
     this.#originalDestinations =
       loadBalancing.policy.type === "cluster_provided" && config.type === "original_dst"
@@ -301,6 +308,11 @@ export class Cluster {
 
   get membershipChanges(): number {
     return this.#members.changes;
+  }
+
+  /** The proxy's peers are others now. */
+  peersChanged(): void {
+    this.#members.peersChanged();
   }
 
   /** Chooses an endpoint. Null: none can be used. */

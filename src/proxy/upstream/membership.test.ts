@@ -21,6 +21,8 @@ function members(config: LoadBalancingConfig = byTurns) {
     keeps: () => false,
     onAdded: () => {},
     onRemoved: () => {},
+    onRebalanced: () => {},
+    peers: () => null,
   });
   const chosen = (context: Partial<ChoiceContext> = {}): string =>
     [...new Set(Array.from({ length: 20 }, () => membership.choose({ ...anyHost, ...context })?.config.port ?? "none"))]

@@ -8,6 +8,7 @@ import { type Balancer, type BalancerCounters, balancerCounters } from "./balanc
 import type { ChoiceContext } from "./balance/choice.ts";
 import { healthStatus, PENDING_DYNAMIC_REMOVAL, withDiscoveredHealth } from "./balance/host.ts";
 import { makeBalancer } from "./balance/make-balancer.ts";
+import type { LocalPeers } from "./balance/zone-routing.ts";
 import { UpstreamEndpoint } from "./endpoint.ts";
 
 export interface MembershipOptions {
@@ -19,6 +20,10 @@ export interface MembershipOptions {
   readonly keeps: (endpoint: UpstreamEndpoint) => boolean;
   readonly onAdded: (endpoint: UpstreamEndpoint) => void;
   readonly onRemoved: (endpoint: UpstreamEndpoint) => void;
+  /** Hosts came or went, or their health or weight changed. */
+  readonly onRebalanced: () => void;
+  /** For zone aware routing; null: the proxy does not know its peers. */
+  readonly peers: () => LocalPeers | null;
 }
 
 export class Membership {
@@ -138,6 +143,12 @@ export class Membership {
     this.#isBalanced = false;
     // What subsets there are is among the statistics.
     if (this.#balancer !== null || this.#config.subsets !== null) this.#balance();
+    this.#options.onRebalanced();
+  }
+
+  /** Takes over other peers of the proxy. */
+  peersChanged(): void {
+    if (this.#config.zoneAware !== null) this.rebalanceSoon();
   }
 
   #balance(): Balancer<UpstreamEndpoint> {
@@ -151,6 +162,7 @@ export class Membership {
       localities,
       policy,
       activeRequests: this.#options.activeRequests,
+      peers: this.#options.peers(),
     });
     return this.#balancer;
   }

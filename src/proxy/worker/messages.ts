@@ -3,6 +3,7 @@ import type { ProcessCellsMemory } from "#base/threads/process-cells.ts";
 import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import type { DeltaUpdate } from "#wire/xds/delta-state.ts";
 import type { ProxyNode } from "../admin/proxy-state.ts";
+import type { LocalNode } from "../config/local-node.ts";
 import type { OverloadConfig } from "../config/overload.ts";
 import type { RuntimeChanges } from "../config/runtime.ts";
 import type { DrainScope } from "../listener/listener-manager.ts";
@@ -22,6 +23,7 @@ export interface WorkerSettings {
   readonly connectionLimits: ConnectionLimits;
   readonly runtime: RuntimeLayers;
   readonly tracer: OwnTracer | null;
+  readonly local: LocalNode | null;
   /** What all threads count together. */
   readonly cells: ProcessCellsMemory;
   /** Event loops of the whole proxy. */

@@ -17,6 +17,7 @@ import type { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { decodeOverload } from "../config/decode-overload.ts";
 import { decodeTracer } from "../config/decode-tracing.ts";
+import { type LocalNode, localNode } from "../config/local-node.ts";
 import type { OverloadConfig } from "../config/overload.ts";
 import { inlineText } from "../config/parse/values.ts";
 import { nackText, Problems } from "../config/problems.ts";
@@ -83,6 +84,15 @@ export function tracerOf({ tracing }: Bootstrap, path: string, log: Logger): Own
   }
   for (const { path: field, message } of issues) log.warn(`${field ?? ""}: ${message}`);
   return value === null ? null : { tracer: value, cluster: null };
+}
+
+/** The cluster that the proxy itself is in (`cluster_manager.local_cluster_name`); null: it names none. */
+export function localNodeOf({ clusterManager, node }: Bootstrap): LocalNode | null {
+  const name = clusterManager?.localClusterName ?? "";
+  const { locality, metadata = {} } = node ?? {};
+  return name === ""
+    ? null
+    : localNode(name, { locality: { region: "", zone: "", subZone: "", ...locality }, metadata });
 }
 
 /** Puts secrets into the store and resources into the configuration; throws what is wrong with any of them. */

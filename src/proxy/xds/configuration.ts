@@ -14,6 +14,7 @@ import { type ClusterConfig, type EndpointSet, plainEndpointSet } from "../confi
 import type { ExtensionConfig } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
+import type { LocalNode } from "../config/local-node.ts";
 import { type Decoded, nackText, Problems } from "../config/problems.ts";
 import type { ProxyView } from "../decide/view.ts";
 import { decodeAny } from "./decode-any.ts";
@@ -60,6 +61,8 @@ export interface ConfigurationOptions {
   readonly initialFetchTimeoutMs: number;
   /** How long a removed cluster may still be used by routes that name it. */
   readonly removalGraceMs: number;
+  /** Whose endpoints are asked for although no cluster of the configuration needs them: the proxy's own peers. */
+  readonly local?: LocalNode | null;
 }
 
 export class Configuration {
@@ -122,7 +125,8 @@ export class Configuration {
 
   /** EDS names that the clusters need. */
   wantedEndpoints(): Set<string> {
-    const names = new Set<string>();
+    const { local = null } = this.#options;
+    const names = new Set<string>(local === null ? [] : [local.cluster]);
     for (const { value } of this.clusters.values()) {
       const name = edsNameOf(value);
       if (name !== null) names.add(name);
@@ -201,6 +205,7 @@ export class Configuration {
       clusters: this.#liveClusters,
       endpoints: this.#liveEndpoints,
       extensions: this.#liveExtensions,
+      local: this.#options.local ?? null,
     };
   }
 

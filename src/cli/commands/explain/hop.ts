@@ -54,7 +54,7 @@ export class Views {
   of(node: ProxyNode, trace: Trace | null = null): ProxyView {
     let decoded = this.#decoded.get(node);
     if (decoded === undefined) {
-      decoded = decodeProxy(compileProxy(this.#snapshot, node));
+      decoded = decodeProxy(compileProxy(this.#snapshot, node), node);
       this.#decoded.set(node, decoded);
     }
     for (const { message, origins } of decoded.refusals) addStep(trace, "refusal", message, origins);

@@ -1,7 +1,8 @@
 // Outbound clusters: one per service port, and one per subset of it that a DestinationRule names.
-import { create, type JsonObject } from "@bufbuild/protobuf";
+import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type Cluster,
+  type Cluster_CommonLbConfigSchema,
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamily,
   Cluster_LbPolicy,
@@ -13,7 +14,14 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { Resolution, type Service, type ServicePort } from "../../snapshot/service.ts";
 import type { MergedDestinationRule, MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { loadAssignment } from "../endpoints/load-assignment.ts";
-import { type LocalityPlan, localityClient, localityPlan, weighsLocalities } from "../endpoints/locality.ts";
+import {
+  type LocalityPlan,
+  localityClient,
+  localityPlan,
+  weighsLocalities,
+  zoneAwareConfig,
+  zoneAwareSetting,
+} from "../endpoints/locality.ts";
 import { fromAds, milliseconds, pack } from "../envoy-values.ts";
 import { forwardProxyType } from "../filters/forward-proxy.ts";
 import { configOf, resourceMetadata, servicesOf } from "../metadata.ts";
@@ -129,9 +137,7 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
     commonLbConfig: {
       healthyPanicThreshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 },
       ...(hasSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
-      ...(plan !== undefined &&
-        hasEndpoints &&
-        weighsLocalities(plan) && { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } }),
+      ...(hasEndpoints && localityConfig(snapshot, service, policy, plan)),
     },
     circuitBreakers: circuitBreakers(policy.connectionPool, policy.retryBudget),
     ...(policy.outlierDetection &&
@@ -150,6 +156,19 @@ function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Targe
       origins: [...ruleObjects(target).map((object) => object.origin), service.origin],
     }),
   });
+}
+
+function localityConfig(
+  snapshot: MeshSnapshot,
+  service: Service,
+  policy: EffectivePolicy,
+  plan: LocalityPlan | undefined,
+): Pick<MessageInitShape<typeof Cluster_CommonLbConfigSchema>, "localityConfigSpecifier"> {
+  if (plan !== undefined && weighsLocalities(plan)) {
+    return { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } };
+  }
+  const value = zoneAwareConfig(zoneAwareSetting(snapshot, service, policy));
+  return value === undefined ? {} : { localityConfigSpecifier: { case: "zoneAwareLbConfig", value } };
 }
 
 /** A session is kept while its endpoint can answer at all. */

@@ -51,6 +51,12 @@ export function loadAssignment(snapshot: MeshSnapshot, target: AssignmentTarget)
   });
 }
 
+/** Endpoints as they are, grouped by locality. */
+export function loadAssignmentOf(clusterName: string, endpoints: readonly Endpoint[]): ClusterLoadAssignment {
+  const known = endpoints.filter(({ address }) => address !== "");
+  return create(ClusterLoadAssignmentSchema, { clusterName, endpoints: byLocality(known).map(localityEndpoints) });
+}
+
 function byLocality(endpoints: readonly Endpoint[]): LocalityGroup[] {
   const groups = Map.groupBy(endpoints, ({ workload: { locality } }) => localityName(locality));
   return [...groups.keys()].sort().map((name) => {

@@ -58,7 +58,7 @@ function preferred(
   failover = true,
 ): string[] {
   const client = { locality: parseLocality(from), labels };
-  return preferLocalities(groups, { setting: { ...nothing, ...setting }, failover }, client)
+  return preferLocalities(groups, { setting: { ...nothing, ...setting }, failover, isRegional: false }, client)
     .filter(({ endpoints }) => endpoints.length > 0)
     .map(({ locality: { region, zone, subzone }, weight, priority }) =>
       [[region, zone, subzone].filter((part) => part !== "").join("/"), weight, priority].join(" "),
@@ -273,6 +273,91 @@ test("trafficDistribution of a Service prefers zone or node, unless a rule says 
   assert.deepEqual(places(assignment(annotated).endpoints), nearestFirst);
 });
 
+test("zoneAwareLbSetting tells regions apart, and leaves zones to the proxy", () => {
+  const outlier = "outlierDetection: {consecutive5xxErrors: 5}";
+  const on = (rest = ""): string => rule(`{loadBalancer: {zoneAwareLbSetting: {enabled: true${rest}}}}`);
+  const byRegion = ["eu/a 0 x1 (1)", "eu/b 0 x1 (1)", "us/a 1 x1 (1)"];
+  const routed = (value: object): object => ({ case: "zoneAwareLbConfig", value });
+  const cases: [rule: string, mesh: string, expected: string[], specifier: object | undefined][] = [
+    ["", "", alike, undefined],
+    [on(), "", byRegion, routed({})],
+    [on(", minClusterSize: 2"), "", byRegion, routed({ minClusterSize: 2n })],
+    [on(", failover: [{from: eu, to: us}]"), "", byRegion, routed({})],
+    [on(', failoverPriority: ["version"]'), "", byRegion, routed({})],
+    // Off is said, for proxies that look at zones by themselves.
+    [rule("{loadBalancer: {zoneAwareLbSetting: {enabled: false}}}"), "", alike, routed({ routingEnabled: 0 })],
+    ["", "zoneAwareLbSetting: {enabled: true, minClusterSize: 3}", byRegion, routed({ minClusterSize: 3n })],
+    ["", "zoneAwareLbSetting: {enabled: true}\nlocalityLbSetting: {enabled: true}", byRegion, routed({})],
+    [
+      rule(`{${outlier}, loadBalancer: {localityLbSetting: {enabled: true}}}`),
+      "zoneAwareLbSetting: {enabled: true}",
+      nearestFirst,
+      undefined,
+    ],
+    [
+      rule("{loadBalancer: {zoneAwareLbSetting: {enabled: false}}}"),
+      "zoneAwareLbSetting: {enabled: true}",
+      alike,
+      routed({ routingEnabled: 0 }),
+    ],
+  ];
+  for (const [yaml, meshYaml, expected, specifier] of cases) {
+    const { endpoints, cluster: compiled } = assignment(cluster(), yaml, meshYaml);
+    assert.deepEqual(places(endpoints), expected, yaml + meshYaml);
+    const found = compiled?.commonLbConfig?.localityConfigSpecifier;
+    const value = found?.case === "zoneAwareLbConfig" ? found.value : undefined;
+    const said = value && {
+      ...(value.minClusterSize !== undefined && { minClusterSize: value.minClusterSize }),
+      ...(value.routingEnabled && { routingEnabled: value.routingEnabled.value }),
+    };
+    assert.deepEqual(found?.case && { case: found.case, value: said }, specifier, yaml + meshYaml);
+  }
+  assert.deepEqual(
+    preferLocalities(
+      ["eu/a", "us/a", "asia/a"].map((locality) => group(locality)),
+      { setting: { ...nothing, failover: [{ from: "eu", to: "asia" }] }, failover: true, isRegional: true },
+      { locality: parseLocality("eu/b"), labels: {} },
+    ).map(({ priority }) => priority),
+    [0, 2, 1],
+  );
+});
+
+test("a sidecar that discovers itself gets its own peers: its region, its workload, its revision of pods", () => {
+  const discovering = (settings: Partial<ProxyNode> = {}): ProxyNode =>
+    sidecarOf("app", "10.244.1.1", {
+      nodeName: "node-a",
+      metadata: { ENABLE_SELF_DISCOVERY: "true" },
+      workloadName: "app-v1-10-244-1-1",
+      ...settings,
+    });
+  const peers = (proxy: ProxyNode, objects = cluster()): string[] =>
+    places(compileProxy(mesh(objects), proxy).endpoints.get("local_cluster"));
+  const pods = cluster().map((object) =>
+    object.kind === "Pod"
+      ? {
+          ...object,
+          metadata: {
+            ...object.metadata,
+            labels: { ...object.metadata.labels, "pod-template-hash": "5d" },
+            ownerReferences: [
+              { apiVersion: "apps/v1", kind: "ReplicaSet", name: "app-5d", controller: true, uid: "1" },
+            ],
+          },
+        }
+      : object,
+  );
+  const labels = { "pod-template-hash": "5d" };
+  assert.deepEqual(peers(discovering()), ["eu/a 0 x1 (1)"]);
+  assert.deepEqual(peers(discovering({ workloadName: "app", labels }), pods), ["eu/a 0 x1 (1)", "eu/b 0 x1 (1)"]);
+  assert.deepEqual(peers(discovering({ workloadName: "app", labels: { "pod-template-hash": "6e" } }), pods), []);
+  assert.deepEqual(peers(discovering({ workloadName: "other", labels }), pods), []);
+  assert.equal(compileProxy(mesh(cluster()), discovering({ metadata: {} })).endpoints.get("local_cluster"), undefined);
+  assert.equal(
+    compileProxy(mesh(cluster()), discovering({ type: "router" })).endpoints.get("local_cluster"),
+    undefined,
+  );
+});
+
 test("internalTrafficPolicy Local uses the endpoints of the client's node only", () => {
   const spec = { internalTrafficPolicy: "Local" };
   assert.deepEqual(places(assignment(cluster(spec)).endpoints), ["eu/a 0 x1 (1)"]);
@@ -375,7 +460,7 @@ test("Istio's table of failover by labels", options, () => {
     if (exceptions.includes(String(row["name"]))) continue;
     const client = { locality: parseLocality(""), labels: row["proxyLabels"] as Labels };
     const setting = { ...nothing, failoverPriority: row["failoverPriority"] as string[] };
-    const actual = preferLocalities(groups, { setting, failover: true }, client).map(
+    const actual = preferLocalities(groups, { setting, failover: true, isRegional: false }, client).map(
       ({ priority, weight, endpoints }) => [priority, weight, endpoints.map(({ address }) => address)],
     );
     const expected = (row["expected"] as Expected[]).map(({ priority = 0, loadBalancingWeight, lbEndpoints }) => [

@@ -6,9 +6,10 @@
 // | distribute         | weights for the localities named for the client's; the others get nothing                  |
 // | failoverPriority   | an endpoint's priority is how early it differs from the client in the labels named         |
 // | failover           | 0 same subzone, 1 zone, 2 region, 3 elsewhere; 4 for regions that the setting does not name |
+// | zoneAwareLbSetting | 0 same region, 1 elsewhere; 2 for regions that `failover` does not name; the proxy weighs zones |
 
 import type { Labels } from "../../objects/fields/selector.ts";
-import type { LocalityLbSetting } from "../../objects/fields/traffic-policy.ts";
+import type { LocalityLbSetting, ZoneAwareLbSetting } from "../../objects/fields/traffic-policy.ts";
 import type { Endpoint, Locality, Workload } from "../../snapshot/endpoint.ts";
 import { parseLocality } from "../../snapshot/endpoint.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
@@ -25,9 +26,11 @@ export interface LocalityGroup {
 
 /** How the endpoints of a service are preferred; undefined when all are used alike. */
 export interface LocalityPlan {
-  readonly setting: LocalityLbSetting;
+  readonly setting: Omit<LocalityLbSetting, "enabled">;
   /** Without something that takes endpoints out, traffic would never fail over, so nothing is preferred then. */
   readonly failover: boolean;
+  /** Regions are told apart and nothing nearer: of the zones the proxy takes care. */
+  readonly isRegional: boolean;
 }
 
 /** The client as preferences see it. */
@@ -44,6 +47,8 @@ export function localityPlan(
 ): LocalityPlan | undefined {
   const own = policy.loadBalancer?.localityLbSetting;
   const failover = policy.outlierDetection !== undefined;
+  const zones = zoneAwareSetting(snapshot, service, policy);
+  if (zones !== undefined && isOn(zones)) return zonePlan(zones);
   if (own !== undefined) return planOf(own, failover);
   const labels = distributionLabels[service.trafficDistribution];
   if (labels.length > 0) return planOf({ distribute: [], failover: [], failoverPriority: labels }, true);
@@ -52,7 +57,39 @@ export function localityPlan(
 
 function planOf(setting: LocalityLbSetting, failover: boolean): LocalityPlan | undefined {
   if (setting.enabled === false || (setting.distribute.length === 0 && !failover)) return undefined;
-  return { setting, failover };
+  return { setting, failover, isRegional: false };
+}
+
+/** Regions are told apart whether or not something takes endpoints out. */
+function zonePlan({ failover, failoverPriority }: ZoneAwareLbSetting): LocalityPlan {
+  return { setting: { distribute: [], failover, failoverPriority }, failover: true, isRegional: true };
+}
+
+/** What is said of zones: by the rule, else by the mesh where nothing nearer says how localities count. */
+export function zoneAwareSetting(
+  snapshot: MeshSnapshot,
+  service: Service,
+  policy: EffectivePolicy,
+): ZoneAwareLbSetting | undefined {
+  const { localityLbSetting, zoneAwareLbSetting } = policy.loadBalancer ?? {};
+  if (zoneAwareLbSetting !== undefined || localityLbSetting !== undefined) return zoneAwareLbSetting;
+  return service.trafficDistribution === "any" ? snapshot.meshConfig.zoneAwareLbSetting : undefined;
+}
+
+function isOn({ enabled }: ZoneAwareLbSetting): boolean {
+  return enabled !== false;
+}
+
+/**
+ * Envoy's settings of zone aware routing; undefined where nothing is said. What is off is said too: a proxy that knows its peers
+ * looks at zones by itself.
+ */
+export function zoneAwareConfig(
+  setting: ZoneAwareLbSetting | undefined,
+): { readonly routingEnabled?: { readonly value: number }; readonly minClusterSize?: bigint } | undefined {
+  if (setting === undefined) return undefined;
+  if (!isOn(setting)) return { routingEnabled: { value: 0 } };
+  return setting.minClusterSize === undefined ? {} : { minClusterSize: BigInt(setting.minClusterSize) };
 }
 
 const everywhereAlike: LocalityLbSetting = { distribute: [], failover: [], failoverPriority: [] };
@@ -73,7 +110,8 @@ const distributionLabels: Readonly<Record<Service["trafficDistribution"], readon
 };
 
 /** Tells whether Envoy has to weigh localities, as Istio says it. */
-export function weighsLocalities({ setting, failover }: LocalityPlan): boolean {
+export function weighsLocalities({ setting, failover, isRegional }: LocalityPlan): boolean {
+  if (isRegional) return false;
   return setting.distribute.length > 0 || (failover && setting.failover.length + setting.failoverPriority.length > 0);
 }
 
@@ -96,14 +134,16 @@ export function failoverLabels({ setting }: LocalityPlan): string[] {
 /** Gives groups their priorities and weights for one client. */
 export function preferLocalities(
   groups: readonly LocalityGroup[],
-  { setting, failover }: LocalityPlan,
+  { setting, failover, isRegional }: LocalityPlan,
   client: LocalityClient,
 ): LocalityGroup[] {
+  const distance = isRegional ? regionalDistance : distanceOf;
   if (setting.distribute.length > 0) return distribute(groups, setting.distribute, client.locality);
   if (!failover) return [...groups];
-  if (setting.failoverPriority.length === 0) return failOver(groups, setting.failover, client.locality);
+  if (setting.failoverPriority.length === 0) return failOver(groups, setting.failover, client.locality, distance);
   const ranked = compacted(groups.flatMap((group) => rankByLabels(group, setting.failoverPriority, client.labels)));
-  return setting.failover.length === 0 ? ranked : failOver(ranked, setting.failover, client.locality);
+  if (setting.failover.length === 0 && !isRegional) return ranked;
+  return failOver(ranked, setting.failover, client.locality, distance);
 }
 
 function distribute(
@@ -130,6 +170,7 @@ function failOver(
   groups: readonly LocalityGroup[],
   rules: LocalityLbSetting["failover"],
   locality: Locality,
+  distanceOf: (a: Locality, b: Locality) => number,
 ): LocalityGroup[] {
   const target = rules.find(({ from }) => from === locality.region)?.to;
   const ranked = groups.map((group) => {
@@ -145,6 +186,10 @@ function distanceOf(a: Locality, b: Locality): number {
   if (a.region !== b.region) return 3;
   if (a.zone !== b.zone) return 2;
   return a.subzone === b.subzone ? 0 : 1;
+}
+
+function regionalDistance(a: Locality, b: Locality): number {
+  return a.region === b.region ? 0 : 3;
 }
 
 function rankByLabels(group: LocalityGroup, wanted: readonly string[], client: Labels): LocalityGroup[] {

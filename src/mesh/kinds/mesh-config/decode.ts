@@ -33,6 +33,7 @@ import {
   decodeLocalityLb,
   decodeOutlierDetection,
   decodeTcpKeepalive,
+  decodeZoneAwareLb,
 } from "../../objects/fields/traffic-policy-decode.ts";
 import { validateClientTls } from "../../objects/fields/traffic-policy-validate.ts";
 import { child, parsePath, renderPath } from "../../objects/path.ts";
@@ -195,6 +196,7 @@ const meshConfigFields: Fields<MeshConfig> = {
   defaultDestinationRuleExportTo: everywhere,
   rootNamespace: withDefault(string, "istio-system"),
   localityLbSetting: optional(decodeLocalityLb),
+  zoneAwareLbSetting: optional(decodeZoneAwareLb),
   dnsRefreshRate: withDefault(duration, 60_000),
   h2UpgradePolicy: withDefault(decodeH2UpgradePolicy, H2UpgradePolicy.DoNotUpgrade),
   inboundClusterStatName: text,
@@ -254,7 +256,6 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "hboneIdleTimeout",
   "enableEnvoyAccessLogService",
   "configSources",
-  "zoneAwareLbSetting",
   "verifyCertificateAtClient",
   "ca",
   "certificates",

@@ -11,6 +11,7 @@ import type {
   LocalityLbSetting,
   OutlierDetection,
   TcpKeepalive,
+  ZoneAwareLbSetting,
 } from "../../objects/fields/traffic-policy.ts";
 import type { Milliseconds } from "../../objects/fields/units.ts";
 
@@ -53,6 +54,8 @@ export interface MeshConfig {
   readonly defaultDestinationRuleExportTo: readonly string[];
   readonly rootNamespace: string;
   readonly localityLbSetting?: LocalityLbSetting;
+  /** Comes before `localityLbSetting` unless it is switched off. */
+  readonly zoneAwareLbSetting?: ZoneAwareLbSetting;
   readonly dnsRefreshRate: Milliseconds;
   readonly h2UpgradePolicy: H2UpgradePolicy;
   readonly inboundClusterStatName: string;

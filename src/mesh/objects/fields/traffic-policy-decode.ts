@@ -99,7 +99,7 @@ export const decodeLocalityLb: Decoder<LocalityLbSetting> = record<LocalityLbSet
   failoverPriority: strings,
 });
 
-const decodeZoneAwareLb = record<ZoneAwareLbSetting>({
+export const decodeZoneAwareLb: Decoder<ZoneAwareLbSetting> = record<ZoneAwareLbSetting>({
   enabled: optional(boolean),
   failover: list(decodeFailover),
   failoverPriority: strings,

@@ -12,6 +12,7 @@ import { checkRequestAuthentications } from "./request-authentications.ts";
 import { checkSidecars } from "./sidecars.ts";
 import { checkTelemetries } from "./telemetries.ts";
 import { checkVirtualServices } from "./virtual-services.ts";
+import { checkZoneAware } from "./zone-aware.ts";
 
 export function checkAll(context: CheckContext): Finding[] {
   return [
@@ -27,5 +28,6 @@ export function checkAll(context: CheckContext): Finding[] {
     checkEnvoyFilters,
     checkExtensions,
     checkFieldsInForce,
+    checkZoneAware,
   ].flatMap((check) => check(context));
 }

@@ -14,7 +14,6 @@ type Instead = string | { readonly when: RegExp; readonly instead: string };
 type Fields = Readonly<Record<string, Instead>>;
 
 const trafficPolicy: Fields = {
-  "loadBalancer.zoneAwareLbSetting": "endpoints of all zones are used alike",
   "outlierDetection.consecutiveErrors": "consecutive5xxErrors counts, as in Istio",
   "outlierDetection.outlierDetectionHttpErrorCodes": "every 5xx is an error, as in Istio",
   "retryBudget.budgetInterval": "the budget is a share of the requests that are open, as in Istio",

@@ -4,6 +4,7 @@ import type { AssignmentPolicy, LocalityConfig } from "../../config/cluster.ts";
 import type { LoadBalancingConfig } from "../../config/load-balancing.ts";
 import type { ChoiceContext } from "./choice.ts";
 import type { BalancedHost } from "./host.ts";
+import type { LocalPeers } from "./zone-routing.ts";
 
 export interface Balancer<H extends BalancedHost> {
   /** Takes over new hosts, or a new state of the same hosts. */
@@ -21,6 +22,8 @@ export interface HostState<H extends BalancedHost> {
   readonly policy: AssignmentPolicy;
   /** Requests in flight to all hosts of the cluster. */
   readonly activeRequests: () => number;
+  /** For zone aware routing; null: the proxy does not know its peers. */
+  readonly peers: LocalPeers | null;
 }
 
 /** What choices depend on besides the hosts. An event loop is one. */
@@ -34,6 +37,14 @@ export interface Chance {
 /** Counters under Envoy's names. */
 export interface BalancerCounters {
   healthyPanic: number;
+  zoneRecalculations: number;
+  /** Peers that are not there, or in panic. */
+  localClusterNotOk: number;
+  zoneClusterTooSmall: number;
+  zoneNoCapacityLeft: number;
+  zoneRoutingAllDirectly: number;
+  zoneRoutingSampled: number;
+  zoneRoutingCrossZone: number;
   subsetsSelected: number;
   subsetsFallback: number;
   subsetsFallbackPanic: number;
@@ -47,6 +58,13 @@ export interface BalancerCounters {
 export function balancerCounters(): BalancerCounters {
   return {
     healthyPanic: 0,
+    zoneRecalculations: 0,
+    localClusterNotOk: 0,
+    zoneClusterTooSmall: 0,
+    zoneNoCapacityLeft: 0,
+    zoneRoutingAllDirectly: 0,
+    zoneRoutingSampled: 0,
+    zoneRoutingCrossZone: 0,
     subsetsSelected: 0,
     subsetsFallback: 0,
     subsetsFallbackPanic: 0,

@@ -8,6 +8,7 @@ import type { BalancedHost } from "./host.ts";
 import type { HostSource } from "./host-source.ts";
 import { type PriorityLevel, priorityLevels } from "./priority-level.ts";
 import { loadsWithout, type PriorityLoads, priorityLoads } from "./priority-load.ts";
+import { ZoneSources } from "./zone-sources.ts";
 
 export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
   readonly #counters: BalancerCounters;
@@ -17,6 +18,8 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
   #overprovisioningPercent = 0;
   #failsInPanic = false;
   #isHashing = false;
+  /** Null where zones do not count. */
+  #zones: ZoneSources<H> | null = null;
 
   constructor(counters: BalancerCounters) {
     this.#counters = counters;
@@ -30,6 +33,7 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
     this.#overprovisioningPercent = policy.overprovisioningPercent;
     this.#failsInPanic = config.failTrafficOnPanic;
     this.#isHashing = config.policy.type === "ring_hash" || config.policy.type === "maglev";
+    this.#zones = ZoneSources.of(state, this.#levels[0], this.#counters);
   }
 
   choose(context: ChoiceContext, chance: Chance): H | null {
@@ -66,26 +70,28 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
   #chooseSource(loads: PriorityLoads, hash: Hash64, chance: Chance): HostSource<H> | null {
     const { healthy, degraded } = loads;
     const levels = this.#levels;
-    if (healthy[0] === 100) return this.#source(0, false);
+    if (healthy[0] === 100) return this.#source(0, false, chance);
     let draw = this.#isHashing ? remainder(hash, 100) : chance.random() * 100;
     for (let i = 0; i < levels.length; i++) {
       draw -= healthy[i]!;
-      if (draw < 0) return this.#source(i, false);
+      if (draw < 0) return this.#source(i, false, chance);
     }
     for (let i = 0; i < levels.length; i++) {
       draw -= degraded[i]!;
-      if (draw < 0) return this.#source(i, true);
+      if (draw < 0) return this.#source(i, true, chance);
     }
     return null;
   }
 
-  #source(priority: number, isDegraded: boolean): HostSource<H> | null {
+  #source(priority: number, isDegraded: boolean, chance: Chance): HostSource<H> | null {
     const level = this.#levels[priority]!;
     if (this.#loads.isPanicking[priority]!) {
       this.#counters.healthyPanic++;
       return this.#failsInPanic ? null : level.all;
     }
-    return isDegraded ? level.degraded : level.healthy;
+    const whole = isDegraded ? level.degraded : level.healthy;
+    // Further priorities are for when the zones of the first are not enough.
+    return this.#zones === null || priority !== 0 ? whole : this.#zones.choose(whole, isDegraded, chance);
   }
 
   candidates(_context: ChoiceContext): readonly H[] {
@@ -96,7 +102,8 @@ export class LoadBalancer<H extends BalancedHost> implements Balancer<H> {
       if (isPanicking[i] === true) {
         return this.#failsInPanic || !(takesHealthy || takesDegraded) ? [] : level.all.hosts;
       }
-      return [...(takesHealthy ? level.healthy.hosts : []), ...(takesDegraded ? level.degraded.hosts : [])];
+      const near = i === 0 ? (this.#zones?.candidates ?? null) : null;
+      return [...(takesHealthy ? (near ?? level.healthy.hosts) : []), ...(takesDegraded ? level.degraded.hosts : [])];
     });
   }
 }

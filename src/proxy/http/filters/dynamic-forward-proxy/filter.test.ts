@@ -238,6 +238,7 @@ test("explain names the host and its port, and refuses as live traffic is refuse
       clusters: new Map([["any", any]]),
       endpoints: new Map(),
       extensions: new Map(),
+      local: null,
     };
     const http = { method: "GET", authority: authorityText, path: "/", headers: {} };
     const question = {

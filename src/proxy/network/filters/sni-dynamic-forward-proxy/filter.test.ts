@@ -121,6 +121,7 @@ test("explain names the host of the hello", () => {
     clusters: new Map([["any", resources.clusterConfig(cluster)]]),
     endpoints: new Map(),
     extensions: new Map(),
+    local: null,
   };
   const ask = (serverName: string): ReturnType<typeof decideGateway> =>
     decideGateway(

@@ -17,6 +17,7 @@ import {
 import type { Balancer, Chance, HostState } from "../balancer.ts";
 import { anyHost, type ChoiceContext } from "../choice.ts";
 import { type BalancedHost, withDiscoveredHealth } from "../host.ts";
+import type { LocalPeers } from "../zone-routing.ts";
 
 export interface TestHost extends BalancedHost {
   activeRequests: number;
@@ -41,6 +42,7 @@ interface Settings extends Partial<Omit<LoadBalancingConfig, "policy">> {
   readonly localities?: readonly LocalityConfig[];
   readonly assignment?: Partial<AssignmentPolicy>;
   readonly activeRequests?: () => number;
+  readonly peers?: LocalPeers | null;
 }
 
 export function stateOf(
@@ -48,13 +50,14 @@ export function stateOf(
   members: readonly TestHost[],
   settings: Settings = {},
 ): HostState<TestHost> {
-  const { localities = [], assignment = {}, activeRequests = () => 0, ...config } = settings;
+  const { localities = [], assignment = {}, activeRequests = () => 0, peers = null, ...config } = settings;
   return {
     hosts: members,
     config: { ...defaultLoadBalancing, panicThresholdPercent: 0, ...config, policy },
     localities,
     policy: { ...defaultAssignmentPolicy, ...assignment },
     activeRequests,
+    peers,
   };
 }
 
