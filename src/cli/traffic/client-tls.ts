@@ -5,7 +5,8 @@ import { parseOutboundClusterName } from "#mesh/compile/names.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import type { ClusterConfig, TransportSocketMatch } from "#proxy/config/cluster.ts";
-import { type Decision, decideGateway, decideInbound, type Question } from "#proxy/decide/decide.ts";
+import { decideGateway, decideInbound } from "#proxy/decide/decide.ts";
+import type { Decision, Question } from "#proxy/decide/decision.ts";
 import { chooseTransport } from "#proxy/decide/transport.ts";
 import { endpointsOf, type ProxyView } from "#proxy/decide/view.ts";
 

@@ -1,5 +1,5 @@
 // Who stands behind a caller that a sidecar counted: a workload by its address, an identity by its certificate.
-import type { Question } from "#proxy/decide/decide.ts";
+import type { Question } from "#proxy/decide/decision.ts";
 import type { InboundCaller } from "#proxy/stats/inbound-traffic.ts";
 import { workloadOfPod } from "../commands/explain/workload.ts";
 import { hasProxy, type Pod } from "../mesh/pods.ts";

@@ -6,7 +6,8 @@ import { compileProxy } from "#mesh/compile/compile.ts";
 import { bookinfo, ingressGateway, mesh, sidecarOf } from "#mesh/compile/testing/mesh.ts";
 import { decodeView } from "../config/decode-view.ts";
 import { newTrace, type Trace } from "../config/trace.ts";
-import { decideGateway, decideInbound, decideOutbound, type Question } from "./decide.ts";
+import { decideGateway, decideInbound, decideOutbound } from "./decide.ts";
+import type { Question } from "./decision.ts";
 import type { ProxyView } from "./view.ts";
 
 const configuration = `

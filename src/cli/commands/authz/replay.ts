@@ -5,7 +5,8 @@ import { formatIssue, formatOrigin, type Origin, Severity } from "#base/issue.ts
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
-import { type Decision, decideInbound, type Question } from "#proxy/decide/decide.ts";
+import { decideInbound } from "#proxy/decide/decide.ts";
+import type { Decision, Question } from "#proxy/decide/decision.ts";
 import type { ProxyView } from "#proxy/decide/view.ts";
 import type { InboundCaller } from "#proxy/stats/inbound-traffic.ts";
 import { anyRest, anySegment } from "#proxy/stats/path-classes.ts";

@@ -1,7 +1,7 @@
 // The request as the proxy that sends it writes it: rewritten by its route, with the route's headers, and with the
 // address of the client.
 import type { HeaderMutation } from "#proxy/config/http.ts";
-import type { Decision } from "#proxy/decide/decide.ts";
+import type { Decision } from "#proxy/decide/decision.ts";
 import { rewrittenAuthority, rewrittenPath } from "#proxy/decide/rewrite.ts";
 import type { ExplainRequest } from "./question.ts";
 

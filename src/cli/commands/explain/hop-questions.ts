@@ -1,5 +1,5 @@
 // The questions that the proxies of a way are asked, each made of what reaches it.
-import type { Decision, Question } from "#proxy/decide/decide.ts";
+import type { Decision, Question } from "#proxy/decide/decision.ts";
 import type { Target } from "./destination.ts";
 import type { ExplainRequest } from "./question.ts";
 import type { Caller } from "./vantage.ts";

@@ -4,7 +4,7 @@ import { compileProxy } from "#mesh/compile/compile.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { addStep, type Trace } from "#proxy/config/trace.ts";
-import type { Decision, LayeredVerdict } from "#proxy/decide/decide.ts";
+import type { Decision, LayeredVerdict } from "#proxy/decide/decision.ts";
 import type { ProxyView } from "#proxy/decide/view.ts";
 import { type DecodedProxy, decodeProxy } from "../../mesh/decoded-proxy.ts";
 
