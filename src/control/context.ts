@@ -20,6 +20,8 @@ export interface ControlPlaneContext {
   readonly host: string;
   readonly namespace: string;
   readonly revision: string;
+  /** This replica among several. */
+  readonly replica: string;
   readonly clusterId?: string;
   readonly tokens: TokenVerifier | undefined;
   readonly connections: ConnectionTable;

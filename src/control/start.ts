@@ -9,6 +9,7 @@ import { MetricRegistry } from "#base/metrics/registry.ts";
 import { addressFilter } from "#base/net/address-filter.ts";
 import { type Clock, systemClock } from "#base/time/clock.ts";
 import { loadEnvoyTypes } from "#mesh/objects/envoy-types.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { ForceState, type MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { istioVersion } from "#wire/xds/istio-version.ts";
 import { SecretAccessReviews } from "./ca/secret-access.ts";
@@ -25,10 +26,15 @@ import { Pusher, type SecretAccess } from "./push/pusher.ts";
 import { SnapshotKeeper } from "./push/snapshot-keeper.ts";
 import { StagedPush } from "./push/staged-push.ts";
 import { WorkloadRegistrar } from "./registration/workload-registrar.ts";
+import type { ObjectIdentity } from "./sources/config-source.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 import { startAuthority, startRootDistribution } from "./start-authority.ts";
 import { desiredStatuses } from "./status/desired-statuses.ts";
+import type { ReportPlace } from "./status/distribution-report.ts";
 import { LeaderElection, type LeaderElectionOptions } from "./status/leader-election.ts";
+import { observe } from "./status/observation.ts";
+import { ReplicaReports } from "./status/replica-reports.ts";
+import { ReportPublisher } from "./status/report-publisher.ts";
 import { StatusReporter } from "./status/status-reporter.ts";
 import { StatusWriter } from "./status/status-writer.ts";
 import { createTokenVerifier } from "./token-verifier.ts";
@@ -215,6 +221,7 @@ function createContext(options: ControlPlaneOptions, lifecycle: Lifecycle): Cont
     host: options.host ?? "0.0.0.0",
     namespace: options.namespace ?? "istio-system",
     revision: options.revision ?? "default",
+    replica: options.replica ?? `istiod-${randomUUID()}`,
     tokens: options.tokens ?? createTokenVerifier(options, { lifecycle, clock, log, metrics }),
     addresses: {},
     injection: {},
@@ -245,31 +252,53 @@ async function startMonitoring(
   if (http !== undefined) addresses.http = await server.listen(host, http);
 }
 
-/** Every replica serves; only the writer of statuses is elected. */
+/** Every replica serves and tells what it sees; only the writer of statuses is elected. */
 function startStatus(
   context: ControlPlaneContext,
   client: KubernetesClient,
   { pusher, snapshot }: { pusher: Pusher; snapshot: () => MeshSnapshot | undefined },
 ): StatusReporter {
-  const { options, lifecycle, clock, connections, metrics } = context;
+  const { options, lifecycle, clock, connections, metrics, namespace, revision, replica } = context;
   const log = context.log.scope("status");
+  const stored = (object: ObjectIdentity): KubernetesObject | undefined =>
+    firstOf(options.sources, (source) => source.stored?.(object));
+  const pod = (name: string): KubernetesObject | undefined =>
+    stored({ apiVersion: "v1", kind: "Pod", namespace, name });
+  const place = (): ReportPlace => ({ replica, isPod: pod(replica) !== undefined, namespace, revision });
+  const publisher = lifecycle.add(new ReportPublisher({ client, place, clock, log }));
   const writer = new StatusWriter({
     client,
-    stored: (object) => firstOf(options.sources, (source) => source.stored?.(object)),
+    stored,
     clock,
     log,
     writes: metrics.counter("pilot_status_writes", "Writes of objects' statuses, by outcome.", ["outcome"]),
   });
+  const reports = lifecycle.add(
+    new ReplicaReports({
+      client,
+      namespace,
+      revision,
+      replica,
+      pod,
+      clock,
+      log,
+      onChange: () => reporter.changed(),
+    }),
+  );
   const reporter = lifecycle.add(
     new StatusReporter({
       snapshot,
       quiet: () => pusher.idle(),
-      compute: (current) => desiredStatuses(current, connections.values()),
+      observe: (current) => observe(current, connections.values()),
+      compute: desiredStatuses,
+      reports,
+      publisher,
       writer,
       clock,
       log,
     }),
   );
+  reports.start();
   connections.watchProgress(() => reporter.changed());
   elect(context, client, {
     name: "istio-status-leader",
@@ -286,7 +315,7 @@ function startRegistrar(context: ControlPlaneContext, client: KubernetesClient):
   const registrar = lifecycle.add(
     new WorkloadRegistrar({
       client,
-      instance: options.replica ?? `istiod-${randomUUID()}`,
+      instance: context.replica,
       clock,
       log: context.log.scope("registration"),
       metrics,
@@ -317,8 +346,7 @@ function elect(
   client: KubernetesClient,
   work: Pick<LeaderElectionOptions, "name" | "log" | "onElected" | "onDeposed">,
 ): void {
-  const { options, lifecycle, clock, namespace, revision } = context;
-  const identity = options.replica ?? `istiod-${randomUUID()}`;
+  const { lifecycle, clock, namespace, revision, replica: identity } = context;
   const name = `${work.name}${revisionSuffix(revision)}`;
   lifecycle.add(new LeaderElection({ ...work, client, name, namespace, identity, clock })).start();
 }

@@ -3,7 +3,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { get } from "node:http";
+import { get, request } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 
@@ -114,6 +114,23 @@ export class TestMesh {
         response.once("end", () => resolve(JSON.parse(Buffer.concat(chunks).toString())));
       });
       outgoing.once("error", reject);
+    });
+  }
+
+  /** Changes something by the cluster's API, as its administrator; a PATCH is a merge patch. */
+  write(method: "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<{ status: number; body: string }> {
+    const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const socketPath = join(this.folder, "state/api.sock");
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath, path, method, headers: { "content-type": type } }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.once("end", () =>
+          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+        );
+      });
+      outgoing.once("error", reject);
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
     });
   }
 

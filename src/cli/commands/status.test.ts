@@ -12,6 +12,8 @@ const status = (name: string, proxies: number, current: number): ObjectStatus =>
   reasons: [],
   issues: [],
   progress: { proxies, current, rejections: [] },
+  moduleProxies: 0,
+  configured: { state: ForceState.InForce, reasons: [] },
 });
 
 test("proxies of several control planes are counted together", () => {
@@ -29,8 +31,32 @@ test("proxies of several control planes are counted together", () => {
   assert.deepEqual(
     joined.map(({ origin, state, progress, reasons }) => [origin.name, state, progress, reasons]),
     [
-      ["one", "partly in force", { proxies: 5, current: 4, rejections: [rejection] }, ["a.default rejected"]],
+      [
+        "one",
+        "partly in force",
+        { proxies: 5, current: 4, rejections: [rejection] },
+        ["a.default rejected rds 9080 and keeps what it had: no"],
+      ],
       ["two", "in force", { proxies: 1, current: 1, rejections: [] }, []],
     ],
   );
+});
+
+test("a Wasm module that the proxies of one control plane ask for is in force, whatever those of another ask for", () => {
+  const idle: ObjectStatus = {
+    ...status("one", 0, 0),
+    moduleProxies: 2,
+    state: ForceState.MatchesNothing,
+    reasons: ["no listener of the 2 proxies that it is for has the mode and port of its match"],
+  };
+  const used: ObjectStatus = { ...status("one", 1, 1), moduleProxies: 1 };
+  for (const [first, second] of [
+    [idle, used],
+    [used, idle],
+  ] as const) {
+    const [joined] = joinReplicas([[first], [second]]);
+    assert.deepEqual([joined?.state, joined?.reasons, joined?.progress.proxies], [ForceState.InForce, [], 1]);
+  }
+  const [joined] = joinReplicas([[idle], [idle]]);
+  assert.match(joined?.reasons.join() ?? "", /of the 4 proxies/);
 });

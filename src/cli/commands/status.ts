@@ -2,12 +2,11 @@
 import type { Command } from "commander";
 import { formatIssue, type Issue, type Origin } from "#base/issue.ts";
 import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
-import { type ObjectStatus, withEffects } from "#control/status/object-status.ts";
-import { joinEffects } from "#mesh/compile/patches/effects.ts";
+import { joinObjectStatus, type ObjectStatus } from "#control/status/object-status.ts";
 import { ForceState } from "#mesh/snapshot/snapshot.ts";
 import { type CliContext, print } from "../context.ts";
 import { withMesh } from "../mesh/connection.ts";
-import { askIstiods } from "../mesh/istiod.ts";
+import { askIstiods, silentIstiods } from "../mesh/istiod.ts";
 import { hasProxy, isReady, listPods, type Pod } from "../mesh/pods.ts";
 import { parseOutputFormat, renderOutput } from "../render/output.ts";
 import { renderTable } from "../render/table.ts";
@@ -25,6 +24,8 @@ interface Status {
   readonly workloads: readonly WorkloadRow[];
   readonly resources: readonly ObjectStatus[];
   readonly issues: readonly Issue[];
+  /** Control planes that are not ready: what their proxies have is not known. */
+  readonly silent: readonly string[];
 }
 
 export function registerStatus(program: Command, context: CliContext, finish: (exitCode: number) => void): void {
@@ -43,12 +44,17 @@ export function registerStatus(program: Command, context: CliContext, finish: (e
 }
 
 async function readStatus(client: KubernetesClient): Promise<Status> {
-  const pods = await listPods(client);
-  const replicas = (await askIstiods(client, "/debug/configz")).map(({ value }) => value as ConfigAnswer);
+  const [pods, answers, silent] = await Promise.all([
+    listPods(client),
+    askIstiods(client, "/debug/configz"),
+    silentIstiods(client),
+  ]);
+  const replicas = answers.map(({ value }) => value as ConfigAnswer);
   return {
     workloads: pods.map(workloadRow),
     resources: joinReplicas(replicas.map(({ resources }) => resources)),
     issues: replicas[0]?.issues ?? [],
+    silent,
   };
 }
 
@@ -63,30 +69,9 @@ export function joinReplicas(replicas: readonly (readonly ObjectStatus[])[]): Ob
   const byKey = new Map(first.map((status) => [keyOf(status), status]));
   for (const status of others.flat()) {
     const known = byKey.get(keyOf(status));
-    byKey.set(keyOf(status), known === undefined ? status : join(known, status));
+    byKey.set(keyOf(status), known === undefined ? status : joinObjectStatus(known, status));
   }
   return [...byKey.values()];
-}
-
-function join(one: ObjectStatus, other: ObjectStatus): ObjectStatus {
-  const effects = joinEffects(one.patches?.effects ?? [], other.patches?.effects ?? []);
-  const joined = joinProgress({ ...one, ...one.patches?.otherwise }, { ...other, ...other.patches?.otherwise });
-  if (one.patches !== undefined && other.patches !== undefined) return withEffects(joined, effects);
-  const only = one.patches ?? other.patches;
-  return only === undefined ? joined : withEffects(joined, only.effects);
-}
-
-function joinProgress(one: ObjectStatus, other: ObjectStatus): ObjectStatus {
-  return {
-    ...one,
-    state: one.state === ForceState.InForce ? other.state : one.state,
-    reasons: [...new Set([...one.reasons, ...other.reasons])],
-    progress: {
-      proxies: one.progress.proxies + other.progress.proxies,
-      current: one.progress.current + other.progress.current,
-      rejections: [...one.progress.rejections, ...other.progress.rejections],
-    },
-  };
 }
 
 function keyOf({ apiVersion, origin }: ObjectStatus): string {
@@ -137,7 +122,11 @@ function tables(status: Status): string {
     ]),
   );
   const issues = status.issues.length === 0 ? "" : `\n${status.issues.map(formatIssue).join("\n")}\n`;
-  return `${workloads}\n${resources}${issues}`;
+  const unknown =
+    status.silent.length === 0
+      ? ""
+      : `\nnothing is known of proxies that are connected to ${status.silent.join(", ")}: not ready\n`;
+  return `${workloads}\n${resources}${issues}${unknown}`;
 }
 
 function place(origin: Origin): string {

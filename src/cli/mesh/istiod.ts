@@ -34,13 +34,20 @@ export async function askIstiodOf(client: KubernetesClient, proxy: string): Prom
   throw new UsageError(`proxy ${proxy} is connected to no control plane; see: outrigger proxy-status`);
 }
 
+/** Names of control planes that cannot be asked: what proxies that are connected to them have is not known. */
+export async function silentIstiods(client: KubernetesClient): Promise<string[]> {
+  return (await istiods(client)).filter((pod) => !isReady(pod)).map(({ metadata }) => metadata.name);
+}
+
 async function readyIstiods(client: KubernetesClient): Promise<Pod[]> {
-  const pods = (await listPods(client, "istio-system")).filter(
-    (pod) => pod.metadata.labels?.["app"] === "istiod" && isReady(pod),
-  );
+  const pods = (await istiods(client)).filter(isReady);
   if (pods.length === 0)
     throw new UsageError(
       "no control plane is ready in namespace istio-system; see: outrigger logs deploy/istiod.istio-system",
     );
   return pods;
+}
+
+async function istiods(client: KubernetesClient): Promise<Pod[]> {
+  return (await listPods(client, "istio-system")).filter((pod) => pod.metadata.labels?.["app"] === "istiod");
 }

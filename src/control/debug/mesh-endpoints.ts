@@ -1,7 +1,8 @@
 // Debug endpoints about the configuration and what was made of it.
 import type { MeshObject } from "#mesh/objects/mesh-object.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
-import { objectStatuses } from "../status/object-status.ts";
+import { type ObjectStatus, objectStatuses } from "../status/object-status.ts";
+import { observe } from "../status/observation.ts";
 import { type DebugState, type Endpoint, withSnapshot } from "./answer.ts";
 
 export const meshEndpoints: Readonly<Record<string, Endpoint>> = {
@@ -9,15 +10,13 @@ export const meshEndpoints: Readonly<Record<string, Endpoint>> = {
     help: "The one state of every object of Istio's kinds, and at how many proxies of this instance it is in force",
     answer: (state) =>
       withSnapshot(state, (snapshot) =>
-        objectStatuses(snapshot, state.connections.values()).map(
-          ({ origin, state: force, progress, reasons, patches }) => ({
-            ...origin,
-            state: force,
-            ...progress,
-            reasons,
-            ...(patches !== undefined && { patches: patches.effects }),
-          }),
-        ),
+        statusesOf(state, snapshot).map(({ origin, state: force, progress, reasons, patches }) => ({
+          ...origin,
+          state: force,
+          ...progress,
+          reasons,
+          ...(patches !== undefined && { patches: patches.effects }),
+        })),
       ),
   },
   configz: {
@@ -26,7 +25,7 @@ export const meshEndpoints: Readonly<Record<string, Endpoint>> = {
       withSnapshot(state, (snapshot) => ({
         version: snapshot.version,
         issues: [...state.sourceIssues(), ...snapshot.issues],
-        resources: objectStatuses(snapshot, state.connections.values()),
+        resources: statusesOf(state, snapshot),
       })),
   },
   registryz: {
@@ -65,6 +64,10 @@ export const meshEndpoints: Readonly<Record<string, Endpoint>> = {
     answer: (state) => ({ json: pushStatus(state) }),
   },
 };
+
+function statusesOf({ connections }: DebugState, snapshot: MeshSnapshot): ObjectStatus[] {
+  return objectStatuses(snapshot, observe(snapshot, connections.values()));
+}
 
 function byNamespace(objects: readonly MeshObject<unknown>[]): unknown {
   const groups = Object.groupBy(objects, ({ namespace }) => namespace);

@@ -5,10 +5,11 @@ import { type Issue, Severity } from "#base/issue.ts";
 import type { DesiredStatus } from "#mesh/objects/desired-status.ts";
 import { ForceState } from "#mesh/snapshot/snapshot.ts";
 import type { ObjectStatus } from "./object-status.ts";
+import { silentAfterMs } from "./replica-reports.ts";
 
 interface Condition {
   readonly type: string;
-  readonly status: "True" | "False";
+  readonly status: "True" | "False" | "Unknown";
   readonly reason: string;
   readonly message: string;
   readonly observedGeneration: number;
@@ -19,7 +20,8 @@ const codesPage = "https://istio.io/latest/docs/reference/config/analysis/";
 const maxMessages = 20;
 const maxMessageLength = 2048;
 
-export function istioStatus(object: ObjectStatus): DesiredStatus {
+/** `silent`: replicas that may hold proxies of which nothing is known. */
+export function istioStatus(object: ObjectStatus, silent: readonly string[] = []): DesiredStatus {
   const { origin, apiVersion, generation } = object;
   return {
     apiVersion,
@@ -28,7 +30,7 @@ export function istioStatus(object: ObjectStatus): DesiredStatus {
     name: origin.name,
     status: {
       observedGeneration: generation,
-      conditions: [reconciled(object), inForce(object)],
+      conditions: [reconciled(object, silent), inForce(object, silent)],
       validationMessages: object.issues
         .filter((issue) => issue.severity !== Severity.Info)
         .slice(0, maxMessages)
@@ -37,16 +39,22 @@ export function istioStatus(object: ObjectStatus): DesiredStatus {
   };
 }
 
-function reconciled({ state, progress, generation }: ObjectStatus): Condition {
+function reconciled({ state, progress, generation }: ObjectStatus, silent: readonly string[]): Condition {
   const { current, proxies } = progress;
-  const isRefused = state === ForceState.Invalid;
-  return {
-    type: "Reconciled",
-    status: !isRefused && current === proxies ? "True" : "False",
-    reason: isRefused ? "Invalid" : current === proxies ? "UpToDate" : "Distributing",
-    message: isRefused ? "This version is refused." : `${current}/${proxies} proxies up to date.`,
-    observedGeneration: generation,
-  };
+  const common = { type: "Reconciled", observedGeneration: generation };
+  if (state === ForceState.Invalid) {
+    return { ...common, status: "False", reason: "Invalid", message: "This version is refused." };
+  }
+  const message = `${current}/${proxies} proxies up to date.${unknownProxies(silent)}`;
+  if (current < proxies) return { ...common, status: "False", reason: "Distributing", message };
+  return silent.length > 0
+    ? { ...common, status: "Unknown", reason: "ReplicaSilent", message }
+    : { ...common, status: "True", reason: "UpToDate", message };
+}
+
+function unknownProxies(silent: readonly string[]): string {
+  if (silent.length === 0) return "";
+  return ` Nothing is known of proxies of ${silent.join(", ")}: no report came for more than ${silentAfterMs / 1000} s.`;
 }
 
 const reasonByState: Readonly<Record<ForceState, string>> = {
@@ -58,15 +66,18 @@ const reasonByState: Readonly<Record<ForceState, string>> = {
   [ForceState.NotInForce]: "NotInForce",
 };
 
-function inForce({ state, reasons, origin, progress, generation }: ObjectStatus): Condition {
+function inForce(object: ObjectStatus, silent: readonly string[]): Condition {
+  const { state, reasons, origin, progress, generation } = object;
   const place = origin.file === undefined ? "" : ` Written in ${origin.file}:${origin.line ?? 1}.`;
   const why = reasons.length === 0 ? "" : `: ${reasons.join("; ")}`;
   const text = `${state}${why}`.slice(0, maxMessageLength);
+  // What is known to be wrong stays so, whatever the others have.
+  const isUnknown = state === ForceState.InForce && silent.length > 0;
   return {
     type: inForceType,
-    status: state === ForceState.InForce ? "True" : "False",
-    reason: progress.rejections.length > 0 ? "Rejected" : reasonByState[state],
-    message: `${text}.${place}`,
+    status: isUnknown ? "Unknown" : state === ForceState.InForce ? "True" : "False",
+    reason: isUnknown ? "ReplicaSilent" : progress.rejections.length > 0 ? "Rejected" : reasonByState[state],
+    message: `${text}.${isUnknown ? unknownProxies(silent) : ""}${place}`,
     observedGeneration: generation,
   };
 }

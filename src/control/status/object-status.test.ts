@@ -5,6 +5,7 @@ import { systemClock } from "#base/time/clock.ts";
 import { parseYamlDocuments } from "#mesh/objects/yaml.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { createSelfSignedMaterial } from "../ca/material.ts";
+import type { ControlPlane } from "../options.ts";
 import { KubernetesClient } from "../sources/kubernetes/client.ts";
 import { KubernetesSource } from "../sources/kubernetes/kubernetes-source.ts";
 import { type FakeApiServer, startFakeApiServer } from "../sources/kubernetes/testing/fake-api-server.ts";
@@ -19,6 +20,7 @@ const plurals: Readonly<Record<string, string>> = {
   VirtualService: "/apis/networking.istio.io/v1/virtualservices",
   WasmPlugin: "/apis/extensions.istio.io/v1alpha1/wasmplugins",
   EnvoyFilter: "/apis/networking.istio.io/v1alpha3/envoyfilters",
+  ConfigMap: "/api/v1/configmaps",
   Lease: "/apis/coordination.k8s.io/v1/leases",
 };
 
@@ -49,17 +51,17 @@ interface Status {
 
 interface Mesh {
   readonly api: FakeApiServer;
-  connect(name: string): DeltaXdsClient;
+  /** To the first replica, unless another is named. */
+  connect(name: string, replica?: ControlPlane): DeltaXdsClient;
   /** Of a VirtualService, unless another collection is named. */
   status(name: string, collection?: string): Status;
   condition(name: string, type: string, collection?: string): string;
   until(condition: () => boolean): Promise<void>;
+  stopFirst(): Promise<void>;
 }
 
-async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
-  const api = await startFakeApiServer(Object.values(plurals));
-  t.after(() => api.stop());
-  apply(api, `${meshYaml}---${endpointSlice("reviews", ["10.244.0.20"])}---${yaml}`);
+/** A replica that reads the API server. */
+async function startReplica(t: TestContext, api: FakeApiServer, replica: string): Promise<ControlPlane> {
   const client = new KubernetesClient({ socketPath: api.socketPath });
   const log = new LogRegistry({ level: "error", write: () => {} });
   const control = await startControlPlane({
@@ -71,12 +73,21 @@ async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
     tokens: simpleTokens,
     authenticatePlaintext: false,
     debounce: { quietMs: 5, urgentQuietMs: 1, maxMs: 100 },
+    replica,
     log,
   });
   t.after(async () => {
     await control.stop();
     client.close();
   });
+  return control;
+}
+
+async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
+  const api = await startFakeApiServer(Object.values(plurals));
+  t.after(() => api.stop());
+  apply(api, `${meshYaml}---${endpointSlice("reviews", ["10.244.0.20"])}---${yaml}`);
+  const control = await startReplica(t, api, "istiod-1");
   const status = (name: string, collection = "v1/virtualservices"): Status => {
     const [version, plural] = collection.split("/");
     const group = plural === "wasmplugins" ? "extensions.istio.io" : "networking.istio.io";
@@ -86,9 +97,10 @@ async function startMesh(t: TestContext, yaml: string): Promise<Mesh> {
   return {
     api,
     status,
-    connect: (name) => {
+    stopFirst: () => control.stop(),
+    connect: (name, replica = control) => {
       const id = sidecarId.replace("productpage-v1", name);
-      const proxy = new DeltaXdsClient({ port: control.addresses.plaintext?.port ?? 0, node: { id } });
+      const proxy = new DeltaXdsClient({ port: replica.addresses.plaintext?.port ?? 0, node: { id } });
       t.after(() => proxy.close());
       return proxy;
     },
@@ -202,5 +214,79 @@ spec: {url: "https://example.com/m.wasm", match: [${match}]}
   proxy.nack(await proxy.next(), `extension ${name}: the module cannot be had`);
   await mesh.until(() =>
     condition().startsWith("False Rejected: partly in force: one.default rejected ecds extensions."),
+  );
+});
+
+const istiodPod = (name: string): string => `
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}, namespace: istio-system}
+spec: {containers: [{name: discovery, image: pilot}]}
+status: {phase: Running, containerStatuses: [{name: discovery, state: {running: {}}}]}
+`;
+
+test("with several replicas a status is about the proxies of all, and one that dies leaves nothing behind", async (t) => {
+  const pods = ["istiod-1", "istiod-2"].map(istiodPod).join("---");
+  const mesh = await startMesh(t, `${route("reviews", "reviews", 1, "1s")}---${pods}`);
+  const reconciled = (): string => mesh.condition("reviews", "Reconciled");
+  const second = await startReplica(t, mesh.api, "istiod-2");
+  const proxies = [mesh.connect("one"), mesh.connect("two", second), mesh.connect("three", second)];
+  for (const proxy of proxies) {
+    proxy.request(typeUrl.route, { resourceNamesSubscribe: ["9080"] });
+    await proxy.accept();
+  }
+  await mesh.until(() => reconciled() === "True UpToDate: 3/3 proxies up to date.");
+  // What a proxy of the other replica rejects is told with its words.
+  apply(mesh.api, route("reviews", "reviews", 2, "2s"));
+  const [one, two, three] = proxies;
+  for (const proxy of [one, two]) await proxy?.accept();
+  three?.nack(await three.next(), "9080: no such thing");
+  await mesh.until(() => reconciled() === "False Distributing: 2/3 proxies up to date.");
+  await mesh.until(() =>
+    mesh
+      .condition("reviews", "outrigger.dev/InForce")
+      .startsWith("False Rejected: partly in force: three.default rejected rds 9080 and keeps what it had"),
+  );
+  apply(mesh.api, istiodPod("istiod-2").replace("running: {}", "terminated: {exitCode: 137}"));
+  await mesh.until(() => reconciled() === "True UpToDate: 1/1 proxies up to date.");
+  assert.equal(mesh.condition("reviews", "outrigger.dev/InForce"), "True InForce: in force.");
+});
+
+test("the replica that leads next knows at once what the others' proxies have", async (t) => {
+  const pods = ["istiod-1", "istiod-2"].map(istiodPod).join("---");
+  const mesh = await startMesh(t, `${route("reviews", "reviews", 1, "1s")}---${pods}`);
+  const second = await startReplica(t, mesh.api, "istiod-2");
+  const third = await startReplica(t, mesh.api, "istiod-3");
+  apply(mesh.api, istiodPod("istiod-3"));
+  const proxies = [mesh.connect("one", second), mesh.connect("two", third)];
+  for (const proxy of proxies) {
+    proxy.request(typeUrl.route, { resourceNamesSubscribe: ["9080"] });
+    await proxy.accept();
+  }
+  await mesh.until(() => mesh.condition("reviews", "Reconciled") === "True UpToDate: 2/2 proxies up to date.");
+  const seen = new Set<string>();
+  const lease = (): string | undefined => {
+    const path = "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/istio-status-leader";
+    return (mesh.api.object(path)?.["spec"] as { holderIdentity?: string } | undefined)?.holderIdentity;
+  };
+  assert.equal(lease(), "istiod-1");
+  await mesh.stopFirst();
+  await mesh.until(() => {
+    seen.add(mesh.condition("reviews", "Reconciled"));
+    return lease() === "istiod-2" || lease() === "istiod-3";
+  });
+  apply(mesh.api, route("reviews", "reviews", 2, "2s"));
+  for (const proxy of proxies) await proxy.accept();
+  await mesh.until(() => {
+    seen.add(mesh.condition("reviews", "Reconciled"));
+    return (
+      mesh.status("reviews").observedGeneration === 2 && mesh.condition("reviews", "Reconciled").startsWith("True")
+    );
+  });
+  // Applying the object anew took its status away.
+  seen.delete("");
+  assert.ok(
+    [...seen].every((condition) => /\/2 proxies up to date\.$/.test(condition)),
+    [...seen].join("\n"),
   );
 });

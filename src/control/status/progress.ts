@@ -9,7 +9,7 @@ import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.
 import { type ProxyConnection, shortTypeNames } from "../xds/connection.ts";
 import { type TypeState, unsettledNames } from "../xds/type-state.ts";
 
-interface ProxyRejection {
+export interface ProxyRejection {
   /** `<pod>.<namespace>` */
   readonly proxy: string;
   /** `cds`, `lds`, ... */
@@ -30,7 +30,7 @@ export interface Progress {
 
 export const noProgress: Progress = { proxies: 0, current: 0, rejections: [] };
 
-const maxRejections = 10;
+export const maxRejections = 10;
 const shownTypes = [typeUrl.cluster, typeUrl.endpoint, typeUrl.listener, typeUrl.route, typeUrl.extensionConfig];
 
 interface Tally {

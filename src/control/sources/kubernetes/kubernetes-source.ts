@@ -18,6 +18,9 @@ export interface KubernetesSourceOptions {
   readonly clock: Clock;
 }
 
+/** On ConfigMaps by which replicas of the control plane tell each other of their proxies: no configuration. */
+export const reportLabel = "outrigger.dev/distribution-report";
+
 /** Types of Secrets that are many, and never hold the certificates of a gateway. */
 const withoutCertificates = [
   "kubernetes.io/service-account-token",
@@ -73,7 +76,7 @@ export class KubernetesSource implements ConfigSource {
     const watches: [CatalogEntry, Selection][] = [];
     for (const kind of catalog) {
       if (kind.mesh || watchedKinds.has(kind.kind)) watches.push([kind, {}]);
-      if (kind.kind === "ConfigMap") watches.push([kind, {}]);
+      if (kind.kind === "ConfigMap") watches.push([kind, { labelSelector: `!${reportLabel}` }]);
       if (kind.kind === "Secret") watches.push([kind, { fieldSelector: withoutCertificates }]);
     }
     return watches;

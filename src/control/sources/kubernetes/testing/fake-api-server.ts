@@ -21,23 +21,29 @@ export interface FakeApiServer {
   stop(): Promise<void>;
 }
 
-interface Watch {
+interface Place {
   readonly collection: string;
+  /** Absent: all of them. */
+  readonly namespace?: string | undefined;
+}
+
+interface Watch extends Place {
   readonly response: ServerResponse;
 }
 
 export async function startFakeApiServer(collections: readonly string[]): Promise<FakeApiServer> {
   const objects = new Map<string, Map<string, KubernetesObject>>(collections.map((path) => [path, new Map()]));
-  const events: { version: number; collection: string; line: string }[] = [];
+  const events: (Place & { version: number; line: string })[] = [];
   const watches = new Set<Watch>();
   const folder = mkdtempSync(join(tmpdir(), "outrigger-api-"));
   let version = 1;
   let goneNext = false;
 
-  const record = (collection: string, type: string, object: unknown): void => {
+  const record = (collection: string, type: string, object: Pick<KubernetesObject, "metadata">): void => {
     const line = `${JSON.stringify({ type, object })}\n`;
-    events.push({ version, collection, line });
-    for (const watch of watches) if (watch.collection === collection) watch.response.write(line);
+    const event = { version, collection, namespace: object.metadata.namespace, line };
+    events.push(event);
+    for (const watch of watches) if (concerns(watch, event)) watch.response.write(line);
   };
   const server: Server = createServer((request, response) => {
     let body = "";
@@ -69,7 +75,8 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
       for (const watch of watches) watch.response.destroy();
       watches.clear();
     },
-    bookmark: (collection, resourceVersion) => record(collection, "BOOKMARK", { metadata: { resourceVersion } }),
+    bookmark: (collection, resourceVersion) =>
+      record(collection, "BOOKMARK", { metadata: { name: "", resourceVersion } }),
     watchCount: (collection) => [...watches].filter((watch) => watch.collection === collection).length,
     stop: async () => {
       for (const watch of watches) watch.response.destroy();
@@ -86,10 +93,13 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
     fake.requests.push(`${request.method} ${url.pathname}${url.search}`);
     const special = fake.respond?.(request, body);
     if (special !== undefined) return send(response, special.status, special.body);
-    if (objects.has(url.pathname) && request.method === "GET") {
-      return url.searchParams.get("watch") === "true" ? watch(url, response) : list(url, response);
-    }
     const parent = url.pathname.replace(/\/namespaces\/[^/]+(?=\/)/, "");
+    if (request.method === "GET" && (objects.has(url.pathname) || objects.has(parent))) {
+      const place = objects.has(url.pathname)
+        ? { collection: url.pathname }
+        : { collection: parent, namespace: /\/namespaces\/([^/]+)\//.exec(url.pathname)?.[1] };
+      return url.searchParams.get("watch") === "true" ? watch(url, place, response) : list(url, place, response);
+    }
     if (objects.has(parent) && request.method === "POST") {
       const object = JSON.parse(body) as KubernetesObject;
       const key = `${object.metadata.namespace ?? ""}/${object.metadata.name}`;
@@ -114,8 +124,10 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
     send(response, 200, objects.get(collection)?.get(key) ?? found);
   }
 
-  function list(url: URL, response: ServerResponse): void {
-    const all = [...(objects.get(url.pathname)?.values() ?? [])];
+  function list(url: URL, { collection, namespace }: Place, response: ServerResponse): void {
+    const all = [...(objects.get(collection)?.values() ?? [])].filter(
+      ({ metadata }) => namespace === undefined || metadata.namespace === namespace,
+    );
     const start = Number(url.searchParams.get("continue") ?? "0");
     const limit = Math.min(2, Number(url.searchParams.get("limit") ?? "500"));
     const rest = start + limit < all.length ? { continue: String(start + limit) } : {};
@@ -125,7 +137,7 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
     });
   }
 
-  function watch(url: URL, response: ServerResponse): void {
+  function watch(url: URL, place: Place, response: ServerResponse): void {
     response.writeHead(200, { "content-type": "application/json" });
     response.flushHeaders();
     if (goneNext) {
@@ -135,9 +147,9 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
     }
     const from = Number(url.searchParams.get("resourceVersion"));
     for (const event of events) {
-      if (event.version > from && event.collection === url.pathname) response.write(event.line);
+      if (event.version > from && concerns(place, event)) response.write(event.line);
     }
-    const entry = { collection: url.pathname, response };
+    const entry = { ...place, response };
     watches.add(entry);
     response.on("close", () => watches.delete(entry));
   }
@@ -146,6 +158,10 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
     server.listen(fake.socketPath, resolve);
   });
   return fake;
+}
+
+function concerns(watched: Place, { collection, namespace }: Place): boolean {
+  return watched.collection === collection && [undefined, namespace].includes(watched.namespace);
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
