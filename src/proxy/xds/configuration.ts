@@ -2,9 +2,7 @@
 // route when its clusters are, a listener when its routes are; what is gone is removed after nothing leads to it any
 // more. A refused resource leaves the one before in place. Knows no stream: ADS, a bootstrap file and tests feed it.
 
-import type { Any } from "@bufbuild/protobuf/wkt";
 import { describeError, OutriggerError } from "#base/error.ts";
-import { type Issue, Severity } from "#base/issue.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { SecretStore } from "#wire/tls/secrets.ts";
@@ -15,13 +13,9 @@ import type { ExtensionConfig } from "../config/extension.ts";
 import type { RouteConfig } from "../config/http.ts";
 import type { ListenerConfig } from "../config/listener.ts";
 import type { LocalNode } from "../config/local-node.ts";
-import { type Decoded, nackText, Problems } from "../config/problems.ts";
 import type { ProxyView } from "../decide/view.ts";
-import { decodeAny } from "./decode-any.ts";
-import { decodeSecret } from "./decode-secret.ts";
-import { EqualParts } from "./equal-parts.ts";
+import { ReceivedResources } from "./received-resources.ts";
 import {
-  chainsOf,
   clustersOfListener,
   clustersOfRoutes,
   discoveriesOfListener,
@@ -31,7 +25,7 @@ import {
   secretsOfCluster,
   secretsOfListener,
 } from "./references.ts";
-import { ResourceTable } from "./resource-table.ts";
+import type { ResourceTable } from "./resource-table.ts";
 import { Warming } from "./warming.ts";
 
 /** The running parts that configuration is applied to. */
@@ -48,8 +42,6 @@ interface ConfigurationTargets {
   readonly listeners: { update(config: ListenerConfig): void | Promise<void>; remove(name: string): void };
 }
 
-/** From so many resources of one update on their bytes are worth compressing. */
-const leastPacked = 50;
 /** After this time a listener that could not be bound is tried again. */
 const bindRetryMs = 1000;
 
@@ -66,26 +58,14 @@ export interface ConfigurationOptions {
 }
 
 export class Configuration {
-  readonly clusters: ResourceTable<ClusterConfig> = new ResourceTable();
-  readonly endpoints: ResourceTable<EndpointSet> = new ResourceTable();
-  readonly listeners: ResourceTable<ListenerConfig> = new ResourceTable();
-  readonly routes: ResourceTable<RouteConfig> = new ResourceTable();
-  readonly extensions: ResourceTable<ExtensionConfig> = new ResourceTable();
-
   readonly #options: ConfigurationOptions;
+  readonly #received: ReceivedResources;
   /** What the targets run, by name. Differs from the tables while something warms or is being removed. */
   readonly #liveClusters = new Map<string, ClusterConfig>();
   readonly #liveEndpoints = new Map<string, EndpointSet>();
   readonly #liveRoutes = new Map<string, RouteConfig>();
   readonly #liveListeners = new Map<string, ListenerConfig>();
   readonly #liveExtensions = new Map<string, ExtensionConfig>();
-  /** Names that were answered with "does not exist". */
-  readonly #absentEndpoints = new Set<string>();
-  readonly #absentRoutes = new Set<string>();
-  /** Extensions that were answered with "does not exist", or with what had to be refused: their default counts. */
-  readonly #absentExtensions = new Set<string>();
-  /** Secrets that were answered, with what is there or that nothing is. */
-  readonly #answeredSecrets = new Set<string>();
   readonly #warming: Warming;
   readonly #removedAt = new Map<string, number>();
   /** Listeners whose socket is being bound now, and when others may be tried again. */
@@ -99,13 +79,34 @@ export class Configuration {
 
   constructor(options: ConfigurationOptions) {
     this.#options = options;
-    const { clock, log, initialFetchTimeoutMs } = options;
+    const { clock, log, initialFetchTimeoutMs, targets } = options;
+    this.#received = new ReceivedResources({ clock, log, secrets: targets.secrets });
     this.#warming = new Warming({ clock, log, timeoutMs: initialFetchTimeoutMs });
+  }
+
+  get clusters(): ResourceTable<ClusterConfig> {
+    return this.#received.clusters;
+  }
+
+  get endpoints(): ResourceTable<EndpointSet> {
+    return this.#received.endpoints;
+  }
+
+  get listeners(): ResourceTable<ListenerConfig> {
+    return this.#received.listeners;
+  }
+
+  get routes(): ResourceTable<RouteConfig> {
+    return this.#received.routes;
+  }
+
+  get extensions(): ResourceTable<ExtensionConfig> {
+    return this.#received.extensions;
   }
 
   /** Takes an update: valid resources are kept and applied as soon as they are warm; answers which are refused. */
   accept(update: DeltaUpdate): Refusals {
-    const refusals = this.#store(update);
+    const refusals = this.#received.store(update, () => this.#discoveries());
     this.#seen.add(update.typeUrl);
     this.settle();
     for (const callback of this.#updated) callback(update);
@@ -220,111 +221,6 @@ export class Configuration {
     this.#changed.clear();
   }
 
-  #store(update: DeltaUpdate): Refusals {
-    switch (update.typeUrl) {
-      case typeUrl.cluster:
-        return this.#storeInto(this.clusters, update, sharing(decodeAny.cluster));
-      case typeUrl.endpoint:
-        for (const { name } of update.added) this.#absentEndpoints.delete(name);
-        for (const name of update.removed) this.#absentEndpoints.add(name);
-        return this.#storeInto(this.endpoints, update, sharing(decodeAny.endpoint));
-      case typeUrl.listener:
-        return this.#storeInto(this.listeners, update, sharingRoutes);
-      case typeUrl.route:
-        for (const { name } of update.added) this.#absentRoutes.delete(name);
-        for (const name of update.removed) this.#absentRoutes.add(name);
-        return this.#storeInto(this.routes, update, sharing(decodeAny.route));
-      case typeUrl.extensionConfig:
-        return this.#storeExtensions(update);
-      case typeUrl.secret:
-        return this.#storeSecrets(update);
-      default:
-        return new Map(update.added.map(({ name }) => [name, `${update.typeUrl} was not asked for`]));
-    }
-  }
-
-  #storeExtensions(update: DeltaUpdate): Refusals {
-    const wanted = this.#discoveries();
-    const refusals = this.#storeInto(this.extensions, update, (any, name) => {
-      const decoded = decodeAny.extension(any, name);
-      const typeName = decoded.value?.typeName ?? "";
-      const refusing = wanted
-        .flatMap((byName) => byName.get(name) ?? [])
-        .find(({ typeNames }) => typeName !== "" && !typeNames.has(typeName));
-      if (refusing === undefined) return decoded;
-      const problems = new Problems("extension", name);
-      problems.invalid("typed_config", `${typeName} is not what is asked for: ${[...refusing.typeNames].join(", ")}`);
-      return problems.done<ExtensionConfig>(null);
-    });
-    for (const { name } of update.added) {
-      if (refusals.has(name)) this.#absentExtensions.add(name);
-      else this.#absentExtensions.delete(name);
-    }
-    for (const name of update.removed) this.#absentExtensions.add(name);
-    return refusals;
-  }
-
-  #storeSecrets(update: DeltaUpdate): Refusals {
-    const { secrets } = this.#options.targets;
-    const refusals = new Map<string, string>();
-    for (const { name, resource } of update.added) {
-      this.#answeredSecrets.add(name);
-      const decoded = decodeSecret(resource, name);
-      if (typeof decoded === "string") {
-        refusals.set(name, decoded);
-        this.#options.log.warn(`refused ${decoded}`);
-      } else if (decoded.type === "certificate") secrets.setCertificate(name, decoded.certificate);
-      else secrets.setTrustedRoots(name, decoded.pem, decoded.revocationList);
-    }
-    for (const name of update.removed) {
-      this.#answeredSecrets.add(name);
-      secrets.remove(name);
-    }
-    return refusals;
-  }
-
-  #storeInto<T>(
-    table: ResourceTable<T>,
-    update: DeltaUpdate,
-    decode: (any: Any, name: string) => Decoded<T>,
-  ): Refusals {
-    const refusals = new Map<string, string>();
-    const accepted: string[] = [];
-    const lastUpdatedMs = this.#options.clock.now();
-    for (const { name, version, resource: any } of update.added) {
-      const held = table.get(name);
-      if (held !== undefined && equalBytes(held.any.value, any.value)) {
-        table.confirm(name, version);
-        continue;
-      }
-      const { value, issues } = decode(any, name);
-      if (value === null) {
-        const reason = nackText(issues);
-        refusals.set(name, reason);
-        table.refuse({ name, version, reason, lastAttemptMs: lastUpdatedMs });
-        this.#options.log.warn(`refused ${reason}`);
-        continue;
-      }
-      this.#logWarnings(issues);
-      table.set({ name, version, any, value, lastUpdatedMs });
-      accepted.push(name);
-    }
-    if (accepted.length >= leastPacked) table.pack(accepted);
-    for (const name of update.removed) table.delete(name);
-    table.version = update.version;
-    table.lastUpdatedMs = lastUpdatedMs;
-    if (refusals.size === 0) table.acceptedUpdates++;
-    else table.refusedUpdates++;
-    return refusals;
-  }
-
-  #logWarnings(issues: readonly Issue[]): void {
-    for (const issue of issues) {
-      if (issue.severity !== Severity.Warning) continue;
-      this.#options.log.debug(`${issue.object?.kind} ${issue.object?.name}: ${issue.path}: ${issue.message}`);
-    }
-  }
-
   /** Applies everything that has become possible, in the order clusters, endpoints, routes, listeners, removals. */
   settle(): void {
     this.#warming.begin();
@@ -350,15 +246,15 @@ export class Configuration {
     const { secrets } = this.#options.targets;
     const needed = this.#neededSecrets();
     const overAds = new Set(needed.flatMap((it) => it.overAds));
-    for (const name of this.#answeredSecrets) {
+    for (const name of this.#received.answeredSecrets) {
       if (overAds.has(name)) continue;
-      this.#answeredSecrets.delete(name);
+      this.#received.answeredSecrets.delete(name);
       secrets.remove(name);
     }
     secrets.setWanted(new Set(needed.flatMap(({ all }) => all)));
     if (this.#isReady) return;
     for (const name of overAds)
-      if (!this.#answeredSecrets.has(name)) this.#warming.mustWait(`secret ${name} is asked for`);
+      if (!this.#received.answeredSecrets.has(name)) this.#warming.mustWait(`secret ${name} is asked for`);
   }
 
   #applyClusters(): void {
@@ -368,12 +264,12 @@ export class Configuration {
       this.#liveEndpoints.set(name, value);
       this.#apply(`endpoints of ${name}`, () => clusters.setEndpoints(value));
     }
-    for (const name of this.#absentEndpoints) this.#dropEndpoints(name);
+    for (const name of this.#received.absentEndpoints) this.#dropEndpoints(name);
     for (const { name, value } of this.clusters.values()) {
       this.#removedAt.delete(name);
       if (this.#liveClusters.get(name) === value) continue;
       const eds = edsNameOf(value);
-      const isWarm = eds === null || this.#liveEndpoints.has(eds) || this.#absentEndpoints.has(eds);
+      const isWarm = eds === null || this.#liveEndpoints.has(eds) || this.#received.absentEndpoints.has(eds);
       if (!isWarm && this.#warming.mustWait(`cluster ${name} waits for its endpoints`)) continue;
       this.#liveClusters.set(name, value);
       this.#apply(`cluster ${name}`, () => clusters.update(value));
@@ -408,7 +304,8 @@ export class Configuration {
     }
     const wanted = this.wantedExtensions();
     for (const name of this.extensions.names()) if (!wanted.has(name)) this.extensions.delete(name);
-    for (const name of this.#absentExtensions) if (!wanted.has(name)) this.#absentExtensions.delete(name);
+    for (const name of this.#received.absentExtensions)
+      if (!wanted.has(name)) this.#received.absentExtensions.delete(name);
     for (const name of this.#liveExtensions.keys()) {
       if (this.extensions.get(name) !== undefined) continue;
       this.#liveExtensions.delete(name);
@@ -419,7 +316,7 @@ export class Configuration {
   /** The first of those that have to be there before traffic is served. */
   #missingExtension(listener: ListenerConfig): { readonly name: string; readonly isPatient: boolean } | undefined {
     for (const [name, discoveries] of discoveriesOfListener(listener)) {
-      if (this.#liveExtensions.has(name) || this.#absentExtensions.has(name)) continue;
+      if (this.#liveExtensions.has(name) || this.#received.absentExtensions.has(name)) continue;
       const waiting = discoveries.filter(({ appliesFallbackAtOnce }) => !appliesFallbackAtOnce);
       if (waiting.length > 0) return { name, isPatient: waiting.some(({ isPatient }) => isPatient) };
     }
@@ -430,7 +327,7 @@ export class Configuration {
     for (const { name, value } of this.listeners.values()) {
       if (this.#liveListeners.get(name) === value) continue;
       const missing = [...routesOfListener(value)].find(
-        (route) => !this.#liveRoutes.has(route) && !this.#absentRoutes.has(route),
+        (route) => !this.#liveRoutes.has(route) && !this.#received.absentRoutes.has(route),
       );
       const cold = this.#coldCluster(clustersOfListener(value));
       const extension = this.#missingExtension(value);
@@ -502,7 +399,8 @@ export class Configuration {
       this.#apply(`removal of route ${name}`, () => targets.routes.remove(name));
     }
     for (const name of this.routes.names()) if (!wantedRoutes.has(name)) this.routes.delete(name);
-    for (const name of this.#absentRoutes) if (!wantedRoutes.has(name)) this.#absentRoutes.delete(name);
+    for (const name of this.#received.absentRoutes)
+      if (!wantedRoutes.has(name)) this.#received.absentRoutes.delete(name);
     this.#removeClusters(clock.now(), removalGraceMs);
     this.#forgetEndpoints();
   }
@@ -532,7 +430,8 @@ export class Configuration {
     const wanted = this.wantedEndpoints();
     for (const name of this.endpoints.names()) if (!wanted.has(name)) this.endpoints.delete(name);
     for (const name of this.#liveEndpoints.keys()) if (!wanted.has(name)) this.#liveEndpoints.delete(name);
-    for (const name of this.#absentEndpoints) if (!wanted.has(name)) this.#absentEndpoints.delete(name);
+    for (const name of this.#received.absentEndpoints)
+      if (!wanted.has(name)) this.#received.absentEndpoints.delete(name);
   }
 
   /** One timer for the earliest thing that time alone will change. */
@@ -554,28 +453,4 @@ export class Configuration {
       this.#options.log.error(`${what} could not be applied: ${describeError(error)}`);
     }
   }
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
-}
-
-/** As routes that come by themselves; the rest of a listener is known by its identity. */
-function sharingRoutes(any: Any, name: string): Decoded<ListenerConfig> {
-  const decoded = decodeAny.listener(any, name);
-  if (decoded.value === null) return decoded;
-  const parts = new EqualParts();
-  for (const chain of chainsOf(decoded.value)) {
-    for (const { http } of chain.filters) parts.share(http?.routeConfig ?? null);
-  }
-  return decoded;
-}
-
-/** The resources of one update share what is equal in them; after it nothing of that is kept but the resources. */
-function sharing<T>(decode: (any: Any, name: string) => Decoded<T>): (any: Any, name: string) => Decoded<T> {
-  const parts = new EqualParts();
-  return (any, name) => {
-    const decoded = decode(any, name);
-    return { ...decoded, value: parts.share(decoded.value) };
-  };
 }
