@@ -44,6 +44,7 @@ export interface ProxiesAnswer {
   readonly responses: number;
   readonly resources: number;
   readonly bytes: number;
+  readonly cpuSeconds: number;
   /** Of `latencies`: 50th and 99th percentile. */
   readonly p50Ms: number;
   readonly p99Ms: number;

@@ -1,12 +1,14 @@
 // Many xDS clients in one process: each has a connection and a delta stream of its own, subscribes as a sidecar does and
 // accepts everything. They read responses only as far as that needs: names, versions, nonces.
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { gunzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
 } from "../../src/wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { acceptEncodingKey, gzip } from "../../src/wire/grpc/compressed-message.ts";
 import { adsPath } from "../../src/wire/grpc/service-definition.ts";
 import { typeUrl } from "../../src/wire/xds/type-urls.ts";
 import { appOf, lonelyPod, type MeshSize, podOf, type SimulatedPod } from "./mesh.ts";
@@ -55,6 +57,7 @@ class SimulatedProxy {
       ":path": adsPath.delta,
       "content-type": "application/grpc",
       te: "trailers",
+      [acceptEncodingKey]: gzip,
     });
     // As proxies do: come again, not all at once.
     stream.on("error", () => {});
@@ -89,7 +92,8 @@ class SimulatedProxy {
       const all = this.#joined(5 + length);
       this.#chunks = [all.subarray(5 + length)];
       this.#size -= 5 + length;
-      this.#answer(readResponse(all.subarray(5, 5 + length)));
+      const message = all.subarray(5, 5 + length);
+      this.#answer(first[0] === 1 ? readCompressed(message) : readResponse(message));
       totals.bytes += length;
     }
   }
@@ -163,6 +167,23 @@ class SimulatedProxy {
 
 function hasEndpoints(cluster: string): boolean {
   return cluster.startsWith("outbound|");
+}
+
+/** Compressed messages that were read last, and what they say. */
+const read: { readonly message: Buffer; readonly response: Response }[] = [];
+const maxRead = 256;
+
+/**
+ * Equal bytes are read once: proxies that are sent the same would each read it on a machine of its own, and here they are
+ * all in one process.
+ */
+function readCompressed(message: Buffer): Response {
+  const known = read.find((item) => item.message.equals(message));
+  if (known !== undefined) return known.response;
+  const response = readResponse(gunzipSync(message));
+  read.unshift({ message: Buffer.from(message), response });
+  if (read.length > maxRead) read.pop();
+  return response;
 }
 
 /** envoy/service/discovery/v3/discovery.proto, DeltaDiscoveryResponse; resources stay bytes. */
@@ -275,7 +296,9 @@ process.on("message", (command: ProxiesCommand) => {
       const lastAckMs = proxies.map((proxy) => proxy.lastAckMs).filter((at) => at > 0);
       const { responses, resources, bytes } = totals;
       const [p50Ms, p99Ms] = [quantile(latencies, 0.5), quantile(latencies, 0.99)];
-      const answer: ProxiesAnswer = { lastAckMs, responses, resources, bytes, p50Ms, p99Ms };
+      const { user, system } = process.cpuUsage();
+      const cpuSeconds = (user + system) / 1e6;
+      const answer: ProxiesAnswer = { lastAckMs, responses, resources, bytes, cpuSeconds, p50Ms, p99Ms };
       process.send?.(answer);
     },
     (error: unknown) => {

@@ -10,7 +10,7 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
-import type { EncodedResource } from "../push/encoded-resource.ts";
+import { anyBytes, type EncodedResource } from "../push/encoded-resource.ts";
 
 export type ResourceRenderer = (resource: EncodedResource) => JsonValue;
 
@@ -22,7 +22,7 @@ export function loadResourceRenderer(): Promise<ResourceRenderer> {
 }
 
 function render(resource: EncodedResource, registry: Registry): JsonValue {
-  const any: Any = fromBinary(AnySchema, resource.any);
+  const any: Any = fromBinary(AnySchema, anyBytes(resource.any));
   const schema: DescMessage | undefined = registry.getMessage(any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1));
   const unreadable = { "@type": any.typeUrl, name: resource.name, bytes: Buffer.from(any.value).toString("base64") };
   if (schema === undefined) return unreadable;

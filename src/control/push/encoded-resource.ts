@@ -2,9 +2,11 @@
 // stream that receives the same content.
 import { createHash } from "node:crypto";
 import { type DescMessage, isMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { Interned } from "#base/interned.ts";
 import { layered, layersOf } from "#base/layered-map.ts";
 import type { AppliedPatches } from "#mesh/compile/compile.ts";
 import { RouteConfigurationSchema } from "#wire/gen/envoy/config/route/v3/route_pb.ts";
+import type { Piece } from "./pieces.ts";
 import { originsOf } from "./resource-origins.ts";
 import { routeConfigurationBytes } from "./route-bytes.ts";
 
@@ -13,9 +15,17 @@ export interface EncodedResource {
   /** Hash of the content: equal versions mean equal bytes. */
   readonly version: string;
   /** A whole `google.protobuf.Any`, without the tag and length that stand before it in a response. */
-  readonly any: Buffer;
+  readonly any: EncodedAny;
   /** Keys of the user's objects that it was made from. */
   readonly origins: readonly string[];
+}
+
+/** Bytes, the large ones in pieces that others have in common with it. */
+export interface EncodedAny {
+  readonly length: number;
+  readonly head: Buffer;
+  /** What comes after the head. */
+  readonly pieces: readonly Piece[];
 }
 
 export type ResourcesByName = ReadonlyMap<string, EncodedResource>;
@@ -23,7 +33,8 @@ export type ResourcesByName = ReadonlyMap<string, EncodedResource>;
 /** A message of any kind: what it is known by, and what is only asked for when it is new. */
 interface ResourceSource {
   readonly message: object;
-  readonly bytes: () => Uint8Array;
+  /** With the pieces that come after them, if any. */
+  readonly bytes: () => Uint8Array | { readonly head: Uint8Array; readonly pieces: readonly Piece[] };
   readonly origins: () => readonly string[];
 }
 
@@ -70,7 +81,9 @@ export class ResourceEncoder {
     const known = this.#byMessage.get(source.message);
     if (known !== undefined && known.name === name) return known;
     const any = encodeAny(typeUrl, source.bytes());
-    const version = createHash("sha256").update(any).digest("base64url").slice(0, 22);
+    const hash = createHash("sha256").update(any.head);
+    for (const piece of any.pieces) hash.update(piece.hash);
+    const version = hash.digest("base64url").slice(0, 22);
     const make = (): EncodedResource => ({ name, version, any, origins: source.origins() });
     const resource = this.#resources.get(`${version} ${name}`, make);
     this.#byMessage.set(source.message, resource);
@@ -134,27 +147,6 @@ export class ResourceEncoder {
   }
 }
 
-/** Values by a key that says all of their content, as long as somebody else holds them. */
-class Interned<Value extends object> {
-  readonly #byKey = new Map<string, WeakRef<Value>>();
-  readonly #forget = new FinalizationRegistry<string>((key) => {
-    if (this.#byKey.get(key)?.deref() === undefined) this.#byKey.delete(key);
-  });
-
-  get size(): number {
-    return this.#byKey.size;
-  }
-
-  get(key: string, make: () => Value): Value {
-    const known = this.#byKey.get(key)?.deref();
-    if (known !== undefined) return known;
-    const value = make();
-    this.#byKey.set(key, new WeakRef(value));
-    this.#forget.register(value, key);
-    return value;
-  }
-}
-
 const versions = new WeakMap<ResourcesByName, string>();
 
 /** Names may have several contents over time, and one content several names. */
@@ -169,9 +161,17 @@ function versionOf(resources: ResourcesByName): string {
   return version;
 }
 
-function encodeAny(typeUrl: string, value: Uint8Array): Buffer {
+function encodeAny(typeUrl: string, value: ReturnType<ResourceSource["bytes"]>): EncodedAny {
+  const { head, pieces } = value instanceof Uint8Array ? { head: value, pieces: [] } : value;
+  const rest = pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const url = Buffer.from(typeUrl, "utf8");
-  return Buffer.concat([Buffer.of(0x0a), varint(url.length), url, Buffer.of(0x12), varint(value.length), value]);
+  const start = [Buffer.of(0x0a), varint(url.length), url, Buffer.of(0x12), varint(head.length + rest), head];
+  const joined = Buffer.concat(start);
+  return { length: joined.length + rest, head: joined, pieces };
+}
+
+export function anyBytes({ head, pieces }: EncodedAny): Buffer {
+  return pieces.length === 0 ? head : Buffer.concat([head, ...pieces.map(({ bytes }) => bytes)]);
 }
 
 /** Protobuf's variable-length form of a size below 2^31. */

@@ -13,6 +13,7 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { acceptEncodingKey } from "#wire/grpc/compressed-message.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
 import type { TokenVerifier } from "../ca/token-review.ts";
 import type { ControlPlane, ControlPlaneOptions } from "../options.ts";
@@ -140,6 +141,8 @@ export interface ClientOptions {
   /** PEM; plaintext without it. */
   readonly roots?: string;
   readonly token?: string;
+  /** Takes compressed messages. */
+  readonly accepts?: "gzip";
   readonly node?: Partial<{ id: string; metadata: Record<string, string>; userAgentName: string }>;
 }
 
@@ -161,6 +164,7 @@ class XdsClient<Response> {
     });
     const metadata = new Metadata();
     if (options.token !== undefined) metadata.set("authorization", `Bearer ${options.token}`);
+    if (options.accepts !== undefined) metadata.set(acceptEncodingKey, options.accepts);
     const identity = (bytes: Buffer): Buffer => bytes;
     this.#stream = this.#client.makeBidiStreamRequest(path, identity, identity, metadata);
     this.#stream.on("data", (bytes: Buffer) => {

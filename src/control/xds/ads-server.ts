@@ -1,12 +1,13 @@
 // Envoy's aggregated discovery service on gRPC streams: authenticates the caller, reads the node of the first request,
 // checks that the one is the other, and connects a session with the pusher until the stream ends.
 import type { JsonObject } from "@bufbuild/protobuf";
-import { type handleBidiStreamingCall, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { describeError } from "#base/error.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { type ProxyNode, parseProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { Node } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
+import { acceptEncodingKey, compressedMessage, encodingKey, gzip } from "#wire/grpc/compressed-message.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { type AuthenticatorOptions, authenticate, type Caller } from "../ca/authenticate.ts";
 import type { PushMetrics } from "../push/push-metrics.ts";
@@ -79,14 +80,21 @@ function serveStream<Request extends NodeRequest>(
     end();
   };
   const connect = (info: ConnectionInfo): void => {
+    const compresses = call.metadata.get(acceptEncodingKey).includes(gzip);
+    if (compresses) {
+      const metadata = new Metadata();
+      metadata.set(encodingKey, gzip);
+      call.sendMetadata(metadata);
+    }
     connection = new ProxyConnection(variant, {
       info,
       clock: options.clock,
       log,
       metrics: options.metrics,
-      write: (bytes, onSent) => {
+      compresses,
+      write: (bytes, isCompressed, onSent) => {
         if (ended) onSent();
-        else call.write(bytes, onSent);
+        else call.write(isCompressed ? compressedMessage(bytes) : bytes, onSent);
       },
       budget: options.budget,
       close: () => {

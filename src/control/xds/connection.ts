@@ -10,6 +10,7 @@ import type { ProxyResources } from "../push/encoded-resource.ts";
 import type { PushMetrics } from "../push/push-metrics.ts";
 import type { PushTarget } from "../push/pusher.ts";
 import type { SendBudget } from "./send-budget.ts";
+import type { ResponseMessage } from "./shared-responses.ts";
 import { type ProtocolVariant, StreamSession } from "./stream-session.ts";
 import type { Rejection, TypeState } from "./type-state.ts";
 
@@ -39,8 +40,10 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: PushMetrics;
+  /** Whether the client takes compressed messages. */
+  readonly compresses: boolean;
   /** Calls back when the bytes are on the wire. */
-  readonly write: (bytes: Buffer, onSent: () => void) => void;
+  readonly write: (bytes: Buffer, isCompressed: boolean, onSent: () => void) => void;
   readonly budget: SendBudget;
   /** Ends the stream in order. */
   readonly close: () => void;
@@ -53,7 +56,7 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
   readonly session: StreamSession<Request>;
   readonly #options: ConnectionOptions;
   readonly #flush: () => void = () => this.session.flush();
-  readonly #unsent = new Set<() => void>();
+  readonly #unsent = new Map<ResponseMessage, () => void>();
   #updatedAtMs = 0;
 
   constructor(variant: ProtocolVariant<Request>, options: ConnectionOptions) {
@@ -64,7 +67,7 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
       resendEndpoints: options.info.userAgent === "envoy",
       events: {
         maySend: () => options.budget.admits(this.#flush),
-        send: (bytes, url) => this.#send(bytes, url),
+        send: (message, url) => this.#send(message, url),
         onAck: () => this.#acked(),
         onNack: (url, rejection) => this.#rejected(url, rejection),
         onStaleNonce: (url) => options.metrics.expiredNonces.labels(shortName(url)).increment(),
@@ -97,17 +100,21 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
     this.session.update(resources);
   }
 
-  #send(bytes: Buffer, url: string): void {
+  #send(message: ResponseMessage, url: string): void {
     const type = shortName(url);
-    const { metrics } = this.#options;
+    const { metrics, compresses } = this.#options;
+    const compressed = compresses ? message.compressed() : undefined;
+    const bytes = compressed ?? message.bytes();
     metrics.pushes.labels(type).increment();
-    metrics.configBytes.labels(url).observe(bytes.length);
-    const release = this.#options.budget.spend(bytes.length);
-    this.#unsent.add(release);
-    this.#options.write(bytes, () => {
-      release();
-      this.#unsent.delete(release);
-    });
+    metrics.configBytes.labels(url).observe(message.length);
+    const free = this.#options.budget.spend(bytes.length);
+    // Holds the message, which others may still be sent.
+    const release = (): void => {
+      free();
+      this.#unsent.delete(message);
+    };
+    this.#unsent.set(message, release);
+    this.#options.write(bytes, compressed !== undefined, release);
   }
 
   /** Asks the proxy to go on at another replica. */
@@ -119,7 +126,7 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
   end(): void {
     this.session.end();
     this.#options.budget.forget(this.#flush);
-    for (const release of this.#unsent) release();
+    for (const release of this.#unsent.values()) release();
     this.#unsent.clear();
   }
 

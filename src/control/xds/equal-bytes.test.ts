@@ -43,7 +43,7 @@ function connect(resources: ProxyResources, has: ReadonlyMap<string, ReadonlyMap
   const session = new StreamSession(deltaVariant, {
     clock: new ManualClock(),
     resendEndpoints: false,
-    events: { send: (bytes) => sent.push(bytes) },
+    events: { send: (message) => sent.push(message.bytes()) },
   });
   const request = (url: string, fields: Partial<DeltaDiscoveryRequest>): void => {
     session.handle(create(DeltaDiscoveryRequestSchema, { ...(fields as object), typeUrl: url }));

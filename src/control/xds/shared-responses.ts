@@ -1,20 +1,32 @@
-// Large responses that many streams are sent alike: made once, with a nonce that they share, and kept as long as some
-// stream still has to send them.
+// Responses that many streams are sent alike: made once, with a nonce that they share, and kept as long as some stream
+// still has to send them. Large ones are compressed for clients that take that, of pieces that other responses share.
+import { joinGzip } from "#wire/grpc/gzip-pieces.ts";
 import type { EncodedResource } from "../push/encoded-resource.ts";
-import { type DeltaResponseContent, encodeDeltaResponse } from "./response-bytes.ts";
+import { type DeltaResponseContent, deltaResponsePieces, encodeDeltaResponse } from "./response-bytes.ts";
+
+/** What goes out, in the form that the client takes. */
+export interface ResponseMessage {
+  /** Of its resources, uncompressed. */
+  readonly length: number;
+  /** Uncompressed. */
+  bytes(): Buffer;
+  /** Undefined where it would not pay. */
+  compressed(): Buffer | undefined;
+}
 
 export interface MadeResponse {
   readonly nonce: string;
-  readonly bytes: Buffer;
+  readonly message: ResponseMessage;
 }
 
 interface SharedResponse {
   readonly content: DeltaResponseContent;
-  readonly bytes: WeakRef<Buffer>;
+  readonly message: WeakRef<ResponseMessage>;
 }
 
 /** Smaller ones cost less than looking for them. */
-const minBytes = 32 * 1024;
+const minShared = 512;
+const minCompressed = 8 * 1024;
 
 const byFirstResource = new WeakMap<EncodedResource, SharedResponse>();
 let count = 0;
@@ -22,20 +34,36 @@ let count = 0;
 /** The nonce of the content is for a response that nobody shares. `lastNonce`: a stream never hears one twice in a row. */
 export function deltaResponse(content: DeltaResponseContent, lastNonce: string): MadeResponse {
   const [first] = content.resources;
-  if (first === undefined || sizeOf(content) < minBytes) return own(content);
+  if (first === undefined || sizeOf(content) < minShared) return own(content);
   const known = byFirstResource.get(first);
-  const bytes = known?.bytes.deref();
-  if (known !== undefined && bytes !== undefined && isSame(known.content, content)) {
-    return known.content.nonce === lastNonce ? own(content) : { nonce: known.content.nonce, bytes };
+  const message = known?.message.deref();
+  if (known !== undefined && message !== undefined && isSame(known.content, content)) {
+    return known.content.nonce === lastNonce ? own(content) : { nonce: known.content.nonce, message };
   }
   const shared = { ...content, nonce: `shared-${++count}` };
-  const made = encodeDeltaResponse(shared);
-  byFirstResource.set(first, { content: shared, bytes: new WeakRef(made) });
-  return { nonce: shared.nonce, bytes: made };
+  const made = messageOf(shared);
+  byFirstResource.set(first, { content: shared, message: new WeakRef(made) });
+  return { nonce: shared.nonce, message: made };
+}
+
+export function plainMessage(bytes: Buffer): ResponseMessage {
+  return { length: bytes.length, bytes: () => bytes, compressed: () => undefined };
 }
 
 function own(content: DeltaResponseContent): MadeResponse {
-  return { nonce: content.nonce, bytes: encodeDeltaResponse(content) };
+  return { nonce: content.nonce, message: messageOf(content) };
+}
+
+function messageOf(content: DeltaResponseContent): ResponseMessage {
+  const length = sizeOf(content);
+  if (length < minCompressed) return plainMessage(encodeDeltaResponse(content));
+  let bytes: Buffer | undefined;
+  let compressed: Buffer | undefined;
+  return {
+    length,
+    bytes: () => (bytes ??= encodeDeltaResponse(content)),
+    compressed: () => (compressed ??= joinGzip(deltaResponsePieces(content))),
+  };
 }
 
 function sizeOf({ resources }: DeltaResponseContent): number {

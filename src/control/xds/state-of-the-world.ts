@@ -5,6 +5,7 @@ import { type DiscoveryRequest, DiscoveryRequestSchema } from "#wire/gen/envoy/s
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
 import { encodeFullResponse } from "./response-bytes.ts";
+import { plainMessage } from "./shared-responses.ts";
 import type { ProtocolVariant, RequestPlace } from "./stream-session.ts";
 import { type Difference, forget, sentVersion, type TypeState, unsettle } from "./type-state.ts";
 
@@ -21,7 +22,7 @@ export const stateOfTheWorldVariant: ProtocolVariant<DiscoveryRequest> = {
   encode: (state, nonce, content, resources) => {
     const version = `${resources.snapshotVersion || "0"}/${nonce}`;
     const bytes = encodeFullResponse({ typeUrl: state.typeUrl, nonce, version, resources: content.changed });
-    return { nonce, bytes };
+    return { nonce, message: plainMessage(bytes) };
   },
 };
 

@@ -53,7 +53,7 @@ class DeltaClient {
       clock: this.clock,
       resendEndpoints: false,
       events: {
-        send: (bytes) => this.received.push(fromBinary(DeltaDiscoveryResponseSchema, bytes)),
+        send: (message) => this.received.push(fromBinary(DeltaDiscoveryResponseSchema, message.bytes())),
         onNack: () => this.nacks++,
       },
       ...options,
@@ -344,7 +344,7 @@ class FullClient {
   readonly session = new StreamSession(stateOfTheWorldVariant, {
     clock: new ManualClock(1000),
     resendEndpoints: false,
-    events: { send: (bytes) => this.received.push(fromBinary(DiscoveryResponseSchema, bytes)) },
+    events: { send: (message) => this.received.push(fromBinary(DiscoveryResponseSchema, message.bytes())) },
   });
 
   request(url: string, names: string[] = [], nonce = "", error = ""): void {

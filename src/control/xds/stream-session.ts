@@ -16,7 +16,7 @@ import {
   type ProxyResources,
   type ResourcesByName,
 } from "../push/encoded-resource.ts";
-import type { MadeResponse } from "./shared-responses.ts";
+import type { MadeResponse, ResponseMessage } from "./shared-responses.ts";
 import {
   createTypeState,
   type Difference,
@@ -61,7 +61,7 @@ export interface ProtocolVariant<Request> {
 interface SessionEvents {
   /** Whether responses may be made now; if not, `flush` is called when they may. */
   maySend?(): boolean;
-  send(bytes: Buffer, typeUrl: string): void;
+  send(message: ResponseMessage, typeUrl: string): void;
   onAck?(typeUrl: string, waitedMs: number): void;
   onNack?(typeUrl: string, rejection: Rejection): void;
   onStaleNonce?(typeUrl: string): void;
@@ -199,9 +199,9 @@ export class StreamSession<Request> {
     this.#forced.delete(state.typeUrl);
     if (state.typeUrl === typeUrl.cluster && this.#options.resendEndpoints) this.#forgetEndpointsOf(state, content);
     state.lastVersion = this.#resources.snapshotVersion;
-    const { bytes, nonce } = this.variant.encode(state, String(++this.#nonce), content, this.#resources);
+    const { message, nonce } = this.variant.encode(state, String(++this.#nonce), content, this.#resources);
     markSent(state, nonce, content, this.#options.clock.now());
-    this.#options.events.send(bytes, state.typeUrl);
+    this.#options.events.send(message, state.typeUrl);
     return true;
   }
 

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { silentLogger } from "#base/log/log.ts";
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { LogRegistry, silentLogger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
 import { NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
@@ -14,6 +15,7 @@ import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { acceptEncodingKey, compressedMessage, encodingKey, gzip } from "#wire/grpc/compressed-message.ts";
 import { adsService } from "#wire/grpc/service-definition.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
@@ -38,6 +40,10 @@ class ScriptedServer {
       DeltaAggregatedResources: (stream: Stream) => {
         this.stream = stream;
         this.tokens.push(String(stream.metadata.get("authorization")[0]));
+        assert.deepEqual(stream.metadata.get(acceptEncodingKey), [gzip]);
+        const metadata = new Metadata();
+        metadata.set(encodingKey, gzip);
+        stream.sendMetadata(metadata);
         stream.on("data", (bytes: Buffer) => {
           this.requests.push(fromBinary(DeltaDiscoveryRequestSchema, bytes));
           this.#wakeUp();
@@ -64,7 +70,14 @@ class ScriptedServer {
     }
   }
 
-  send(type: string, added: readonly (readonly [string, Any])[], removed: readonly string[] = []): string {
+  send(
+    type: string,
+    added: readonly (readonly [string, Any])[],
+    {
+      removed = [],
+      isCompressed = false,
+    }: { readonly removed?: readonly string[]; readonly isCompressed?: boolean } = {},
+  ): string {
     const nonce = `nonce-${++this.#nonce}`;
     const message = create(DeltaDiscoveryResponseSchema, {
       typeUrl: type,
@@ -73,7 +86,8 @@ class ScriptedServer {
       resources: added.map(([name, resource]) => ({ name, version: `${name}@1`, resource })),
       removedResources: [...removed],
     });
-    this.stream?.write(Buffer.from(toBinary(DeltaDiscoveryResponseSchema, message)));
+    const bytes = Buffer.from(toBinary(DeltaDiscoveryResponseSchema, message));
+    this.stream?.write(isCompressed ? compressedMessage(gzipSync(bytes)) : bytes);
     return nonce;
   }
 }
@@ -124,12 +138,17 @@ const configuration = new Configuration({
   removalGraceMs: 5000,
 });
 let tokens = 0;
+/** Lines that tell why a stream ended. */
+const reasons: string[] = [];
+const log = new LogRegistry({ level: "warn", write: (line) => reasons.push(line) });
+const maxMessageBytes = 1024 * 1024;
 const client = new AdsClient(configuration, {
   address,
+  maxMessageBytes,
   tls: null,
   token: async () => `token-${++tokens}`,
   node: create(NodeSchema, { id: "sidecar~10.0.0.9~a.default~default.svc.cluster.local" }),
-  log: silentLogger,
+  log: log.scope("ads"),
   clock: impatientClock,
 });
 
@@ -198,6 +217,29 @@ test("bytes that are no message end the stream, and a new one begins", { timeout
   const begun = await server.take((request) => request.typeUrl === typeUrl.cluster && request.node !== undefined);
   assert.deepEqual(begun.initialResourceVersions, { c: "c@1" });
 });
+
+test("a compressed message says what it would say otherwise", { timeout: 10_000 }, async () => {
+  const nonce = server.send(typeUrl.cluster, [["c", cluster]], { isCompressed: true });
+  assert.equal((await server.take(isAck(typeUrl.cluster, nonce))).errorDetail, undefined);
+  const plain = server.send(typeUrl.cluster, [["c", cluster]]);
+  assert.equal((await server.take(isAck(typeUrl.cluster, plain))).errorDetail, undefined);
+  applied.length = 0;
+});
+
+for (const [name, bytes, reason] of [
+  ["that is no gzip", Buffer.from("not compressed"), /decompress/],
+  ["that is cut off", gzipSync(Buffer.alloc(4096, "text")).subarray(0, 20), /decompress/],
+  ["that would not end", gzipSync(Buffer.alloc(64 * maxMessageBytes)), /larger than/],
+] as const) {
+  test(`a compressed message ${name} ends the stream, and a new one begins`, { timeout: 10_000 }, async () => {
+    assert.ok(bytes.length < maxMessageBytes);
+    server.stream?.write(compressedMessage(bytes));
+    const begun = await server.take((request) => request.typeUrl === typeUrl.cluster && request.node !== undefined);
+    assert.deepEqual(begun.initialResourceVersions, { c: "c@1" });
+    assert.match(reasons.at(-1) ?? "", reason);
+    assert.deepEqual(applied, []);
+  });
+}
 
 test("without a control plane the last configuration stays and the reason is told", { timeout: 10_000 }, async () => {
   server.server.forceShutdown();

@@ -12,6 +12,7 @@ import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { acceptEncodingKey, gzip } from "#wire/grpc/compressed-message.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
 import { DeltaState, type DeltaUpdate, type PreparedUpdate, type Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
@@ -28,6 +29,8 @@ export interface AdsOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random?: () => number;
+  /** Of one message, uncompressed. */
+  readonly maxMessageBytes?: number;
   /** Types that are for others in this process: each takes its updates, and may refuse resources. */
   readonly otherTypes?: ReadonlyMap<string, (update: DeltaUpdate) => Refusals>;
   /** Types of ours of which somebody makes updates ready first. */
@@ -50,8 +53,8 @@ export interface AdsStatus {
   readonly lastError: string;
 }
 
-/** A bound on what the control plane may send in one message. */
-const maxMessageBytes = 256 * 1024 * 1024;
+/** A bound on what the control plane may send in one message, however small it is compressed. */
+const defaultMaxMessageBytes = 256 * 1024 * 1024;
 
 export class AdsClient {
   readonly #options: AdsOptions;
@@ -148,7 +151,7 @@ export class AdsClient {
         ? ChannelCredentials.createInsecure()
         : ChannelCredentials.createSsl(Buffer.from(tls.rootCertificates()));
     const client = new Client(address, credentials, {
-      "grpc.max_receive_message_length": maxMessageBytes,
+      "grpc.max_receive_message_length": this.#options.maxMessageBytes ?? defaultMaxMessageBytes,
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 10_000,
       "grpc.use_local_subchannel_pool": 1,
@@ -158,6 +161,7 @@ export class AdsClient {
       }),
     });
     const metadata = new Metadata();
+    metadata.set(acceptEncodingKey, gzip);
     if (bearer !== undefined) metadata.set("authorization", `Bearer ${bearer}`);
     const stream = client.makeBidiStreamRequest<DeltaDiscoveryRequest, Buffer>(
       adsPath.delta,
