@@ -14,6 +14,7 @@ import type { RateLimitSettings } from "./ca/rate-limit.ts";
 import type { RootRenewalSettings } from "./ca/root-renewal.ts";
 import type { TokenVerifier } from "./ca/token-review.ts";
 import type { DebugAccess } from "./debug/monitoring-server.ts";
+import type { ResolveHost } from "./networks/resolve-host.ts";
 import type { DebounceSettings } from "./push/debounce.ts";
 import type { ConfigSource } from "./sources/config-source.ts";
 import type { KubernetesClient } from "./sources/kubernetes/client.ts";
@@ -75,6 +76,8 @@ export interface ControlPlaneOptions {
   readonly debugAccess?: DebugAccess;
   /** Addresses and blocks that are never asked for keys of token issuers, besides those that never are. */
   readonly blockedKeyAddresses?: readonly string[];
+  /** Resolves the host names of gateways to other networks; the system's resolver unless given. */
+  readonly resolveHost?: ResolveHost;
   /** Who fetches keys that have a `jwksUri`; default `istiod`, the control plane (PILOT_JWT_ENABLE_REMOTE_JWKS). */
   readonly keyFetching?: KeyFetching;
   /** Gateways are for pods of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE). */

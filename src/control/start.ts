@@ -19,6 +19,8 @@ import { MonitoringServer } from "./debug/monitoring-server.ts";
 import { GatewayDeployer } from "./gateway-deployment/gateway-deployer.ts";
 import { fetchKeys } from "./jwks/fetch-keys.ts";
 import { KeySetKeeper } from "./jwks/key-set-keeper.ts";
+import { HostKeeper } from "./networks/host-keeper.ts";
+import { systemHosts } from "./networks/resolve-host.ts";
 import type { ControlPlane, ControlPlaneOptions } from "./options.ts";
 import { defaultDebounce } from "./push/debounce.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
@@ -68,9 +70,11 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     loadEnvoyTypes(),
   ]);
   const keySets = createKeySetKeeper(context, () => keeper.rebuild());
+  const hosts = createHostKeeper(context, () => keeper.rebuild());
   const builder = building.createSnapshotBuilder({
     ...context,
     keySets: () => keySets.keySets,
+    hostAddresses: () => hosts.addresses,
     ...(options.keyFetching !== undefined && { keyFetching: options.keyFetching }),
     ...(options.scopesGateways !== undefined && { scopesGateways: options.scopesGateways }),
   });
@@ -96,7 +100,8 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
         statesChanged();
         configured(snapshot);
       },
-      prepare: (snapshot) => withinKeyPatience(clock, keySets.want(snapshot.keySources())),
+      prepare: (snapshot) =>
+        withinPatience(clock, [keySets.want(snapshot.keySources()), hosts.want(snapshot.networks.hostNames)]),
       debounce: options.debounce ?? defaultDebounce,
       clock,
       log: log.scope("push"),
@@ -183,14 +188,23 @@ function readRoots(path: string): string {
   }
 }
 
-/** How long a push waits for the keys of a policy that is new, so that no good token is refused in between. */
-const keyPatienceMs = 1000;
+function createHostKeeper({ options, clock, log, lifecycle }: ControlPlaneContext, onChange: () => void): HostKeeper {
+  const { resolveHost = systemHosts } = options;
+  return lifecycle.add(new HostKeeper({ resolve: resolveHost, clock, log: log.scope("networks"), onChange }));
+}
 
-function withinKeyPatience(clock: Clock, fetched: Promise<void> | undefined): Promise<void> | undefined {
-  if (fetched === undefined) return undefined;
+/**
+ * How long a push waits for the keys of a policy that is new, so that no good token is refused in between, and for the addresses
+ * of gateways.
+ */
+const patienceMs = 1000;
+
+function withinPatience(clock: Clock, needed: readonly (Promise<void> | undefined)[]): Promise<void> | undefined {
+  const missing = needed.filter((it) => it !== undefined);
+  if (missing.length === 0) return undefined;
   return new Promise((resolve) => {
-    const cancel = clock.after(keyPatienceMs, resolve);
-    fetched.then(() => {
+    const cancel = clock.after(patienceMs, resolve);
+    Promise.all(missing).then(() => {
       cancel();
       resolve();
     });

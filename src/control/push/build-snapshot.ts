@@ -9,6 +9,7 @@ import { decodeSourceAnnotation, positionInText } from "#mesh/objects/source-ann
 import { type BuiltSnapshot, buildSnapshot } from "#mesh/snapshot/build.ts";
 import type { KeyFetching } from "#mesh/snapshot/key-plan.ts";
 import type { KeySets } from "#mesh/snapshot/key-sets.ts";
+import type { HostAddresses } from "#mesh/snapshot/networks.ts";
 import type { SourceObject } from "#mesh/snapshot/read-object.ts";
 
 export interface SnapshotSettings {
@@ -18,6 +19,8 @@ export interface SnapshotSettings {
   readonly clusterId?: string;
   /** Keys of token issuers, as far as they are known. */
   readonly keySets?: () => KeySets;
+  /** Addresses of gateways to other networks, as far as they are known. */
+  readonly hostAddresses?: () => HostAddresses;
   readonly keyFetching?: KeyFetching;
   readonly scopesGateways?: boolean;
 }
@@ -50,6 +53,7 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
           ...(meshConfig !== undefined && { meshConfig }),
           ...(settings.clusterId !== undefined && { clusterId: settings.clusterId }),
           ...(settings.keySets !== undefined && { keySets: settings.keySets() }),
+          ...(settings.hostAddresses !== undefined && { hostAddresses: settings.hostAddresses() }),
           ...(settings.keyFetching !== undefined && { keyFetching: settings.keyFetching }),
           ...(settings.scopesGateways !== undefined && { scopesGateways: settings.scopesGateways }),
         },

@@ -222,11 +222,14 @@ export class Pusher {
 
 const namesByHost = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly string[]>>();
 
-/** Clusters of these hosts: `outbound|80|v1|reviews.default.svc.cluster.local`; and the proxy's peers, whose host no name says. */
+/**
+ * Clusters of these hosts: `outbound|80|v1|reviews.default.svc.cluster.local`, `outbound_.80_.v1_.reviews.default...`; and the proxy's peers, whose
+ * host no name says.
+ */
 function namesOfHosts(endpoints: ResourcesByName, hostnames: ReadonlySet<string>): string[] {
   let index = namesByHost.get(endpoints);
   if (index === undefined) {
-    index = Map.groupBy(endpoints.keys(), (name) => name.slice(name.lastIndexOf("|") + 1));
+    index = Map.groupBy(endpoints.keys(), (name) => /(?:\||_\.)(?!.*(?:\||_\.))(.*)$/.exec(name)?.[1] ?? name);
     namesByHost.set(endpoints, index);
   }
   const named = [...hostnames].flatMap((hostname) => index.get(hostname) ?? []);

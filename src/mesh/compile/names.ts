@@ -65,6 +65,12 @@ export function parseOutboundClusterName(name: string): OutboundClusterKey | und
   return { port: number, subset, host };
 }
 
+/** Takes the SNI of mutual TLS apart; undefined for every other name. */
+export function parseMutualTlsSni(name: string): OutboundClusterKey | undefined {
+  const [, port = "", subset = "", host] = /^outbound_\.(\d+)_\.(.*?)_\.(.+)$/.exec(name) ?? [];
+  return host === undefined ? undefined : { port: Number(port), subset, host };
+}
+
 /** DNS cache of a service whose hosts are what clients name: `*.example.com_dfp_dns_cache`. */
 export function dnsCacheName(host: string): string {
   return `${host}_dfp_dns_cache`;

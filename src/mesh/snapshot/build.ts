@@ -29,7 +29,7 @@ import { gatewayScope } from "./gateway-scopes.ts";
 import { ingressFindings, ingressStatuses, type SnapshotIngress, snapshotIngress } from "./ingress.ts";
 import { type KeyFetching, keyPlanner } from "./key-plan.ts";
 import { type KeySets, keySetsVersion, keySources } from "./key-sets.ts";
-import { indexNetworks } from "./networks.ts";
+import { type HostAddresses, indexNetworks } from "./networks.ts";
 import { ObjectTable } from "./object-table.ts";
 import { once } from "./once.ts";
 import { indexPolicies } from "./policy-index.ts";
@@ -53,6 +53,8 @@ export interface SnapshotOptions {
   readonly clusterId?: string;
   /** Keys of token issuers; without them nobody fetches any. */
   readonly keySets?: KeySets;
+  /** Of host names that gateways to other networks have; absent where nobody resolves names. */
+  readonly hostAddresses?: HostAddresses;
   /** `istiod` by default. */
   readonly keyFetching?: KeyFetching;
   /** Gateways are for pods of their own namespace only. */
@@ -102,8 +104,8 @@ export function buildSnapshot(
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
-  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", scopesGateways = false } = options;
-  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, scopesGateways };
+  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", scopesGateways = false, hostAddresses } = options;
+  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, scopesGateways, hostAddresses };
   return assemble({ entries, bySource, duplicates, ...settings }, previous);
 }
 
@@ -115,14 +117,22 @@ interface Content {
   readonly domain: string;
   readonly clusterId: string;
   readonly keySets: KeySets | undefined;
+  readonly hostAddresses: HostAddresses | undefined;
   readonly keyFetching: KeyFetching;
   readonly scopesGateways: boolean;
 }
 
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
-  const { entries, meshConfig, domain, keySets, keyFetching, scopesGateways } = content;
+  const { entries, meshConfig, domain, keySets, keyFetching, scopesGateways, hostAddresses } = content;
   const { rootNamespace } = meshConfig;
-  const settings = settingsVersion([domain, meshConfig, keySetsVersion(keySets), keyFetching, scopesGateways]);
+  const settings = settingsVersion([
+    domain,
+    meshConfig,
+    keySetsVersion(keySets),
+    keyFetching,
+    scopesGateways,
+    [...(hostAddresses ?? [])],
+  ]);
   const entryChanges = changesBetween(previous?.entries, entries);
   const changesOfWritten = entryChanges.changes;
   const isSettled = previous?.settings === settings && previous.domain === domain;
@@ -153,7 +163,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   const keyPlan = keyPlanner(services, keyFetching);
   const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
   const envoyFilters = indexEnvoyFilters(table, rootNamespace);
-  const networks = indexNetworks({ objects: table, meshConfig, clusterId: content.clusterId, domain });
+  const networks = indexNetworks({ objects: table, meshConfig, clusterId: content.clusterId, domain, hostAddresses });
   const endpoints = indexEndpoints(
     { objects: table, trustDomain: meshConfig.trustDomain, clusterId: content.clusterId, networks },
     (workload, port) => portMode(policies.inboundMtls(workload), port) === MtlsMode.Disable,
@@ -206,6 +216,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       ...content.duplicates,
       ...[...entries.values()].flatMap((entry) => entry.issues),
       ...findings().map((item) => item.issue),
+      ...networks.issues,
     ]),
   );
   const states = once(() => resourceStates(entries.values(), findings()));

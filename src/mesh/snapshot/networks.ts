@@ -4,7 +4,7 @@
 //
 // The network of an endpoint, the first that is said: its own field or label, the label of the root namespace, its
 // registry and its address in meshNetworks.
-import type { Origin } from "#base/issue.ts";
+import { type Issue, type Origin, Severity } from "#base/issue.ts";
 import { networkByAddress } from "../kinds/mesh-config/networks.ts";
 import type { MeshConfig, MeshNetwork } from "../kinds/mesh-config/spec.ts";
 import type { ServiceSpec } from "../kinds/service/spec.ts";
@@ -39,21 +39,41 @@ export interface Networks {
   readonly weightScale: number;
   /** Differs when anything of these differs. */
   readonly key: string;
+  /** Host names of gateways, which somebody has to resolve; sorted. */
+  readonly hostNames: readonly string[];
+  /** Gateways whose names have no address. */
+  readonly issues: readonly Issue[];
 }
+
+/** What was learned about a host name. */
+export interface ResolvedHost {
+  /** Sorted. */
+  readonly addresses: readonly string[];
+  /** Why it was not resolved the last time, in words; absent: it was. */
+  readonly failure?: string;
+}
+
+/** By name. */
+export type HostAddresses = ReadonlyMap<string, ResolvedHost>;
 
 export interface NetworkSources {
   readonly objects: ObjectTable;
   readonly meshConfig: MeshConfig;
   readonly clusterId: string;
   readonly domain: string;
+  /** Undefined where nobody resolves names, as in a command that reads files only. */
+  readonly hostAddresses: HostAddresses | undefined;
 }
 
-export function indexNetworks({ objects, meshConfig, clusterId, domain }: NetworkSources): Networks {
+export function indexNetworks(sources: NetworkSources): Networks {
+  const { objects, meshConfig, clusterId, hostAddresses } = sources;
   const { meshNetworks, rootNamespace } = meshConfig;
   const ofRoot = objects.find("Namespace", "", rootNamespace)?.metadata.labels?.[networkLabel] ?? "";
   const ofRegistry = meshNetworks.find(({ endpoints }) => endpoints.some((it) => it.fromRegistry === clusterId))?.name;
   const byAddress = networkByAddress(meshNetworks);
-  const gateways = once(() => gatewaysByNetwork(objects, meshNetworks, domain));
+  const said = once(() => gatewaysSaid(sources));
+  const gateways = once(() => gatewaysByNetwork(said(), hostAddresses));
+  const named = once(() => said().filter(({ address }) => !isIpAddress(address)));
   return {
     networkOf: (address, labels) =>
       labels[networkLabel] || ofRoot || (ofRegistry ?? (meshNetworks.length === 0 ? "" : (byAddress(address) ?? ""))),
@@ -68,14 +88,52 @@ export function indexNetworks({ objects, meshConfig, clusterId, domain }: Networ
       const all = [...gateways()].map(([network, found]) => [network, found.map(gatewayKey)]);
       return JSON.stringify([ofRoot, all.sort()]);
     },
+    get hostNames() {
+      return [...new Set(named().map(({ address }) => address))].sort();
+    },
+    get issues() {
+      return named().flatMap((gateway) => unresolved(gateway, hostAddresses?.get(gateway.address), rootNamespace));
+    },
   };
 }
 
+function unresolved(
+  { network, address, origin }: NetworkGateway,
+  resolved: ResolvedHost | undefined,
+  rootNamespace: string,
+): Issue[] {
+  if (resolved?.failure === undefined || resolved.addresses.length > 0) return [];
+  return [
+    {
+      code: "OUT0022",
+      severity: Severity.Warning,
+      message: `the gateway ${address} of network ${network} has no address, so that nothing goes through it: ${resolved.failure}`,
+      object: origin ?? { kind: "ConfigMap", namespace: rootNamespace, name: "istio" },
+    },
+  ];
+}
+
+/** With addresses in the place of names. */
 function gatewaysByNetwork(
-  objects: ObjectTable,
-  networks: readonly MeshNetwork[],
-  domain: string,
+  said: readonly NetworkGateway[],
+  hostAddresses: HostAddresses | undefined,
 ): ReadonlyMap<string, readonly NetworkGateway[]> {
+  const found = said.flatMap((gateway) =>
+    isIpAddress(gateway.address)
+      ? [gateway]
+      : (hostAddresses?.get(gateway.address)?.addresses ?? []).map((address) => ({ ...gateway, address })),
+  );
+  return new Map(
+    [...Map.groupBy(found, ({ network }) => network)].map(([network, all]) => {
+      const byKey = new Map(all.map((gateway) => [gatewayKey(gateway), gateway]));
+      return [network, [...byKey.keys()].sort().flatMap((key) => byKey.get(key) ?? [])];
+    }),
+  );
+}
+
+/** By address or host name. */
+function gatewaysSaid({ objects, meshConfig, domain }: NetworkSources): NetworkGateway[] {
+  const networks: readonly MeshNetwork[] = meshConfig.meshNetworks;
   const found: NetworkGateway[] = [];
   for (const service of objects.all("Service")) {
     const labels = service.metadata.labels ?? {};
@@ -91,12 +149,7 @@ function gatewaysByNetwork(
   for (const { name, gateways } of networks) {
     for (const { address, port } of gateways) if (address !== "") found.push({ network: name, address, port });
   }
-  return new Map(
-    [...Map.groupBy(found, ({ network }) => network)].map(([network, all]) => {
-      const byKey = new Map(all.map((gateway) => [gatewayKey(gateway), gateway]));
-      return [network, [...byKey.keys()].sort().flatMap((key) => byKey.get(key) ?? [])];
-    }),
-  );
+  return found;
 }
 
 function gatewayKey({ address, port }: NetworkGateway): string {
@@ -110,9 +163,9 @@ function gatewaysAt(
   port: number,
   objects: ObjectTable,
 ): NetworkGateway[] {
-  const { externalIPs, ingressIPs, type, ports } = service.spec;
+  const { externalIPs, ingressIPs, ingressHostnames, type, ports } = service.spec;
   const at = (address: string, to: number): NetworkGateway => ({ network, address, port: to, origin: service.origin });
-  const outside = [...externalIPs, ...ingressIPs].filter(isIpAddress);
+  const outside = [...[...externalIPs, ...ingressIPs].filter(isIpAddress), ...ingressHostnames];
   if (outside.length > 0) return outside.map((address) => at(address, port));
   const selector = service.metadata.annotations?.[nodesAnnotation];
   const nodePort = ports.find((candidate) => candidate.port === port)?.nodePort ?? 0;

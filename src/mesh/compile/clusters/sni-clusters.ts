@@ -6,6 +6,7 @@ import { isTlsServer } from "../../kinds/gateway/resolve.ts";
 import { isSubsetOf } from "../../objects/host.ts";
 import type { Service } from "../../snapshot/service.ts";
 import type { GatewayScope, GatewayServer } from "../../snapshot/snapshot.ts";
+import { withMutualTls } from "../endpoints/load-assignment.ts";
 import { mutualTlsSni, outboundClusterName, parseOutboundClusterName, statDelimiter } from "../names.ts";
 import { isUdp } from "../protocol.ts";
 
@@ -37,7 +38,10 @@ export function sniClusterName(outbound: string): string {
   return key === undefined ? outbound : mutualTlsSni(key.port, key.subset, key.host);
 }
 
-/** The clusters beside the outbound ones; endpoints are shared with those. */
+/**
+ * The clusters beside the outbound ones, with those of their endpoints that take mutual TLS: whether a connection is mutual TLS
+ * the gateway cannot see, and its SNI alone must not lead a client to what asks for no certificate.
+ */
 export function sniClusters(scope: GatewayScope, outbound: readonly Cluster[]): Cluster[] {
   const servers = scope.listeners.flatMap((listener) => listener.servers.filter(isAutoPassthrough));
   if (servers.length === 0) return [];
@@ -45,12 +49,14 @@ export function sniClusters(scope: GatewayScope, outbound: readonly Cluster[]): 
   return outbound
     .filter(({ name }) => wanted.has(name))
     .map((cluster) => {
-      const { transportSocket: _tls, ...plain } = cluster;
+      const { transportSocket: _tls, loadAssignment, edsClusterConfig, ...plain } = cluster;
       const name = sniClusterName(cluster.name);
       return create(ClusterSchema, {
         ...plain,
         name,
         altStatName: `${name}${statDelimiter}`,
+        ...(edsClusterConfig !== undefined && { edsClusterConfig: { ...edsClusterConfig, serviceName: name } }),
+        ...(loadAssignment !== undefined && { loadAssignment: withMutualTls(loadAssignment) }),
         transportSocketMatches: [],
         typedExtensionProtocolOptions: {},
         filters: [],

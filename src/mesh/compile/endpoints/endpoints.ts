@@ -9,7 +9,7 @@ import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { type Service, servicePort } from "../../snapshot/service.ts";
 import type { MergedDestinationRule, MeshSnapshot } from "../../snapshot/snapshot.ts";
 import { type OutboundScope, ruleKey } from "../clusters/outbound.ts";
-import { parseOutboundClusterName } from "../names.ts";
+import { parseMutualTlsSni, parseOutboundClusterName } from "../names.ts";
 import { effectivePolicy } from "../policy/traffic-policy.ts";
 import type { DestinationScope } from "../routes/destination.ts";
 import { nobody, once, onceForAll } from "../shared-work.ts";
@@ -24,7 +24,8 @@ export function clusterEndpoints(
   scope: OutboundScope & DestinationScope,
   clusterName: string,
 ): ClusterLoadAssignment {
-  const key = parseOutboundClusterName(clusterName);
+  const sni = parseMutualTlsSni(clusterName);
+  const key = sni ?? parseOutboundClusterName(clusterName);
   const service = key && scope.service(key.host);
   const port = service && servicePort(service, key.port);
   if (key === undefined || service === undefined || port === undefined) return empty(clusterName);
@@ -53,7 +54,18 @@ export function clusterEndpoints(
     plan && client && [ruleKey(rule), localityClientKey(plan, client)],
   ]);
   return once(snapshot, sharedKey, () =>
-    loadAssignment(snapshot, { service, port, subset, sendsUnhealthy, node, plan, client, view }),
+    loadAssignment(snapshot, {
+      clusterName,
+      needsMutualTls: sni !== undefined,
+      service,
+      port,
+      subset,
+      sendsUnhealthy,
+      node,
+      plan,
+      client,
+      view,
+    }),
   );
 }
 

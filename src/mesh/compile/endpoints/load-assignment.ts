@@ -20,6 +20,10 @@ import { type LocalityClient, type LocalityGroup, type LocalityPlan, preferLocal
 import { type NetworkView, reachableGroups } from "./networks.ts";
 
 export interface AssignmentTarget {
+  /** Under which name the endpoints are sent; undefined: the outbound cluster's. */
+  readonly clusterName?: string;
+  /** Endpoints that do not take mutual TLS are left out. */
+  readonly needsMutualTls?: boolean;
   readonly service: Service;
   readonly port: ServicePort;
   readonly subset: MergedSubset | undefined;
@@ -35,18 +39,19 @@ export interface AssignmentTarget {
 }
 
 export function loadAssignment(snapshot: MeshSnapshot, target: AssignmentTarget): ClusterLoadAssignment {
-  const { service, port, subset, sendsUnhealthy, node, plan, client, view } = target;
+  const { service, port, subset, sendsUnhealthy, node, plan, client, view, needsMutualTls = false } = target;
   const endpoints = snapshot
     .endpoints(service, port.number, subset?.labels)
     .filter(({ health }) => sendsUnhealthy || health !== "unhealthy")
-    .filter(({ workload }) => node === undefined || workload.nodeName === node);
+    .filter(({ workload }) => node === undefined || workload.nodeName === node)
+    .filter(({ workload }) => !needsMutualTls || workload.tlsMode === "istio");
   const groups =
     view === undefined
       ? byLocality(endpoints.filter(({ address }) => address !== ""))
       : reachableGroups(byLocality(endpoints), snapshot.networks, view, snapshot.clusterId);
   const preferred = plan === undefined || client === undefined ? groups : preferLocalities(groups, plan, client);
   return create(ClusterLoadAssignmentSchema, {
-    clusterName: outboundClusterName(port.number, subset?.name ?? "", service.hostname),
+    clusterName: target.clusterName ?? outboundClusterName(port.number, subset?.name ?? "", service.hostname),
     endpoints: preferred.map(localityEndpoints),
   });
 }
@@ -55,6 +60,18 @@ export function loadAssignment(snapshot: MeshSnapshot, target: AssignmentTarget)
 export function loadAssignmentOf(clusterName: string, endpoints: readonly Endpoint[]): ClusterLoadAssignment {
   const known = endpoints.filter(({ address }) => address !== "");
   return create(ClusterLoadAssignmentSchema, { clusterName, endpoints: byLocality(known).map(localityEndpoints) });
+}
+
+/** Those of them that take mutual TLS. */
+export function withMutualTls(assignment: ClusterLoadAssignment): ClusterLoadAssignment {
+  const endpoints = assignment.endpoints.flatMap((group) => {
+    const lbEndpoints = group.lbEndpoints.filter(
+      ({ metadata }) => metadata?.filterMetadata["envoy.transport_socket_match"]?.["tlsMode"] === "istio",
+    );
+    const weight = lbEndpoints.reduce((sum, { loadBalancingWeight = 1 }) => sum + loadBalancingWeight, 0);
+    return lbEndpoints.length === 0 ? [] : [{ ...group, lbEndpoints, loadBalancingWeight: weight }];
+  });
+  return create(ClusterLoadAssignmentSchema, { ...assignment, endpoints });
 }
 
 function byLocality(endpoints: readonly Endpoint[]): LocalityGroup[] {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { formatIssue } from "#base/issue.ts";
 import { parseMeshNetworks } from "../../kinds/mesh-config/networks.ts";
 import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
@@ -20,7 +21,11 @@ spec: {externalIPs: [${addresses.join()}], ports: ${ports}}
 }
 
 /** Reviews: two near, two far, of which one has no sidecar. */
-function reviews(yaml: string, config: Partial<MeshConfig> = {}): MeshSnapshot {
+function reviews(
+  yaml: string,
+  config: Partial<MeshConfig> = {},
+  options: Parameters<typeof mesh>[3] = {},
+): MeshSnapshot {
   const port = [{ name: "http", number: 9080 }];
   return mesh(
     [
@@ -32,6 +37,7 @@ function reviews(yaml: string, config: Partial<MeshConfig> = {}): MeshSnapshot {
     ],
     yaml,
     config,
+    options,
   );
 }
 
@@ -172,6 +178,39 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.5}]}}
   ]);
 });
 
+test("gateways that have names are at the addresses that the names were resolved to", () => {
+  const { networks, issues } = parseMeshNetworks(
+    "networks: {far: {gateways: [{address: edge.example, port: 443}, {address: gone.example, port: 443}]}}",
+  );
+  assert.deepEqual(issues, []);
+  const balancer = `
+apiVersion: v1
+kind: Service
+metadata: {name: east-west, namespace: istio-system, labels: {topology.istio.io/network: far}}
+spec: {type: LoadBalancer, ports: [{name: tls, port: 15443}]}
+status: {loadBalancer: {ingress: [{hostname: lb.example}]}}
+`;
+  const nobodyResolves = reviews(balancer, { meshNetworks: networks });
+  assert.deepEqual(nobodyResolves.networks.hostNames, ["edge.example", "gone.example", "lb.example"]);
+  assert.equal(nobodyResolves.networks.isSplit, false);
+  assert.deepEqual(nobodyResolves.networks.issues, []);
+  const hostAddresses = new Map([
+    ["edge.example", { addresses: ["192.0.2.10", "192.0.2.11"] }],
+    ["gone.example", { addresses: [], failure: "getaddrinfo ENOTFOUND gone.example" }],
+    ["lb.example", { addresses: ["192.0.2.12"], failure: "queryA ETIMEOUT lb.example" }],
+  ]);
+  const snapshot = reviews(balancer, { meshNetworks: networks }, { hostAddresses });
+  assert.deepEqual(endpointsAs(snapshot, { network: "near" }).slice(2), [
+    "192.0.2.10:443 1 istio",
+    "192.0.2.11:443 1 istio",
+    "192.0.2.12:15443 1 istio",
+  ]);
+  assert.deepEqual(snapshot.issues.map(formatIssue), [
+    "ConfigMap istio-system/istio warning OUT0022 the gateway gone.example of network far has no address, so that " +
+      "nothing goes through it: getaddrinfo ENOTFOUND gone.example",
+  ]);
+});
+
 test("meshNetworks that are wrong are reported, and cost what is wrong", () => {
   const read = (yaml: string) => {
     const { networks, issues } = parseMeshNetworks(yaml);
@@ -180,16 +219,14 @@ test("meshNetworks that are wrong are reported, and cost what is wrong", () => {
   assert.deepEqual(read("networks: {}"), [[], []]);
   assert.deepEqual(read(""), [[], []]);
   assert.deepEqual(
-    read(
-      "networks: {a: {endpoints: [{}, {fromCidr: x}], gateways: [{address: 1.2.3.4}, {address: b.example, port: 1}]}}",
-    ),
+    read("networks: {a: {endpoints: [{}, {fromCidr: x}], gateways: [{address: 1.2.3.4}, {address: b_x/, port: 1}]}}"),
     [
       ["a"],
       [
         "networks.a.endpoints[0] exactly one of fromCidr and fromRegistry is needed",
         'networks.a.endpoints[1].fromCidr "x" is no CIDR block',
         "networks.a.gateways[0].port 0 is not between 1 and 65535",
-        "networks.a.gateways[1].address the name b.example is not resolved: this gateway is left out",
+        'networks.a.gateways[1].address "b_x/" is neither an IP address nor a host name',
       ],
     ],
   );

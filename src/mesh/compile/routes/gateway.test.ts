@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import type { ClusterLoadAssignment } from "#wire/gen/envoy/config/endpoint/v3/endpoint_pb.ts";
 import { HttpConnectionManager_ForwardClientCertDetails } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
 import { DownstreamTlsContextSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts";
 import { parseMeshConfig } from "../../kinds/mesh-config/decode.ts";
 import { type CompiledResources, compileProxy } from "../compile.ts";
 import { refusals } from "../testing/accepted.ts";
-import { bookinfo, ingressGateway, mesh } from "../testing/mesh.ts";
+import { bookinfo, ingressGateway, mesh, service, workload } from "../testing/mesh.ts";
 import { describeCluster, describeListener, filterNames, httpManager, whereGoes } from "../testing/summary.ts";
 
 function gateway(servers: string, more = ""): string {
@@ -190,13 +191,53 @@ test("AUTO_PASSTHROUGH leads mutual TLS of the mesh on by its SNI, to clusters w
   );
   const own = clusters.get(name("v1"));
   assert.equal(describeCluster(own), "EDS plaintext");
-  assert.equal(own?.edsClusterConfig?.serviceName, "outbound|9080|v1|reviews.default.svc.cluster.local");
-  assert.ok(endpoints.has("outbound|9080|v1|reviews.default.svc.cluster.local"));
+  assert.equal(own?.edsClusterConfig?.serviceName, name("v1"));
+  assert.ok(endpoints.has(name("v1")) && endpoints.has("outbound|9080|v1|reviews.default.svc.cluster.local"));
   assert.ok(
     ![...clusters.keys()].some(
       (key) => key.startsWith("outbound_.") && !key.endsWith("_.reviews.default.svc.cluster.local"),
     ),
   );
+});
+
+test("AUTO_PASSTHROUGH leads to no endpoint that takes no mutual TLS", () => {
+  const port = [{ name: "http", number: 80 }];
+  const objects = [
+    ...bookinfo,
+    service("mixed", "10.96.0.70", port),
+    ...workload("mixed", port, { ip: "10.244.7.1" }),
+    ...workload("mixed", port, { ip: "10.244.7.2", sidecar: false }),
+  ];
+  const yaml = `${gateway('- {port: {number: 15443, name: tls, protocol: TLS}, hosts: ["*"], tls: {mode: AUTO_PASSTHROUGH}}', "")}---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: named, namespace: default}
+spec:
+  hosts: [named.example]
+  location: MESH_INTERNAL
+  resolution: DNS
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: plain.example}, {address: meshed.example, labels: {security.istio.io/tlsMode: istio}}]
+`;
+  const counts = (more: string) => {
+    const { clusters, endpoints } = compileProxy(mesh(objects, yaml + more), ingressGateway());
+    const count = (found: ClusterLoadAssignment | undefined): number =>
+      (found?.endpoints ?? []).flatMap(({ lbEndpoints }) => lbEndpoints).length;
+    return [
+      count(endpoints.get("outbound|80||mixed.default.svc.cluster.local")),
+      count(endpoints.get("outbound_.80_._.mixed.default.svc.cluster.local")),
+      count(clusters.get("outbound|80||named.example")?.loadAssignment),
+      count(clusters.get("outbound_.80_._.named.example")?.loadAssignment),
+    ];
+  };
+  assert.deepEqual(counts(""), [2, 1, 2, 1]);
+  const plaintext = `---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: mixed, namespace: default}
+spec: {selector: {matchLabels: {app: mixed}}, mtls: {mode: DISABLE}}
+`;
+  assert.deepEqual(counts(plaintext).slice(0, 2), [2, 0]);
 });
 
 const subsets = `---

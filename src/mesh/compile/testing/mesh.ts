@@ -9,10 +9,15 @@ import { noLocality } from "../../snapshot/endpoint.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 
-export function mesh(objects: readonly KubernetesObject[], yaml = "", config: Partial<MeshConfig> = {}): MeshSnapshot {
+export function mesh(
+  objects: readonly KubernetesObject[],
+  yaml = "",
+  config: Partial<MeshConfig> = {},
+  options: Pick<NonNullable<Parameters<typeof buildSnapshot>[1]>, "hostAddresses"> = {},
+): MeshSnapshot {
   return buildSnapshot(
     [...objects, ...fromYaml(yaml)].map((object) => ({ object })),
-    { meshConfig: { ...defaultMeshConfig, ...config } },
+    { meshConfig: { ...defaultMeshConfig, ...config }, ...options },
   );
 }
 

@@ -1,12 +1,12 @@
 // Reads `meshNetworks`: YAML text of the ConfigMap `istio`, key `meshNetworks`. Which endpoints are on which network, and
 // through which gateways the others get there. A wrong network costs itself.
 import { parse } from "yaml";
-import { type Issue, type ObjectRef, Severity } from "#base/issue.ts";
+import type { Issue, ObjectRef } from "#base/issue.ts";
 import { cidrMap } from "#base/net/cidr-map.ts";
 import { count, lenientRecord, list, text } from "../../objects/decode.ts";
 import { child, type Path, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
-import { isIpAddress, isIpOrCidr } from "../../objects/validate-names.ts";
+import { isDnsName, isIpAddress, isIpOrCidr } from "../../objects/validate-names.ts";
 import type { MeshNetwork } from "./spec.ts";
 
 const decodeNetwork = lenientRecord<Omit<MeshNetwork, "name">>({
@@ -85,9 +85,8 @@ function usableGateways({ gateways }: Omit<MeshNetwork, "name">, path: Path, rep
       report({ path: `${at}.port`, message: `${port} is not between 1 and 65535` });
       return false;
     }
-    if (address === "" || isIpAddress(address)) return true;
-    const message = `the name ${address} is not resolved: this gateway is left out`;
-    report({ path: `${at}.address`, severity: Severity.Warning, message, fix: "write its IP address" });
+    if (address === "" || isIpAddress(address) || isDnsName(address)) return true;
+    report({ path: `${at}.address`, message: `"${address}" is neither an IP address nor a host name` });
     return false;
   });
 }

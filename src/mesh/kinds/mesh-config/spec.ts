@@ -114,7 +114,7 @@ export interface MeshNetwork {
   /** One of both is said: a block of addresses, or the cluster that knows the endpoints. */
   readonly endpoints: readonly { readonly fromCidr: string; readonly fromRegistry: string }[];
   readonly gateways: readonly {
-    /** Empty: that of a Service, by its full name. */
+    /** An IP address, or a host name that the control plane resolves; empty: that of a Service, by its full name. */
     readonly address: string;
     readonly registryServiceName: string;
     readonly port: number;

@@ -28,7 +28,7 @@ const port = lenientRecord<ServicePortSpec>({
   appProtocol: text,
 });
 
-const spec = lenientRecord<Omit<ServiceSpec, "ingressIPs">>({
+const spec = lenientRecord<Omit<ServiceSpec, "ingressIPs" | "ingressHostnames">>({
   type: withDefault(text.decode, "ClusterIP"),
   clusterIP: text,
   clusterIPs: strings,
@@ -48,19 +48,27 @@ const spec = lenientRecord<Omit<ServiceSpec, "ingressIPs">>({
 
 export function decodeService(object: KubernetesObject, report: Report): ServiceSpec | undefined {
   const decoded = decodeSpec(object, spec, report);
-  return decoded && { ...decoded, ingressIPs: ingressIPs(object["status"], report) };
+  return decoded && { ...decoded, ...ingress(object["status"], report) };
 }
 
-const balanced = lenientRecord<{ readonly loadBalancer: { readonly ingress: readonly { readonly ip: string }[] } }>({
+const balanced = lenientRecord<{ readonly loadBalancer: { readonly ingress: readonly IngressPoint[] } }>({
   loadBalancer: withDefault(
-    lenientRecord<{ readonly ingress: readonly { readonly ip: string }[] }>({
-      ingress: list(lenientRecord<{ readonly ip: string }>({ ip: text })),
+    lenientRecord<{ readonly ingress: readonly IngressPoint[] }>({
+      ingress: list(lenientRecord<IngressPoint>({ ip: text, hostname: text })),
     }),
     { ingress: [] },
   ),
 });
 
-function ingressIPs(status: unknown, report: Report): string[] {
-  const read = balanced(status ?? {}, child(undefined, "status"), report);
-  return (read?.loadBalancer.ingress ?? []).flatMap(({ ip }) => (ip === "" ? [] : [ip]));
+interface IngressPoint {
+  readonly ip: string;
+  readonly hostname: string;
+}
+
+function ingress(status: unknown, report: Report): Pick<ServiceSpec, "ingressIPs" | "ingressHostnames"> {
+  const points = balanced(status ?? {}, child(undefined, "status"), report)?.loadBalancer.ingress ?? [];
+  return {
+    ingressIPs: points.flatMap(({ ip }) => (ip === "" ? [] : [ip])),
+    ingressHostnames: points.flatMap(({ ip, hostname }) => (ip === "" && hostname !== "" ? [hostname] : [])),
+  };
 }

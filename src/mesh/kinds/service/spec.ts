@@ -9,6 +9,8 @@ export interface ServiceSpec {
   readonly externalIPs: readonly string[];
   /** Of the load balancer that was given to it. */
   readonly ingressIPs: readonly string[];
+  /** Names of the load balancer that have no address beside them. */
+  readonly ingressHostnames: readonly string[];
   readonly ports: readonly ServicePortSpec[];
   readonly selector: Labels;
   readonly publishNotReadyAddresses: boolean;
