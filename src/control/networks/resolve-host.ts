@@ -3,7 +3,7 @@
 import { promises as dns } from "node:dns";
 import { isIPv6 } from "node:net";
 
-export interface HostAnswer {
+interface HostAnswer {
   /** At least one. */
   readonly addresses: readonly string[];
   /** Undefined: nobody says, as for a name of a hosts file. */
