@@ -142,6 +142,7 @@ async function findIdentity(options: AgentOptions, lifecycle: Lifecycle): Promis
   return startIdentity({
     caAddress: bootstrap.caAddress,
     rootsPath: bootstrap.rootsPath,
+    revocationsPath: bootstrap.revocationsPath,
     tokenPath: bootstrap.tokenPath,
     extraRoots: bootstrap.extraRoots,
     clusterId: bootstrap.clusterId,

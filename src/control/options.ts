@@ -55,6 +55,10 @@ export interface ControlPlaneOptions {
   /** Folder with plugged-in material by Istio's file names (`/etc/cacerts`); used when it holds any, and followed. */
   readonly authorityFolder?: string;
   readonly authorityLimits?: AuthorityLimits;
+  /** Whether revocation lists beside plugged-in material are given out and heeded; default true (PILOT_ENABLE_CA_CRL). */
+  readonly heedsRevocations?: boolean;
+  /** Roots are given out as a ClusterTrustBundle, not as ConfigMaps (ENABLE_CLUSTER_TRUST_BUNDLE_API). */
+  readonly usesTrustBundle?: boolean;
   /** How a self-signed root is renewed; default as istiod does. */
   readonly rootRenewal?: RootRenewalSettings;
   /** How long workloads may take to read new roots before certificates are signed under them; default two minutes. */

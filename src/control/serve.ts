@@ -13,6 +13,7 @@ import { certificateAudit } from "./ca/certificate-audit.ts";
 import { type CertificateServiceOptions, createCertificateHandlers } from "./ca/certificate-service.ts";
 import { KubernetesSigner } from "./ca/kubernetes-signer.ts";
 import { RateLimit } from "./ca/rate-limit.ts";
+import type { RevocationLists } from "./ca/revocation-lists.ts";
 import { ServingCertificateKeeper, servingNames } from "./ca/serving-certificate.ts";
 import type { ControlPlaneContext } from "./context.ts";
 import { nodePods } from "./node-pods.ts";
@@ -30,6 +31,7 @@ import type { WorkloadLifecycle } from "./xds/workload-lifecycle.ts";
 export interface ServedParts {
   readonly pusher: Pusher;
   readonly authority: CertificateAuthority;
+  readonly revocations: RevocationLists | undefined;
   /** MeshConfig as it is now. */
   readonly snapshot: () => MeshSnapshot | undefined;
   /** Absent without an API server. */
@@ -52,11 +54,11 @@ export async function startServers(context: ControlPlaneContext, parts: ServedPa
 
 async function startGrpcServers(
   context: ControlPlaneContext,
-  { pusher, authority, snapshot, workloads }: ServedParts,
+  { pusher, authority, revocations, snapshot, workloads }: ServedParts,
   serving: ServingCertificateKeeper,
 ): Promise<void> {
   const { options, host, addresses, tokens, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
-  const authentication = createAuthentication(context, () => snapshot()?.meshConfig);
+  const authentication = createAuthentication(context, () => snapshot()?.meshConfig, revocations);
   const certificates = createCertificateHandlers({
     sign: workloadSigner(context, authority, snapshot),
     authentication,
@@ -150,11 +152,16 @@ const mostMsPerStream = 20;
 /** For the ends of streams to reach their clients. */
 const lastWordMs = 1000;
 
-function createAuthentication(context: ControlPlaneContext, mesh: () => MeshConfig | undefined): AuthenticatorOptions {
+function createAuthentication(
+  context: ControlPlaneContext,
+  mesh: () => MeshConfig | undefined,
+  revocations: RevocationLists | undefined,
+): AuthenticatorOptions {
   const { options, tokens } = context;
   return {
     tokens,
     now: () => context.clock.now(),
+    ...(revocations !== undefined && { isRevoked: (certificate) => revocations.isRevoked(certificate) }),
     audiences: options.tokenAudiences ?? ["istio-ca"],
     get trustDomain() {
       return options.trustDomain ?? mesh()?.trustDomain ?? "cluster.local";
@@ -171,12 +178,12 @@ async function startWebhooks(
   serving: ServingCertificateKeeper,
   port: number,
 ): Promise<void> {
-  const { options, host, addresses, log, metrics, lifecycle, namespace, revision } = context;
+  const { host, addresses, log, metrics, lifecycle, namespace, revision } = context;
   const settings = new InjectionSettings({
     revision,
     findConfigMap: (name) => findConfigMap(context, namespace, name),
     log: log.scope("injection"),
-    ...(options.injection !== undefined && { defaults: options.injection }),
+    ...injectionDefaults(context),
   });
   context.injection.current = () => settings.current();
   const server = lifecycle.add(
@@ -207,6 +214,13 @@ async function startWebhooks(
     }
   });
   addresses.webhook = await server.listen();
+}
+
+/** Istio's charts tell the injector by `values.pilot.env` what istiod's environment says. */
+function injectionDefaults({ options, revision }: ControlPlaneContext): { defaults?: InjectionContext } {
+  if (options.injection !== undefined) return { defaults: options.injection };
+  if (options.usesTrustBundle !== true) return {};
+  return { defaults: { revision, values: { pilot: { env: { ENABLE_CLUSTER_TRUST_BUNDLE_API: true } } } } };
 }
 
 function findConfigMap(context: ControlPlaneContext, namespace: string, name: string): KubernetesObject | undefined {

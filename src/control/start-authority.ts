@@ -17,6 +17,7 @@ import { type KnownRoot, SecretRootMemory } from "./ca/known-roots.ts";
 import { type AuthorityMaterial, createSelfSignedMaterial, readMaterialFolder } from "./ca/material.ts";
 import { MaterialSwitch } from "./ca/material-switch.ts";
 import { type MaterialWatchOptions, watchMaterialFolder, watchMaterialSecrets } from "./ca/material-watch.ts";
+import { RevocationLists } from "./ca/revocation-lists.ts";
 import { RootDistribution } from "./ca/root-distribution.ts";
 import { defaultRootRenewal, RootRenewal } from "./ca/root-renewal.ts";
 import type { ControlPlaneContext } from "./context.ts";
@@ -24,6 +25,8 @@ import type { KubernetesClient } from "./sources/kubernetes/client.ts";
 
 export interface StartedAuthority {
   readonly authority: CertificateAuthority;
+  /** Of a plugged-in CA; absent where they are not to be heeded. */
+  readonly revocations: RevocationLists | undefined;
   /** New material waits for this before it signs; to be called once. */
   distributeWith(distribution: Pick<RootDistribution, "settled">): void;
   /** Roots (PEM) of meshConfig.caCertificates. */
@@ -57,9 +60,13 @@ export async function startAuthority(context: ControlPlaneContext): Promise<Star
       },
     }),
   );
+  const revocations = createRevocations(context, authority, (reason, message) =>
+    tell(pluggedInSecretName, reason, message),
+  );
   const watch: MaterialWatchOptions = {
     clock,
     log,
+    ...(revocations !== undefined && { offerRevocations: (lists, place) => revocations.offer(lists, place) }),
     offer: (material, place) => materials.offer(material, place),
     onInvalid: (place, reason) => tell(pluggedInSecretName, "CAInvalid", `${place} cannot be used: ${reason}`),
   };
@@ -77,9 +84,19 @@ export async function startAuthority(context: ControlPlaneContext): Promise<Star
   );
   return {
     authority,
+    revocations,
     distributeWith: (started) => distribution.resolve(started),
     trustAlso: (roots) => materials.trustAlso(roots),
   };
+}
+
+function createRevocations(
+  { options, lifecycle, clock, log }: ControlPlaneContext,
+  authority: CertificateAuthority,
+  tell: (reason: "CAInvalid" | "CAExpiring" | "CAExpired", message: string) => void,
+): RevocationLists | undefined {
+  if (options.heedsRevocations === false) return undefined;
+  return lifecycle.add(new RevocationLists({ authority, clock, log: log.scope("ca"), tell }));
 }
 
 interface Followed {
@@ -219,6 +236,8 @@ export function startRootDistribution(
     new RootDistribution({
       client,
       authority: started.authority,
+      ...(started.revocations !== undefined && { revocations: started.revocations }),
+      usesTrustBundle: context.options.usesTrustBundle ?? false,
       mutatingWebhooks: [`istio-sidecar-injector${suffix}`],
       validatingWebhooks: [`istio-validator${suffix}-${context.namespace}`, `istio-${context.namespace}`],
       log,

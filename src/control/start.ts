@@ -128,7 +128,13 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
   trustConfigured(keeper.current);
   configured = trustConfigured;
   const workloads = options.client && startRegistrar(context, options.client);
-  await serving.startServers(context, { pusher, authority, snapshot: () => keeper.current, workloads });
+  await serving.startServers(context, {
+    pusher,
+    authority,
+    revocations: started.revocations,
+    snapshot: () => keeper.current,
+    workloads,
+  });
   if (options.client !== undefined) {
     startRootDistribution(context, options.client, started, revisionSuffix(context.revision));
     const reporter = startStatus(context, options.client, { pusher, snapshot: () => keeper.current });

@@ -92,6 +92,8 @@ export const catalog: readonly CatalogEntry[] = [
     [],
     false,
   ),
+  kubernetes("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", ["csr"], false),
+  kubernetes("certificates.k8s.io", "v1beta1", "ClusterTrustBundle", "clustertrustbundles", [], false),
   kubernetes("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", [], false),
   istio(networking, ["v1", "v1beta1", "v1alpha3"], "VirtualService", "virtualservices", ["vs"]),
   istio(networking, ["v1", "v1beta1", "v1alpha3"], "DestinationRule", "destinationrules", ["dr"]),

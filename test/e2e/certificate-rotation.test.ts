@@ -7,14 +7,12 @@
 // trusted for what it has signed.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { parseAllDocuments } from "yaml";
 import { splitCertificates } from "#wire/x509/pem.ts";
 import { OperatorAuthority } from "../support/certificate-authority.ts";
+import { istiodWith } from "../support/istiod.ts";
 import { type Answer, fetchPage, SteadyLoad } from "../support/load.ts";
-import { eventually, projectRoot, TestMesh } from "../support/mesh.ts";
+import { eventually, TestMesh } from "../support/mesh.ts";
 
 const meshConfig = `apiVersion: v1
 kind: ConfigMap
@@ -61,19 +59,12 @@ const hourMs = 3_600_000;
 
 /** The control plane's Deployment, with a root that ends soon. */
 function controlPlane(replicas: number): string {
-  const text = readFileSync(join(projectRoot, "deploy/embedded/istiod.yaml"), "utf8");
-  const deployment = parseAllDocuments(text).find((document) => document.get("kind") === "Deployment");
-  assert.ok(deployment !== undefined);
-  deployment.setIn(["spec", "replicas"], replicas);
   const settings = {
     CITADEL_SELF_SIGNED_CA_CERT_TTL: `${lifeMs / 1000}s`,
     CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL: "500ms",
     CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE: "50",
   };
-  for (const [name, value] of Object.entries(settings)) {
-    deployment.addIn(["spec", "template", "spec", "containers", 0, "env"], { name, value });
-  }
-  return deployment.toString();
+  return istiodWith(settings, replicas);
 }
 
 describe("certificates that end within seconds", { timeout: 900_000 }, () => {

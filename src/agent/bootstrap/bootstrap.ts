@@ -44,6 +44,8 @@ export interface ProxyBootstrap {
   /** Signer of the Kubernetes CSR API; empty for the control plane's choice. */
   readonly certSigner: string;
   readonly rootsPath: string;
+  /** Revocation lists of the mesh's CA; empty where they are not heeded. */
+  readonly revocationsPath: string;
   readonly tokenPath: string;
   /** Further trusted roots, PEM. */
   readonly extraRoots: readonly string[];
@@ -142,6 +144,7 @@ export function buildBootstrap(
     clusterId: env["ISTIO_META_CLUSTER_ID"] || "Kubernetes",
     certSigner: env["ISTIO_META_CERT_SIGNER"] ?? "",
     rootsPath: env["CA_ROOT_CA"] || "/var/run/secrets/istio/root-cert.pem",
+    revocationsPath: env["PILOT_ENABLE_CA_CRL"] === "false" ? "" : "/var/run/secrets/istio/crl/ca-crl.pem",
     tokenPath: "/var/run/secrets/tokens/istio-token",
     extraRoots: strings(proxyConfig["caCertificatesPem"]),
     secretTtlMs: reader.duration("SECRET_TTL", 24 * 3_600_000),

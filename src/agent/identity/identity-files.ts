@@ -1,12 +1,14 @@
-// The two files that a pod brings to the certificate service: its token (replaced by the kubelet while the pod runs)
-// and the roots it trusts. Directories are watched, because Kubernetes replaces files by swapping a symbolic link.
-import { type FSWatcher, watch } from "node:fs";
+// The files that a pod brings to the certificate service: its token (replaced by the kubelet while the pod runs) and the
+// roots it trusts; and the revocation lists of the mesh's CA, where it has any. Directories are watched, because Kubernetes replaces files by swapping a symbolic link.
+import { existsSync, type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { createSecureContext } from "node:tls";
 import { OutriggerError } from "#base/error.ts";
 
 const maxTokenBytes = 64 * 1024;
 const maxRootBytes = 4 * 1024 * 1024;
+const maxRevocationBytes = 4 * 1024 * 1024;
 
 /** Reads the token; the text is never logged. */
 export async function readToken(path: string): Promise<string> {
@@ -18,6 +20,22 @@ export async function readRoots(path: string): Promise<string> {
   const text = await read(path, maxRootBytes);
   if (!text.includes("-----BEGIN CERTIFICATE-----")) {
     throw new OutriggerError("IDENTITY_FILES", `${path} holds no certificate`);
+  }
+  return text;
+}
+
+/**
+ * Reads the PEM bundle of revocation lists; undefined where there is no file, or nothing in it. Throws IDENTITY_FILES for
+ * what OpenSSL would not read, which would cut every connection off.
+ */
+export async function readRevocations(path: string): Promise<string | undefined> {
+  if (path === "" || !existsSync(path)) return undefined;
+  const text = await read(path, maxRevocationBytes);
+  if (text.trim() === "") return undefined;
+  try {
+    createSecureContext({ crl: text });
+  } catch (cause) {
+    throw new OutriggerError("IDENTITY_FILES", `${path} holds no revocation list that can be read`, { cause });
   }
   return text;
 }

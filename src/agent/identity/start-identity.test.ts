@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -18,6 +18,7 @@ import { createCertificateMethod } from "#wire/grpc/certificate-method.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { parseCertificateRequest } from "#wire/x509/certificate-request.ts";
 import { type Issuer, issueAuthority, issueLeaf, readIssuer } from "#wire/x509/issue-certificate.ts";
+import { revocationListOf } from "#wire/x509/testing/revocation.ts";
 import { certificateName, type Identity, type IdentityOptions, rootsName, startIdentity } from "./start-identity.ts";
 
 const spiffeId = "spiffe://cluster.local/ns/default/sa/reviews";
@@ -85,9 +86,13 @@ describe("identity", () => {
   let metrics: MetricRegistry;
   const cleanups: (() => void | Promise<void>)[] = [];
   const messages: string[] = [];
+  let onMessage: (message: string) => void = () => {};
   const logger: Logger = {
     ...silentLogger,
-    warn: (message) => messages.push(message),
+    warn: (message) => {
+      messages.push(message);
+      onMessage(message);
+    },
     error: (message) => messages.push(message),
   };
 
@@ -100,6 +105,7 @@ describe("identity", () => {
     secrets = new SecretStore();
     metrics = new MetricRegistry();
     messages.length = 0;
+    onMessage = () => {};
   });
 
   afterEach(async () => {
@@ -289,6 +295,42 @@ describe("identity", () => {
     writeFileSync(join(directory, "root-cert.pem"), second.pem);
     await changed;
     assert.equal(secrets.trustedRoots(rootsName)?.trim(), second.pem.trim());
+  });
+
+  test("revocation lists come with the roots, change with their file, and bad ones change nothing", async () => {
+    const port = await serve(signFor(hourMs));
+    const path = join(directory, "crl/ca-crl.pem");
+    mkdirSync(join(directory, "crl"));
+    const listOf = (serialNumbers: string[]): string =>
+      revocationListOf(authority.pem, authority.issuer.privateKey, {
+        serialNumbers,
+        thisUpdateMs: Date.now(),
+        nextUpdateMs: Date.now() + hourMs,
+      });
+    const identity = await begin(port, { revocationsPath: path });
+    await identity.ready;
+    assert.equal(secrets.revocationList(rootsName), undefined);
+    const write = async (text: string): Promise<void> => {
+      const changed = secretChange(secrets, rootsName);
+      writeFileSync(`${path}.new`, text);
+      renameSync(`${path}.new`, path);
+      await changed;
+    };
+    const [one, two] = [listOf(["0a"]), listOf(["0a", "0b"])];
+    await write(one);
+    assert.equal(secrets.revocationList(rootsName), one);
+    await write(two);
+    assert.equal(secrets.revocationList(rootsName), two);
+    const told = new Promise<void>((resolve) => {
+      onMessage = (message) => /lists of before stay: .*crl.ca-crl\.pem holds no/.test(message) && resolve();
+    });
+    writeFileSync(`${path}.new`, "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    renameSync(`${path}.new`, path);
+    await told;
+    assert.equal(secrets.revocationList(rootsName), two);
+    assert.ok(secrets.trustedRoots(rootsName)?.includes(authority.pem.trim()));
+    await write("");
+    assert.equal(secrets.revocationList(rootsName), undefined);
   });
 
   test("it starts without a certificate service and becomes ready when one appears", async () => {

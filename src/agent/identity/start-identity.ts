@@ -14,7 +14,7 @@ import { mergeCertificates } from "#wire/x509/pem.ts";
 import { readAnswer } from "./certificate-answer.ts";
 import { CertificateClient } from "./certificate-client.ts";
 import { exposeCertificateExpiry } from "./certificate-expiry.ts";
-import { readRoots, readToken, watchFile } from "./identity-files.ts";
+import { readRevocations, readRoots, readToken, watchFile } from "./identity-files.ts";
 import { defaultKeyKind, type KeyKind, makeKey } from "./key-kind.ts";
 import { defaultRenewal, type RenewalSettings, renewalTime, retryLimits } from "./renewal.ts";
 
@@ -24,6 +24,8 @@ export interface IdentityOptions {
   /** Name in the service's certificate, where it differs from the host. */
   readonly caServerName?: string;
   readonly rootsPath: string;
+  /** Revocation lists of the mesh's CA; a file that is not there says that there are none. */
+  readonly revocationsPath?: string;
   readonly tokenPath: string;
   /** Further trusted roots, PEM. */
   readonly extraRoots?: readonly string[];
@@ -72,9 +74,11 @@ class IdentityKeeper implements Identity {
   readonly #becomeReady: () => void;
   #mountedRoots = "";
   #chainRoots = "";
+  #revocations: string | undefined;
   #cancelTimer: () => void = () => {};
   #cancelExpiry: () => void = () => {};
   #stopWatching: () => void = () => {};
+  #stopWatchingRevocations: () => void = () => {};
   #stopCollecting: () => void = () => {};
   #attempt: Promise<boolean> | undefined;
   #stopped = false;
@@ -100,6 +104,11 @@ class IdentityKeeper implements Identity {
     const { metrics, secrets } = this.#options;
     this.#stopCollecting = exposeCertificateExpiry(metrics, secrets, this.#clock);
     this.#stopWatching = watchFile(this.#options.rootsPath, () => void this.#reloadRoots());
+    const { revocationsPath = "" } = this.#options;
+    if (revocationsPath !== "") {
+      this.#stopWatchingRevocations = watchFile(revocationsPath, () => void this.#reloadRevocations());
+    }
+    await this.#reloadRevocations();
     await this.#reloadRoots();
     void this.renew();
   }
@@ -118,6 +127,7 @@ class IdentityKeeper implements Identity {
     this.#cancelTimer();
     this.#cancelExpiry();
     this.#stopWatching();
+    this.#stopWatchingRevocations();
     this.#stopCollecting();
     this.#client.close();
     await this.#attempt;
@@ -221,8 +231,21 @@ class IdentityKeeper implements Identity {
     }
   }
 
+  /** Lists that cannot be read leave those of before. */
+  async #reloadRevocations(): Promise<void> {
+    try {
+      const lists = await readRevocations(this.#options.revocationsPath ?? "");
+      if (lists === this.#revocations || this.#stopped) return;
+      this.#revocations = lists;
+      this.#options.logger.info(lists === undefined ? "no certificate is revoked" : "revocation lists are in force");
+      this.#publishRoots();
+    } catch (error) {
+      this.#options.logger.warn(`the revocation lists of before stay: ${describeError(error)}`);
+    }
+  }
+
   #publishRoots(): void {
     const bundle = mergeCertificates([this.#chainRoots, this.#mountedRoots, ...(this.#options.extraRoots ?? [])]);
-    if (bundle !== "") this.#options.secrets.setTrustedRoots(rootsName, bundle);
+    if (bundle !== "") this.#options.secrets.setTrustedRoots(rootsName, bundle, this.#revocations);
   }
 }

@@ -7,7 +7,14 @@ import { parseDuration } from "#mesh/objects/duration.ts";
 
 export type AuthoritySettings = Pick<
   ControlPlaneOptions,
-  "authorityFolder" | "authorityLimits" | "rootRenewal" | "trustedNodeAccounts" | "tokenIssuer" | "kubernetesSigner"
+  | "authorityFolder"
+  | "authorityLimits"
+  | "heedsRevocations"
+  | "kubernetesSigner"
+  | "rootRenewal"
+  | "tokenIssuer"
+  | "trustedNodeAccounts"
+  | "usesTrustBundle"
 >;
 
 /** The variable's value; undefined where it is not set, or cannot be read, which is told. */
@@ -19,6 +26,8 @@ export function authoritySettings(read: ReadSetting): AuthoritySettings {
   const folder = read("ROOT_CA_DIR", verbatim);
   const trustedNodeAccounts = read("CA_TRUSTED_NODE_ACCOUNTS", accounts);
   const tokenIssuer = read("JWT_RULE", jwtRule);
+  const heedsRevocations = read("PILOT_ENABLE_CA_CRL", flag);
+  const usesTrustBundle = read("ENABLE_CLUSTER_TRUST_BUNDLE_API", flag);
   const externalCa = read("EXTERNAL_CA", (text) => (text === kubernetesAuthority ? text : undefined));
   return {
     authorityLimits: {
@@ -33,6 +42,8 @@ export function authoritySettings(read: ReadSetting): AuthoritySettings {
         read("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE", percent) ?? defaultRootRenewal.gracePercent,
       hasJitter: read("CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR", flag) ?? defaultRootRenewal.hasJitter,
     },
+    ...(heedsRevocations !== undefined && { heedsRevocations }),
+    ...(usesTrustBundle !== undefined && { usesTrustBundle }),
     ...(folder !== undefined && { authorityFolder: folder }),
     ...(trustedNodeAccounts !== undefined && { trustedNodeAccounts }),
     ...(tokenIssuer !== undefined && { tokenIssuer }),

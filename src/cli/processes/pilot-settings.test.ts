@@ -84,6 +84,11 @@ test("Istio's variables name who else may ask the certificate service", () => {
   assert.deepEqual(tokenIssuer, rule);
   const external = { EXTERNAL_CA: "ISTIOD_RA_KUBERNETES_API", K8S_SIGNER: "example.com/mesh" };
   assert.deepEqual(pilotSettings(external, log).kubernetesSigner, { signerName: "example.com/mesh", signerDomain: "" });
+  const { heedsRevocations, usesTrustBundle } = pilotSettings(
+    { PILOT_ENABLE_CA_CRL: "false", ENABLE_CLUSTER_TRUST_BUNDLE_API: "true" },
+    log,
+  );
+  assert.deepEqual([heedsRevocations, usesTrustBundle], [false, true]);
   assert.deepEqual(lines, []);
   assert.equal(pilotSettings({ EXTERNAL_CA: "ISTIOD_RA_ISTIO_API" }, log).kubernetesSigner, undefined);
   assert.equal(lines.splice(0).length, 1);

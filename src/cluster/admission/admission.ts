@@ -8,7 +8,7 @@ import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { apiError } from "../store/errors.ts";
 import { formatResource, namespaces } from "../store/resources.ts";
 import type { DeleteOptions, ObjectStore } from "../store/store.ts";
-import type { Attributes, WriteContext } from "./attributes.ts";
+import { type Attributes, isStatusSubresource, type WriteContext } from "./attributes.ts";
 import { applyDefaults } from "./defaults/defaults.ts";
 import { withServiceAccountToken } from "./service-account.ts";
 import { withServiceAddresses } from "./service-addresses.ts";
@@ -82,7 +82,7 @@ async function update(runner: WebhookRunner, request: Request, change: Change): 
     const stored = existing(store, request);
     checkVersion(stored, request);
     const given = change(stored);
-    const isStatus = request.subresource === "status";
+    const isStatus = isStatusSubresource(request.subresource);
     const object = await admit(runner, request, "UPDATE", given, stored);
     // What was admitted is a change of the object that was read: it may only be written over that one.
     const versioned = withVersion(object, stored.metadata.resourceVersion);
@@ -113,7 +113,7 @@ async function admit(
 ): Promise<KubernetesObject> {
   const { entry } = request;
   const old = stored === undefined ? {} : { oldObject: stored };
-  const isStatus = request.subresource === "status";
+  const isStatus = isStatusSubresource(request.subresource);
   const complete = (object: KubernetesObject): KubernetesObject =>
     isStatus ? object : withBuiltIns(runner.store, entry, object, stored);
   const attributes: Attributes = { ...request, ...old, operation, object: complete(given) };

@@ -13,7 +13,7 @@ export interface WriteContext {
   readonly dryRun?: boolean;
   /** The version that the request used; default the storage version. */
   readonly version?: string;
-  /** `status`, `scale`; absent for the object itself. */
+  /** `status`, `approval`, `scale`; absent for the object itself. */
   readonly subresource?: string;
   /** An update is only made to this resource version. Without, it is repeated on whatever is there. */
   readonly ifVersion?: string;
@@ -30,6 +30,11 @@ export interface Attributes extends WriteContext {
   readonly object?: KubernetesObject;
   /** Absent on CREATE. */
   readonly oldObject?: KubernetesObject;
+}
+
+/** Subresources that write the object's status and nothing else. */
+export function isStatusSubresource(subresource: string | undefined): boolean {
+  return subresource === "status" || subresource === "approval";
 }
 
 /** The user under which a part of the cluster itself writes, as `system:kube-controller-manager`. */

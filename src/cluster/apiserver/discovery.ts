@@ -17,6 +17,7 @@ const subresources: Readonly<Record<string, readonly [name: string, kind: string
     ["eviction", "Eviction", ["create"]],
   ],
   serviceaccounts: [["token", "TokenRequest", ["create"]]],
+  certificatesigningrequests: [["approval", "CertificateSigningRequest", ["get", "patch", "update"]]],
   deployments: [["scale", "Scale", ["get", "patch", "update"]]],
   replicasets: [["scale", "Scale", ["get", "patch", "update"]]],
 };
@@ -35,6 +36,7 @@ const withoutStatus = new Set([
   "clusterrolebindings",
   "mutatingwebhookconfigurations",
   "validatingwebhookconfigurations",
+  "clustertrustbundles",
 ]);
 
 export function hasStatus(plural: string): boolean {

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { describeError } from "#base/error.ts";
 import { apiError, apiErrorCode } from "../store/errors.ts";
-import { pods } from "../store/resources.ts";
+import { formatResource, pods, signingRequests } from "../store/resources.ts";
 import { type Authenticator, anonymous } from "./authenticate.ts";
 import { type ApiContext, named, type ResourceCall } from "./call.ts";
 import { discoveryContentType, discoveryDocument, hasStatus, publicDocument } from "./discovery.ts";
@@ -125,11 +125,17 @@ async function answerResource(context: ApiContext, exchange: Exchange, path: Res
   const call: ResourceCall = { context, exchange, path, entry: served.entry };
   if (served.type === "review") return review(call, verb);
   checkScope(served, verb, path);
+  if (isApproval(path)) return runVerb(call, verb);
   if (path.subresource !== "" && path.subresource !== "status") return subresource(call, method);
   if (path.subresource === "status" && !(hasStatus(served.entry.plural) && ["get", "update", "patch"].includes(verb))) {
     throw apiError("NOT_FOUND", "the server could not find the requested resource");
   }
   return runVerb(call, verb);
+}
+
+/** Read and written as a status is. */
+function isApproval({ resource, subresource }: ResourcePath): boolean {
+  return subresource === "approval" && formatResource(resource) === formatResource(signingRequests);
 }
 
 function runVerb(call: ResourceCall, verb: string): void | Promise<void> {

@@ -14,6 +14,8 @@ import type { ControllerContext, ControllerOptions } from "./options.ts";
 import { startPodCollector } from "./pod-collector.ts";
 import { startReplicaSetController } from "./replica-set/replica-set.ts";
 import { startScheduler } from "./scheduler.ts";
+import { startRequestSweeper } from "./signer/request-sweeper.ts";
+import { startSigner } from "./signer/signer.ts";
 
 /** Writes what a cluster begins with, then runs all controllers until they are stopped. */
 export function startControllers(options: ControllerOptions): Running {
@@ -29,6 +31,8 @@ export function startControllers(options: ControllerOptions): Running {
   lifecycle.add(startScheduler(context, options.nodeName ?? "outrigger-node"));
   lifecycle.add(startEndpointSliceController(context));
   lifecycle.add(startLoadBalancer(context));
+  lifecycle.add(startSigner(context));
+  lifecycle.add(startRequestSweeper(store, clock));
   lifecycle.add(startPodCollector(store, clock));
   lifecycle.add(startEventSweeper(store, clock));
   return lifecycle;

@@ -8,7 +8,7 @@ import { silentLogger } from "#base/log/log.ts";
 import { ManualClock } from "#base/time/clock.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { MemoryStore } from "../store/memory-store.ts";
-import { configMaps } from "../store/resources.ts";
+import { configMaps, trustBundles } from "../store/resources.ts";
 import { mountTable } from "./container-mounts.ts";
 import { PodVolumes } from "./volumes/pod-volumes.ts";
 
@@ -114,6 +114,56 @@ describe("a pod's volumes", () => {
       ["a", "c", "token"],
     );
     volumes.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("show a trust bundle by name, or all of a signer that a selector fits, and follow them", () => {
+    const folder = mkdtempSync(join(tmpdir(), "outrigger-volumes-"));
+    const store = new MemoryStore();
+    const bundle = (name: string, signerName: string, root: string, labels = {}): KubernetesObject => ({
+      apiVersion: "certificates.k8s.io/v1beta1",
+      kind: "ClusterTrustBundle",
+      metadata: { name, labels },
+      spec: { signerName, trustBundle: root },
+    });
+    const pem = (text: string): string =>
+      `-----BEGIN CERTIFICATE-----\n${Buffer.from(text).toString("base64")}\n-----END CERTIFICATE-----\n`;
+    const [one, two, three] = [pem("one"), pem("two"), pem("three")];
+    store.create(trustBundles, bundle("a.b:c:one", "a.b/c", one, { live: "yes" }));
+    store.create(trustBundles, bundle("a.b:c:two", "a.b/c", two));
+    const sources = [
+      { clusterTrustBundle: { name: "a.b:c:one", path: "one.pem" } },
+      {
+        clusterTrustBundle: { signerName: "a.b/c", labelSelector: { matchLabels: { live: "yes" } }, path: "live.pem" },
+      },
+      { clusterTrustBundle: { signerName: "a.b/c", labelSelector: {}, path: "all.pem" } },
+      { clusterTrustBundle: { name: "absent", path: "absent.pem", optional: true } },
+    ];
+    const withSources = (all: object[]): KubernetesObject => ({
+      ...pod,
+      spec: { containers: [], volumes: [{ name: "trust", projected: { sources: all } }] },
+    });
+    const options = {
+      folder,
+      podAddress: "",
+      store,
+      tokens: { issue: () => assert.fail("no token is asked for") },
+      clock: new ManualClock(0),
+      log: silentLogger,
+    };
+    const volumes = new PodVolumes({ ...options, pod: withSources(sources) });
+    volumes.create();
+    const read = (name: string): string => readFileSync(join(volumes.path("trust"), name), "utf8");
+    assert.deepEqual(["one.pem", "live.pem", "all.pem", "absent.pem"].map(read), [one, one, one + two, ""]);
+    store.update(trustBundles, bundle("a.b:c:one", "a.b/c", three, { live: "yes" }));
+    volumes.refresh();
+    assert.deepEqual(["one.pem", "live.pem"].map(read), [three, three]);
+    volumes.remove();
+    const missing = new PodVolumes({
+      ...options,
+      pod: withSources([{ clusterTrustBundle: { name: "absent", path: "a" } }]),
+    });
+    assert.throws(() => missing.create(), { message: 'volume "trust": clusterTrustBundle "absent" not found' });
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -13,7 +13,7 @@ import { AddressPool } from "../network/address-pool.ts";
 import { nodeAddress, nodeName, podNetwork } from "../network/addresses.ts";
 import { apiError } from "../store/errors.ts";
 import { fieldAt } from "../store/json.ts";
-import { configMaps, nodes, pods, secrets } from "../store/resources.ts";
+import { configMaps, nodes, pods, secrets, trustBundles } from "../store/resources.ts";
 import type { ObjectStore, WatchEvent } from "../store/store.ts";
 import type { TokenAuthority } from "../tokens/token-authority.ts";
 import { dialInNamespace } from "./dial.ts";
@@ -88,6 +88,9 @@ export function startKubelet(options: KubeletOptions): Kubelet {
       if (worker.namespace === namespace) worker.onConfigChange(kind, name);
     }
   };
+  const onTrustBundle = (event: WatchEvent): void => {
+    if (event.type !== "BOOKMARK") for (const worker of workers.values()) worker.onTrustBundleChange();
+  };
   const guarded =
     (callback: (event: WatchEvent) => void) =>
     (event: WatchEvent): void => {
@@ -112,6 +115,7 @@ export function startKubelet(options: KubeletOptions): Kubelet {
       { fromVersion },
       guarded((event) => onConfig("secret", event)),
     ),
+    store.watch(trustBundles, { fromVersion }, guarded(onTrustBundle)),
   ];
 
   const workerOf = (pod: KubernetesObject): PodWorker => {

@@ -128,6 +128,14 @@ export interface ProjectedSource {
   readonly configMap?: KeyedSource & { readonly name?: string };
   readonly secret?: KeyedSource & { readonly name?: string };
   readonly downwardAPI?: { readonly items?: readonly DownwardItem[] };
+  readonly clusterTrustBundle?: {
+    readonly path: string;
+    /** One bundle; or all of a signer that the selector fits. */
+    readonly name?: string;
+    readonly signerName?: string;
+    readonly labelSelector?: JsonRecord;
+    readonly optional?: boolean;
+  };
   readonly serviceAccountToken?: {
     readonly path: string;
     readonly audience?: string;
@@ -194,6 +202,13 @@ export function refersTo(pod: KubernetesObject, kind: "configMap" | "secret", na
     const direct = kind === "configMap" ? volume.configMap?.name : volume.secret?.secretName;
     return direct === name || (volume.projected?.sources ?? []).some((source) => source[kind]?.name === name);
   });
+}
+
+/** Whether one of the pod's volumes shows ClusterTrustBundles. */
+export function showsTrustBundles(pod: KubernetesObject): boolean {
+  return (podSpec(pod).volumes ?? []).some(({ projected }) =>
+    (projected?.sources ?? []).some(({ clusterTrustBundle }) => clusterTrustBundle !== undefined),
+  );
 }
 
 /** The number behind a port that may be given by name. */

@@ -29,6 +29,7 @@ import {
   podSpec,
   type RestartPolicy,
   refersTo,
+  showsTrustBundles,
 } from "./pod-spec.ts";
 import { type ObservedPod, podStatus } from "./pod-status.ts";
 import { killProcessesIn } from "./stray-processes.ts";
@@ -139,6 +140,13 @@ export class PodWorker {
     if (refersTo(this.#pod, kind, name)) this.#volumes?.refresh();
     this.#wake();
     for (const runner of [...this.#initRunners, ...this.#runners]) runner.poke();
+  }
+
+  /** A ClusterTrustBundle has changed, or there is another one. */
+  onTrustBundleChange(): void {
+    if (!showsTrustBundles(this.#pod)) return;
+    this.#volumes?.refresh();
+    this.#wake();
   }
 
   async #run(): Promise<void> {

@@ -26,6 +26,10 @@ const admission = (plural: string): ResourceKey => ({ group: "admissionregistrat
 export const mutatingWebhooks: ResourceKey = admission("mutatingwebhookconfigurations");
 export const validatingWebhooks: ResourceKey = admission("validatingwebhookconfigurations");
 
+const certificates = (plural: string): ResourceKey => ({ group: "certificates.k8s.io", plural });
+export const signingRequests: ResourceKey = certificates("certificatesigningrequests");
+export const trustBundles: ResourceKey = certificates("clustertrustbundles");
+
 export const customResourceDefinitions: ResourceKey = {
   group: "apiextensions.k8s.io",
   plural: "customresourcedefinitions",

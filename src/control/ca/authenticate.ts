@@ -30,6 +30,8 @@ export interface AuthenticatorOptions {
   /** What tokens must be meant for. */
   readonly audiences: readonly string[];
   readonly now: () => number;
+  /** By the CA's revocation lists. */
+  readonly isRevoked?: (certificate: Certificate) => boolean;
 }
 
 export async function authenticate(credentials: Credentials, options: AuthenticatorOptions): Promise<Authentication> {
@@ -58,6 +60,7 @@ function authenticateCertificate(der: Buffer, options: AuthenticatorOptions): Au
   }
   // A resumed TLS session is not verified again and may outlive its certificate.
   if (certificate.notAfterMs < options.now()) return { refused: "the client certificate has expired" };
+  if (options.isRevoked?.(certificate) === true) return { refused: "the client certificate was revoked" };
   const problem = explainSvid(certificate);
   if (problem !== undefined) return { refused: `the client certificate ${problem}` };
   const identity = parseWorkloadIdentity(certificate.subjectAltNames.uris[0] ?? "");

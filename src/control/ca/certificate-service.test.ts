@@ -66,6 +66,9 @@ interface CallOptions {
   readonly clientCertificate?: { chain: string; key: string };
 }
 
+/** Serial numbers. */
+const revoked = new Set<string>();
+
 async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promise<Setup> {
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
   const metrics = new MetricRegistry();
@@ -86,7 +89,13 @@ async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promis
     ads: { StreamAggregatedResources: notHere, DeltaAggregatedResources: notHere },
     certificates: createCertificateHandlers({
       sign: (csr, spiffeId, ttlMs) => authority.signWorkload(csr, spiffeId, ttlMs),
-      authentication: { tokens, trustDomain: "cluster.local", audiences: ["istio-ca"], now: Date.now },
+      authentication: {
+        tokens,
+        trustDomain: "cluster.local",
+        audiences: ["istio-ca"],
+        now: Date.now,
+        isRevoked: ({ serialNumber }) => revoked.has(serialNumber),
+      },
       rateLimit: new RateLimit({ burst, perSecond: 0.001 }, systemClock),
       failureLimit: new RateLimit({ burst: 5, perSecond: 0.001 }, systemClock),
       ...(nodeAuthorization !== undefined && { nodeAuthorization }),
@@ -96,6 +105,7 @@ async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promis
   });
   const { port } = await server.listen();
   cleanups.push(() => server.stop());
+  revoked.clear();
   const call = (options: CallOptions): Promise<IstioCertificateResponse> =>
     callService(port, authority.rootCertificates, options);
   return { authority, port, metrics, lines, tls, call };
@@ -150,6 +160,14 @@ describe("the certificate service", () => {
     const audit = lines.find((line) => line.message === "certificate issued");
     assert.equal(audit?.fields?.["serial"], leaf.serialNumber);
     assert.ok(!JSON.stringify(lines).includes("good"), "the token is never logged");
+  });
+
+  test("a caller whose certificate was revoked gets no other by it", async () => {
+    const { call } = await setUp();
+    const { csr, key } = newRequest();
+    const chain = (await call({ token: "good", csr })).certChain.join("");
+    revoked.add(parseCertificate(chain).serialNumber);
+    await assert.rejects(call({ clientCertificate: { chain, key } }), /the client certificate was revoked/);
   });
 
   test("renews for a caller with a client certificate of ours", async () => {

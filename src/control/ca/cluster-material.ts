@@ -101,12 +101,14 @@ export async function writeSelfSigned(
 
 /** Reads a Secret's data; undefined when it is absent or holds no CA. */
 export function readMaterialSecret(secret: KubernetesObject | undefined): AuthorityMaterial | undefined {
-  const data = secret?.["data"] as Readonly<Record<string, unknown>> | undefined;
-  if (data === undefined || data === null) return undefined;
-  return readMaterial((name) => {
-    const value = data[name];
-    return typeof value === "string" && value !== "" ? Buffer.from(value, "base64").toString("utf8") : undefined;
-  });
+  return secret === undefined ? undefined : readMaterial((name) => readSecretText(secret, name));
+}
+
+/** One key's text; undefined where it is absent or empty. */
+export function readSecretText(secret: KubernetesObject, key: string): string | undefined {
+  const data = secret["data"] as Readonly<Record<string, unknown>> | undefined | null;
+  const value = data?.[key];
+  return typeof value === "string" && value !== "" ? Buffer.from(value, "base64").toString("utf8") : undefined;
 }
 
 function secretData(material: AuthorityMaterial): Record<string, string> {

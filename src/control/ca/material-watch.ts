@@ -1,5 +1,7 @@
 // Follows the CA's material where it is replaced: Secret `cacerts` by operators, Secret `istio-ca-secret` by the replica
 // that renews the self-signed root, or a mounted folder. Bad material is reported and the old one stays.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describeError } from "#base/error.ts";
 import { DirectoryWatcher } from "#base/files/directory-watcher.ts";
 import type { Running } from "#base/lifecycle.ts";
@@ -9,11 +11,13 @@ import { catalogKind } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { KubernetesClient } from "../sources/kubernetes/client.ts";
 import { Reflector } from "../sources/kubernetes/reflector.ts";
-import { pluggedInSecretName, readMaterialSecret, selfSignedSecretName } from "./cluster-material.ts";
-import { type AuthorityMaterial, readMaterialFolder } from "./material.ts";
+import { pluggedInSecretName, readMaterialSecret, readSecretText, selfSignedSecretName } from "./cluster-material.ts";
+import { type AuthorityMaterial, readMaterialFolder, revocationFile } from "./material.ts";
 
 export interface MaterialWatchOptions {
   readonly offer: (material: AuthorityMaterial, place: string) => void;
+  /** Called before, with the revocation lists that are beside plugged-in material; empty text where there are none. */
+  readonly offerRevocations?: (lists: string, place: string) => void;
   /** Called besides the log. */
   readonly onInvalid?: (place: string, reason: string) => void;
   readonly log: Logger;
@@ -36,7 +40,10 @@ export function watchMaterialSecrets(
     const { name } = object.metadata;
     const isPluggedIn = name === pluggedInSecretName;
     if (!isPluggedIn && (name !== selfSignedSecretName || secretName !== selfSignedSecretName)) return;
-    const taken = replace(`Secret ${namespace}/${name}`, () => readMaterialSecret(object), options);
+    const lists = (): string => readSecretText(object, revocationFile) ?? "";
+    const offerRevocations = isPluggedIn ? options.offerRevocations : undefined;
+    const read = (): AuthorityMaterial | undefined => readMaterialSecret(object);
+    const taken = replace(`Secret ${namespace}/${name}`, { read, lists }, { ...options, offerRevocations });
     if (taken) secretName = name;
   };
   const reflectors = [pluggedInSecretName, selfSignedSecretName].map(
@@ -70,8 +77,9 @@ export function watchMaterialSecrets(
 const settleMs = 200;
 
 export function watchMaterialFolder(folder: string, options: MaterialWatchOptions): Running {
+  options.offerRevocations?.(folderReading(folder).lists(), folder);
   const watcher = new DirectoryWatcher({
-    onChange: () => replace(folder, () => readMaterialFolder(folder), options),
+    onChange: () => replace(folder, folderReading(folder), options),
     onProblem: (_, error) =>
       options.log.warn("the CA's folder cannot be followed", { folder, error: describeError(error) }),
     clock: options.clock,
@@ -81,15 +89,33 @@ export function watchMaterialFolder(folder: string, options: MaterialWatchOption
   return watcher;
 }
 
+interface Reading {
+  readonly read: () => AuthorityMaterial | undefined;
+  readonly lists: () => string;
+}
+
+function folderReading(folder: string): Reading {
+  const file = join(folder, revocationFile);
+  return {
+    read: () => readMaterialFolder(folder),
+    lists: () => (existsSync(file) ? readFileSync(file, "utf8") : ""),
+  };
+}
+
+type ReplaceOptions = Pick<MaterialWatchOptions, "offer" | "log" | "onInvalid"> & {
+  readonly offerRevocations?: MaterialWatchOptions["offerRevocations"] | undefined;
+};
+
 /** Tells whether there was material that can be used. */
 function replace(
   place: string,
-  read: () => AuthorityMaterial | undefined,
-  { offer, log, onInvalid }: MaterialWatchOptions,
+  { read, lists }: Reading,
+  { offer, offerRevocations, log, onInvalid }: ReplaceOptions,
 ): boolean {
   try {
     const material = read();
     if (material === undefined) return false;
+    offerRevocations?.(lists(), place);
     offer(material, place);
     return true;
   } catch (error) {

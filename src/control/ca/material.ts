@@ -25,6 +25,9 @@ export const materialFiles = {
   rootCertificates: "root-cert.pem",
 } as const;
 
+/** Revocation lists of a plugged-in CA, beside the other four. */
+export const revocationFile = "ca-crl.pem";
+
 export const defaultRootTtlMs: number = 10 * 365 * 86_400_000;
 const rootBackdateMs = 120_000;
 

@@ -169,6 +169,61 @@ test("validation refuses when a call fails as soon as somebody answers", async (
   ]);
 });
 
+test("revocation lists are in every namespace beside the root, empty where nothing is revoked", async () => {
+  const { api, client } = await setUp();
+  for (const name of ["a", "b"]) api.put(namespaces, namespace(name));
+  const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
+  const subscribers: (() => void)[] = [];
+  const revocations = { pem: "", onChange: (callback: () => void) => void subscribers.push(callback) };
+  const webhooksOff = { mutatingWebhooks: [], validatingWebhooks: [] };
+  const distribution = new RootDistribution({
+    client,
+    authority,
+    revocations,
+    ...webhooksOff,
+    log: silentLogger,
+    clock: hurried,
+  });
+  cleanups.push(() => distribution.stop());
+  await distribution.start();
+  const listsIn = (name: string): unknown => api.object(`/api/v1/namespaces/${name}/configmaps/istio-ca-crl`)?.["data"];
+  await until(() => ["a", "b"].every((name) => listsIn(name) !== undefined));
+  assert.deepEqual(listsIn("a"), { "ca-crl.pem": "" });
+  assert.equal(rootIn(api, "a"), authority.rootCertificates);
+  revocations.pem = "lists";
+  for (const subscriber of subscribers) subscriber();
+  await until(() => ["a", "b"].every((name) => JSON.stringify(listsIn(name)) === '{"ca-crl.pem":"lists"}'));
+});
+
+test("roots are a ClusterTrustBundle in place of ConfigMaps, and it follows the CA", async () => {
+  const bundles = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles";
+  const api = await startFakeApiServer([namespaces, configMaps, bundles]);
+  const client = new KubernetesClient({ socketPath: api.socketPath });
+  cleanups.push(
+    () => api.stop(),
+    () => client.close(),
+  );
+  api.put(namespaces, namespace("a"));
+  const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
+  const distribution = new RootDistribution({
+    client,
+    authority,
+    usesTrustBundle: true,
+    mutatingWebhooks: [],
+    validatingWebhooks: [],
+    log: silentLogger,
+    clock: hurried,
+  });
+  cleanups.push(() => distribution.stop());
+  await distribution.start();
+  const spec = (): unknown => api.object(`${bundles}/istio.io:istiod-ca:root-cert`)?.["spec"];
+  const wanted = (): object => ({ signerName: "istio.io/istiod-ca", trustBundle: authority.rootCertificates });
+  assert.deepEqual(spec(), wanted());
+  authority.replace(createSelfSignedMaterial("cluster.local", Date.now()));
+  await until(() => JSON.stringify(spec()) === JSON.stringify(wanted()));
+  assert.equal(rootIn(api, "a"), undefined);
+});
+
 test("the self-signed root is made once and shared by every instance", async () => {
   const { client } = await setUp();
   const options = {
@@ -213,8 +268,18 @@ test("replaced cacerts are used without a restart, bad ones are not", async () =
   const lines: string[] = [];
   const log = { ...silentLogger, error: (message: string) => void lines.push(message) };
   const materials = new MaterialSwitch({ authority, log, clock: hurried });
-  const offer: MaterialSwitch["offer"] = (...offered) => materials.offer(...offered);
-  const watching = watchMaterialSecrets(client, "istio-system", "istio-ca-secret", { offer, log, clock: hurried });
+  const offered: string[] = [];
+  const offer: MaterialSwitch["offer"] = (material, place) => {
+    offered.push("material");
+    materials.offer(material, place);
+  };
+  const offerRevocations = (lists: string): void => void offered.push(`lists ${lists}`);
+  const watching = watchMaterialSecrets(client, "istio-system", "istio-ca-secret", {
+    offer,
+    offerRevocations,
+    log,
+    clock: hurried,
+  });
   cleanups.push(() => watching.stop());
   const own = createSelfSignedMaterial("corp", Date.now());
   const encode = (text: string): string => Buffer.from(text).toString("base64");
@@ -222,7 +287,7 @@ test("replaced cacerts are used without a restart, bad ones are not", async () =
     apiVersion: "v1",
     kind: "Secret",
     metadata: { name: "cacerts", namespace: "istio-system" },
-    data: { "ca-cert.pem": encode(own.caCertificate), "ca-key.pem": encode(key) },
+    data: { "ca-cert.pem": encode(own.caCertificate), "ca-key.pem": encode(key), "ca-crl.pem": encode("none") },
   });
   api.put(namespacedSecrets, secret("garbage"));
   await until(() => lines.length > 0);
@@ -230,6 +295,7 @@ test("replaced cacerts are used without a restart, bad ones are not", async () =
   api.put(namespacedSecrets, secret(own.caKey));
   await until(() => authority.material.caCertificate === own.caCertificate);
   assert.equal(watching.secretName, "cacerts");
+  assert.deepEqual(offered.slice(-2), ["lists none", "material"], "lists are there before the CA signs");
 });
 
 test("a mounted folder's new material is used", async () => {
@@ -238,10 +304,15 @@ test("a mounted folder's new material is used", async () => {
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
   const materials = new MaterialSwitch({ authority, log: silentLogger, clock: hurried });
   const offer: MaterialSwitch["offer"] = (...offered) => materials.offer(...offered);
-  const watching = watchMaterialFolder(folder, { offer, log: silentLogger, clock: hurried });
+  let lists = "";
+  const offerRevocations = (text: string): void => {
+    lists = text;
+  };
+  const watching = watchMaterialFolder(folder, { offer, offerRevocations, log: silentLogger, clock: hurried });
   cleanups.push(() => watching.stop());
   const own = createSelfSignedMaterial("corp", Date.now());
   writeFileSync(join(folder, "ca-cert.pem"), own.caCertificate);
   writeFileSync(join(folder, "ca-key.pem"), own.caKey);
-  await until(() => authority.material.caCertificate === own.caCertificate);
+  writeFileSync(join(folder, "ca-crl.pem"), "lists");
+  await until(() => authority.material.caCertificate === own.caCertificate && lists === "lists");
 });

@@ -1,16 +1,20 @@
-// Carries the CA's root to where it is needed: ConfigMap `istio-ca-root-cert` in every namespace, and the caBundle of
-// the admission webhooks. Level-triggered: it compares what is there with what should be, so a restart, a second
+// Carries the CA's root to where it is needed: ConfigMap `istio-ca-root-cert` in every namespace (or a
+// ClusterTrustBundle), and the caBundle of the admission webhooks; and its revocation lists to ConfigMap `istio-ca-crl`.
+// Level-triggered: it compares what is there with what should be, so a restart, a second
 // replica or a user's deletion is nothing special.
-import { describeError, hasCode } from "#base/error.ts";
+import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
 import { Backoff } from "#base/time/backoff.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { type CatalogEntry, catalogKind } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
-import type { KubernetesClient, ObjectKey } from "../sources/kubernetes/client.ts";
+import type { KubernetesClient } from "../sources/kubernetes/client.ts";
 import { Reflector } from "../sources/kubernetes/reflector.ts";
 import type { CertificateAuthority } from "./authority.ts";
+import { NamespaceText } from "./namespace-text.ts";
+import type { RevocationLists } from "./revocation-lists.ts";
+import { TrustBundle } from "./trust-bundle.ts";
 
 export interface RootDistributionOptions {
   readonly client: KubernetesClient;
@@ -18,13 +22,13 @@ export interface RootDistributionOptions {
   /** Names of MutatingWebhookConfigurations and ValidatingWebhookConfigurations whose caBundle is ours. */
   readonly mutatingWebhooks: readonly string[];
   readonly validatingWebhooks: readonly string[];
+  /** Absent where no lists are given out. */
+  readonly revocations?: Pick<RevocationLists, "pem" | "onChange">;
+  /** Roots are a ClusterTrustBundle in place of ConfigMaps (ENABLE_CLUSTER_TRUST_BUNDLE_API). */
+  readonly usesTrustBundle?: boolean;
   readonly log: Logger;
   readonly clock: Clock;
 }
-
-const rootConfigMapName = "istio-ca-root-cert";
-const rootKey = "root-cert.pem";
-const contestedForMs = 2000;
 
 const namespaces = catalogKind("v1", "Namespace");
 const configMaps = catalogKind("v1", "ConfigMap");
@@ -35,9 +39,8 @@ export class RootDistribution implements Running {
   readonly #options: RootDistributionOptions;
   readonly #reflectors: Reflector[];
   readonly #namespaces = new Set<string>();
-  readonly #rootByNamespace = new Map<string, string>();
-  /** What was written last, and when. */
-  readonly #written = new Map<string, { readonly root: string; readonly atMs: number }>();
+  readonly #texts: readonly NamespaceText[];
+  readonly #bundle: TrustBundle | undefined;
   readonly #webhooks = new Map<string, { kind: CatalogEntry; object: KubernetesObject }>();
   readonly #backoff = new Backoff({ initialMs: 100, maxMs: 10_000 });
   readonly #unsubscribe: () => void;
@@ -50,8 +53,24 @@ export class RootDistribution implements Running {
 
   constructor(options: RootDistributionOptions) {
     this.#options = options;
-    this.#reflectors = [this.#watchNamespaces(), this.#watchRoots(), ...this.#watchWebhooks()];
-    this.#unsubscribe = options.authority.onChange(() => this.#reconcile());
+    const { client, clock, authority, revocations, usesTrustBundle = false } = options;
+    const roots = (): string => authority.rootCertificates;
+    const rootText = { configMap: "istio-ca-root-cert", key: "root-cert.pem", what: "root certificates", text: roots };
+    this.#bundle = usesTrustBundle ? new TrustBundle(client, roots) : undefined;
+    this.#texts = [
+      ...(usesTrustBundle ? [] : [rootText]),
+      ...(revocations === undefined
+        ? []
+        : [{ configMap: "istio-ca-crl", key: "ca-crl.pem", what: "revocation lists", text: () => revocations.pem }]),
+    ].map((text) => new NamespaceText({ client, clock, ...text }));
+    this.#reflectors = [
+      this.#watchNamespaces(),
+      ...this.#texts.map((text) => this.#watch(configMaps, text, text.fieldSelector)),
+      ...(this.#bundle === undefined ? [] : [this.#watch(this.#bundle.kind, this.#bundle, this.#bundle.fieldSelector)]),
+      ...this.#watchWebhooks(),
+    ];
+    this.#unsubscribe = authority.onChange(() => this.#reconcile());
+    revocations?.onChange(() => this.#reconcile());
   }
 
   /** Resolves when everything has been looked at once; goes on in the background. */
@@ -93,31 +112,9 @@ export class RootDistribution implements Running {
       apply,
       remove: (object) => {
         this.#namespaces.delete(object.metadata.name);
-        this.#written.delete(object.metadata.name);
+        for (const text of this.#texts) text.forget(object.metadata.name);
       },
     });
-  }
-
-  #watchRoots(): Reflector {
-    const apply = (object: KubernetesObject): void => {
-      if (object.metadata.name !== rootConfigMapName) return;
-      const data = object["data"] as Readonly<Record<string, unknown>> | undefined;
-      this.#rootByNamespace.set(object.metadata.namespace ?? "", String(data?.[rootKey] ?? ""));
-    };
-    return this.#watch(
-      configMaps,
-      {
-        replace: (objects) => {
-          this.#rootByNamespace.clear();
-          for (const object of objects) apply(object);
-        },
-        apply,
-        remove: (object) => {
-          if (object.metadata.name === rootConfigMapName) this.#rootByNamespace.delete(object.metadata.namespace ?? "");
-        },
-      },
-      `metadata.name=${rootConfigMapName}`,
-    );
   }
 
   #watchWebhooks(): Reflector[] {
@@ -189,15 +186,9 @@ export class RootDistribution implements Running {
   async #work(): Promise<void> {
     while (this.#again && !this.#stopped) {
       this.#again = false;
-      let failed = 0;
-      for (const namespace of this.#namespaces) {
-        if (this.#rootByNamespace.get(namespace) === this.#options.authority.rootCertificates) continue;
-        if (this.#isContested(namespace)) {
-          failed++;
-          continue;
-        }
-        if (!(await this.#try(`namespace ${namespace}`, () => this.#writeRoot(namespace)))) failed++;
-      }
+      let failed = await this.#writeTexts();
+      const bundle = this.#bundle;
+      if (bundle?.isDue === true && !(await this.#try("the ClusterTrustBundle", () => bundle.write()))) failed++;
       for (const { kind, object } of this.#webhooks.values()) {
         const caBundle = Buffer.from(this.#options.authority.rootCertificates).toString("base64");
         const patch = webhookPatch(object, caBundle);
@@ -215,14 +206,22 @@ export class RootDistribution implements Running {
     }
   }
 
-  /** Somebody has just replaced what we wrote (a replica that is a step behind): who answers at once never ends. */
-  #isContested(namespace: string): boolean {
-    const { authority, clock, log } = this.#options;
-    const written = this.#written.get(namespace);
-    if (!this.#rootByNamespace.has(namespace)) return false;
-    if (written?.root !== authority.rootCertificates || clock.now() - written.atMs > contestedForMs) return false;
-    log.warn("somebody else writes other root certificates; they are written again later", { namespace });
-    return true;
+  /** How many could not be written. */
+  async #writeTexts(): Promise<number> {
+    let failed = 0;
+    for (const text of this.#texts) {
+      for (const namespace of this.#namespaces) {
+        if (!text.isDue(namespace)) continue;
+        const isContested = text.isContested(namespace);
+        if (isContested) {
+          this.#options.log.warn(`somebody else writes other ${text.what}; they are written again later`, {
+            namespace,
+          });
+        }
+        if (isContested || !(await this.#try(`namespace ${namespace}`, () => text.write(namespace)))) failed++;
+      }
+    }
+    return failed;
   }
 
   #retryLater(): void {
@@ -236,36 +235,8 @@ export class RootDistribution implements Running {
       return true;
     } catch (error) {
       if (this.#stopped) return true;
-      this.#options.log.warn("the root certificate could not be written", { place, error: describeError(error) });
+      this.#options.log.warn("what the CA gives out could not be written", { place, error: describeError(error) });
       return false;
-    }
-  }
-
-  async #writeRoot(namespace: string): Promise<void> {
-    const { client, authority } = this.#options;
-    const key: ObjectKey = { name: rootConfigMapName, namespace };
-    const root = authority.rootCertificates;
-    try {
-      await client.patch(configMaps, key, { data: { [rootKey]: root } });
-    } catch (error) {
-      if (!hasCode(error, "API_NOT_FOUND")) throw error;
-      await this.#createRoot(key, root);
-    }
-    this.#rootByNamespace.set(namespace, root);
-    this.#written.set(namespace, { root, atMs: this.#options.clock.now() });
-  }
-
-  async #createRoot(key: ObjectKey, root: string): Promise<void> {
-    try {
-      await this.#options.client.create(configMaps, {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: { ...key, labels: { "istio.io/config": "true" } },
-        data: { [rootKey]: root },
-      });
-    } catch (error) {
-      // Gone with its namespace, or written by another replica: both are looked at again when their event comes.
-      if (!hasCode(error, "API_NOT_FOUND") && !hasCode(error, "API_ALREADY_EXISTS")) throw error;
     }
   }
 }

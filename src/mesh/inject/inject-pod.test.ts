@@ -72,6 +72,19 @@ describe("injectPod", () => {
     assert.equal(podLabels(pod)["service.istio.io/canonical-revision"], "v1");
   });
 
+  test("the mesh's roots come from a ConfigMap, or a ClusterTrustBundle where the control plane uses one", () => {
+    const roots = (values: InjectionContext["values"]): unknown => {
+      const pod = inject(basePod, values === undefined ? {} : { values });
+      return pod.spec.volumes?.find((volume) => volume["name"] === "istiod-ca-cert");
+    };
+    assert.deepEqual(roots(undefined), { name: "istiod-ca-cert", configMap: { name: "istio-ca-root-cert" } });
+    const clusterTrustBundle = { name: "istio.io:istiod-ca:root-cert", path: "root-cert.pem" };
+    assert.deepEqual(roots({ pilot: { env: { ENABLE_CLUSTER_TRUST_BUNDLE_API: "true" } } }), {
+      name: "istiod-ca-cert",
+      projected: { sources: [{ clusterTrustBundle }] },
+    });
+  });
+
   test("the classic form has the proxy last, or first when the application waits for it", () => {
     const context: InjectionContext = { nativeSidecars: false };
     assert.deepEqual(

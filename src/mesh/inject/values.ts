@@ -13,6 +13,8 @@ export interface InjectionValues {
   readonly logAsJson: boolean;
   readonly caAddress: string;
   readonly certProvider: string;
+  /** The mesh's roots come from a ClusterTrustBundle (`pilot.env.ENABLE_CLUSTER_TRUST_BUNDLE_API`). */
+  readonly clusterTrustBundle: boolean;
   readonly clusterName: string;
   readonly network: string;
   readonly meshId: string;
@@ -73,6 +75,7 @@ export function readValues(values: JsonRecord = {}): InjectionValues {
     logAsJson: flag(global, "logAsJson", false),
     caAddress: text(global, "caAddress", ""),
     certProvider: text(global, "pilotCertProvider", "istiod"),
+    clusterTrustBundle: flag(child(child(values, "pilot"), "env"), "ENABLE_CLUSTER_TRUST_BUNDLE_API", false),
     clusterName: text(child(global, "multiCluster"), "clusterName", "") || "Kubernetes",
     network: text(global, "network", ""),
     meshId: text(global, "meshID", ""),

@@ -41,10 +41,19 @@ export interface LeafRequest {
   /** SubjectPublicKeyInfo, DER. */
   readonly publicKeyInfo: Buffer;
   readonly names: RequestedNames;
-  /** An empty subject makes the alternative names critical, as RFC 5280 says. */
-  readonly subject?: NameFields;
+  /** An empty subject makes the alternative names critical, as RFC 5280 says. DER where it is a request's. */
+  readonly subject?: NameFields | Buffer;
+  /** Default: signatures and key encipherment, by servers and clients. */
+  readonly usage?: LeafUsage;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+}
+
+export interface LeafUsage {
+  /** Bits of KeyUsage (RFC 5280 4.2.1.3), the first in the highest. */
+  readonly keyUsage: number;
+  /** Identifiers of extended uses, dotted. */
+  readonly extended: readonly string[];
 }
 
 export interface AuthorityRequest {
@@ -57,18 +66,25 @@ export interface AuthorityRequest {
   readonly notAfterMs: number;
 }
 
+const workloadUsage: LeafUsage = { keyUsage: 0b10100000, extended: ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"] };
+
 export function issueLeaf(issuer: Issuer, request: LeafRequest): string {
-  const subject = encodeName(request.subject ?? {});
+  const { usage = workloadUsage } = request;
+  const subject = Buffer.isBuffer(request.subject) ? request.subject : encodeName(request.subject ?? {});
+  const altNames = encodeSubjectAltNames(request.names);
+  const isNamed = altNames.length > 2;
   return sign(issuer.privateKey, {
     ...request,
     issuerName: issuer.certificate.subject,
     subject,
     extensions: [
-      extension(extensionId.keyUsage, true, keyUsage(0b10100000)),
-      extension(extensionId.extendedKeyUsage, false, serverAndClientAuth),
+      ...(usage.keyUsage === 0 ? [] : [extension(extensionId.keyUsage, true, keyUsage(usage.keyUsage))]),
+      ...(usage.extended.length === 0
+        ? []
+        : [extension(extensionId.extendedKeyUsage, false, sequence(...usage.extended.map(objectIdentifier)))]),
       extension(extensionId.basicConstraints, true, sequence()),
       extension(extensionId.authorityKeyIdentifier, false, authorityKeyId(issuer.certificate)),
-      extension(extensionId.subjectAltName, subject.length === 2, encodeSubjectAltNames(request.names)),
+      ...(isNamed ? [extension(extensionId.subjectAltName, subject.length === 2, altNames)] : []),
     ],
   });
 }
@@ -107,7 +123,6 @@ interface Unsigned {
 }
 
 const version3 = element(contextTag(0, true), unsignedInteger(Buffer.of(2)));
-const serverAndClientAuth = sequence(objectIdentifier("1.3.6.1.5.5.7.3.1"), objectIdentifier("1.3.6.1.5.5.7.3.2"));
 
 function sign(privateKey: KeyObject, unsigned: Unsigned): string {
   const signer = signerFor(privateKey);

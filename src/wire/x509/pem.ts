@@ -10,7 +10,7 @@ export function encodePem(label: string, der: Uint8Array): string {
 }
 
 /** The DER of every block with this label, in order. */
-function decodePem(label: string, text: string): Buffer[] {
+export function decodePem(label: string, text: string): Buffer[] {
   const blocks: Buffer[] = [];
   for (const match of text.matchAll(block)) {
     if (match[1] === label) blocks.push(Buffer.from(match[2] ?? "", "base64"));

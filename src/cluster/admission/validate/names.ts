@@ -12,11 +12,17 @@ const maxAnnotationBytes = 262_144;
 const nameRules: Readonly<Record<string, "label" | "path">> = {
   namespaces: "label",
   services: "label",
+  // Their own rule looks closer: it depends on the signer.
+  "clustertrustbundles.certificates.k8s.io": "path",
   "roles.rbac.authorization.k8s.io": "path",
   "rolebindings.rbac.authorization.k8s.io": "path",
   "clusterroles.rbac.authorization.k8s.io": "path",
   "clusterrolebindings.rbac.authorization.k8s.io": "path",
 };
+
+export function isDnsName(text: unknown): text is string {
+  return typeof text === "string" && text.length <= 253 && subdomain.test(text);
+}
 
 export function isDnsLabel(text: unknown): text is string {
   return typeof text === "string" && text.length <= 63 && label.test(text);

@@ -5,6 +5,7 @@ import type { CatalogEntry } from "#mesh/catalog.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { asRecord, isRecord, type JsonRecord, jsonEqual } from "../../store/json.ts";
 import { clusterKeys, formatResource } from "../../store/resources.ts";
+import { validateSigningRequest, validateTrustBundle } from "./certificates.ts";
 import { isDnsLabel, validateMetadata } from "./names.ts";
 import { validatePod } from "./pod.ts";
 import { Problems } from "./problems.ts";
@@ -23,6 +24,8 @@ const validators: Readonly<Record<string, Validator>> = {
   "replicasets.apps": validateWorkload,
   "mutatingwebhookconfigurations.admissionregistration.k8s.io": validateWebhooks,
   "validatingwebhookconfigurations.admissionregistration.k8s.io": validateWebhooks,
+  "certificatesigningrequests.certificates.k8s.io": validateSigningRequest,
+  "clustertrustbundles.certificates.k8s.io": validateTrustBundle,
   "customresourcedefinitions.apiextensions.k8s.io": validateDefinition,
   "rolebindings.rbac.authorization.k8s.io": validateBinding,
   "clusterrolebindings.rbac.authorization.k8s.io": validateBinding,

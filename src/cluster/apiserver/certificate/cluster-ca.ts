@@ -16,12 +16,17 @@ const dayMs = 86_400_000;
 /** Clocks of pods may be behind. */
 const backdateMs = 3_600_000;
 
+/** The CA's certificate and key, PEM; made when first asked for. */
+export function clusterAuthority(store: ObjectStore, nowMs: number): { certificate: string; privateKey: string } {
+  const ca = clusterKey(store, "cluster-ca", () => newCa(nowMs));
+  return { certificate: ca["tls.crt"] ?? "", privateKey: ca["tls.key"] ?? "" };
+}
+
 /** Issues a server certificate for the names (DNS and IP) with the CA of the store. */
 export function serverCertificate(store: ObjectStore, names: readonly string[], nowMs: number): ServerCertificate {
-  const ca = clusterKey(store, "cluster-ca", () => newCa(nowMs));
-  const caPem = ca["tls.crt"] ?? "";
+  const { certificate: caPem, privateKey: caKey } = clusterAuthority(store, nowMs);
   const { privateKey, publicKey } = newKeyPair();
-  const certificatePem = issueLeaf(readIssuer(caPem, ca["tls.key"] ?? ""), {
+  const certificatePem = issueLeaf(readIssuer(caPem, caKey), {
     publicKeyInfo: publicKeyInfo(publicKey),
     subject: { commonName: "kube-apiserver" },
     names: {

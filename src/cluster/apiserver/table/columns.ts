@@ -63,6 +63,12 @@ const columnsByResource: Readonly<Record<string, readonly Column[]>> = {
     },
     { name: "Message", cell: field("message") },
   ],
+  "certificatesigningrequests.certificates.k8s.io": [
+    { name: "SignerName", cell: field("spec", "signerName") },
+    { name: "Requestor", cell: field("spec", "username") },
+    { name: "Condition", cell: requestCondition },
+  ],
+  "clustertrustbundles.certificates.k8s.io": [{ name: "SignerName", cell: field("spec", "signerName") }],
   "deployments.apps": [
     {
       name: "Ready",
@@ -171,4 +177,12 @@ function servicePorts(service: KubernetesObject): string {
         `${String(port["port"])}${port["nodePort"] === undefined ? "" : `:${String(port["nodePort"])}`}/${String(port["protocol"])}`,
     )
     .join(",");
+}
+
+/** As kubectl: `Approved,Issued`, or `Pending`. */
+function requestCondition(object: KubernetesObject): string {
+  const conditions = asArray(fieldAt(object, "status", "conditions")).map((condition) => fieldAt(condition, "type"));
+  const isIssued = fieldAt(object, "status", "certificate") !== undefined;
+  if (conditions.length === 0) return "Pending";
+  return [...conditions, ...(isIssued ? ["Issued"] : [])].join(",");
 }

@@ -2,10 +2,12 @@
 
 import { hasCode } from "#base/error.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { isStatusSubresource } from "../../admission/attributes.ts";
 import { apiError } from "../../store/errors.ts";
 import { asRecord, fieldAt, isRecord, type JsonRecord, mergePatch } from "../../store/json.ts";
 import { applyJsonPatch } from "../../store/json-patch.ts";
 import { apiVersionOf, type ResourceCall, received, shown, storageVersion, writeContext } from "../call.ts";
+import { guarded } from "../certificates/guard.ts";
 import { contentType, readBody, sendJson } from "../exchange.ts";
 import { applyConfiguration } from "../patch/apply.ts";
 import { applyStrategicMerge } from "../patch/strategic-merge.ts";
@@ -42,7 +44,7 @@ async function apply(call: ResourceCall): Promise<void> {
   const options = { manager, force: query.get("force") === "true", time };
   const body = recordOf(await readBody(exchange.request));
   const configuration = received(call, { ...body, metadata: { name: path.name, ...asRecord(body["metadata"]) } });
-  if (path.subresource === "status") return applyStatus(call, configuration);
+  if (isStatusSubresource(path.subresource)) return applyStatus(call, configuration);
   checkEscalation(context.store, exchange.user, entry, configuration);
   const { status: _, ...rest } = configuration;
   const wanted: KubernetesObject = {
@@ -56,12 +58,16 @@ async function apply(call: ResourceCall): Promise<void> {
       const isNew = context.store.get(entry, path.namespace, path.name) === undefined;
       if (isNew) authorize(context.store, exchange.user, "create", path, "");
       const object = isNew
-        ? await context.admission.create(entry, applyConfiguration(undefined, wanted, options), writeContext(call))
+        ? await context.admission.create(
+            entry,
+            guarded(call, applyConfiguration(undefined, wanted, options)),
+            writeContext(call),
+          )
         : await context.admission.update(
             entry,
             path.namespace,
             path.name,
-            (stored) => applyConfiguration(stored, wanted, options),
+            (stored) => guarded(call, applyConfiguration(stored, wanted, options), stored),
             writeContext(call, configuration.metadata.resourceVersion),
           );
       sendJson(exchange.response, isNew ? 201 : 200, shown(call, object));
@@ -78,10 +84,10 @@ async function apply(call: ResourceCall): Promise<void> {
 /** A status that is applied is merged in; nobody owns its fields. */
 async function applyStatus(call: ResourceCall, configuration: KubernetesObject): Promise<void> {
   const { context, exchange, entry, path } = call;
-  const change = (stored: KubernetesObject): KubernetesObject => ({
-    ...stored,
-    status: mergePatch(stored["status"], asRecord(configuration["status"])),
-  });
+  const change = (stored: KubernetesObject): KubernetesObject => {
+    const status = mergePatch(stored["status"], asRecord(configuration["status"]));
+    return guarded(call, { ...stored, status }, stored);
+  };
   const updated = await context.admission.update(entry, path.namespace, path.name, change, writeContext(call));
   sendJson(exchange.response, 200, shown(call, updated));
 }
@@ -106,7 +112,8 @@ function patched(call: ResourceCall, stored: KubernetesObject, result: unknown):
     metadata: { ...result["metadata"], name: stored.metadata.name },
   };
   checkEscalation(context.store, exchange.user, entry, object);
-  return path.subresource === "status" ? { ...stored, status: object["status"] } : object;
+  const isStatus = isStatusSubresource(path.subresource);
+  return guarded(call, isStatus ? { ...stored, status: object["status"] } : object, stored);
 }
 
 function recordOf(body: unknown): JsonRecord {

@@ -1,8 +1,10 @@
 // create and update; patch is in `patch.ts`.
 
+import { isStatusSubresource } from "../../admission/attributes.ts";
 import { apiError } from "../../store/errors.ts";
 import { asRecord } from "../../store/json.ts";
 import { type ResourceCall, received, shown, writeContext } from "../call.ts";
+import { guarded } from "../certificates/guard.ts";
 import { hasStatus } from "../discovery.ts";
 import { readRecord, sendJson } from "../exchange.ts";
 import { keepManagers } from "../patch/managed-fields.ts";
@@ -16,7 +18,7 @@ export async function create(call: ResourceCall): Promise<void> {
   if (object.metadata.resourceVersion)
     throw apiError("BAD_REQUEST", "resourceVersion should not be set on objects to be created");
   checkEscalation(context.store, exchange.user, entry, object);
-  const created = await context.admission.create(entry, object, writeContext(call));
+  const created = await context.admission.create(entry, guarded(call, object), writeContext(call));
   sendJson(exchange.response, 201, shown(call, created));
 }
 
@@ -28,8 +30,11 @@ export async function update(call: ResourceCall): Promise<void> {
     entry,
     path.namespace,
     path.name,
-    (stored) =>
-      path.subresource === "status" ? { ...stored, status: asRecord(object["status"]) } : keepManagers(object, stored),
+    (stored) => {
+      const isStatus = isStatusSubresource(path.subresource);
+      const next = isStatus ? { ...stored, status: asRecord(object["status"]) } : keepManagers(object, stored);
+      return guarded(call, next, stored);
+    },
     writeContext(call, object.metadata.resourceVersion),
   );
   sendJson(exchange.response, 200, shown(call, updated));

@@ -18,7 +18,7 @@ export interface PodVolumesOptions {
   readonly folder: string;
   readonly pod: KubernetesObject;
   readonly podAddress: string;
-  readonly store: Pick<ObjectStore, "get">;
+  readonly store: Pick<ObjectStore, "get" | "list">;
   readonly tokens: Pick<TokenAuthority, "issue">;
   readonly clock: Clock;
   readonly log: Logger;

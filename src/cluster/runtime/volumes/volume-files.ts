@@ -2,6 +2,11 @@
 
 import { normalize } from "node:path";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import { mergeCertificates } from "#wire/x509/pem.ts";
+import { readSelector } from "../../admission/validate/selector.ts";
+import { fieldAt } from "../../store/json.ts";
+import { trustBundles } from "../../store/resources.ts";
+import { labelsOf, matchesLabelSelector } from "../../store/selector.ts";
 import type { ObjectStore } from "../../store/store.ts";
 import { configMapData, secretData } from "../environment.ts";
 import { fieldValue, resourceValue } from "../field-value.ts";
@@ -10,7 +15,7 @@ import { WaitingError } from "../waiting-error.ts";
 import type { VolumeFile } from "./atomic-folder.ts";
 
 export interface VolumeContext {
-  readonly store: Pick<ObjectStore, "get">;
+  readonly store: Pick<ObjectStore, "get" | "list">;
   /** The token for the source: the one from before as long as it is good. */
   readonly token: (source: TokenSource) => VolumeToken;
   readonly pod: KubernetesObject;
@@ -18,6 +23,8 @@ export interface VolumeContext {
 }
 
 export type TokenSource = NonNullable<ProjectedSource["serviceAccountToken"]>;
+
+type TrustBundleSource = NonNullable<ProjectedSource["clusterTrustBundle"]>;
 
 export interface VolumeToken {
   readonly token: string;
@@ -50,6 +57,23 @@ export function volumeContent(volume: VolumeSpec, context: VolumeContext): Volum
   return { files: builder.files, renewAtMs: builder.renewAtMs };
 }
 
+/** The certificates of the bundles that are meant. A signer's without a selector are none, as in Kubernetes. */
+function findTrustBundles(store: VolumeContext["store"], source: TrustBundleSource): string[] {
+  const { name, signerName, labelSelector } = source;
+  const textOf = (bundle: KubernetesObject): string => String(fieldAt(bundle, "spec", "trustBundle") ?? "");
+  if (name !== undefined) {
+    const bundle = store.get(trustBundles, "", name);
+    return bundle === undefined ? [] : [textOf(bundle)];
+  }
+  if (labelSelector === undefined) return [];
+  const selector = readSelector(labelSelector);
+  return store
+    .list(trustBundles)
+    .items.filter((bundle) => fieldAt(bundle, "spec", "signerName") === signerName)
+    .filter((bundle) => matchesLabelSelector(selector, labelsOf(bundle)))
+    .map(textOf);
+}
+
 class ContentBuilder {
   readonly files = new Map<string, VolumeFile>();
   renewAtMs: number | undefined;
@@ -65,6 +89,7 @@ class ContentBuilder {
     if (source.configMap !== undefined) this.keyed("configmap", source.configMap.name ?? "", source.configMap, mode);
     if (source.secret !== undefined) this.keyed("secret", source.secret.name ?? "", source.secret, mode);
     if (source.downwardAPI !== undefined) this.downward(source.downwardAPI.items ?? [], mode);
+    if (source.clusterTrustBundle !== undefined) this.#trustBundle(source.clusterTrustBundle, mode);
     if (source.serviceAccountToken !== undefined) this.#token(source.serviceAccountToken, mode);
   }
 
@@ -98,6 +123,13 @@ class ContentBuilder {
       if (value === undefined) throw this.#fail(`there is no field for ${item.path}`);
       this.#put(item.path, Buffer.from(value), item.mode ?? mode);
     }
+  }
+
+  #trustBundle(source: TrustBundleSource, mode = defaultFileMode): void {
+    const found = findTrustBundles(this.#context.store, source);
+    if (found.length > 0) return this.#put(source.path, Buffer.from(mergeCertificates(found)), mode);
+    if (source.optional === true) return this.#put(source.path, Buffer.alloc(0), mode);
+    throw this.#fail(`clusterTrustBundle "${source.name ?? source.signerName ?? ""}" not found`);
   }
 
   #token(source: TokenSource, mode = defaultFileMode): void {

@@ -1,6 +1,7 @@
 // Volumes that bring the proxy its token, roots and pod information, and where they are mounted.
 import { annotationName } from "../annotations.ts";
 import { isRecord, type JsonRecord, podAnnotations, type VolumeMount } from "../pod.ts";
+import { trustBundleName } from "../trust-bundle-name.ts";
 import type { TemplateInput } from "./template-input.ts";
 
 export function proxyVolumes(input: TemplateInput, options: { revocationList: boolean }): JsonRecord[] {
@@ -35,7 +36,7 @@ export function proxyVolumes(input: TemplateInput, options: { revocationList: bo
     },
   ];
   if (input.values.certProvider === "istiod") {
-    volumes.push({ name: "istiod-ca-cert", configMap: { name: "istio-ca-root-cert" } });
+    volumes.push({ name: "istiod-ca-cert", ...rootsVolume(input) });
     if (options.revocationList) {
       volumes.push({ name: "istio-ca-crl", configMap: { name: "istio-ca-crl", optional: true } });
     }
@@ -44,6 +45,12 @@ export function proxyVolumes(input: TemplateInput, options: { revocationList: bo
   if (override !== undefined) volumes.push({ name: "custom-bootstrap-volume", configMap: { name: override } });
   for (const [name, volume] of userEntries(input, annotationName.userVolume)) volumes.push({ ...volume, name });
   return volumes;
+}
+
+function rootsVolume({ values }: TemplateInput): JsonRecord {
+  if (!values.clusterTrustBundle) return { configMap: { name: "istio-ca-root-cert" } };
+  const clusterTrustBundle = { name: trustBundleName, path: "root-cert.pem" };
+  return { projected: { sources: [{ clusterTrustBundle }] } };
 }
 
 export function proxyVolumeMounts(input: TemplateInput, options: { revocationList: boolean }): VolumeMount[] {

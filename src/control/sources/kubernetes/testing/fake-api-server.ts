@@ -108,7 +108,8 @@ export async function startFakeApiServer(collections: readonly string[]): Promis
       return send(response, 201, object);
     }
     const isStatus = url.pathname.endsWith("/status");
-    const [collection, key] = split(isStatus ? url.pathname.slice(0, -"/status".length) : url.pathname, objects);
+    const path = decodeURIComponent(url.pathname);
+    const [collection, key] = split(isStatus ? path.slice(0, -"/status".length) : path, objects);
     const found = objects.get(collection)?.get(key);
     if (found === undefined) return send(response, 404, { message: `${url.pathname} not found`, reason: "NotFound" });
     if (request.method === "DELETE") fake.put(collection, found, true);
