@@ -119,7 +119,7 @@ const table: readonly (readonly [code: string, what: string, yaml: readonly stri
   [
     "IST0101",
     "a selector of a Sidecar without pods",
-    [webPod, networking("Sidecar", "s", "{workloadSelector: {labels: {app: wub}}}")],
+    [webPod, networking("Sidecar", "s", "{workloadSelector: {labels: {app: wub}}, egress: [{hosts: ['*/*']}]}")],
     ["Sidecar s.default"],
   ],
   [
@@ -203,8 +203,8 @@ const table: readonly (readonly [code: string, what: string, yaml: readonly stri
     "two Sidecars for a pod",
     [
       pod("a", "app: web, version: v1", sidecar),
-      networking("Sidecar", "s", "{workloadSelector: {labels: {app: web}}}"),
-      networking("Sidecar", "t", "{workloadSelector: {labels: {version: v1}}}"),
+      networking("Sidecar", "s", "{workloadSelector: {labels: {app: web}}, egress: [{hosts: ['*/*']}]}"),
+      networking("Sidecar", "t", "{workloadSelector: {labels: {version: v1}}, egress: [{hosts: ['*/*']}]}"),
     ],
     ["Sidecar s.default", "Sidecar t.default"],
   ],

@@ -152,7 +152,7 @@ test("files are laid on the mesh that runs here, unless --use-kube=false", async
   const sidecar = `apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: {name: s}
-spec: {workloadSelector: {labels: {app: shap}}}
+spec: {workloadSelector: {labels: {app: shap}}, egress: [{hosts: ['*/*']}]}
 `;
   const env = { OUTRIGGER_STATE_DIR: dirname(mesh.cluster.socketPath) };
   const ask = async (...flags: string[]): Promise<string> =>

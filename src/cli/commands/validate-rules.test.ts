@@ -47,7 +47,7 @@ describe("what is refused, and what is warned of", () => {
     '{hosts: ["a.*"], gateways: [g], http: [{route: [{destination: {host: a}}]}]}': "E hosts[0]",
     "{hosts: [a], exportTo: [x, x], http: [{route: [{destination: {host: a}}]}]}": "E exportTo[1]",
     "{hosts: [a], exportTo: ['*', x], http: [{route: [{destination: {host: a}}]}]}": "E exportTo",
-    "{hosts: [a], exportTo: ['~', x], http: [{route: [{destination: {host: a}}]}]}": "E exportTo",
+    "{hosts: [a], exportTo: ['~', x], http: [{route: [{destination: {host: a}}]}]}": "E exportTo[0]",
     [http("{}".slice(1, 1))]: "E http[0]",
     [http(`${route}, redirect: {uri: /x}`)]: "E http[0]",
     [http(`${route}, directResponse: {status: 200}`)]: "E http[0]",
@@ -71,7 +71,7 @@ describe("what is refused, and what is warned of", () => {
     [http(`${route}, timeout: soon`)]: "E http[0].timeout",
     [http(`${route}, corsPolicy: {allowMethods: [FETCH]}`)]: "E http[0].corsPolicy.allowMethods[0]",
     [http(`${route}, corsPolicy: {maxAge: 1500ms}`)]: "E http[0].corsPolicy.maxAge",
-    [http(`match: [{uri: {prefix: ""}}], ${route}`)]: "E http[0].match[0].uri.prefix",
+    [http(`match: [{uri: {prefix: ""}}], ${route}`)]: "",
     [http(`match: [{uri: {regex: "("}}], ${route}`)]: "E http[0].match[0].uri.regex",
     [http(`match: [{uri: {exact: /a, prefix: /b}}], ${route}`)]: "E http[0].match[0].uri",
     [http(`match: [{headers: {a: {regex: "["}}}], ${route}`)]: 'E http[0].match[0].headers["a"].regex',
@@ -108,7 +108,7 @@ describe("what is refused, and what is warned of", () => {
       "E trafficPolicy.connectionPool.http.h2UpgradePolicy",
     "{host: a, trafficPolicy: {tls: {mode: MUTUAL}}}": "E trafficPolicy.tls",
     "{host: a, trafficPolicy: {tls: {mode: ISTIO_MUTUAL, clientCertificate: /c}}}":
-      "E trafficPolicy.tls.clientCertificate",
+      "W trafficPolicy.tls.clientCertificate",
     "{host: a, exportTo: ['*'], workloadSelector: {matchLabels: {a: b}}, trafficPolicy: {tls: {mode: DISABLE}}}":
       "E exportTo",
   });
@@ -116,26 +116,28 @@ describe("what is refused, and what is warned of", () => {
   const server = (fields: string): string => `{selector: {istio: i}, servers: [{${fields}}]}`;
   rules("Gateway", {
     "{selector: {istio: i}}": "E servers",
-    [server("hosts: [a]")]: "E servers[0].port.number, E servers[0].port.protocol, E servers[0].port",
+    [server("hosts: [a.example]")]: "E servers[0].port.number, E servers[0].port.protocol, E servers[0].port",
     [server("port: {number: 80, name: http, protocol: HTTP}")]: "E servers[0].hosts",
-    [server("port: {number: 80, name: http, protocol: GOPHER}, hosts: [a]")]: "E servers[0].port.protocol",
-    [server("port: {number: 0, name: http, protocol: HTTP}, hosts: [a]")]: "E servers[0].port.number",
-    [server("port: {number: 80, protocol: HTTP}, hosts: [a]")]: "E servers[0].port",
-    [server("port: {number: 443, name: https, protocol: HTTPS}, hosts: [a]")]: "E servers[0]",
-    [server("port: {number: 443, name: https, protocol: HTTPS}, hosts: [a], tls: {mode: SIMPLE}")]: "E servers[0].tls",
-    [server(
-      "port: {number: 443, name: https, protocol: HTTPS}, hosts: [a], tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k}",
-    )]: "E servers[0].tls",
-    [server("port: {number: 80, name: http, protocol: HTTP}, hosts: [a], tls: {mode: SIMPLE, credentialName: c}")]:
+    [server("port: {number: 80, name: http, protocol: GOPHER}, hosts: [a.example]")]: "E servers[0].port.protocol",
+    [server("port: {number: 0, name: http, protocol: HTTP}, hosts: [a.example]")]: "E servers[0].port.number",
+    [server("port: {number: 80, protocol: HTTP}, hosts: [a.example]")]: "E servers[0].port",
+    [server("port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.example]")]: "E servers[0]",
+    [server("port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.example], tls: {mode: SIMPLE}")]:
       "E servers[0].tls",
-    [server("port: {number: 80, name: http, protocol: HTTP}, hosts: [a], tls: {httpsRedirect: true}")]: "",
-    "{selector: {istio: i}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a]}, {port: {number: 81, name: http, protocol: HTTP}, hosts: [b]}]}":
+    [server(
+      "port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.example], tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k}",
+    )]: "E servers[0].tls",
+    [server(
+      "port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example], tls: {mode: SIMPLE, credentialName: c}",
+    )]: "E servers[0].tls",
+    [server("port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example], tls: {httpsRedirect: true}")]: "",
+    "{selector: {istio: i}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example]}, {port: {number: 81, name: http, protocol: HTTP}, hosts: [b.example]}]}":
       "E servers[1].port.name",
   });
 
   rules("Sidecar", {
     "{}": "E ",
-    "{ingress: [{defaultEndpoint: '127.0.0.1:80'}]}": "E ingress[0].port.number, E ingress[0].port.protocol",
+    "{ingress: [{defaultEndpoint: '127.0.0.1:80'}]}": "E ingress[0].port.number",
     "{workloadSelector: {labels: {a: b}}, ingress: [{port: {number: 80, name: http, protocol: HTTP}, defaultEndpoint: 'example.com:80'}]}":
       "E ingress[0].defaultEndpoint",
     "{egress: [{}]}": "E egress[0].hosts",

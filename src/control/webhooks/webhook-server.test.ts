@@ -175,7 +175,7 @@ test("what became of pods and objects is counted", async () => {
   await post(plane, "/validate", review("Gateway", service));
   const selector = {
     ...service,
-    spec: { servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["a"] }] },
+    spec: { servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["a.example"] }] },
   };
   await post(plane, "/validate", review("Gateway", selector));
   assert.deepEqual([read("galley_validation_passed"), read("galley_validation_failed")], [1, 1]);

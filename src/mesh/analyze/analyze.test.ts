@@ -77,8 +77,10 @@ kind: EnvoyFilter
 metadata: { name: ${name} }
 spec: ${spec}
 `;
+  const cors =
+    '{ name: envoy.filters.http.cors, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors } }';
   const patch = (operation: string, match = ""): string =>
-    `{ applyTo: HTTP_FILTER, match: {${match}}, patch: { operation: ${operation}, value: { name: envoy.filters.http.cors } } }`;
+    `{ applyTo: HTTP_FILTER, match: {${match}}, patch: { operation: ${operation}, value: ${cors} } }`;
   const codes = (...specs: string[]): string[] =>
     issuesOf(specs.map((spec, index) => filter(`f${index}`, spec)).join("")).map(({ code }) => code);
   const inserted = `{ configPatches: [${patch("INSERT_BEFORE")}] }`;

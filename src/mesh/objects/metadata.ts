@@ -51,6 +51,9 @@ const metadataFields: ReadonlySet<string> = new Set([
   "uid",
 ]);
 
+/** An AuthorizationPolicy that is only logged. */
+export const dryRunAnnotation = "istio.io/dry-run";
+
 /** Reports what an API server would refuse in the frame of an object, whatever its kind. */
 export function validateFrame(object: KubernetesObject, report: Report): void {
   reportUnknown(object, objectFields, undefined, report);
@@ -64,6 +67,13 @@ export function validateFrame(object: KubernetesObject, report: Report): void {
   if (namespace !== "" && !isNamespaceName(namespace)) {
     report({ path: child(path, "namespace"), message: `"${namespace}" cannot be the name of a namespace` });
   }
+}
+
+/** Istio's webhook refuses it everywhere else. */
+export function validateDryRun({ kind, metadata }: KubernetesObject, report: Report): void {
+  if (kind === "AuthorizationPolicy" || metadata.annotations?.[dryRunAnnotation] === undefined) return;
+  const path = `metadata.annotations["${dryRunAnnotation}"]`;
+  report({ path, message: `${kind} has no dry run`, fix: "remove the annotation" });
 }
 
 /** A DNS subdomain (RFC 1123). */

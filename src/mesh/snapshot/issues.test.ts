@@ -418,3 +418,15 @@ spec:
     ],
   );
 });
+
+test("a dry run of a kind that has none is refused", () => {
+  const { issues } = meshFromYaml(`
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: { name: p, annotations: { istio.io/dry-run: "true" } }
+spec: { mtls: { mode: STRICT } }
+`);
+  const [issue] = issues;
+  assert.equal(issue?.message, "PeerAuthentication has no dry run");
+  assert.deepEqual([issue?.severity, issue?.path], ["error", 'metadata.annotations["istio.io/dry-run"]']);
+});

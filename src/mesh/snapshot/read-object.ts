@@ -7,7 +7,7 @@ import { isTooDeep, maxObjectDepth } from "../objects/depth.ts";
 import type { Kind } from "../objects/kind.ts";
 import { type KubernetesObject, type ObjectMeta, sourceAnnotation } from "../objects/kubernetes-object.ts";
 import { type MeshObject, objectKey } from "../objects/mesh-object.ts";
-import { readMetadata, validateFrame } from "../objects/metadata.ts";
+import { readMetadata, validateDryRun, validateFrame } from "../objects/metadata.ts";
 import { renderPath } from "../objects/path.ts";
 import { type Report, reportInto, toIssue } from "../objects/report.ts";
 import { decodeSourceAnnotation, positionIn, type SourceMap } from "../objects/source-annotation.ts";
@@ -91,6 +91,7 @@ function decodeObject(
   const report = reportInto(issues, origin, place);
   if (findKind(object.apiVersion, object.kind)?.mesh === true) validateFrame(object, report);
   const metadata = readMetadata(object, report);
+  if (object.apiVersion.includes(".istio.io/")) validateDryRun({ ...object, metadata }, report);
   const decoded = kind.decode({ ...object, metadata }, report);
   if (decoded !== undefined) kind.validate(decoded, besides(issues, report), { ...object, metadata });
   if (decoded === undefined || hasErrors(issues)) {

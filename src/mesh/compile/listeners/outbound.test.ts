@@ -250,7 +250,7 @@ test("what the mesh does not know goes to the egress proxy of the Sidecar, wheth
 test("an egress proxy that is no service is said to be missing", () => {
   const yaml = egress(
     '{hosts: ["*/*"]}',
-    "  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: nobody.example}}",
+    "  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: nobody.example, port: {number: 80}}}",
   );
   const issue = mesh(bookinfo, yaml).issues.find(({ code }) => code === "IST0101");
   assert.match(issue?.message ?? "", /there is no service nobody\.example/);

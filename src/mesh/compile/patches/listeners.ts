@@ -17,6 +17,7 @@ import {
   type HttpFilter,
   HttpFilterSchema,
 } from "#wire/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts";
+import { meansFilter } from "../../kinds/envoy-filter/filter-names.ts";
 import { ApplyTo, Operation } from "../../kinds/envoy-filter/spec.ts";
 import { isMerge } from "../../kinds/envoy-filter/validate.ts";
 import { virtualInboundListener, virtualOutboundListener } from "../names.ts";
@@ -185,7 +186,7 @@ function patchHttpFilters(
   for (const filter of manager.httpFilters) {
     for (const patch of http) {
       const name = subFilterOf(patch);
-      if (!isMerge(patch.operation) || (name !== undefined && name !== filter.name)) continue;
+      if (!isMerge(patch.operation) || (name !== undefined && !meansFilter(name, filter.name))) continue;
       if (mergeTypedConfig(filter, patch.value as HttpFilter, optionsOf(patch))) note(patch);
     }
   }
@@ -202,7 +203,9 @@ function named<Item extends { readonly name: string }>(
   name: string | undefined,
 ): { operation: Operation; isTarget: ((item: Item) => boolean) | undefined } {
   const isTarget =
-    name === undefined || operation === Operation.InsertFirst ? undefined : (item: Item) => item.name === name;
+    name === undefined || operation === Operation.InsertFirst
+      ? undefined
+      : (item: Item) => meansFilter(name, item.name);
   return { operation, isTarget };
 }
 
@@ -241,5 +244,5 @@ function isFilterChain(listener: Listener, chain: FilterChain, { match }: ReadyP
 
 function isNetworkFilter(filter: Filter, { match }: ReadyPatch): boolean {
   const name = match?.listener?.filterChain?.filter?.name;
-  return name === undefined || name === filter.name;
+  return name === undefined || meansFilter(name, filter.name);
 }

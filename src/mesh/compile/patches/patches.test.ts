@@ -103,6 +103,19 @@ test("an HTTP filter goes before, after, to either end of the others, or in plac
   );
 });
 
+test("a match may name a filter as it was called before Envoy 1.14", () => {
+  const names = (match: string): string[] => {
+    const patch = `{applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND, listener: {${match}}}, patch: {operation: INSERT_BEFORE, value: ${rateLimit}}}`;
+    return httpFilters(compiled(envoyFilter([patch])).listeners.get("virtualInbound"));
+  };
+  const old = inManager("envoy.cors").replace(
+    "envoy.filters.network.http_connection_manager",
+    "envoy.http_connection_manager",
+  );
+  assert.deepEqual(names(old), names(inManager("envoy.filters.http.cors")));
+  assert.notDeepEqual(names(old), names(inManager("envoy.filters.http.nothing")));
+});
+
 test("the value of a filter arrives as the message that it names", () => {
   const { listeners } = compiled(envoyFilter([httpPatch("INSERT_FIRST")]));
   const [first] = manager(listeners.get("virtualInbound")).httpFilters;

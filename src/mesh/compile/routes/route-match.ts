@@ -7,6 +7,7 @@ import {
   RouteMatchSchema,
 } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { MetadataMatcher } from "#wire/gen/envoy/type/matcher/v3/metadata_pb.ts";
+import { routingClaims } from "../../kinds/virtual-service/resolve.ts";
 import type { HttpMatchRequest } from "../../kinds/virtual-service/spec.ts";
 import { type Labels, selects } from "../../objects/fields/selector.ts";
 import type { StringMatch } from "../../objects/fields/string-match.ts";
@@ -84,15 +85,6 @@ function pathSpecifier(uri: StringMatch | undefined, bySegments: boolean): Route
   if (uri?.prefix !== undefined) return { case: "prefix", value: uri.prefix };
   const regex = uri && stringMatcher(uri)?.matchPattern;
   return regex?.case === "safeRegex" ? { case: "safeRegex", value: regex.value } : { case: "prefix", value: "/" };
-}
-
-/** `@request.auth.claims.a.b` and `@request.auth.claims[a][b]` are about a validated token, not about a header. */
-function routingClaims(name: string): string[] | undefined {
-  const prefix = "@request.auth.claims";
-  if (!name.toLowerCase().startsWith(prefix)) return undefined;
-  const rest = name.slice(prefix.length);
-  if (rest.startsWith("[") && rest.endsWith("]")) return rest.slice(1, -1).split("][");
-  return rest.startsWith(".") && rest.length > 1 ? rest.slice(1).split(".") : undefined;
 }
 
 function claimCondition(claims: readonly string[], match: StringMatch, invert: boolean): MetadataMatcher {

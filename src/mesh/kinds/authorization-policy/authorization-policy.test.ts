@@ -55,7 +55,7 @@ test("rules that can never work are refused", () => {
     ],
     [
       { rules: [{ to: [{ operation: { paths: ["/a*b"] } }] }] },
-      'spec.rules[0].to[0].operation.paths[0]: "/a*b": * can stand only at the start or at the end',
+      'warning spec.rules[0].to[0].operation.paths[0]: "/a*b": * stands for anything only alone, at the start or at the end; the others are ordinary characters',
     ],
     [
       { rules: [{ when: [{ key: "source.ipp", values: ["a"] }] }] },
@@ -77,6 +77,13 @@ test("an ALLOW policy without rules is valid: it denies everything", () => {
 test("dry-run is for ALLOW and DENY", () => {
   const spec = { action: "AUDIT", rules: anything };
   assert.deepEqual(problemsOf(authorizationPolicy, spec, { "istio.io/dry-run": "true" }), [
-    "metadata.annotations: dry-run is for ALLOW and DENY, not for AUDIT",
+    'metadata.annotations["istio.io/dry-run"]: dry-run is for ALLOW and DENY, not for AUDIT',
+  ]);
+  const deny = { action: "DENY", rules: anything };
+  for (const value of ["true", "True", "1", "f", "false"]) {
+    assert.deepEqual(problemsOf(authorizationPolicy, deny, { "istio.io/dry-run": value }), [], value);
+  }
+  assert.deepEqual(problemsOf(authorizationPolicy, deny, { "istio.io/dry-run": "yes" }), [
+    'metadata.annotations["istio.io/dry-run"]: "yes" is neither true nor false',
   ]);
 });

@@ -286,7 +286,8 @@ requestCases(
 requestCases(
   "AUDIT and dry runs deny nothing",
   policy("{}", { action: "AUDIT" }) +
-    policy("{}", { name: "dry", action: "DENY", annotations: '{istio.io/dry-run: "true"}' }),
+    policy("{}", { name: "dry", action: "DENY", annotations: '{istio.io/dry-run: "true"}' }) +
+    policy("{}", { name: "dry2", action: "DENY", annotations: '{istio.io/dry-run: "True"}' }),
   {
     "shop GET http://api/": "api:80 mtls",
     [me]: "arrives:8080",

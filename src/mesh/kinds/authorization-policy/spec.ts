@@ -53,5 +53,4 @@ export interface Condition {
   readonly notValues: readonly string[];
 }
 
-/** Annotation that turns a policy into a shadow policy. */
-export const dryRunAnnotation = "istio.io/dry-run";
+export { dryRunAnnotation } from "../../objects/metadata.ts";

@@ -1,6 +1,7 @@
 // Rules for AuthorizationPolicies that the types of their fields cannot say (reference 1.15).
 import { validateTarget } from "../../objects/fields/policy-target.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
+import { parseBool } from "../../objects/parse-bool.ts";
 import type { Report } from "../../objects/report.ts";
 import { isIpOrCidr, warn } from "../../objects/validate-names.ts";
 import {
@@ -31,11 +32,34 @@ export function validateAuthorizationPolicy(
   if (action === AuthorizationAction.Deny && rules.length === 0) {
     report({ path: "spec.rules", message: "DENY without rules never triggers", fix: "rules: [{}] denies everything" });
   }
-  const isDryRun = object.metadata.annotations?.[dryRunAnnotation] === "true";
-  if (isDryRun && action !== AuthorizationAction.Allow && action !== AuthorizationAction.Deny) {
-    report({ path: "metadata.annotations", message: `dry-run is for ALLOW and DENY, not for ${action}` });
+  const dryRun = object.metadata.annotations?.[dryRunAnnotation];
+  const at = `metadata.annotations["${dryRunAnnotation}"]`;
+  if (dryRun !== undefined && action !== AuthorizationAction.Allow && action !== AuthorizationAction.Deny) {
+    report({ path: at, message: `dry-run is for ALLOW and DENY, not for ${action}` });
+  } else if (dryRun !== undefined && parseBool(dryRun) === undefined) {
+    report({ path: at, message: `"${dryRun}" is neither true nor false` });
   }
-  for (const [index, rule] of rules.entries()) validateRule(rule, action, `spec.rules[${index}]`, report);
+  for (const [index, rule] of rules.entries()) {
+    const path = `spec.rules[${index}]`;
+    validateRule(rule, action, path, report);
+    if (action === AuthorizationAction.Deny && isOfRequestsAlone(rule)) {
+      const message = "this rule is about requests: it denies every connection to ports that are not HTTP";
+      report(warn(path, message, "name the ports in an operation"));
+    }
+  }
+}
+
+/** What a DENY rule says of requests cannot be seen on a TCP port, where it then holds for everything. */
+function isOfRequestsAlone({ from, to }: AuthorizationRule): boolean {
+  const sources = from.flatMap(({ source }) => source ?? []);
+  const operations = to.flatMap(({ operation }) => operation ?? []);
+  if (operations.length > 0) return operations.every(({ ports, notPorts }) => ports.length + notPorts.length === 0);
+  return (
+    sources.length > 0 &&
+    sources.every((source) =>
+      Object.entries(source).every(([field, list]) => /requestPrincipals$/i.test(field) || list.length === 0),
+    )
+  );
 }
 
 function validateRule(rule: AuthorizationRule, action: AuthorizationAction, path: string, report: Report): void {
@@ -54,6 +78,20 @@ function validateRule(rule: AuthorizationRule, action: AuthorizationAction, path
   }
 }
 
+/** What the shadow rules of CUSTOM cannot look at, as in Istio. */
+const identityFields = [
+  "principals",
+  "notPrincipals",
+  "requestPrincipals",
+  "notRequestPrincipals",
+  "namespaces",
+  "notNamespaces",
+  "serviceAccounts",
+  "notServiceAccounts",
+] as const;
+
+const identityKeys: ReadonlySet<string> = new Set(["source.namespace", "source.principal", "source.serviceAccount"]);
+
 function validateSource(source: Source, action: AuthorizationAction, path: string, report: Report): void {
   if (Object.values(source).every((list: readonly string[]) => list.length === 0)) {
     report({ path, message: "the source says nothing" });
@@ -68,7 +106,7 @@ function validateSource(source: Source, action: AuthorizationAction, path: strin
     });
   }
   if (action === AuthorizationAction.Custom) {
-    for (const field of ["requestPrincipals", "notRequestPrincipals"] as const) {
+    for (const field of identityFields) {
       if (source[field].length > 0)
         report({ path: `${path}.${field}`, message: `${field} is not possible with CUSTOM` });
     }
@@ -93,7 +131,11 @@ function validateSource(source: Source, action: AuthorizationAction, path: strin
     "namespaces",
     "notNamespaces",
   ] as const;
-  for (const field of patterns) validateEach(source[field], `${path}.${field}`, report, patternProblem);
+  for (const field of patterns) {
+    validateEach(source[field], `${path}.${field}`, report, emptyProblem);
+    // In namespaces every star stands for anything.
+    if (!/namespaces$/i.test(field)) warnOfStars(source[field], `${path}.${field}`, report);
+  }
 }
 
 function validateOperation(operation: Operation, path: string, report: Report): void {
@@ -104,7 +146,8 @@ function validateOperation(operation: Operation, path: string, report: Report): 
     validateEach(operation[field], `${path}.${field}`, report, portProblem);
   }
   for (const field of ["hosts", "notHosts", "methods", "notMethods"] as const) {
-    validateEach(operation[field], `${path}.${field}`, report, patternProblem);
+    validateEach(operation[field], `${path}.${field}`, report, emptyProblem);
+    warnOfStars(operation[field], `${path}.${field}`, report);
   }
   for (const field of ["methods", "notMethods"] as const) {
     for (const [index, method] of operation[field].entries()) {
@@ -117,6 +160,7 @@ function validateOperation(operation: Operation, path: string, report: Report): 
   }
   for (const field of ["paths", "notPaths"] as const) {
     validateEach(operation[field], `${path}.${field}`, report, pathProblem);
+    warnOfStars(operation[field], `${path}.${field}`, report);
   }
 }
 
@@ -140,7 +184,8 @@ const plainKeys: ReadonlySet<string> = new Set([
 const indexedKeys: readonly RegExp[] = [
   /^request\.headers\[[^\]]+\]$/,
   /^request\.auth\.claims(\[[^\]]+\])+$/,
-  /^experimental\.envoy\.filters\..+/,
+  /^request\.experimental\.inline\.headers\[[^\]]+\]$/,
+  /^experimental\.envoy\.filters\..+\[.+\]$/,
 ];
 
 function validateCondition(condition: Condition, action: AuthorizationAction, path: string, report: Report): void {
@@ -150,7 +195,7 @@ function validateCondition(condition: Condition, action: AuthorizationAction, pa
     const fix = `one of ${[...plainKeys].join(", ")}, request.headers[NAME], request.auth.claims[NAME]`;
     report({ path: `${path}.key`, message: `unknown key "${key}"`, fix });
   }
-  if (action === AuthorizationAction.Custom && key.startsWith("request.auth.")) {
+  if (action === AuthorizationAction.Custom && (key.startsWith("request.auth.") || identityKeys.has(key))) {
     report({ path: `${path}.key`, message: `${key} is not possible with CUSTOM` });
   }
   if (values.length === 0 && notValues.length === 0) report({ path, message: "values or notValues is needed" });
@@ -166,7 +211,20 @@ function problemOfValue(key: string): (value: string) => string | undefined {
   if (key === "destination.port") return portProblem;
   if (key === "source.serviceAccount") return serviceAccountProblem;
   if (key === "source.trustDomain") return trustDomainProblem;
-  return (value) => (value === "" ? "a value is empty" : undefined);
+  return emptyProblem;
+}
+
+function emptyProblem(value: string): string | undefined {
+  return value === "" ? "a value is empty" : undefined;
+}
+
+/** One star at the start or the end stands for anything; every other is an ordinary character. */
+function warnOfStars(values: readonly string[], path: string, report: Report): void {
+  for (const [index, value] of values.entries()) {
+    if (value === "" || isPathTemplate(value) || patternProblem(value) === undefined) continue;
+    const message = `"${value}": * stands for anything only alone, at the start or at the end; the others are ordinary characters`;
+    report(warn(`${path}[${index}]`, message, ...(path.endsWith("aths") ? ["{*} is one part of a path"] : [])));
+  }
 }
 
 function validateEach(
@@ -208,7 +266,9 @@ export function trustDomainProblem(value: string): string | undefined {
 }
 
 function pathProblem(value: string): string | undefined {
-  if (!isPathTemplate(value)) return patternProblem(value);
+  if (!isPathTemplate(value)) {
+    return /[{}]/.test(value) ? `"${value}": braces are for {*} and {**}` : emptyProblem(value);
+  }
   const segments = value.split("/");
   for (const segment of segments) {
     if (segment === "{*}" || segment === "{**}") continue;

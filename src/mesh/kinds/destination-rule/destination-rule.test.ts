@@ -65,7 +65,7 @@ test("policies that say nothing or contradict themselves are refused", () => {
     ],
     [
       { trafficPolicy: { tls: { mode: "ISTIO_MUTUAL", clientCertificate: "/a" } } },
-      "spec.trafficPolicy.tls.clientCertificate: clientCertificate cannot be set with ISTIO_MUTUAL: the mesh gives the certificates",
+      "warning spec.trafficPolicy.tls.clientCertificate: clientCertificate has no effect with ISTIO_MUTUAL: the mesh gives the certificates",
     ],
     [
       { workloadSelector: { matchLabels: { a: "b" } }, exportTo: ["*"] },

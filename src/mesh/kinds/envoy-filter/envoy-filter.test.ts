@@ -14,7 +14,10 @@ import { ApplyTo } from "./spec.ts";
 
 before(loadEnvoyTypes);
 
-const filter = { name: "envoy.filters.http.buffer" };
+const filter = {
+  name: "envoy.filters.http.cors",
+  typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors" },
+};
 const inManager = (name: string, subFilter?: object): object => ({
   filterChain: { filter: { name, ...(subFilter !== undefined && { subFilter }) } },
 });

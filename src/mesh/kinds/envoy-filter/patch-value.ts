@@ -1,5 +1,5 @@
 // The Envoy message that a patch carries.
-import { type DescMessage, fromJson, type JsonObject, type Message } from "@bufbuild/protobuf";
+import { type DescMessage, fromJson, isMessage, type JsonObject, type Message } from "@bufbuild/protobuf";
 import { describeError } from "#base/error.ts";
 import { BootstrapSchema } from "#wire/gen/envoy/config/bootstrap/v3/bootstrap_pb.ts";
 import { ClusterSchema } from "#wire/gen/envoy/config/cluster/v3/cluster_pb.ts";
@@ -37,6 +37,14 @@ interface ReadValue {
   readonly message: Message | undefined;
   /** What is wrong with it; with a message, only fields that nobody knows. */
   readonly problem: string | undefined;
+}
+
+/** Names of the filters in a message that say neither what they are nor where to ask for it. */
+export function filtersWithoutConfig(message: Message): readonly string[] {
+  const isFilter = [FilterSchema, HttpFilterSchema, ListenerFilterSchema].some((schema) => isMessage(message, schema));
+  if (!isFilter) return [];
+  const { name, configType } = message as Message & { name: string; configType: { case: string | undefined } };
+  return configType.case === undefined ? [name] : [];
 }
 
 const read = new WeakMap<JsonObject, ReadValue>();

@@ -4,7 +4,8 @@ import { validateSelector } from "../../objects/fields/selector.ts";
 import { checkRegex } from "../../objects/regex.ts";
 import type { Report } from "../../objects/report.ts";
 import { warn } from "../../objects/validate-names.ts";
-import { readPatchValue } from "./patch-value.ts";
+import { currentFilterName } from "./filter-names.ts";
+import { filtersWithoutConfig, readPatchValue } from "./patch-value.ts";
 import {
   ApplyTo,
   type ConfigPatch,
@@ -74,16 +75,22 @@ function validatePatch(configPatch: ConfigPatch, path: string, report: Report): 
   }
   if (match !== undefined) validateMatch(applyTo, match, `${path}.match`, report);
   validateOperation(applyTo, operation, path, report);
-  if (value !== undefined) validateValue(applyTo, value, path, report);
+  if (value !== undefined) validateValue(applyTo, operation, value, path, report);
 }
 
 function validateValue(
   applyTo: Exclude<ApplyTo, "INVALID">,
+  operation: Operation,
   value: NonNullable<NonNullable<ConfigPatch["patch"]>["value"]>,
   path: string,
   report: Report,
 ): void {
   const { message, problem } = readPatchValue(applyTo, value);
+  if (message !== undefined && !isMerge(operation) && operation !== Operation.Remove) {
+    for (const name of filtersWithoutConfig(message)) {
+      report(warn(`${path}.patch.value`, `the filter ${name} has no typed_config: it is not found by its name alone`));
+    }
+  }
   if (problem === undefined) return;
   if (message === undefined) report({ path: `${path}.patch.value`, message: problem });
   else report(warn(`${path}.patch.value`, `${problem}; the rest is used`));
@@ -139,17 +146,27 @@ function validateMatch(applyTo: ApplyTo, match: PatchMatch, path: string, report
   if (match.listener !== undefined) validateListenerMatch(applyTo, match.listener, `${path}.listener`, report);
 }
 
+function warnOfOldName(name: string, path: string, report: Report): void {
+  const current = currentFilterName(name);
+  if (current !== name) report(warn(path, `${name} is an old name of the filter`, current));
+}
+
 function validateListenerMatch(applyTo: ApplyTo, match: ListenerMatch, path: string, report: Report): void {
   if (match.portName !== "") report(warn(`${path}.portName`, "portName has no effect; use portNumber"));
   const filter = match.filterChain?.filter;
   if (filter === undefined) return;
   const at = `${path}.filterChain.filter`;
+  if (applyTo === ApplyTo.Listener || applyTo === ApplyTo.FilterChain) {
+    report(warn(at, `a match by filter has no effect with applyTo ${applyTo}`));
+  }
+  warnOfOldName(filter.name, `${at}.name`, report);
+  warnOfOldName(filter.subFilter?.name ?? "", `${at}.subFilter.name`, report);
   if (filter.name === "") report({ path: at, message: "the filter match has no name" });
   if (filter.subFilter === undefined) return;
   if (applyTo !== ApplyTo.HttpFilter) {
     report({ path: `${at}.subFilter`, message: "subFilter goes with applyTo HTTP_FILTER" });
   }
-  if (filter.name !== connectionManager) {
+  if (currentFilterName(filter.name) !== connectionManager) {
     report({ path: `${at}.name`, message: "subFilter needs the HTTP connection manager", fix: connectionManager });
   }
   if (filter.subFilter.name === "") report({ path: `${at}.subFilter`, message: "the subFilter match has no name" });

@@ -1,5 +1,5 @@
 // What a Gateway's server is, and which workloads a Gateway selects.
-import { Protocol, parseProtocol } from "../../objects/fields/port.ts";
+import { isHttpProtocol, Protocol, parseProtocol } from "../../objects/fields/port.ts";
 import { type Labels, selects } from "../../objects/fields/selector.ts";
 import { ServerTlsMode } from "../../objects/fields/server-tls.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
@@ -65,16 +65,6 @@ export function isTcpServerWithTermination(server: Server): boolean {
   );
 }
 
-export function isPassthroughServer(server: Server): boolean {
+function isPassthroughServer(server: Server): boolean {
   return server.tls?.mode === ServerTlsMode.Passthrough || server.tls?.mode === ServerTlsMode.AutoPassthrough;
-}
-
-function isHttpProtocol(protocol: Protocol): boolean {
-  return (
-    protocol === Protocol.Http ||
-    protocol === Protocol.Http2 ||
-    protocol === Protocol.Grpc ||
-    protocol === Protocol.GrpcWeb ||
-    protocol === Protocol.HttpProxy
-  );
 }

@@ -7,12 +7,18 @@ import {
   validateCipherSuites,
   validateKeyHashes,
 } from "../../objects/fields/tls-parameters.ts";
+import { validateUnixPath } from "../../objects/fields/workload-validate.ts";
+import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
-import { isIpAddress, isNamespaceName, validateHost, warn } from "../../objects/validate-names.ts";
-import { isHttpServer, isPassthroughServer } from "./resolve.ts";
+import { isDnsLabel, isIpAddress, isNamespaceName, validateListedHost, warn } from "../../objects/validate-names.ts";
+import { isHttpServer } from "./resolve.ts";
 import type { GatewaySpec, Server } from "./spec.ts";
 
-export function validateGateway(spec: GatewaySpec, report: Report): void {
+export function validateGateway(spec: GatewaySpec, report: Report, { metadata }: KubernetesObject): void {
+  if (!isDnsLabel(metadata.name)) {
+    const message = `"${metadata.name}" cannot be the name of a Gateway`;
+    report({ path: "metadata.name", message, fix: "a name without dots, at most 63 characters" });
+  }
   validateSelector(spec.selector, "spec.selector", report);
   if (spec.servers.length === 0) report({ path: "spec.servers", message: "at least one server is needed" });
   const names = new Set<string>();
@@ -32,6 +38,7 @@ function validateServer(server: Server, path: string, report: Report): void {
   const isSocket = bind.startsWith("unix://");
   if (isSocket && port.number !== 0) report({ path: `${path}.port.number`, message: "a Unix socket has port 0" });
   if (!isSocket) validatePortNumber(port.number, `${path}.port.number`, report);
+  if (isSocket) validateUnixPath(bind.slice("unix://".length), `${path}.bind`, report);
   if (bind !== "" && !isSocket && !isIpAddress(bind)) {
     report({ path: `${path}.bind`, message: `"${bind}" is not an IP address or unix://path` });
   }
@@ -52,7 +59,7 @@ function validateServerHost(entry: string, path: string, report: Report): void {
   if (namespace !== "*" && namespace !== "." && !isNamespaceName(namespace)) {
     report({ path, message: `"${namespace}" is not a namespace` });
   }
-  validateHost(parts.at(-1) ?? "", path, report);
+  validateListedHost(parts.at(-1) ?? "", path, report, { addresses: true });
 }
 
 function validateTls(server: Server, path: string, report: Report): void {
@@ -72,10 +79,11 @@ function validateTls(server: Server, path: string, report: Report): void {
   if (!isPlain && tls.httpsRedirect) {
     report(warn(`${at}.httpsRedirect`, "only a plain HTTP server can redirect to https"));
   }
-  if (!isPlain) validateServerTls(tls, at, report);
-  if (protocol === Protocol.Tcp && isPassthroughServer(server)) {
-    report(warn(at, "PASSTHROUGH needs the SNI of TLS", "protocol: TLS"));
+  if (!isPlain && !speaksTls) {
+    report({ path: at, message: `${server.port.protocol} has no tls`, fix: "protocol: TLS, or without tls" });
+    return;
   }
+  if (!isPlain) validateServerTls(tls, at, report);
 }
 
 function saysMoreThanRedirect(tls: ServerTlsSettings): boolean {
@@ -110,14 +118,26 @@ function validateServerTls(tls: ServerTlsSettings, path: string, report: Report)
     }
     return;
   }
-  if (tls.mode === ServerTlsMode.Passthrough || tls.mode === ServerTlsMode.AutoPassthrough) return;
+  if (tls.mode === ServerTlsMode.Passthrough || tls.mode === ServerTlsMode.AutoPassthrough) {
+    if (sources > 0 || tls.caCertificates !== "" || tls.caCrl !== "") {
+      report(warn(path, `${tls.mode} does not open TLS: the certificates have no effect`));
+    }
+    return;
+  }
   if (sources === 0) {
     report({ path, message: `${tls.mode} needs a certificate`, fix: "credentialName: the name of a secret" });
+  } else if (tls.tlsCertificates.some((pair) => pair.serverCertificate === "" || pair.privateKey === "")) {
+    report({ path: `${path}.tlsCertificates`, message: "serverCertificate and privateKey are both needed" });
   } else if (hasFiles && (tls.serverCertificate === "" || tls.privateKey === "")) {
     report({ path, message: "serverCertificate and privateKey are both needed" });
   }
   const isMutual = tls.mode === ServerTlsMode.Mutual || tls.mode === ServerTlsMode.OptionalMutual;
-  if (isMutual && hasFiles && tls.caCertificates === "" && tls.caCertCredentialName === "") {
+  if (
+    isMutual &&
+    (hasFiles || tls.tlsCertificates.length > 0) &&
+    tls.caCertificates === "" &&
+    tls.caCertCredentialName === ""
+  ) {
     report({ path, message: `${tls.mode} needs caCertificates` });
   }
   if (tls.caCrl !== "" && (tls.credentialName !== "" || tls.mode === ServerTlsMode.Simple)) {
@@ -131,7 +151,7 @@ function validateServerTls(tls: ServerTlsSettings, path: string, report: Report)
 const versions: readonly TlsVersion[] = ["TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"];
 
 function validateVersions(
-  { minProtocolVersion, maxProtocolVersion }: ServerTlsSettings,
+  { minProtocolVersion, maxProtocolVersion, cipherSuites }: ServerTlsSettings,
   path: string,
   report: Report,
 ): void {
@@ -139,6 +159,10 @@ function validateVersions(
     number,
     number,
   ];
+  if (min !== -1 && min < versions.indexOf("TLSV1_2") && cipherSuites.length === 0) {
+    const message = `none of the usual cipher suites is for ${minProtocolVersion}`;
+    report(warn(`${path}.minProtocolVersion`, message, "cipherSuites: those of the old clients"));
+  }
   if (max !== -1 && min > max) {
     report({ path: `${path}.maxProtocolVersion`, message: `${maxProtocolVersion} is below ${minProtocolVersion}` });
   } else if (max !== -1 && max < versions.indexOf("TLSV1_2")) {

@@ -1,5 +1,5 @@
 // Rules for PeerAuthentications that the types of their fields cannot say (reference 1.15).
-import { validateSelector } from "../../objects/fields/selector.ts";
+import { validateSelector, warnOfEmptySelector } from "../../objects/fields/selector.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import type { PeerAuthenticationSpec } from "./spec.ts";
@@ -10,6 +10,7 @@ export function validatePeerAuthentication(
   object: KubernetesObject,
 ): void {
   validateSelector(spec.selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
+  warnOfEmptySelector(spec.selector?.matchLabels, "spec.selector", report);
   const ports = Object.keys(spec.portLevelMtls);
   const isSelective = Object.keys(spec.selector?.matchLabels ?? {}).length > 0;
   if (ports.length > 0 && !isSelective) {

@@ -1,5 +1,5 @@
 // ProxyConfig for the rest of the mesh.
-import { validateSelector } from "../../objects/fields/selector.ts";
+import { validateSelector, warnOfEmptySelector } from "../../objects/fields/selector.ts";
 import type { Kind } from "../../objects/kind.ts";
 import { decodeProxyConfig } from "./decode.ts";
 import type { ProxyConfigSpec } from "./spec.ts";
@@ -7,5 +7,8 @@ import type { ProxyConfigSpec } from "./spec.ts";
 export const proxyConfig: Kind<ProxyConfigSpec> = {
   kind: "ProxyConfig",
   decode: decodeProxyConfig,
-  validate: (spec, report) => validateSelector(spec.selector?.matchLabels ?? {}, "spec.selector.matchLabels", report),
+  validate: ({ selector }, report) => {
+    validateSelector(selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
+    warnOfEmptySelector(selector?.matchLabels, "spec.selector", report);
+  },
 };

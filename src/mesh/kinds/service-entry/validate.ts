@@ -1,10 +1,24 @@
 // Rules for ServiceEntries that the types of their fields cannot say (reference 1.15).
-import { Protocol, parseProtocol, validatePortNumber, validateProtocol } from "../../objects/fields/port.ts";
+import {
+  isHttpProtocol,
+  Protocol,
+  parseProtocol,
+  validatePortName,
+  validatePortNumber,
+  validateProtocol,
+} from "../../objects/fields/port.ts";
 import { validateSelector } from "../../objects/fields/selector.ts";
 import { validateWorkloadAddress } from "../../objects/fields/workload-validate.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
-import { isIpAddress, isIpOrCidr, validateExportTo, validateHost, warn } from "../../objects/validate-names.ts";
+import {
+  isIpAddress,
+  isIpOrCidr,
+  isPartialWildcard,
+  validateExportTo,
+  validateHost,
+  warn,
+} from "../../objects/validate-names.ts";
 import { EntryResolution, type ServiceEntrySpec } from "./spec.ts";
 
 export function validateServiceEntry(spec: ServiceEntrySpec, report: Report, object: KubernetesObject): void {
@@ -12,7 +26,7 @@ export function validateServiceEntry(spec: ServiceEntrySpec, report: Report, obj
   validateAddresses(spec, report);
   validatePorts(spec, report);
   validateEndpoints(spec, report);
-  validateExportTo(spec.exportTo, object.metadata.namespace ?? "", "spec.exportTo", report);
+  validateExportTo(spec.exportTo, object.metadata.namespace ?? "", report, { none: true });
   if (spec.workloadSelector !== undefined) {
     const { labels } = spec.workloadSelector;
     validateSelector(labels, "spec.workloadSelector.labels", report);
@@ -28,16 +42,31 @@ function validateHosts(spec: ServiceEntrySpec, report: Report): void {
   for (const [index, host] of spec.hosts.entries()) {
     const path = `spec.hosts[${index}]`;
     if (host === "*") report({ path, message: "the host * would take all traffic and is not allowed" });
-    else validateHost(host, path, report);
-    if (isIpAddress(host)) report(warn(path, "an IP address as host; addresses is the place for it"));
+    else if (isIpAddress(host)) {
+      report({ path, message: `"${host}" is an address, not a name`, fix: "addresses is the place for it" });
+    } else validateHost(host, path, report);
+    if (isPartialWildcard(host)) report(warn(path, `"${host}" is matched as it is written, label by label`, "*.NAME"));
     const isDns = spec.resolution === EntryResolution.Dns || spec.resolution === EntryResolution.DnsRoundRobin;
-    if (isDns && host.startsWith("*") && spec.endpoints.length === 0 && spec.workloadSelector === undefined) {
+    if (isDns && host.startsWith("*") && spec.endpoints.length === 0) {
       report({ path, message: `${host} cannot be resolved by DNS`, fix: "give endpoints, or resolution: NONE" });
     }
   }
   if (spec.resolution === EntryResolution.DnsRoundRobin && spec.hosts.length > 1) {
     report(warn("spec.hosts", "DNS_ROUND_ROBIN is meant for one host"));
   }
+  const plain = spec.ports.findIndex(({ protocol }) => !tellsHosts(parseProtocol(protocol)));
+  if (spec.resolution !== EntryResolution.None && spec.hosts.length > 1 && plain !== -1) {
+    report({
+      path: "spec.hosts",
+      message: `nothing in the traffic of port ${spec.ports[plain]?.number} tells these hosts from each other`,
+      fix: "one ServiceEntry for each host",
+    });
+  }
+}
+
+/** The client names the host, by a header or in the handshake. */
+function tellsHosts(protocol: Protocol): boolean {
+  return isHttpProtocol(protocol) || protocol === Protocol.Https || protocol === Protocol.Tls;
 }
 
 function validateAddresses(spec: ServiceEntrySpec, report: Report): void {
@@ -49,7 +78,7 @@ function validateAddresses(spec: ServiceEntrySpec, report: Report): void {
       report({ path, message: "CIDR blocks are allowed only with resolution NONE or STATIC" });
     }
   }
-  const hasTcp = spec.ports.some((port) => parseProtocol(port.protocol) === Protocol.Tcp);
+  const hasTcp = spec.ports.some(({ protocol }) => protocol === "" || parseProtocol(protocol) === Protocol.Tcp);
   if (hasTcp && spec.addresses.length === 0 && spec.resolution === EntryResolution.None) {
     report({
       ...warn(
@@ -70,6 +99,7 @@ function validatePorts(spec: ServiceEntrySpec, report: Report): void {
     validatePortNumber(port.number, `${path}.number`, report);
     if (port.targetPort !== 0) validatePortNumber(port.targetPort, `${path}.targetPort`, report);
     if (port.name === "") report({ path, message: "the port needs a name" });
+    else validatePortName(port.name, `${path}.name`, report);
     if (numbers.has(port.number)) report({ path: `${path}.number`, message: `port ${port.number} stands twice` });
     if (names.has(port.name)) report({ path: `${path}.name`, message: `the name ${port.name} stands twice` });
     numbers.add(port.number);
@@ -86,6 +116,9 @@ function validateEndpoints(spec: ServiceEntrySpec, report: Report): void {
   if (resolution === EntryResolution.None && endpoints.length > 0) {
     report({ path: "spec.endpoints", message: "resolution NONE takes no endpoints", fix: "resolution: STATIC" });
   }
+  if (resolution === EntryResolution.None && spec.workloadSelector !== undefined) {
+    report(warn("spec.workloadSelector", "with resolution NONE no workload is looked for", "resolution: STATIC"));
+  }
   if (resolution === EntryResolution.DnsRoundRobin && endpoints.length > 1) {
     report({ path: "spec.endpoints", message: "DNS_ROUND_ROBIN takes one endpoint" });
   }
@@ -93,6 +126,10 @@ function validateEndpoints(spec: ServiceEntrySpec, report: Report): void {
   for (const [index, endpoint] of endpoints.entries()) {
     const path = `spec.endpoints[${index}]`;
     validateWorkloadAddress(endpoint, path, report);
+    const isDns = resolution === EntryResolution.Dns || resolution === EntryResolution.DnsRoundRobin;
+    if (isDns && endpoint.address === "" && endpoint.network !== "") {
+      report({ path: `${path}.address`, message: "an address is needed with DNS", fix: "resolution: STATIC" });
+    }
     const isSocket = endpoint.address.startsWith("unix://");
     if (
       resolution === EntryResolution.Static &&

@@ -38,7 +38,7 @@ const side: Fields<Pick<AccessLogging, "match" | "providers">> = {
 const metricsOverride = record<MetricsOverride>({
   match: optional(
     record<NonNullable<MetricsOverride["match"]>>({
-      metric: withDefault(oneOf(["ALL_METRICS", ...Object.keys(standardMetrics)]), "ALL_METRICS"),
+      metric: optional(oneOf(["ALL_METRICS", ...Object.keys(standardMetrics)])),
       customMetric: optional(string),
       mode,
     }),

@@ -49,8 +49,8 @@ export const standardMetrics: Readonly<Record<string, string>> = {
 
 export interface MetricsOverride {
   readonly match?: {
-    /** `ALL_METRICS` or a key of `standardMetrics`. */
-    readonly metric: string;
+    /** `ALL_METRICS`, as without it, or a key of `standardMetrics`. */
+    readonly metric?: string;
     readonly customMetric?: string;
     readonly mode: WorkloadMode;
   };

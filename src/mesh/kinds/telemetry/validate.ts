@@ -2,6 +2,7 @@
 import { parse as parseExpression } from "@marcbachmann/cel-js";
 import { validateTarget } from "../../objects/fields/policy-target.ts";
 import type { Report } from "../../objects/report.ts";
+import { warn } from "../../objects/validate-names.ts";
 import { type CustomTag, type MetricsOverride, TagOperation, type TelemetrySpec } from "./spec.ts";
 
 export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
@@ -32,11 +33,12 @@ export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
       validateOverride(override, `spec.metrics[${index}].overrides[${at}]`, report);
     }
   }
+  if (spec.tracing.length > 1) report(warn("spec.tracing[1]", "of several, the last that says something counts"));
   for (const [index, { providers, randomSamplingPercentage, customTags }] of spec.tracing.entries()) {
     const path = `spec.tracing[${index}]`;
     for (const [name, tag] of Object.entries(customTags))
       validateTag(name, tag, `${path}.customTags["${name}"]`, report);
-    if (providers.length > 1) report({ path: `${path}.providers`, message: "only one provider of traces is possible" });
+    if (providers.length > 1) report(warn(`${path}.providers[1]`, "only the first provider of traces counts"));
     if (randomSamplingPercentage !== undefined && (randomSamplingPercentage < 0 || randomSamplingPercentage > 100)) {
       report({ path: `${path}.randomSamplingPercentage`, message: "is not between 0 and 100" });
     }
@@ -71,8 +73,12 @@ function validateTag(name: string, tag: CustomTag, path: string, report: Report)
 }
 
 function validateOverride({ match, tagOverrides }: MetricsOverride, path: string, report: Report): void {
+  if (match?.metric !== undefined && match.customMetric !== undefined) {
+    report({ path: `${path}.match.customMetric`, message: "metric and customMetric cannot both be set" });
+  }
   if (match?.customMetric === "") report({ path: `${path}.match.customMetric`, message: "the name is empty" });
   for (const [tag, { operation, value }] of Object.entries(tagOverrides)) {
+    if (tag === "") report(warn(`${path}.tagOverrides[""]`, "a tag without a name has no effect"));
     const at = `${path}.tagOverrides["${tag}"].value`;
     if (operation === TagOperation.Upsert && value === "") {
       report({ path: at, message: "a value is needed", fix: "a CEL expression, as request.host" });

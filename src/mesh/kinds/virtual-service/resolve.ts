@@ -80,3 +80,12 @@ export function hasSegmentPrefixes(virtualService: Pick<VirtualService, "metadat
   const semantics = virtualService.metadata.annotations?.[routeSemanticsAnnotation];
   return semantics === gatewaySemantics || semantics === ingressSemantics;
 }
+
+/** `@request.auth.claims.a.b` and `@request.auth.claims[a][b]` are about a validated token, not about a header. */
+export function routingClaims(name: string): string[] | undefined {
+  const prefix = "@request.auth.claims";
+  if (!name.toLowerCase().startsWith(prefix)) return undefined;
+  const rest = name.slice(prefix.length);
+  if (rest.startsWith("[") && rest.endsWith("]")) return rest.slice(1, -1).split("][");
+  return rest.startsWith(".") && rest.length > 1 ? rest.slice(1).split(".") : undefined;
+}

@@ -1,4 +1,5 @@
 // Rules for HTTP routes that the types of their fields cannot say (reference 1.15).
+import { validateDuration } from "../../objects/fields/duration-validate.ts";
 import { grpcStatusNames } from "../../objects/fields/grpc-status.ts";
 import type { HttpRetry } from "../../objects/fields/http-retry.ts";
 import { validatePortNumber } from "../../objects/fields/port.ts";
@@ -7,11 +8,12 @@ import { validateStringMatch } from "../../objects/fields/string-match.ts";
 import { checkRegex } from "../../objects/regex.ts";
 import type { Report } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
-import { validateHost, warn } from "../../objects/validate-names.ts";
+import { isDnsLabel, validateHost, validateSubsetName, warn } from "../../objects/validate-names.ts";
+import { validateGatewayNames } from "./gateway-names.ts";
+import { routingClaims } from "./resolve.ts";
 import type {
   CorsPolicy,
   Destination,
-  Headers,
   HttpDirectResponse,
   HttpFaultInjection,
   HttpMatchRequest,
@@ -19,6 +21,7 @@ import type {
   HttpRewrite,
   HttpRoute,
 } from "./spec.ts";
+import { validateAuthority, validateHeaders } from "./validate-headers.ts";
 
 export function validateHttpRoute(route: HttpRoute, isDelegate: boolean, path: string, report: Report): void {
   validateActions(route, isDelegate, path, report);
@@ -37,8 +40,8 @@ export function validateHttpRoute(route: HttpRoute, isDelegate: boolean, path: s
   if (route.retries !== undefined) validateRetries(route.retries, `${path}.retries`, report);
   if (route.corsPolicy !== undefined) validateCors(route.corsPolicy, `${path}.corsPolicy`, report);
   if (route.headers !== undefined) validateHeaders(route.headers, `${path}.headers`, report);
-  if (route.timeout !== undefined && route.timeout < 0)
-    report({ path: `${path}.timeout`, message: "the timeout is negative" });
+  validateAuthority(route, path, report);
+  validateDuration(route.timeout, `${path}.timeout`, report);
   validateMirrors(route, path, report);
 }
 
@@ -67,14 +70,16 @@ function validateActions(route: HttpRoute, isDelegate: boolean, path: string, re
 function validateMatch(match: HttpMatchRequest, path: string, report: Report): void {
   for (const field of ["uri", "scheme", "method", "authority"] as const) {
     const value = match[field];
-    if (value !== undefined) validateStringMatch(value, `${path}.${field}`, report);
+    // Every path begins with nothing.
+    const isEveryPath = field === "uri" && value?.prefix === "";
+    if (value !== undefined && !isEveryPath) validateStringMatch(value, `${path}.${field}`, report);
   }
   for (const field of ["headers", "withoutHeaders", "queryParams"] as const) {
     for (const [name, value] of Object.entries(match[field])) {
       const at = `${path}.${field}["${name}"]`;
       if (name === "") report({ path: at, message: "the name is empty" });
-      if (field !== "queryParams" && !name.startsWith("@") && !headerName.test(name)) {
-        report({ path: at, message: `"${name}" is not a header name` });
+      else if (field !== "queryParams" && !headerName.test(name) && routingClaims(name) === undefined) {
+        report({ path: at, message: `"${name}" is not a header name`, ...fixOfName(name) });
       }
       // The regex * is Istio's spelling of "is present".
       if (value.regex !== "*") validateStringMatch(value, at, report);
@@ -82,17 +87,38 @@ function validateMatch(match: HttpMatchRequest, path: string, report: Report): v
   }
   if (match.port !== 0) validatePortNumber(match.port, `${path}.port`, report);
   validateLabels(match.sourceLabels, `${path}.sourceLabels`, report);
+  validateGatewayNames(match.gateways, `${path}.gateways`, report);
+  if (match.sourceNamespace !== "" && !isDnsLabel(match.sourceNamespace)) {
+    report({ path: `${path}.sourceNamespace`, message: `"${match.sourceNamespace}" is not a namespace` });
+  }
 }
 
-const headerName = /^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const headerName = /^[-_A-Za-z0-9]+$/;
+
+function fixOfName(name: string): { readonly fix?: string } {
+  if (/^:(?:authority|method|scheme)$/.test(name)) return { fix: `match.${name.slice(1)}` };
+  if (name === ":path") return { fix: "match.uri" };
+  return name.startsWith("@") ? { fix: "@request.auth.claims.NAME" } : {};
+}
+
+/** Claims of a token are looked at by gateways alone. */
+export function validateNoClaims(route: HttpRoute, path: string, report: Report): void {
+  for (const [index, match] of route.match.entries()) {
+    for (const field of ["headers", "withoutHeaders"] as const) {
+      for (const name of Object.keys(match[field])) {
+        if (routingClaims(name) === undefined) continue;
+        const at = `${path}.match[${index}].${field}["${name}"]`;
+        report({ path: at, message: "claims are matched by gateways alone", fix: "gateways: those that route by it" });
+      }
+    }
+  }
+}
 
 export function validateDestination(destination: Destination, path: string, report: Report): void {
   if (destination.host === "") report({ path: `${path}.host`, message: "a destination needs a host" });
   else if (destination.host === "*") report({ path: `${path}.host`, message: "the host * is no destination" });
   else validateHost(destination.host, `${path}.host`, report);
-  if (destination.subset !== "" && !/^[a-zA-Z0-9](?:[-a-zA-Z0-9_.]{0,251}[a-zA-Z0-9])?$/.test(destination.subset)) {
-    report({ path: `${path}.subset`, message: `"${destination.subset}" is not a subset name` });
-  }
+  if (destination.subset !== "") validateSubsetName(destination.subset, `${path}.subset`, report);
   if (destination.port !== undefined) validatePortNumber(destination.port.number, `${path}.port.number`, report);
 }
 
@@ -127,6 +153,10 @@ function validateRedirect(
     report({ path: `${path}.prefixRewrite`, message: "prefixRewrite needs a uri prefix in every match" });
   }
   if (port !== 0 && derivePort !== undefined) report({ path, message: "port and derivePort cannot both be set" });
+  if (port !== 0) validatePortNumber(port, `${path}.port`, report);
+  if (!["", "http", "https"].includes(scheme)) {
+    report({ path: `${path}.scheme`, message: `"${scheme}" is neither http nor https` });
+  }
   if (redirect.redirectCode < 300 || redirect.redirectCode > 399) {
     report({ path: `${path}.redirectCode`, message: `${redirect.redirectCode} is not a 3xx code` });
   }
@@ -165,14 +195,16 @@ function validateFault(fault: HttpFaultInjection, path: string, report: Report):
     if (delay.exponentialDelay !== undefined) {
       report({ path: `${path}.delay.exponentialDelay`, message: "exponentialDelay is not supported" });
     }
-    if (delay.fixedDelay === undefined || delay.fixedDelay < 1) {
-      report({ path: `${path}.delay`, message: "fixedDelay of at least 1ms is needed" });
+    if (delay.fixedDelay === undefined && delay.exponentialDelay === undefined) {
+      report(warn(`${path}.delay`, "without fixedDelay nothing is delayed"));
     }
+    validateDuration(delay.fixedDelay, `${path}.delay.fixedDelay`, report);
     validatePercentage(delay.percentage, `${path}.delay.percentage`, report);
   }
   if (abort === undefined) return;
   const kinds = [abort.httpStatus, abort.grpcStatus, abort.http2Error].filter((kind) => kind !== undefined);
-  if (kinds.length !== 1) report({ path: `${path}.abort`, message: "one of httpStatus and grpcStatus is needed" });
+  if (kinds.length > 1) report({ path: `${path}.abort`, message: "only one of httpStatus and grpcStatus can be set" });
+  if (kinds.length === 0) report(warn(`${path}.abort`, "without httpStatus and grpcStatus nothing is aborted"));
   if (abort.http2Error !== undefined)
     report({ path: `${path}.abort.http2Error`, message: "http2Error is not supported" });
   if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 599)) {
@@ -217,13 +249,13 @@ function validateRetries(retries: HttpRetry, path: string, report: Report): void
     report({ path, message: "with attempts 0 the other fields have no meaning", fix: "attempts: 2" });
   }
   for (const field of ["perTryTimeout", "backoff"] as const) {
-    const value = retries[field];
-    if (value !== undefined && value < 1) report({ path: `${path}.${field}`, message: `${field} is shorter than 1ms` });
+    validateDuration(retries[field], `${path}.${field}`, report);
   }
-  for (const token of retries.retryOn.split(",").map((item) => item.trim())) {
-    if (token === "" || retryConditions.has(token)) continue;
+  for (const token of retries.retryOn === "" ? [] : retries.retryOn.split(",")) {
+    if (retryConditions.has(token)) continue;
     if (/^\d{3}$/.test(token) && Number(token) >= 100 && Number(token) < 600) continue;
-    report({ path: `${path}.retryOn`, message: `"${token}" is neither a retry condition nor a status code` });
+    const message = `"${token}" is neither a retry condition nor a status code`;
+    report({ path: `${path}.retryOn`, message, ...(token !== token.trim() && { fix: "commas without spaces" }) });
   }
 }
 
@@ -242,7 +274,17 @@ const knownMethods: ReadonlySet<string> = new Set([
 
 function validateCors(cors: CorsPolicy, path: string, report: Report): void {
   for (const [index, origin] of cors.allowOrigins.entries()) {
-    validateStringMatch(origin, `${path}.allowOrigins[${index}]`, report);
+    const at = `${path}.allowOrigins[${index}]`;
+    validateStringMatch(origin, at, report);
+    if ([origin.exact, origin.prefix, origin.regex].every((value) => value === undefined) || origin.exact === "") {
+      report({ path: at, message: "the origin is empty", fix: "exact: https://NAME" });
+    }
+  }
+  for (const field of ["allowHeaders", "exposeHeaders"] as const) {
+    for (const [index, name] of cors[field].entries()) {
+      if (name === "*" || headerName.test(name)) continue;
+      report({ path: `${path}.${field}[${index}]`, message: `"${name}" is not a header name` });
+    }
   }
   for (const [index, method] of cors.allowMethods.entries()) {
     if (knownMethods.has(method)) continue;
@@ -253,31 +295,8 @@ function validateCors(cors: CorsPolicy, path: string, report: Report): void {
       ...(fix !== undefined && { fix: `did you mean "${fix}"?` }),
     });
   }
-  if (cors.maxAge !== undefined && (cors.maxAge < 0 || cors.maxAge % 1000 !== 0)) {
-    report({ path: `${path}.maxAge`, message: "maxAge must be whole seconds" });
-  }
-}
-
-function validateHeaders(headers: Headers, path: string, report: Report): void {
-  for (const direction of ["request", "response"] as const) {
-    const operations = headers[direction];
-    if (operations === undefined) continue;
-    const names = [
-      ...Object.keys(operations.set).map((name) => [name, `set["${name}"]`] as const),
-      ...Object.keys(operations.add).map((name) => [name, `add["${name}"]`] as const),
-      ...operations.remove.map((name, index) => [name, `remove[${index}]`] as const),
-    ];
-    for (const [name, at] of names) {
-      const place = `${path}.${direction}.${at}`;
-      if (!headerName.test(name)) report({ path: place, message: `"${name}" is not a header name` });
-    }
-    for (const field of ["set", "add"] as const) {
-      for (const [name, value] of Object.entries(operations[field])) {
-        if (/[\r\n\0]/.test(value)) {
-          report({ path: `${path}.${direction}.${field}["${name}"]`, message: "a header value has no line breaks" });
-        }
-      }
-    }
+  if (cors.maxAge !== undefined && (cors.maxAge < 1000 || cors.maxAge % 1000 !== 0)) {
+    report({ path: `${path}.maxAge`, message: "maxAge must be whole seconds, at least one" });
   }
 }
 
@@ -293,5 +312,8 @@ function validateMirrors(route: HttpRoute, path: string, report: Report): void {
   validatePercentage(route.mirrorPercentage, `${path}.mirrorPercentage`, report);
   if (route.mirrorPercent !== undefined && route.mirrorPercent > 100) {
     report({ path: `${path}.mirrorPercent`, message: `${route.mirrorPercent} is more than 100` });
+  } else if (route.mirrorPercent !== undefined) {
+    const fix = `mirrorPercentage: { value: ${route.mirrorPercent} }`;
+    report(warn(`${path}.mirrorPercent`, "mirrorPercent is an old spelling", fix));
   }
 }

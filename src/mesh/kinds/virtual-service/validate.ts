@@ -1,37 +1,35 @@
 // Rules for VirtualServices as a whole (reference 1.15); those for HTTP routes are in validate-http.ts.
 
 import { validateLabels } from "../../objects/fields/selector.ts";
-import { isSubsetOf } from "../../objects/host.ts";
+import { isSubsetOf, isWildcard } from "../../objects/host.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
-import {
-  isIpAddress,
-  isIpOrCidr,
-  isNamespaceName,
-  validateExportTo,
-  validateHost,
-  warn,
-} from "../../objects/validate-names.ts";
+import { isIpAddress, isIpOrCidr, validateExportTo, validateHost, warn } from "../../objects/validate-names.ts";
+import { validateGatewayNames } from "./gateway-names.ts";
 import { meshGateway, type RouteDestination, type VirtualServiceSpec } from "./spec.ts";
-import { validateDestination, validateHttpRoute, validateWeights } from "./validate-http.ts";
+import { validateDestination, validateHttpRoute, validateNoClaims, validateWeights } from "./validate-http.ts";
 
 export function validateVirtualService(spec: VirtualServiceSpec, report: Report, object: KubernetesObject): void {
   const isDelegate = spec.hosts.length === 0;
   validateHosts(spec, report);
-  validateGateways(spec, report);
-  validateExportTo(spec.exportTo, object.metadata.namespace ?? "", "spec.exportTo", report);
+  validateGatewayNames(spec.gateways, "spec.gateways", report);
+  validateExportTo(spec.exportTo, object.metadata.namespace ?? "", report);
   if (spec.http.length + spec.tls.length + spec.tcp.length === 0) {
     report({ path: "spec", message: "at least one of http, tls and tcp is needed" });
   }
   if (isDelegate) validateDelegate(spec, report);
-  for (const [index, route] of spec.http.entries()) validateHttpRoute(route, isDelegate, `spec.http[${index}]`, report);
+  for (const [index, route] of spec.http.entries()) {
+    const path = `spec.http[${index}]`;
+    validateHttpRoute(route, isDelegate, path, report);
+    if (!isForGateways(spec)) validateNoClaims(route, path, report);
+  }
   for (const [index, route] of spec.tls.entries()) {
     const path = `spec.tls[${index}]`;
     if (route.match.length === 0) report({ path, message: "a tls route needs a match with sniHosts" });
     for (const [at, match] of route.match.entries()) {
       const place = `${path}.match[${at}]`;
       if (match.sniHosts.length === 0) report({ path: place, message: "at least one of sniHosts is needed" });
-      validateSniHosts(match.sniHosts, spec.hosts, place, report);
+      validateSniHosts(match.sniHosts, spec, place, report);
       validateL4(match, place, report);
     }
     validateL4Route(route.route, path, report);
@@ -45,11 +43,17 @@ export function validateVirtualService(spec: VirtualServiceSpec, report: Report,
 
 function validateHosts(spec: VirtualServiceSpec, report: Report): void {
   const seen = new Set<string>();
+  const wildcards = new Set(spec.hosts.filter(isWildcard).map((host) => host.toLowerCase()));
+  const bySni = isForGateways(spec) && spec.tls.some(({ match }) => match.some(({ sniHosts }) => sniHosts.length > 0));
   for (const [index, host] of spec.hosts.entries()) {
     const path = `spec.hosts[${index}]`;
-    if (!isIpAddress(host)) validateHost(host, path, report);
+    if (!isIpAddress(host) && !(bySni && isMeshSni(host))) validateHost(host, path, report);
     const lower = host.toLowerCase();
     if (seen.has(lower)) report({ path, message: `the host ${host} stands twice` });
+    else {
+      const other = coveredBy(lower, wildcards);
+      if (other !== undefined) report({ path, message: `the hosts ${other} and ${host} cover each other` });
+    }
     seen.add(lower);
     if (host === "*" && spec.gateways.includes(meshGateway)) {
       report({ path, message: "the host * is for gateways, not for the mesh", fix: "name the gateways" });
@@ -57,18 +61,24 @@ function validateHosts(spec: VirtualServiceSpec, report: Report): void {
   }
 }
 
-function validateGateways(spec: VirtualServiceSpec, report: Report): void {
-  for (const [index, gateway] of spec.gateways.entries()) {
-    const path = `spec.gateways[${index}]`;
-    const parts = gateway.split("/");
-    if (parts.length > 2 || parts.includes("")) report({ path, message: `"${gateway}" is not [namespace/]name` });
-    else if (parts.length === 2 && !isNamespaceName(parts[0] ?? "")) {
-      report({ path, message: `"${parts[0] ?? ""}" is not a namespace` });
-    } else if (parts.length === 1 && gateway.includes(".svc.")) {
-      const [name = "", namespace = ""] = gateway.split(".");
-      report(warn(path, "a gateway named by its DNS name is an old spelling", `${namespace}/${name}`));
-    }
+/** The wildcard that stands for a host too; as many steps as the host has characters. */
+function coveredBy(host: string, wildcards: ReadonlySet<string>): string | undefined {
+  if (wildcards.size === 0) return undefined;
+  for (let from = isWildcard(host) ? 2 : 1; from <= host.length; from++) {
+    const pattern = `*${host.slice(from)}`;
+    if (wildcards.has(pattern)) return pattern;
   }
+  return undefined;
+}
+
+/** Not for the mesh: hosts may be what only a gateway sees. */
+function isForGateways({ gateways }: VirtualServiceSpec): boolean {
+  return gateways.length > 0 && !gateways.includes(meshGateway);
+}
+
+/** `outbound_.80_._.name`, by which one network's gateway names a service to another's. */
+function isMeshSni(host: string): boolean {
+  return /^outbound_\.\d+_\.[^.]*_?\.[-a-z0-9.]+$/i.test(host);
 }
 
 function validateDelegate(spec: VirtualServiceSpec, report: Report): void {
@@ -79,11 +89,12 @@ function validateDelegate(spec: VirtualServiceSpec, report: Report): void {
   }
 }
 
-function validateSniHosts(sniHosts: readonly string[], hosts: readonly string[], path: string, report: Report): void {
+function validateSniHosts(sniHosts: readonly string[], spec: VirtualServiceSpec, path: string, report: Report): void {
+  const { hosts } = spec;
   for (const [index, sni] of sniHosts.entries()) {
     const at = `${path}.sniHosts[${index}]`;
     if (isIpAddress(sni)) report(warn(at, "clients send no IP address as SNI"));
-    else validateHost(sni, at, report);
+    else if (!(isForGateways(spec) && isMeshSni(sni))) validateHost(sni, at, report);
     if (!hosts.some((host) => isSubsetOf(sni.toLowerCase(), host.toLowerCase()))) {
       report({ path: at, message: `${sni} is not covered by the hosts of this VirtualService` });
     }
@@ -95,6 +106,7 @@ function validateL4(
     readonly destinationSubnets: readonly string[];
     readonly port: number;
     readonly sourceLabels: Readonly<Record<string, string>>;
+    readonly gateways: readonly string[];
   },
   path: string,
   report: Report,
@@ -109,6 +121,7 @@ function validateL4(
   }
   if (match.port > 65_535) report({ path: `${path}.port`, message: `${match.port} is not a port` });
   validateLabels(match.sourceLabels, `${path}.sourceLabels`, report);
+  validateGatewayNames(match.gateways, `${path}.gateways`, report);
 }
 
 function validateL4Route(route: readonly RouteDestination[], path: string, report: Report): void {

@@ -77,7 +77,10 @@ test("routes that cannot work are refused, each at its field", () => {
       { http: [{ ...route, match: [{ uri: { regex: "(?=a)" } }] }] },
       "spec.http[0].match[0].uri.regex: not a regular expression of RE2: error parsing regexp: invalid or unsupported Perl syntax: `(?=`",
     ],
-    [{ http: [{ ...route, match: [{ uri: { prefix: "" } }] }] }, "spec.http[0].match[0].uri.prefix: prefix is empty"],
+    [
+      { http: [{ ...route, match: [{ method: { prefix: "" } }] }] },
+      "spec.http[0].match[0].method.prefix: prefix is empty",
+    ],
     [
       { http: [{ ...route, match: [{ headers: { "x y": { exact: "a" } } }] }] },
       'spec.http[0].match[0].headers["x y"]: "x y" is not a header name',

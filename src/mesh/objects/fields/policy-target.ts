@@ -10,6 +10,7 @@ import {
   selects,
   validateSelector,
   type WorkloadSelector,
+  warnOfEmptySelector,
 } from "./selector.ts";
 
 export interface PolicyTarget {
@@ -54,6 +55,7 @@ export function validateTarget(target: PolicyTarget, report: Report): void {
     report({ path: "spec.selector", message: "only one of selector and targetRefs can be set" });
   }
   validateSelector(selector?.matchLabels ?? {}, "spec.selector.matchLabels", report);
+  warnOfEmptySelector(selector?.matchLabels, "spec.selector", report);
   for (const [index, reference] of targetsOf(target).entries()) {
     const path = targetRef === undefined ? `spec.targetRefs[${index}]` : "spec.targetRef";
     validateTargetReference(reference, path, report);

@@ -1,6 +1,7 @@
 // Ports as Istio's networking resources write them, and the protocols that a port name or appProtocol can declare.
 import { count, type Decoder, record, text } from "../decode.ts";
 import type { Report } from "../report.ts";
+import { isDnsLabel } from "../validate-names.ts";
 
 export const Protocol = {
   Http: "HTTP",
@@ -55,6 +56,17 @@ export function parseProtocol(text: string): Protocol {
   return protocols.get(text.toLowerCase()) ?? Protocol.Unsupported;
 }
 
+/** Requests can be read where the protocol is not under TLS. */
+export function isHttpProtocol(protocol: Protocol): boolean {
+  return (
+    protocol === Protocol.Http ||
+    protocol === Protocol.Http2 ||
+    protocol === Protocol.Grpc ||
+    protocol === Protocol.GrpcWeb ||
+    protocol === Protocol.HttpProxy
+  );
+}
+
 export const decodePort: Decoder<Port> = record<Port>({ number: count, protocol: text, name: text, targetPort: count });
 
 export const decodePortSelector: Decoder<PortSelector> = record<PortSelector>({ number: count });
@@ -63,6 +75,11 @@ export function validatePortNumber(number: number, path: string, report: Report)
   if (number < 1 || number > 65535) {
     report({ path, message: number === 0 ? "a port number is needed" : `${number} is not between 1 and 65535` });
   }
+}
+
+export function validatePortName(name: string, path: string, report: Report): void {
+  if (isDnsLabel(name)) return;
+  report({ path, message: `"${name}" cannot be the name of a port`, fix: "letters, digits and -, at most 63" });
 }
 
 /** The protocols that a Gateway server or a ServiceEntry port may name. */

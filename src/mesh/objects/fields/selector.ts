@@ -1,6 +1,7 @@
 // Which workloads or resources a policy is for.
 import { type Decoder, record, stringMap, text } from "../decode.ts";
 import type { Report } from "../report.ts";
+import { warn } from "../validate-names.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -77,6 +78,12 @@ export function validateSelector(labels: Labels, path: string, report: Report): 
     }
     if (key.length > 317 || value.length > 63) report({ path, message: `the label "${key.slice(0, 40)}" is too long` });
   }
+}
+
+/** Reports a selector that is there and selects everything, which is hardly ever meant. */
+export function warnOfEmptySelector(labels: Labels | undefined, path: string, report: Report): void {
+  if (labels === undefined || Object.keys(labels).length > 0) return;
+  report(warn(path, "a selector without labels is for all workloads", "name labels, or leave the selector out"));
 }
 
 /** Reports labels that no object can carry. */

@@ -34,6 +34,7 @@ export function knownCurves(names: readonly string[]): string[] {
 
 export function validateCipherSuites(suites: readonly string[], path: string, report: Report): void {
   for (const [index, suite] of suites.entries()) {
+    if (suites.indexOf(suite) < index) report(warn(`${path}[${index}]`, `${suite} stands twice`));
     if (cipherSuites.has(suite)) continue;
     report(warn(`${path}[${index}]`, `"${suite}" is no cipher suite that can be chosen; it is left out`));
   }
@@ -41,6 +42,7 @@ export function validateCipherSuites(suites: readonly string[], path: string, re
 
 export function validateCurves(names: readonly string[], path: string, report: Report): void {
   for (const [index, name] of names.entries()) {
+    if (names.indexOf(name) < index) report(warn(`${path}[${index}]`, `${name} stands twice`));
     if (curves.has(name)) continue;
     report(warn(`${path}[${index}]`, `"${name}" is no curve; it is left out`, `one of ${[...curves].join(", ")}`));
   }

@@ -119,7 +119,7 @@ const decodeConsistentHash = record<ConsistentHash>({
   useSourceIp: optional(boolean),
   httpQueryParameterName: optional(string),
   ringHash: optional(record({ minimumRingSize: withDefault(uint32, 1024) })),
-  maglev: optional(record({ tableSize: withDefault(uint32, 65_537) })),
+  maglev: optional(record({ tableSize: count })),
   minimumRingSize: count,
 });
 

@@ -1,6 +1,7 @@
 // Rules for traffic policies that the types of their fields cannot say.
 import type { Report } from "../report.ts";
-import { isDnsName, isIpAddress } from "../validate-names.ts";
+import { isDnsName, isIpAddress, warn } from "../validate-names.ts";
+import { validateDuration } from "./duration-validate.ts";
 import { validatePortNumber } from "./port.ts";
 import type {
   ClientTlsSettings,
@@ -48,7 +49,10 @@ export function validateTrafficPolicy(policy: TrafficPolicy, path: string, repor
 }
 
 function validateBlocks(policy: PortTrafficPolicy, path: string, report: Report): void {
-  if (policy.loadBalancer !== undefined) validateLoadBalancer(policy.loadBalancer, `${path}.loadBalancer`, report);
+  if (policy.loadBalancer !== undefined) {
+    validateLoadBalancer(policy.loadBalancer, `${path}.loadBalancer`, report);
+    warnOfFailover(policy, path, report);
+  }
   if (policy.connectionPool !== undefined) {
     validateConnectionPool(policy.connectionPool, `${path}.connectionPool`, report);
   }
@@ -63,18 +67,13 @@ export function validateConnectionPool(pool: ConnectionPoolSettings, path: strin
   if (tcp === undefined && http === undefined) {
     report({ path, message: "the connectionPool says nothing", fix: "set tcp or http" });
   }
-  if (tcp?.connectTimeout !== undefined && tcp.connectTimeout < 1) {
-    report({ path: `${path}.tcp.connectTimeout`, message: "connectTimeout is shorter than 1ms" });
-  }
-  if (tcp?.maxConnectionDuration !== undefined && tcp.maxConnectionDuration < 1) {
-    report({ path: `${path}.tcp.maxConnectionDuration`, message: "maxConnectionDuration is shorter than 1ms" });
-  }
-  if (tcp?.idleTimeout !== undefined && tcp.idleTimeout < 0) {
-    report({ path: `${path}.tcp.idleTimeout`, message: "idleTimeout is negative" });
-  }
-  if (http?.idleTimeout !== undefined && http.idleTimeout < 0) {
-    report({ path: `${path}.http.idleTimeout`, message: "idleTimeout is negative" });
-  }
+  validateDuration(tcp?.connectTimeout, `${path}.tcp.connectTimeout`, report);
+  validateDuration(tcp?.maxConnectionDuration, `${path}.tcp.maxConnectionDuration`, report);
+  validateDuration(tcp?.tcpKeepalive?.time, `${path}.tcp.tcpKeepalive.time`, report);
+  validateDuration(tcp?.tcpKeepalive?.interval, `${path}.tcp.tcpKeepalive.interval`, report);
+  // Zero turns it off.
+  if (tcp?.idleTimeout !== 0) validateDuration(tcp?.idleTimeout, `${path}.tcp.idleTimeout`, report);
+  validateDuration(http?.idleTimeout, `${path}.http.idleTimeout`, report);
   if (http?.useClientProtocol === true && http.h2UpgradePolicy === "UPGRADE") {
     report({ path: `${path}.http.h2UpgradePolicy`, message: "UPGRADE cannot be combined with useClientProtocol" });
   }
@@ -86,8 +85,11 @@ export function validateConnectionPool(pool: ConnectionPoolSettings, path: strin
 
 function validateOutlierDetection(detection: OutlierDetection, path: string, report: Report): void {
   for (const field of ["interval", "baseEjectionTime"] as const) {
-    const value = detection[field];
-    if (value !== undefined && value < 1) report({ path: `${path}.${field}`, message: `${field} is shorter than 1ms` });
+    validateDuration(detection[field], `${path}.${field}`, report);
+  }
+  if (detection.consecutiveErrors > 0) {
+    const fix = "consecutive5xxErrors or consecutiveGatewayErrors";
+    report(warn(`${path}.consecutiveErrors`, "consecutiveErrors is an old spelling", fix));
   }
   for (const field of ["maxEjectionPercent", "minHealthPercent"] as const) {
     if (detection[field] > 100) report({ path: `${path}.${field}`, message: `${detection[field]} is more than 100` });
@@ -126,10 +128,11 @@ function validateLoadBalancer(settings: LoadBalancerSettings, path: string, repo
   const { warmup } = settings;
   if (warmup !== undefined) {
     if (warmup.duration === undefined) report({ path: `${path}.warmup`, message: "a duration is needed" });
+    validateDuration(warmup.duration, `${path}.warmup.duration`, report);
     if (warmup.minimumPercent < 0 || warmup.minimumPercent > 100) {
       report({ path: `${path}.warmup.minimumPercent`, message: `${warmup.minimumPercent} is not between 0 and 100` });
     }
-    if (warmup.aggression <= 0) report({ path: `${path}.warmup.aggression`, message: "aggression is not above 0" });
+    if (warmup.aggression < 1) report({ path: `${path}.warmup.aggression`, message: "aggression is less than 1" });
   }
 }
 
@@ -141,6 +144,10 @@ function validateHash(hash: ConsistentHash, path: string, report: Report): void 
   if (sizes > 1) report({ path, message: "ringHash and maglev cannot both be set" });
   if (sizes > 0 && hash.minimumRingSize > 0) {
     report({ path: `${path}.minimumRingSize`, message: "minimumRingSize cannot be combined with ringHash or maglev" });
+  }
+  if (hash.minimumRingSize > 0 && sizes === 0) {
+    const fix = `ringHash: { minimumRingSize: ${hash.minimumRingSize} }`;
+    report(warn(`${path}.minimumRingSize`, "minimumRingSize is an old spelling", fix));
   }
   const { httpCookie } = hash;
   if (httpCookie !== undefined) {
@@ -166,9 +173,14 @@ function isMaglevSize(size: number): boolean {
 }
 
 function validateLocality(setting: LocalityLbSetting, path: string, report: Report): void {
-  const kinds = [setting.distribute, setting.failover, setting.failoverPriority].filter((list) => list.length > 0);
-  if (setting.distribute.length > 0 && kinds.length > 1) {
-    report({ path, message: "distribute cannot be combined with failover or failoverPriority" });
+  if (setting.distribute.length > 0 && setting.failover.length > 0) {
+    report({ path, message: "distribute cannot be combined with failover" });
+  } else if (setting.distribute.length > 0 && setting.failoverPriority.length > 0) {
+    report(warn(`${path}.failoverPriority`, "distribute says where requests go: failoverPriority has no effect"));
+  }
+  for (const [index, label] of setting.failoverPriority.entries()) {
+    if (setting.failover.length === 0 || !topologyLabels.has(label)) continue;
+    report({ path: `${path}.failoverPriority[${index}]`, message: `${label} cannot be combined with failover` });
   }
   const froms: string[] = [];
   for (const [index, { from, to }] of setting.distribute.entries()) {
@@ -192,6 +204,22 @@ function validateLocality(setting: LocalityLbSetting, path: string, report: Repo
       if (region.includes("*") || region.includes("/")) report({ path: at, message: `"${region}" is not a region` });
     }
   }
+}
+
+const topologyLabels: ReadonlySet<string> = new Set([
+  "topology.kubernetes.io/region",
+  "topology.kubernetes.io/zone",
+  "topology.istio.io/subzone",
+]);
+
+/** Endpoints are only left for others when something says that they are not well. */
+function warnOfFailover({ loadBalancer, outlierDetection }: PortTrafficPolicy, path: string, report: Report): void {
+  const setting = loadBalancer?.localityLbSetting;
+  if (setting === undefined || outlierDetection !== undefined) return;
+  const field = (["failover", "failoverPriority"] as const).find((name) => setting[name].length > 0);
+  if (field === undefined) return;
+  const at = `${path}.loadBalancer.localityLbSetting.${field}`;
+  report(warn(at, `${field} has no effect without outlierDetection`, "outlierDetection: {}"));
 }
 
 /** Tells whether some locality is part of both; `*` and nothing are any. */
@@ -218,16 +246,24 @@ export function validateClientTls(tls: ClientTlsSettings, path: string, report: 
   if (tls.mode === "ISTIO_MUTUAL") {
     for (const field of [...files, "credentialName"] as const) {
       if (tls[field] !== "") {
-        report({
-          path: `${path}.${field}`,
-          message: `${field} cannot be set with ISTIO_MUTUAL: the mesh gives the certificates`,
-        });
+        report(warn(`${path}.${field}`, `${field} has no effect with ISTIO_MUTUAL: the mesh gives the certificates`));
       }
     }
     return;
   }
-  if (tls.credentialName !== "" && (tls.clientCertificate !== "" || tls.privateKey !== "")) {
+  if (tls.mode === "DISABLE") return;
+  if (tls.credentialName !== "" && [...files, "caCrl" as const].some((field) => tls[field] !== "")) {
     report({ path: `${path}.credentialName`, message: "credentialName cannot be combined with certificate files" });
+  }
+  if (tls.insecureSkipVerify === true) {
+    const unused = [
+      tls.caCertificates !== "" && "caCertificates",
+      tls.subjectAltNames.length > 0 && "subjectAltNames",
+      tls.mode === "SIMPLE" && tls.credentialName !== "" && "credentialName",
+    ].filter((field) => field !== false);
+    for (const field of unused) {
+      report({ path: `${path}.${field}`, message: `${field} cannot be combined with insecureSkipVerify` });
+    }
   }
   if (tls.mode === "MUTUAL" && tls.credentialName === "") {
     if (tls.clientCertificate === "") report({ path, message: "MUTUAL needs a clientCertificate or a credentialName" });

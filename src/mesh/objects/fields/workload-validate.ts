@@ -1,6 +1,6 @@
 // Rules for the address of a workload, in a WorkloadEntry or in a ServiceEntry.
 import type { Report } from "../report.ts";
-import { isDnsName, isIpAddress } from "../validate-names.ts";
+import { isDnsLabel, isDnsName, isIpAddress, warn } from "../validate-names.ts";
 import { validateLabels } from "./selector.ts";
 import type { WorkloadAddress } from "./workload.ts";
 
@@ -13,11 +13,13 @@ export function validateWorkloadAddress(entry: WorkloadAddress, path: string, re
     if (Object.keys(entry.ports).length > 0) {
       report({ path: `${path}.ports`, message: "a Unix socket has no ports" });
     }
-  } else if (address !== "" && !isIpAddress(address) && (!isDnsName(address) || address.startsWith("_"))) {
+  } else if (address === "") {
+    report(warn(`${path}.address`, `without an address it is reached by the gateways of ${entry.network} alone`));
+  } else if (!isIpAddress(address) && !isDnsName(address)) {
     report({ path: `${path}.address`, message: `"${address}" is not an IP address or a host name` });
   }
   for (const [name, port] of Object.entries(entry.ports)) {
-    if (!portName.test(name)) report({ path: `${path}.ports["${name}"]`, message: `"${name}" is not a port name` });
+    if (!isDnsLabel(name)) report({ path: `${path}.ports["${name}"]`, message: `"${name}" is not a port name` });
     if (port < 1 || port > 65_535) {
       report({ path: `${path}.ports["${name}"]`, message: `${port} is not between 1 and 65535` });
     }
@@ -31,10 +33,8 @@ export function validateWorkloadAddress(entry: WorkloadAddress, path: string, re
   if (entry.network.length > 2048) report({ path: `${path}.network`, message: "the name is too long" });
 }
 
-const portName = /^[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
-
 /** `/path` or the abstract `@name`. */
-function validateUnixPath(path: string, at: string, report: Report): void {
+export function validateUnixPath(path: string, at: string, report: Report): void {
   if (path === "") report({ path: at, message: "the socket has no path" });
   else if (!path.startsWith("/") && !path.startsWith("@")) report({ path: at, message: "the path is not absolute" });
   else if (path.endsWith("/")) report({ path: at, message: "the path is a directory" });

@@ -9,6 +9,7 @@ import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filt
 import type { PolicyOrigin } from "#wire/xds/provenance.ts";
 import { type AuthorizationPolicySpec, dryRunAnnotation } from "../../../kinds/authorization-policy/spec.ts";
 import { type MeshObject, originAt } from "../../../objects/mesh-object.ts";
+import { parseBool } from "../../../objects/parse-bool.ts";
 import type { AuthorizationPolicies } from "../../../snapshot/snapshot.ts";
 import { rbacPolicyName } from "../../names.ts";
 import { httpFilter } from "../http-filters.ts";
@@ -101,5 +102,5 @@ function compileRules(
 
 /** Annotation `istio.io/dry-run: "true"`: only logged, never enforced. */
 function isDryRun(policy: Policy): boolean {
-  return policy.metadata.annotations?.[dryRunAnnotation] === "true";
+  return parseBool(policy.metadata.annotations?.[dryRunAnnotation] ?? "") === true;
 }
