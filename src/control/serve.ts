@@ -23,6 +23,7 @@ import { InjectionSettings } from "./webhooks/injection-settings.ts";
 import { createValidateHandler } from "./webhooks/validate.ts";
 import { WebhookServer } from "./webhooks/webhook-server.ts";
 import { createAdsHandlers } from "./xds/ads-server.ts";
+import type { DebugTypes } from "./xds/debug-requests.ts";
 import { GrpcServer } from "./xds/grpc-server.ts";
 import { SendBudget } from "./xds/send-budget.ts";
 import { StreamAdmission } from "./xds/stream-admission.ts";
@@ -34,6 +35,8 @@ export interface ServedParts {
   readonly revocations: RevocationLists | undefined;
   /** MeshConfig as it is now. */
   readonly snapshot: () => MeshSnapshot | undefined;
+  /** What operators ask by xDS. */
+  readonly debug: DebugTypes;
   /** Absent without an API server. */
   readonly workloads?: WorkloadLifecycle | undefined;
 }
@@ -54,7 +57,7 @@ export async function startServers(context: ControlPlaneContext, parts: ServedPa
 
 async function startGrpcServers(
   context: ControlPlaneContext,
-  { pusher, authority, revocations, snapshot, workloads }: ServedParts,
+  { pusher, authority, revocations, snapshot, debug, workloads }: ServedParts,
   serving: ServingCertificateKeeper,
 ): Promise<void> {
   const { options, host, addresses, tokens, clock, log, metrics, pushMetrics, lifecycle, connections } = context;
@@ -83,6 +86,7 @@ async function startGrpcServers(
       admission,
       budget,
       workloads,
+      debug,
     });
   const age = options.maxConnectionAgeMs;
   const settings = { host, certificates, ...(age !== undefined && { maxConnectionAgeMs: age }) };

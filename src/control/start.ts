@@ -15,6 +15,7 @@ import { istioVersion } from "#wire/xds/istio-version.ts";
 import { SecretAccessReviews } from "./ca/secret-access.ts";
 import type { ControlPlaneContext } from "./context.ts";
 import type { DebugState } from "./debug/answer.ts";
+import { debugTypes } from "./debug/debug-types.ts";
 import { MonitoringServer } from "./debug/monitoring-server.ts";
 import { GatewayDeployer } from "./gateway-deployment/gateway-deployer.ts";
 import { fetchKeys } from "./jwks/fetch-keys.ts";
@@ -113,25 +114,28 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     pushMetrics.rejectedConfigs.labels().set(states.filter(({ state }) => state === ForceState.Invalid).length);
   });
   let isReady = false;
-  await startMonitoring(context, {
+  const debug: DebugState = {
     pusher,
     snapshot: () => keeper.current,
     connections: context.connections,
     injection: () => context.injection.current?.(),
     sourceIssues: () => [...keeper.issues(), ...builder.issues()],
-    isReady: () => isReady,
-  });
+    now: () => clock.now(),
+  };
+  await startMonitoring(context, debug, () => isReady);
   const [started] = await Promise.all([authorityReady, keeper.start()]);
   const { authority } = started;
   const trustConfigured = (snapshot: MeshSnapshot | undefined): void =>
     started.trustAlso((snapshot?.meshConfig.caCertificates ?? []).map(({ pem }) => pem).join("\n"));
   trustConfigured(keeper.current);
   configured = trustConfigured;
+  const debugNamespaces = [context.namespace, ...(options.debugAccess?.allowedNamespaces ?? [])];
   const workloads = options.client && startRegistrar(context, options.client);
   await serving.startServers(context, {
     pusher,
     authority,
     revocations: started.revocations,
+    debug: debugTypes(debug, debugNamespaces),
     snapshot: () => keeper.current,
     workloads,
   });
@@ -249,10 +253,7 @@ function createContext(options: ControlPlaneOptions, lifecycle: Lifecycle): Cont
   };
 }
 
-async function startMonitoring(
-  context: ControlPlaneContext,
-  state: Omit<DebugState, "now"> & { isReady: () => boolean },
-): Promise<void> {
+async function startMonitoring(context: ControlPlaneContext, debug: DebugState, isReady: () => boolean): Promise<void> {
   const { options, host, addresses, lifecycle } = context;
   const { monitoring, http } = options.ports;
   if (monitoring === undefined && http === undefined) return;
@@ -260,8 +261,8 @@ async function startMonitoring(
     new MonitoringServer({
       metrics: context.metrics,
       version: istioVersion,
-      debug: { ...state, now: () => context.clock.now() },
-      isReady: state.isReady,
+      debug,
+      isReady,
       tokens: context.tokens,
       rootNamespace: context.namespace,
       access: options.debugAccess ?? {},

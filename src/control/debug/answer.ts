@@ -17,6 +17,17 @@ export interface DebugState {
   readonly now: () => number;
 }
 
+/** As text, with maps and sets as objects and lists. */
+export function debugJson(value: unknown): string {
+  return JSON.stringify(value, jsonValue);
+}
+
+function jsonValue(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Map) return Object.fromEntries(value);
+  return value instanceof Set ? [...value] : value;
+}
+
 /** An answer, or a status code with a sentence. */
 export type DebugAnswer = { readonly json: unknown } | { readonly code: number; readonly message: string };
 

@@ -7,7 +7,7 @@ import type { Logger } from "#base/log/log.ts";
 import { type MetricRegistry, textContentType } from "#base/metrics/registry.ts";
 import { type BoundAddress, listenOn } from "../bind.ts";
 import type { TokenVerifier } from "../ca/token-review.ts";
-import type { DebugState } from "./answer.ts";
+import { type DebugState, debugJson } from "./answer.ts";
 import { answerDebug, answerOwnProxies } from "./debug-endpoints.ts";
 
 /** Who may see /debug from another machine; from this one it is always open. */
@@ -91,7 +91,7 @@ export class MonitoringServer implements Running {
       caller.namespace === undefined
         ? await answerDebug(name, url.searchParams, debug)
         : await answerOwnProxies(name, url.searchParams, debug, caller.namespace);
-    if ("json" in answer) return reply(response, 200, "application/json", JSON.stringify(answer.json, jsonValue));
+    if ("json" in answer) return reply(response, 200, "application/json", debugJson(answer.json));
     reply(response, answer.code, "text/plain", `${answer.message}\n`);
   }
 
@@ -126,12 +126,6 @@ const wholeMesh: DebugCaller = { namespace: undefined };
 
 function isLoopback(address: string): boolean {
   return address === "::1" || /^(::ffff:)?127\./.test(address);
-}
-
-function jsonValue(_key: string, value: unknown): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (value instanceof Map) return Object.fromEntries(value);
-  return value instanceof Set ? [...value] : value;
 }
 
 function reply(response: ServerResponse, code: number, type: string, body: string): void {

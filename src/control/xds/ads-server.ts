@@ -14,6 +14,7 @@ import type { PushMetrics } from "../push/push-metrics.ts";
 import type { Pusher } from "../push/pusher.ts";
 import { type ConnectionInfo, ProxyConnection } from "./connection.ts";
 import type { ConnectionTable } from "./connection-table.ts";
+import { DebugRequests, type DebugTypes, isDebugType } from "./debug-requests.ts";
 import { deltaVariant } from "./delta.ts";
 import type { SendBudget } from "./send-budget.ts";
 import { stateOfTheWorldVariant } from "./state-of-the-world.ts";
@@ -33,6 +34,8 @@ export interface AdsOptions {
   readonly budget: SendBudget;
   /** Absent where nothing can be registered. */
   readonly workloads?: WorkloadLifecycle | undefined;
+  /** What operators ask by xDS; absent where they get nothing. */
+  readonly debug?: DebugTypes | undefined;
 }
 
 type RawStream = ServerDuplexStream<Buffer, Buffer>;
@@ -106,7 +109,24 @@ function serveStream<Request extends NodeRequest>(
     log.info("proxy connected", { proxy: info.node.id, connection: connection.info.id, protocol: variant.name });
     pusher.add(connection);
   };
+  const debugging = options.debug && new DebugRequests(variant, options.debug);
+  /** Requests wait for the answer: nobody piles up work. */
+  const answerDebug = (request: Request, caller: Caller | undefined, debug: DebugRequests<Request>): void => {
+    call.pause();
+    debug.answer(request, caller).then(
+      (answer) => {
+        if (ended) return;
+        if (answer !== undefined && "refused" in answer) return refuse(debugRefusals[answer.refused], answer.message);
+        if (answer !== undefined) call.write(answer);
+        call.resume();
+      },
+      (error: unknown) => refuse(status.INTERNAL, describeError(error)),
+    );
+  };
   const take = (request: Request, caller: Caller | undefined): void => {
+    if (debugging !== undefined && isDebugType(variant.typeUrlOf(request))) {
+      return answerDebug(request, caller, debugging);
+    }
     if (connection === undefined) {
       const node = readNode(request.node);
       if (typeof node === "string") return refuse(status.INVALID_ARGUMENT, node);
@@ -182,6 +202,12 @@ function serveStream<Request extends NodeRequest>(
   call.on("cancelled", end);
   call.on("error", end);
 }
+
+const debugRefusals = {
+  unauthenticated: status.UNAUTHENTICATED,
+  denied: status.PERMISSION_DENIED,
+  invalid: status.INVALID_ARGUMENT,
+} as const;
 
 async function admitCall(
   call: RawStream,

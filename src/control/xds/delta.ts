@@ -1,8 +1,9 @@
 // The delta (incremental) variant of ADS: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { ProxyResources, ResourcesByName } from "../push/encoded-resource.ts";
 import { deltaResponse } from "./shared-responses.ts";
@@ -16,6 +17,15 @@ export const deltaVariant: ProtocolVariant<DeltaDiscoveryRequest> = {
   decode: (bytes) => fromBinary(DeltaDiscoveryRequestSchema, bytes),
   typeUrlOf: (request) => request.typeUrl,
   nonceOf: (request) => request.responseNonce,
+  namesOf: (request) => request.resourceNamesSubscribe,
+  encodeOnce: ({ typeUrl, nonce, resources }) => {
+    const message = create(DeltaDiscoveryResponseSchema, {
+      typeUrl,
+      nonce,
+      resources: resources.map(({ name, ...any }) => ({ name, resource: any })),
+    });
+    return Buffer.from(toBinary(DeltaDiscoveryResponseSchema, message));
+  },
   errorOf: (request) => (request.errorDetail === undefined ? undefined : request.errorDetail.message || "rejected"),
   subscribe,
   select,

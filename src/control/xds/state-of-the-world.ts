@@ -1,7 +1,11 @@
 // The state-of-the-world variant of ADS: a response for clusters and listeners lists everything the client should
 // have; for other types it carries what changed. What is absent from the full list is gone.
-import { fromBinary } from "@bufbuild/protobuf";
-import { type DiscoveryRequest, DiscoveryRequestSchema } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type DiscoveryRequest,
+  DiscoveryRequestSchema,
+  DiscoveryResponseSchema,
+} from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { EncodedResource, ResourcesByName } from "../push/encoded-resource.ts";
 import { encodeFullResponse } from "./response-bytes.ts";
@@ -16,6 +20,16 @@ export const stateOfTheWorldVariant: ProtocolVariant<DiscoveryRequest> = {
   decode: (bytes) => fromBinary(DiscoveryRequestSchema, bytes),
   typeUrlOf: (request) => request.typeUrl,
   nonceOf: (request) => request.responseNonce,
+  namesOf: (request) => request.resourceNames,
+  encodeOnce: ({ typeUrl, nonce, resources }) => {
+    const message = create(DiscoveryResponseSchema, {
+      typeUrl,
+      nonce,
+      versionInfo: nonce,
+      resources: resources.map(({ typeUrl: type, value }) => ({ typeUrl: type, value })),
+    });
+    return Buffer.from(toBinary(DiscoveryResponseSchema, message));
+  },
   errorOf: (request) => (request.errorDetail === undefined ? undefined : request.errorDetail.message || "rejected"),
   subscribe,
   select,

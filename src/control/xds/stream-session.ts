@@ -37,12 +37,22 @@ export interface RequestPlace {
   readonly isStale: boolean;
 }
 
+interface ForeignResponse {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly resources: readonly { readonly name: string; readonly typeUrl: string; readonly value: Uint8Array }[];
+}
+
 /** What differs between delta and state of the world. */
 export interface ProtocolVariant<Request> {
   readonly name: "delta" | "sotw";
   decode(bytes: Buffer): Request;
   typeUrlOf(request: Request): string;
   nonceOf(request: Request): string;
+  /** Names that the request asks for, or asks for anew. */
+  namesOf(request: Request): readonly string[];
+  /** A response beside the session's own, of a type that it does not know. */
+  encodeOnce(content: ForeignResponse): Buffer;
   /** The client's words when it rejects, undefined when it accepts. */
   errorOf(request: Request): string | undefined;
   /** Takes over the subscription; says whether a response must follow even if nothing differs. */
