@@ -418,7 +418,10 @@ spec:
       );
       const closed = await restricted.run(`printf hello | ${socketProgram} ${externalAddress} 9000`);
       assert.equal(closed.stdout, "");
-      await logLine("restricted", /^.* UH .*BlackHoleCluster.*$/m);
+      await logLine(
+        "restricted",
+        /^.* UH .*BlackHoleCluster.* cause=".*REGISTRY_ONLY.* \(Sidecar .*policies\.yaml:\d+\)\).*$/m,
+      );
       const blocked = ['reporter="source"', 'destination_service_name="BlackHoleCluster"'];
       assert.equal(await metric(restricted, "istio_tcp_connections_opened_total", ...blocked), 1);
       const config = await mesh.run("proxy-config", "clusters", "restricted");

@@ -9,6 +9,8 @@ import { configPath } from "./names.ts";
 export interface MetadataContent {
   readonly istio?: JsonObject;
   readonly origins: readonly Origin[];
+  /** Why traffic ends up here, where the resource does not show it. */
+  readonly note?: string | undefined;
   /** RBAC policy name → where it was written; for filter chains. */
   readonly policies?: ReadonlyMap<string, PolicyOrigin>;
 }
@@ -16,8 +18,9 @@ export interface MetadataContent {
 export function resourceMetadata(content: MetadataContent): Metadata {
   const filterMetadata: Record<string, JsonObject> = {};
   if (content.istio !== undefined) filterMetadata["istio"] = content.istio;
-  if (content.origins.length > 0 || (content.policies !== undefined && content.policies.size > 0)) {
-    filterMetadata[provenanceKey] = encodeProvenance(content.origins, content.policies);
+  const { origins, note = "", policies = new Map() } = content;
+  if (origins.length > 0 || note !== "" || policies.size > 0) {
+    filterMetadata[provenanceKey] = encodeProvenance({ origins, note, policies });
   }
   return create(MetadataSchema, { filterMetadata });
 }

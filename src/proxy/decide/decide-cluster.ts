@@ -1,4 +1,5 @@
 // The last part of the walk through a proxy: cluster, endpoint, transport.
+import { noteText } from "#wire/xds/provenance.ts";
 import type { ClusterConfig } from "../config/cluster.ts";
 import { addStep, type Trace } from "../config/trace.ts";
 import { anyHost, type ChoiceContext } from "../upstream/balance/choice.ts";
@@ -34,7 +35,8 @@ export function decideCluster(
   const { endpoints, endpoint } = chooseEndpoint(view, cluster, context, question.random);
   if (endpoint === null) {
     const why = cluster.forwardProxy === null ? "has no healthy endpoint" : "is told no host";
-    return refuse({ ...draft, cluster }, status, `the cluster ${name} ${why}`, trace);
+    const note = question.http === null ? noteText(draft.chain?.provenance) : "";
+    return refuse({ ...draft, cluster }, status, `the cluster ${name} ${why}${note}`, trace);
   }
   if (trace !== null) {
     const others = endpoints.length === 1 ? "the only one" : `one of ${endpoints.length}`;

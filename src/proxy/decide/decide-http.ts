@@ -1,4 +1,5 @@
 // The walk of a request through a connection manager: its head, the filters, the route.
+import { noteText } from "#wire/xds/provenance.ts";
 import type { ClusterConfig } from "../config/cluster.ts";
 import { settledHttpFilter } from "../config/extension.ts";
 import type { Chance, HttpConnectionManagerConfig, RouteConfig } from "../config/http.ts";
@@ -72,7 +73,10 @@ export function decideHttp(
     const location = locationFor(request, route.route, action.redirect);
     return answer({ ...decided, route }, action.redirect.status, `redirects to ${location}`);
   }
-  if (action.type === "direct_response") return answer({ ...decided, route }, action.status, "answers itself");
+  if (action.type === "direct_response") {
+    const reason = `answers itself${noteText(route.virtualHost.provenance)}`;
+    return answer({ ...decided, route }, action.status, reason);
+  }
   const overridesAlpn = manager.httpFilters.some((filter) => filter.type === "istio_alpn");
   const destinations = sharesOf(action.forward.clusters);
   const asked = { ...question, http, sourceIp: remoteIp };

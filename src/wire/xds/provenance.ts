@@ -1,10 +1,10 @@
 // How a compiled Envoy resource says which user resource it came from: `metadata.filter_metadata["outrigger"]` of a
 // Listener, FilterChain, VirtualHost, Route, Cluster or LbEndpoint is
-//   { origins: [{ kind, namespace, name, file?, line? }], policies?: { <RBAC policy name>: <origin + note?, neverMatches?> } }
+//   { origins: [{ kind, namespace, name, file?, line? }], note?, policies?: { <RBAC policy name>: <origin + note?, neverMatches?> } }
 // `policies` stands on a FilterChain because an RBAC policy has no metadata of its own.
 // Envoy ignores the key; Istio's own `filter_metadata.istio` stays beside it.
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Origin } from "#base/issue.ts";
+import { formatOrigin, type Origin } from "#base/issue.ts";
 
 export const provenanceKey = "outrigger";
 
@@ -17,8 +17,9 @@ export interface PolicyOrigin extends Origin {
 }
 
 /** The value for `filterMetadata[provenanceKey]`. */
-export function encodeProvenance(origins: readonly Origin[], policies?: ReadonlyMap<string, PolicyOrigin>): JsonObject {
-  const value: JsonObject = { origins: origins.map(encodeOrigin) };
+export function encodeProvenance({ origins, note = "", policies }: Partial<Provenance>): JsonObject {
+  const value: JsonObject = { origins: (origins ?? []).map(encodeOrigin) };
+  if (note !== "") value["note"] = note;
   if (policies !== undefined && policies.size > 0) {
     value["policies"] = Object.fromEntries([...policies].map(([name, origin]) => [name, encodePolicy(origin)]));
   }
@@ -27,10 +28,19 @@ export function encodeProvenance(origins: readonly Origin[], policies?: Readonly
 
 export interface Provenance {
   readonly origins: readonly Origin[];
+  /** Why traffic ends up here, where the resource does not show it, as a sentence without its end; empty: it does. */
+  readonly note: string;
   readonly policies: ReadonlyMap<string, PolicyOrigin>;
 }
 
-export const noProvenance: Provenance = { origins: [], policies: new Map() };
+export const noProvenance: Provenance = { origins: [], note: "", policies: new Map() };
+
+/** The note behind a sentence, with where it was written. */
+export function noteText({ note, origins }: Provenance = noProvenance): string {
+  if (note === "") return "";
+  const places = origins.map(formatOrigin).join(", ");
+  return places === "" ? `: ${note}` : `: ${note} (${places})`;
+}
 
 /** Reads provenance from a metadata struct; anything malformed counts as absent. */
 export function decodeProvenance(filterMetadata: Readonly<Record<string, JsonObject>> | undefined): Provenance {
@@ -45,7 +55,8 @@ export function decodeProvenance(filterMetadata: Readonly<Record<string, JsonObj
       if (origin !== undefined) policies.set(name, origin);
     }
   }
-  return { origins, policies };
+  const note = typeof value["note"] === "string" ? value["note"] : "";
+  return { origins, note, policies };
 }
 
 function encodeOrigin(origin: Origin): JsonObject {

@@ -1,7 +1,6 @@
 // The whole way of one request: out of the source's proxy or through a gateway, into the destination's. The same compiler
 // and the same decisions as in the running mesh; nothing is sent.
 import type { Origin } from "#base/issue.ts";
-import { blackHoleCluster, blockAllVirtualHost } from "#mesh/compile/names.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { asksForCertificate } from "#proxy/config/tls.ts";
 import { addStep, newTrace, type Trace } from "#proxy/config/trace.ts";
@@ -118,27 +117,16 @@ function walk(input: ExplainInput, views: Views, draw: number): Walk {
     outboundQuestion(source, destination, request, draw),
     trace,
   );
-  const blocked = isBlocked(sent)
-    ? `REGISTRY_ONLY lets out what ${source.name} sees in the registry, and ${request.host}:${request.port} is in no Service or ServiceEntry there`
-    : null;
-  if (blocked !== null) addStep(trace, "outbound", blocked);
   const way = {
     hops: [hopOf(source.name, sent, tlsOf(sent))],
     steps: stepsOf(trace, source.name),
     sent,
     chances: sent.chances,
   };
-  if (sent.outcome !== "forwarded") {
-    return { ...way, ...endOf(sent, request), ...(blocked !== null && { reason: blocked }) };
-  }
+  if (sent.outcome !== "forwarded") return { ...way, ...endOf(sent, request) };
   const forwarded = forwardedRequest(request, sent, source.ip);
   const target = sent.endpoint ?? undefined;
   return onward(input, views, { sender: source, sent, target, request: forwarded, draw }, way);
-}
-
-/** By the outbound traffic policy: nothing in the registry has the destination. */
-function isBlocked({ cluster, route }: Decision): boolean {
-  return cluster?.name === blackHoleCluster || route?.virtualHost.name === blockAllVirtualHost;
 }
 
 type WayBefore = Pick<Walk, "hops" | "steps" | "sent" | "chances">;

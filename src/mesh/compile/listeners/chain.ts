@@ -16,6 +16,7 @@ import { httpInspector, tlsInspector } from "../filters/listener-filters.ts";
 import { tcpProxy } from "../filters/network-filters.ts";
 import type { ListenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
+import { blackHoleCluster } from "../names.ts";
 
 export type ChainMatch = Exclude<MessageInitShape<typeof FilterChainMatchSchema>, { $typeName: string }>;
 export type ListenerInit = Exclude<MessageInitShape<typeof ListenerSchema>, { $typeName: string }>;
@@ -26,37 +27,46 @@ export interface ChainSettings {
   readonly filters: Filter[];
   readonly tls?: TransportSocket | undefined;
   readonly origins?: readonly Origin[];
+  /** Why connections end up here, where the chain does not show it. */
+  readonly note?: string | undefined;
   readonly policies?: ReadonlyMap<string, Origin>;
 }
 
 export function filterChain(settings: ChainSettings): FilterChain {
-  const { name = "", match, filters, tls, origins = [], policies } = settings;
+  const { name = "", match, filters, tls, origins = [], note, policies } = settings;
   return create(FilterChainSchema, {
     name,
     filters,
     ...(match !== undefined && { filterChainMatch: match }),
     ...(tls !== undefined && { transportSocket: tls }),
-    metadata: resourceMetadata({ origins, ...(policies && { policies }) }),
+    metadata: resourceMetadata({ origins, note, ...(policies && { policies }) }),
   });
 }
 
+export interface ClusterChainSettings extends Omit<ChainSettings, "filters" | "tls" | "policies"> {
+  readonly name: string;
+  readonly cluster: string;
+  /** Filters before the last one. */
+  readonly before?: readonly Filter[];
+}
+
 /** Sends every connection to one cluster, past some filters. */
-export function clusterChain(
-  name: string,
-  cluster: string,
-  telemetry: ListenerTelemetry,
-  match?: ChainMatch,
-  before: readonly Filter[] = [],
-): FilterChain {
+export function clusterChain(settings: ClusterChainSettings, telemetry: ListenerTelemetry): FilterChain {
+  const { cluster, before = [], ...chain } = settings;
   return filterChain({
-    name,
-    match,
+    ...chain,
     filters: [
       ...before,
       ...telemetry.tcpStats,
       tcpProxy({ statPrefix: cluster, destinations: [{ cluster, weight: 1 }], accessLogs: telemetry.logs }),
     ],
   });
+}
+
+/** Connections to the port of a virtual listener itself, which would be handed back to it for ever. */
+export function ownPort(port: number): Omit<ClusterChainSettings, "name"> {
+  const note = `port ${port} is the proxy's own, and leads back to it`;
+  return { cluster: blackHoleCluster, match: { destinationPort: port }, note };
 }
 
 /** Application protocols that the HTTP inspector reports. */

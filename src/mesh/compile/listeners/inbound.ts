@@ -24,7 +24,6 @@ import { type WorkloadAuthorization, workloadAuthorization } from "../filters/rb
 import { type ListenerTelemetry, listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import {
-  blackHoleCluster,
   chainNames,
   inboundClusterName,
   inboundPassthroughCluster,
@@ -35,7 +34,7 @@ import { isGrpc, type ListenerProtocol, listenerProtocol } from "../protocol.ts"
 import { wildcard } from "../proxy-addresses.ts";
 import { inboundRoutes } from "../routes/inbound.ts";
 import { inboundMutualTls, serverTls } from "../tls/downstream.ts";
-import { clusterChain, filterChain, listenerDefaults, trustDomains } from "./chain.ts";
+import { clusterChain, filterChain, listenerDefaults, ownPort, trustDomains } from "./chain.ts";
 import { inboundChainChoices, userTlsChainChoices } from "./inbound-matrix.ts";
 import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
 import { pathNormalization } from "./outbound-http.ts";
@@ -76,7 +75,7 @@ function virtualInbound(context: InboundContext, ports: readonly InboundPort[]):
     .filter(([port]) => !served.has(port))
     .sort(([a], [b]) => a - b);
   const chains = [
-    clusterChain(chainNames.inboundBlackhole, blackHoleCluster, telemetry, { destinationPort: listenPort }),
+    clusterChain({ ...ownPort(listenPort), name: chainNames.inboundBlackhole }, telemetry),
     ...portChains(context, passthroughChains(snapshot.inboundMtlsMode(proxy), undefined)),
     ...unserved.flatMap(([port, decision]) => portChains(context, passthroughChains(decision, port))),
     ...ports.flatMap((port) => portChains(context, serviceChains(context, port))),

@@ -14,7 +14,7 @@ import { listenerExtensions, tcpWithExtensions } from "../filters/extensions.ts"
 import { listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { chainNames, httpProxyRoutes, listenerName, serviceRouteName } from "../names.ts";
-import { unknownTrafficCluster } from "../policy/unknown-traffic.ts";
+import { unknownTraffic } from "../policy/unknown-traffic.ts";
 import { isTls, isUdp, listenerProtocol } from "../protocol.ts";
 import { addressFamily, localhost, wildcard } from "../proxy-addresses.ts";
 import { clientKey } from "../routes/inputs.ts";
@@ -264,7 +264,7 @@ function buildListener(
     chains.push(fallback);
     fallback = undefined;
   } else if (fallback === undefined && isShared) {
-    fallback = clusterChain(chainNames.outboundPassthrough, unknownTrafficCluster(scope), telemetry, undefined, before);
+    fallback = clusterChain({ ...unknownTraffic(scope), name: chainNames.outboundPassthrough, before }, telemetry);
   }
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),

@@ -11,28 +11,23 @@ import { socketAddress } from "../envoy-values.ts";
 import { listenerExtensions, tcpWithExtensions } from "../filters/extensions.ts";
 import { type ListenerTelemetry, listenerTelemetry } from "../filters/telemetry.ts";
 import { resourceMetadata } from "../metadata.ts";
-import { blackHoleCluster, chainNames, virtualOutboundListener } from "../names.ts";
-import { resolvesUnknownHosts, unknownTrafficCluster } from "../policy/unknown-traffic.ts";
+import { chainNames, virtualOutboundListener } from "../names.ts";
+import { outboundPolicyOrigins, resolvesUnknownHosts, unknownTraffic } from "../policy/unknown-traffic.ts";
 import { wildcard } from "../proxy-addresses.ts";
 import { catchAll } from "../routes/outbound.ts";
-import { clusterChain, filterChain, inspectors, listenerDefaults, plaintextHttp } from "./chain.ts";
+import { clusterChain, filterChain, inspectors, listenerDefaults, ownPort, plaintextHttp } from "./chain.ts";
 import { outboundHttp } from "./outbound-http.ts";
 
 export function virtualOutbound(snapshot: MeshSnapshot, proxy: ProxyNode): Listener {
   const scope = snapshot.scope(proxy);
   const port = snapshot.meshConfig.proxyListenPort;
   const telemetry = listenerTelemetry(snapshot, proxy, "sidecar-outbound");
-  const { sidecar } = scope;
-  const origins = [
-    ...(sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [sidecar.origin]),
-    ...telemetry.origins,
-  ];
+  const origins = [...outboundPolicyOrigins(scope), ...telemetry.origins];
   const before = tcpWithExtensions(listenerExtensions(snapshot, proxy, "sidecar-outbound", 0), undefined);
   const chains = [
-    // A connection to the port itself would be handed back to this listener for ever.
-    clusterChain(chainNames.outboundBlackhole, blackHoleCluster, telemetry, { destinationPort: port }),
+    clusterChain({ ...ownPort(port), name: chainNames.outboundBlackhole }, telemetry),
     ...(resolvesUnknownHosts(scope) ? [requestsChain(snapshot, proxy, telemetry)] : []),
-    clusterChain(chainNames.outboundCatchAll, unknownTrafficCluster(scope), telemetry, undefined, before),
+    clusterChain({ ...unknownTraffic(scope), name: chainNames.outboundCatchAll, before }, telemetry),
   ];
   return create(ListenerSchema, {
     ...listenerDefaults(snapshot, telemetry),

@@ -8,7 +8,10 @@ export function addOrigin(resource: { metadata?: Metadata | undefined }, origin:
   resource.metadata ??= resourceMetadata({ origins: [] });
   const { origins, policies } = decodeProvenance(resource.metadata.filterMetadata);
   if (origins.some(({ kind, namespace, name }) => isSame({ kind, namespace, name }, origin))) return;
-  resource.metadata.filterMetadata[provenanceKey] = encodeProvenance([...origins, origin], policies);
+  resource.metadata.filterMetadata[provenanceKey] = encodeProvenance({
+    origins: [...origins, origin],
+    policies,
+  });
 }
 
 function isSame(a: Origin, b: Origin): boolean {

@@ -17,7 +17,7 @@ import type { EgressListener, MeshSnapshot, SidecarScope } from "../../snapshot/
 import { milliseconds } from "../envoy-values.ts";
 import { resourceMetadata } from "../metadata.ts";
 import { allowAnyDynamicDnsVirtualHost, allowAnyVirtualHost, blockAllVirtualHost, serviceRouteName } from "../names.ts";
-import { unknownRequestsCluster } from "../policy/unknown-traffic.ts";
+import { unknownRequestsCluster, unknownTraffic } from "../policy/unknown-traffic.ts";
 import { nobody, once, onceForAll } from "../shared-work.ts";
 import { anyPortHosts, anyPortListener } from "./any-port.ts";
 import { bracketed } from "./domains.ts";
@@ -201,7 +201,7 @@ const catchAllNames: Readonly<Record<OutboundMode, string>> = {
 
 /** What happens to hosts that the mesh does not know. */
 export function catchAll(scope: SidecarScope): VirtualHost {
-  const origins = scope.sidecar?.spec.outboundTrafficPolicy === undefined ? [] : [scope.sidecar.origin];
+  const { origins, note } = unknownTraffic(scope);
   const isAllowed = scope.outboundTrafficPolicy !== "REGISTRY_ONLY";
   const name = catchAllNames[scope.outboundTrafficPolicy];
   const noTimeout = milliseconds(0);
@@ -225,6 +225,6 @@ export function catchAll(scope: SidecarScope): VirtualHost {
           : { case: "directResponse", value: { status: 502 } },
       },
     ],
-    ...(origins.length > 0 && { metadata: resourceMetadata({ origins }) }),
+    metadata: resourceMetadata({ origins, note }),
   });
 }

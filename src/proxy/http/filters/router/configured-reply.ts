@@ -1,4 +1,5 @@
 // Routes that are answered here: direct responses and redirects.
+
 import type { Headers } from "#wire/http/headers.ts";
 import type { RedirectAction, RouteAction } from "../../../config/http.ts";
 import { redirectLocation } from "../../../decide/redirect.ts";
@@ -11,7 +12,8 @@ type DirectResponse = Extract<RouteAction, { readonly type: "direct_response" }>
 
 export function sendDirectResponse(stream: Stream, decision: RouteDecision, action: DirectResponse): void {
   const { status, body, bytes } = action;
-  const cause = `route "${decision.route.name}" answers ${status} itself`;
+  const { note } = decision.virtualHost.provenance;
+  const cause = `route "${decision.route.name}" answers ${status} itself${note === "" ? "" : `: ${note}`}`;
   const reply: LocalReply = { status, flag: "", details: "direct_response", body, isConfigured: true };
   send(stream, decision, bytes === undefined ? reply : { ...reply, bytes }, cause, () => {});
 }

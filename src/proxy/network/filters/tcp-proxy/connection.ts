@@ -2,8 +2,10 @@
 // its own back pressure, so that memory stays bounded and half-closed protocols work.
 //
 // States: choosing and connecting (little is read from the client, so that its end is seen), forwarding, over.
+
 import { MutableHash64 } from "#base/hash/hash64.ts";
 import { xxHash64 } from "#base/hash/xx-hash64.ts";
+import { noteText } from "#wire/xds/provenance.ts";
 import type { ClusterConfig, EndpointConfig } from "../../../config/cluster.ts";
 import { type MetricRules, standardRules } from "../../../config/metric-rules.ts";
 import { drawWeighted } from "../../../decide/route.ts";
@@ -139,7 +141,7 @@ export class TcpProxyConnection implements TransportUser, ConnectorUser, TcpFact
   onUpstreamUnavailable(flag: string, cause: string): void {
     // Without a free connection nothing was tried, and there is nothing to report.
     if (flag !== "UO") this.#reportOpened();
-    this.#fail(flag, cause);
+    this.#fail(flag, `${cause}${noteText(this.#owner.config.provenance)}`);
   }
 
   onTransportData(data: Buffer): void {
