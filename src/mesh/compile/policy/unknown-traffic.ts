@@ -16,7 +16,7 @@ const registryOnlyNote =
   "outboundTrafficPolicy REGISTRY_ONLY lets out what this workload sees in a Service or ServiceEntry, and nothing else";
 
 /** Connections of which nothing more is known than their address. */
-export function unknownTrafficCluster(scope: SidecarScope): string {
+function unknownTrafficCluster(scope: SidecarScope): string {
   if (scope.outboundTrafficPolicy === "REGISTRY_ONLY") return blackHoleCluster;
   return scope.egressProxy === undefined ? passthroughCluster : resolveDestination(scope, scope.egressProxy, 0).cluster;
 }
