@@ -42,10 +42,15 @@ export interface CompiledRouting
   readonly inboundStays?: boolean;
 }
 
+/** Clusters and endpoints are those of the services that were asked for. */
+export interface CompiledServices extends CompiledRouting, Pick<CompiledMessages, "clusters" | "endpoints"> {}
+
 export interface MeshCompiler {
   compile(snapshot: MeshSnapshot, node: ProxyNode): CompiledMessages;
   /** Only listeners and routes; undefined for a proxy that is always compiled as a whole. */
   compileRouting(snapshot: MeshSnapshot, node: ProxyNode): CompiledRouting | undefined;
+  /** Only what services of these hosts are in; undefined for a proxy that is always compiled as a whole. */
+  compileServices(snapshot: MeshSnapshot, node: ProxyNode, hostnames: Iterable<string>): CompiledServices | undefined;
   /** Only the endpoints of these clusters, which the proxy is known to have. */
   compileEndpoints(
     snapshot: MeshSnapshot,
@@ -128,6 +133,27 @@ export function replaceRouting(
     byType: byType
       .set(typeUrl.listener, inboundStays ? encoder.withOwnOf(encoded, before) : encoded)
       .set(typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, routes)),
+  };
+}
+
+/** The same resources with what services of these hosts are in compiled anew. */
+export function replaceServices(
+  encoder: ResourceEncoder,
+  previous: ProxyResources,
+  snapshotVersion: string,
+  hostnames: ReadonlySet<string>,
+  compiled: CompiledServices,
+): ProxyResources {
+  const { byType, ...routed } = replaceRouting(encoder, previous, snapshotVersion, compiled);
+  const clusters = encoder.encodeAll(typeUrl.cluster, ClusterSchema, compiled.clusters);
+  const endpoints = encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints);
+  const exchange = (type: string, replaced: ResourcesByName): ResourcesByName =>
+    encoder.exchange(previous.byType.get(type) ?? new Map(), hostnames, replaced);
+  return {
+    ...routed,
+    byType: new Map(byType)
+      .set(typeUrl.cluster, exchange(typeUrl.cluster, clusters))
+      .set(typeUrl.endpoint, exchange(typeUrl.endpoint, endpoints)),
   };
 }
 

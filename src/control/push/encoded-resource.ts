@@ -134,6 +134,31 @@ export class ResourceEncoder {
     return { resources: this.#resources.size, sets: this.#sets.size };
   }
 
+  /** The set with other clusters or endpoints of some hosts, in the layer that proxies share. */
+  exchange(set: ResourcesByName, hostnames: ReadonlySet<string>, replaced: ResourcesByName): ResourcesByName {
+    const shared = layersOf(set)[0] ?? set;
+    const key = `${[...hostnames].join()} ${versionOf(replaced)}`;
+    const known = this.#replacements.get(shared);
+    const next = known?.key === key ? known.made : this.#exchanged(shared, hostnames, replaced);
+    if (next !== known?.made) this.#replacements.set(shared, { key, made: next });
+    return next === shared ? set : this.withOwnOf(next, set);
+  }
+
+  /** In the order of a whole compilation, as far as services come last: clusters of no host stand behind theirs. */
+  #exchanged(set: ResourcesByName, hostnames: ReadonlySet<string>, replaced: ResourcesByName): ResourcesByName {
+    const left = new Map(replaced);
+    const ofHosts: EncodedResource[] = [];
+    const others: EncodedResource[] = [];
+    for (const resource of set.values()) {
+      const host = hostOfCluster(resource.name);
+      const next = host !== undefined && hostnames.has(host) ? left.get(resource.name) : resource;
+      left.delete(resource.name);
+      if (next !== undefined) (host === undefined ? others : ofHosts).push(next);
+    }
+    const next = new Map([...ofHosts, ...left.values(), ...others].map((resource) => [resource.name, resource]));
+    return this.#sets.get(versionOf(next), () => next);
+  }
+
   /** The set with some resources replaced; the same set when nothing differs. */
   replace(set: ResourcesByName, replaced: ResourcesByName): ResourcesByName {
     const key = versionOf(replaced);
@@ -145,6 +170,13 @@ export class ResourceEncoder {
     this.#replacements.set(set, { key, made });
     return made;
   }
+}
+
+const clusterName = /(?:\||_\.)(?!.*(?:\||_\.))(.*)$/;
+
+/** `outbound|80|v1|reviews.default.svc.cluster.local` and `outbound_.80_.v1_.reviews.default...` are of reviews. */
+export function hostOfCluster(name: string): string | undefined {
+  return clusterName.exec(name)?.[1];
 }
 
 const versions = new WeakMap<ResourcesByName, string>();

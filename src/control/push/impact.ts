@@ -15,9 +15,24 @@ export type Impact =
       readonly concerns: (proxy: ProxyNode) => boolean;
       /** Proxies whose listeners and routes are compiled. */
       readonly reroutes: (proxy: ProxyNode) => boolean;
+      /** Hosts whose services differ. */
+      readonly services: ReadonlySet<string>;
+      /** Proxies whose clusters and endpoints of these hosts are compiled, with listeners and routes. */
+      readonly reclusters: (proxy: ProxyNode) => boolean;
       /** Secrets may differ, for proxies that ask for them by name. */
       readonly secrets: boolean;
     };
+
+/** Reaches nobody. */
+export const emptyImpact: Extract<Impact, { kind: "partial" }> = {
+  kind: "partial",
+  hostnames: new Set(),
+  concerns: () => false,
+  reroutes: () => false,
+  services: new Set(),
+  reclusters: () => false,
+  secrets: false,
+};
 
 /** What secrets are made of, and what says who may have them. */
 const ofSecrets: ReadonlySet<string> = new Set(["Secret", "ConfigMap", "ReferenceGrant"]);
@@ -49,6 +64,8 @@ export function joinImpacts(a: Impact, b: Impact): Impact {
     hostnames: new Set([...a.hostnames, ...b.hostnames]),
     concerns: (proxy) => a.concerns(proxy) || b.concerns(proxy),
     reroutes: (proxy) => a.reroutes(proxy) || b.reroutes(proxy),
+    services: new Set([...a.services, ...b.services]),
+    reclusters: (proxy) => a.reclusters(proxy) || b.reclusters(proxy),
     secrets: a.secrets || b.secrets,
   };
 }

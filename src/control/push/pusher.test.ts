@@ -11,6 +11,7 @@ import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { MeshCompiler } from "./compile.ts";
 import type { ProxyResources } from "./encoded-resource.ts";
+import { emptyImpact } from "./impact.ts";
 import { createPushMetrics } from "./push-metrics.ts";
 import { Pusher, type PushTarget } from "./pusher.ts";
 
@@ -53,6 +54,18 @@ describe("the pusher", () => {
         compiled.push(`${ip} routing ${current.version}`);
         return noRouting;
       },
+      compileServices: (current, { ipAddresses: [ip = ""] }, hostnames) => {
+        const hosts = [...hostnames];
+        compiled.push(`${ip} services ${hosts.join()} ${current.version}`);
+        const named = (name: string): string => `outbound|81||${name}`;
+        const clusters = hosts.map((host) => create(ClusterSchema, { name: named(host) }));
+        const endpoints = hosts.map((host) => create(ClusterLoadAssignmentSchema, { clusterName: named(host) }));
+        return {
+          clusters: new Map(clusters.map((item) => [item.name, item])),
+          endpoints: new Map(endpoints.map((item) => [item.clusterName, item])),
+          ...noRouting,
+        };
+      },
       compileEndpoints: (current, { ipAddresses: [ip = ""] }, names) => {
         compiled.push(`${ip} ${[...names].join()} ${current.version}`);
         return assignment(current.version);
@@ -77,29 +90,50 @@ describe("the pusher", () => {
     compiled.length = 0;
     const hostnames = new Set(["a.default.svc.cluster.local"]);
     const isOwn = ({ ipAddresses }: ProxyNode): boolean => ipAddresses.includes("10.0.0.2");
-    pusher.push(snapshot("2"), { kind: "partial", hostnames, concerns: isOwn, reroutes: () => false, secrets: false });
+    pusher.push(snapshot("2"), { ...emptyImpact, hostnames, concerns: isOwn });
     await pusher.idle();
     assert.deepEqual(compiled, [`10.0.0.1 ${cluster} 2`, "10.0.0.2 all 2"]);
     const [first, second] = near.updates;
     const type = (resources: ProxyResources | undefined, url: string): unknown => resources?.byType.get(url);
     assert.equal(type(first, typeUrl.cluster), type(second, typeUrl.cluster));
     assert.notEqual(type(first, typeUrl.endpoint), type(second, typeUrl.endpoint));
-    pusher.push(snapshot("3"), {
-      kind: "partial",
-      hostnames: new Set(["other"]),
-      concerns: () => false,
-      reroutes: () => false,
-      secrets: false,
-    });
+    pusher.push(snapshot("3"), { ...emptyImpact, hostnames: new Set(["other"]) });
     await pusher.idle();
     assert.equal(near.updates.length, 2);
     compiled.length = 0;
     const reroutes = ({ ipAddresses }: ProxyNode): boolean => ipAddresses.includes("10.0.0.1");
-    const rest = { hostnames: new Set<string>(), concerns: () => false, secrets: false };
-    pusher.push(snapshot("4"), { kind: "partial", ...rest, reroutes });
+    pusher.push(snapshot("4"), { ...emptyImpact, reroutes });
     await pusher.idle();
     assert.deepEqual(compiled, ["10.0.0.1 routing 4"]);
     assert.equal(type(near.updates.at(-1), typeUrl.endpoint), type(second, typeUrl.endpoint));
+  });
+
+  test("a service that differs compiles its own clusters and endpoints; the others stay, in one set for all", async () => {
+    const { pusher, compiled } = setUp();
+    const targets = [new Target("10.0.0.1"), new Target("10.0.0.2"), new Target("10.0.0.3")];
+    pusher.push(snapshot("1"), { kind: "everything" });
+    for (const target of targets) pusher.add(target);
+    compiled.length = 0;
+    const sees = ({ ipAddresses }: ProxyNode): boolean => !ipAddresses.includes("10.0.0.3");
+    const push = async (version: string, host: string): Promise<void> => {
+      const hosts = new Set([host]);
+      pusher.push(snapshot(version), { ...emptyImpact, hostnames: hosts, services: hosts, reclusters: sees });
+      await pusher.idle();
+    };
+    await push("2", "new");
+    assert.deepEqual(compiled, ["10.0.0.1 services new 2", "10.0.0.2 services new 2"]);
+    const sets = (url: string): unknown[] => targets.map((target) => target.updates.at(-1)?.byType.get(url));
+    for (const url of [typeUrl.cluster, typeUrl.endpoint]) {
+      const [first, second, third] = sets(url) as ReadonlyMap<string, unknown>[];
+      assert.deepEqual([...(first?.keys() ?? [])], [cluster, "outbound|81||new"]);
+      assert.equal(first, second);
+      assert.equal(first?.get(cluster), third?.get(cluster));
+    }
+    assert.equal(targets[2]?.updates.length, 1);
+    // The compiler answers for `a` with another port: what it had goes.
+    await push("3", "a.default.svc.cluster.local");
+    const [first] = sets(typeUrl.cluster) as ReadonlyMap<string, unknown>[];
+    assert.deepEqual([...(first?.keys() ?? [])], ["outbound|81||new", "outbound|81||a.default.svc.cluster.local"]);
   });
 
   test("a Secret compiles nothing: who is known and may have it is given the newest when he looks again", async () => {
@@ -134,13 +168,7 @@ describe("the pusher", () => {
     );
     fail.for = "";
     // It is caught up with the next push, even if that does not concern it.
-    pusher.push(snapshot("3"), {
-      kind: "partial",
-      hostnames: new Set(),
-      concerns: () => false,
-      reroutes: () => false,
-      secrets: false,
-    });
+    pusher.push(snapshot("3"), emptyImpact);
     await pusher.idle();
     assert.deepEqual(
       targets.map((target) => target.updates.at(-1)?.snapshotVersion),

@@ -9,15 +9,16 @@ import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import type { WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-import { encodeCompiled, type MeshCompiler, replaceEndpoints, replaceRouting } from "./compile.ts";
+import { encodeCompiled, type MeshCompiler, replaceEndpoints, replaceRouting, replaceServices } from "./compile.ts";
 import {
+  hostOfCluster,
   noResources,
   type ProxyResources,
   ResourceEncoder,
   type ResourcesByName,
   type SecretLookup,
 } from "./encoded-resource.ts";
-import { type Impact, joinImpacts } from "./impact.ts";
+import { emptyImpact, type Impact, joinImpacts } from "./impact.ts";
 import type { PushMetrics } from "./push-metrics.ts";
 
 /** A connected proxy, as the pusher sees it. */
@@ -152,18 +153,38 @@ export class Pusher {
     const state = this.#targets.get(target);
     if (state === undefined) return;
     if (state.compiledVersion === "" || impact.concerns(target.node)) return this.#pushEverything(target, snapshot);
-    const routing = impact.reroutes(target.node);
+    const reclusters = impact.reclusters(target.node);
+    const reroutes = impact.reroutes(target.node);
     const endpoints = state.resources.byType.get(typeUrl.endpoint);
-    const names = endpoints === undefined ? [] : namesOfHosts(endpoints, impact.hostnames);
-    if (names.length === 0 && !routing && !impact.secrets) return;
+    // Those of the services come with their clusters.
+    const hostnames = reclusters ? impact.hostnames.difference(impact.services) : impact.hostnames;
+    const names = endpoints === undefined ? [] : namesOfHosts(endpoints, hostnames);
+    // The proxy's peers, whose host no name says.
+    if (impact.hostnames.size > 0 && endpoints?.has(ownPeersCluster) === true) names.push(ownPeersCluster);
+    if (names.length === 0 && !reclusters && !reroutes && !impact.secrets) return;
     this.#attempt(target, state, () => {
-      const rerouted = routing ? this.#reroute(target, snapshot, state.resources) : state.resources;
-      if (rerouted === undefined) return this.#pushEverything(target, snapshot);
-      const next = names.length === 0 ? rerouted : this.#withEndpoints(target, snapshot, rerouted, names);
-      if (next === state.resources && !impact.secrets) return;
+      const { resources } = state;
+      const changed = reclusters
+        ? this.#recluster(target, snapshot, resources, impact.services)
+        : reroutes
+          ? this.#reroute(target, snapshot, resources)
+          : resources;
+      if (changed === undefined) return this.#pushEverything(target, snapshot);
+      const next = names.length === 0 ? changed : this.#withEndpoints(target, snapshot, changed, names);
+      if (next === resources && !impact.secrets) return;
       state.resources = next;
       target.update(next);
     });
+  }
+
+  #recluster(
+    { node }: PushTarget,
+    snapshot: MeshSnapshot,
+    resources: ProxyResources,
+    hostnames: ReadonlySet<string>,
+  ): ProxyResources | undefined {
+    const compiled = this.#compiler.compileServices(snapshot, node, hostnames);
+    return compiled && replaceServices(this.#encoder, resources, snapshot.version, hostnames, compiled);
   }
 
   #reroute({ node }: PushTarget, snapshot: MeshSnapshot, resources: ProxyResources): ProxyResources | undefined {
@@ -184,13 +205,7 @@ export class Pusher {
   /** Looks again at the secrets that proxies have asked for. */
   refreshSecrets(): void {
     if (this.#snapshot === undefined) return;
-    this.push(this.#snapshot, {
-      kind: "partial",
-      hostnames: new Set(),
-      concerns: () => false,
-      reroutes: () => false,
-      secrets: true,
-    });
+    this.push(this.#snapshot, { ...emptyImpact, secrets: true });
   }
 
   /** Answers by the newest snapshot, whenever it is asked. */
@@ -222,16 +237,12 @@ export class Pusher {
 
 const namesByHost = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly string[]>>();
 
-/**
- * Clusters of these hosts: `outbound|80|v1|reviews.default.svc.cluster.local`, `outbound_.80_.v1_.reviews.default...`; and the proxy's peers, whose
- * host no name says.
- */
+/** Clusters of these hosts. */
 function namesOfHosts(endpoints: ResourcesByName, hostnames: ReadonlySet<string>): string[] {
   let index = namesByHost.get(endpoints);
   if (index === undefined) {
-    index = Map.groupBy(endpoints.keys(), (name) => /(?:\||_\.)(?!.*(?:\||_\.))(.*)$/.exec(name)?.[1] ?? name);
+    index = Map.groupBy(endpoints.keys(), (name) => hostOfCluster(name) ?? name);
     namesByHost.set(endpoints, index);
   }
-  const named = [...hostnames].flatMap((hostname) => index.get(hostname) ?? []);
-  return hostnames.size > 0 && endpoints.has(ownPeersCluster) ? [...named, ownPeersCluster] : named;
+  return [...hostnames].flatMap((hostname) => index.get(hostname) ?? []);
 }

@@ -1,5 +1,5 @@
 // The mesh compiler behind the push pipeline. Loaded lazily: it brings the Envoy messages with it.
-import { compileEndpoints, compileProxy, compileStepOfRoutes } from "#mesh/compile/compile.ts";
+import { compileEndpoints, compileProxy, compileStepOfRoutes, compileStepOfServices } from "#mesh/compile/compile.ts";
 import { compileNameTable } from "#mesh/compile/name-table.ts";
 import { compileSecret } from "#mesh/compile/tls/secrets.ts";
 import type { MeshCompiler } from "../push/compile.ts";
@@ -14,6 +14,8 @@ export const meshCompiler: MeshCompiler = {
       : compiled;
   },
   compileRouting: (snapshot, node) => (isProxyless(node) ? undefined : compileStepOfRoutes(snapshot, node)),
+  compileServices: (snapshot, node, hostnames) =>
+    isProxyless(node) || node.dnsCapture ? undefined : compileStepOfServices(snapshot, node, hostnames),
   compileEndpoints,
   compileSecret,
 };

@@ -10,7 +10,7 @@ import type { RouteConfiguration } from "#wire/gen/envoy/config/route/v3/route_p
 import type { ProxyNode } from "../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../snapshot/snapshot.ts";
 import { inboundCluster } from "./clusters/inbound.ts";
-import { type OutboundScope, outboundClusters } from "./clusters/outbound.ts";
+import { clustersOf, type OutboundScope, outboundClusters } from "./clusters/outbound.ts";
 import { sniClusters } from "./clusters/sni-clusters.ts";
 import {
   allowAnyDynamicDns,
@@ -84,6 +84,25 @@ export function compileStepOfRoutes(snapshot: MeshSnapshot, proxy: ProxyNode): C
     patches: { routing: new Set() },
     inboundStays: true,
   };
+}
+
+export interface CompiledServices extends CompiledRouting, Pick<CompiledResources, "clusters" | "endpoints"> {}
+
+/**
+ * Compiles what a step between services can change for a sidecar that runs none of them: their clusters and endpoints,
+ * with listeners and routes. Undefined for proxies that have to be compiled as a whole.
+ */
+export function compileStepOfServices(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  hostnames: Iterable<string>,
+): CompiledServices | undefined {
+  if (proxy.type === "router" || patchSetOf(snapshot, proxy) !== undefined) return undefined;
+  const scope = snapshot.scope(proxy);
+  const services = [...hostnames].flatMap((hostname) => scope.service(hostname) ?? []);
+  const clusters = byName(clustersOf(snapshot, proxy, scope, services));
+  const endpoints = compileEndpoints(snapshot, proxy, edsClusterNames(clusters));
+  return { ...compileStepOfRoutes(snapshot, proxy), clusters, endpoints };
 }
 
 function compileRouting(snapshot: MeshSnapshot, proxy: ProxyNode): CompiledRouting {

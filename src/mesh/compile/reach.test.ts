@@ -14,7 +14,7 @@ import { type BuiltSnapshot, buildSnapshot } from "../snapshot/build.ts";
 import { decodableKinds } from "../snapshot/decodable-kinds.ts";
 import type { ProxyNode } from "../snapshot/proxy-node.ts";
 import { hasReach, reachOf } from "../snapshot/reach.ts";
-import { compileProxy } from "./compile.ts";
+import { compileProxy, compileStepOfServices } from "./compile.ts";
 import { fromYaml, ingressGateway, service, sidecarOf, workload } from "./testing/mesh.ts";
 
 await loadEnvoyTypes();
@@ -251,11 +251,13 @@ interface Compiled {
   readonly endpoints: ReadonlyMap<string, string>;
 }
 
+function all<D extends DescMessage>(schema: D, messages: ReadonlyMap<string, MessageShape<D>>): [string, string][] {
+  return [...messages].map(([name, message]) => [name, Buffer.from(toBinary(schema, message)).toString("base64")]);
+}
+
 /** Everything that a proxy gets, as bytes. */
 function compiled(snapshot: BuiltSnapshot, proxy: ProxyNode): Compiled {
   const { clusters, listeners, routes, endpoints } = compileProxy(snapshot, proxy);
-  const all = <D extends DescMessage>(schema: D, messages: ReadonlyMap<string, MessageShape<D>>): [string, string][] =>
-    [...messages].map(([name, message]) => [name, Buffer.from(toBinary(schema, message)).toString("base64")]);
   return {
     clusters: JSON.stringify(all(ClusterSchema, clusters)),
     inbound: JSON.stringify(
@@ -292,6 +294,11 @@ function checkStep(before: readonly KubernetesObject[], after: readonly Kubernet
       continue;
     }
     const now = compiled(next, proxy);
+    if (reach.reclusters(proxy)) {
+      reached++;
+      checkServices(next, proxy, { old: old[index], now, hostnames: reach.services });
+      continue;
+    }
     // What took over parts of the previous snapshot is what a new one would be.
     assert.deepEqual(now, compiled(build(after), proxy), `${what}: ${proxy.id}, taken over`);
     assert.equal(now.clusters, old[index]?.clusters, `${what}: ${proxy.id} is not reached and its clusters differ`);
@@ -305,6 +312,28 @@ function checkStep(before: readonly KubernetesObject[], after: readonly Kubernet
     }
   }
   return reached;
+}
+
+/** What a step of services is pushed as is what a whole compilation gives. */
+function checkServices(
+  next: BuiltSnapshot,
+  proxy: ProxyNode,
+  { old, now, hostnames }: { old: Compiled | undefined; now: Compiled; hostnames: ReadonlySet<string> },
+): void {
+  const step = compileStepOfServices(next, proxy, hostnames);
+  if (step === undefined) return;
+  const what = `${proxy.id}, ${[...hostnames].join()}`;
+  assert.equal(now.inbound, old?.inbound, `${what}: inbound`);
+  const isOther = ([name]: readonly [string, string]): boolean => !hostnames.has(name.slice(name.lastIndexOf("|") + 1));
+  const clusters = (JSON.parse(old?.clusters ?? "[]") as [string, string][]).filter(isOther);
+  clusters.push(...all(ClusterSchema, step.clusters));
+  assert.deepEqual(Object.fromEntries(clusters), Object.fromEntries(JSON.parse(now.clusters)), `${what}: clusters`);
+  const endpoints = all(ClusterLoadAssignmentSchema, step.endpoints);
+  assert.deepEqual(
+    endpoints.sort(),
+    [...now.endpoints].filter((entry) => !isOther(entry)).sort(),
+    `${what}: endpoints`,
+  );
 }
 
 const nameOf = ({ kind, metadata }: KubernetesObject): string => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`;

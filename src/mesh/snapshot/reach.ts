@@ -4,7 +4,7 @@
 //
 //   VirtualService                         proxies that see it, before or after: their listeners and routes
 //   DestinationRule                        proxies that see a service for its host
-//   Service, ServiceEntry                  proxies that see a service that differs, and those of its namespace
+//   Service, ServiceEntry                  proxies of the namespace of a service that differs; clusters of those that see it
 //   EndpointSlice, Pod, WorkloadEntry      endpoints of the services; proxies at the addresses that came or went
 //   Sidecar, Telemetry, policies           proxies of the namespace; all of them for the root namespace
 //   PeerAuthentication                     these, and proxies that see a service of the namespace
@@ -38,6 +38,10 @@ export interface Reach {
   concerns(proxy: ProxyNode): boolean;
   /** Whether its listeners and routes differ, and nothing else of it. */
   reroutes(proxy: ProxyNode): boolean;
+  /** Hosts whose services differ. */
+  readonly services: ReadonlySet<string>;
+  /** Whether the clusters and endpoints of these hosts differ, and listeners and routes, and nothing else of it. */
+  reclusters(proxy: ProxyNode): boolean;
 }
 
 type Concern = (proxy: ProxyNode) => boolean;
@@ -51,7 +55,9 @@ interface Step {
 interface Found {
   readonly concerns: Concern[];
   readonly reroutes: Concern[];
+  readonly reclusters: Concern[];
   readonly hostnames: Set<string>;
+  readonly services: Set<string>;
 }
 
 /** Kinds that say where networks are. */
@@ -60,7 +66,7 @@ const networkKinds = ["Service", "Namespace", "Node"];
 export function reachOf(previous: MeshSnapshot, next: MeshSnapshot): Reach | "everything" {
   if (next.changedFrom !== previous.version || previous.settings !== next.settings) return "everything";
   const step: Step = { previous, next };
-  const found: Found = { concerns: [], reroutes: [], hostnames: new Set() };
+  const found: Found = { concerns: [], reroutes: [], reclusters: [], hostnames: new Set(), services: new Set() };
   const byKind = Map.groupBy(next.changes, ({ kind }) => kind);
   const canMoveNetworks = networkKinds.some((kind) => byKind.has(kind));
   if (canMoveNetworks && previous.networks.key !== next.networks.key) return "everything";
@@ -69,11 +75,13 @@ export function reachOf(previous: MeshSnapshot, next: MeshSnapshot): Reach | "ev
     if (rule === undefined || !rule(step, changes, found)) return "everything";
   }
   addEndpoints(step, found);
-  const { concerns, reroutes, hostnames } = found;
+  const { concerns, reroutes, reclusters, hostnames, services } = found;
   return {
     hostnames,
+    services,
     concerns: (proxy) => concerns.some((concern) => concern(proxy)),
     reroutes: (proxy) => reroutes.some((concern) => concern(proxy)),
+    reclusters: (proxy) => reclusters.some((concern) => concern(proxy)),
   };
 }
 
@@ -238,8 +246,27 @@ function servicesDiffer(step: Step, _changes: readonly ObjectChange[], found: Fo
   );
   const namespaces = new Set([...changed].map((key) => key.slice(0, key.indexOf("/"))));
   found.concerns.push((proxy) => namespaces.has(proxy.namespace));
-  found.concerns.push(inScopes(step, ({ services }) => services.some((service) => changed.has(serviceKey(service)))));
+  const hostnames = [...changed].map((key) => key.slice(key.indexOf("/") + 1));
+  addServices(step, hostnames, (service) => changed.has(serviceKey(service)), found);
   return true;
+}
+
+/** For everybody who sees such a service. */
+function addServices(
+  step: Step,
+  hostnames: readonly string[],
+  differs: (service: Service) => boolean,
+  { concerns, reclusters, services }: Found,
+): void {
+  const sees = inScopes(step, (scope) => scope.services.some(differs));
+  // What proxies do for their own workloads may send to a service that mesh configuration names.
+  const settings = JSON.stringify(step.next.meshConfig).toLowerCase();
+  if (hostnames.some((hostname) => settings.includes(hostname))) {
+    concerns.push(sees);
+    return;
+  }
+  for (const hostname of hostnames) services.add(hostname);
+  reclusters.push(sees);
 }
 
 function contentByService(services: readonly Service[]): Map<string, string> {
@@ -259,8 +286,7 @@ function serviceKey({ namespace, hostname }: Service): string {
 function addEndpoints(step: Step, found: Found): void {
   const whole = new Set<string>();
   for (const hostname of found.hostnames) if (!differsInEndpointsOnly(step, hostname)) whole.add(hostname);
-  if (whole.size === 0) return;
-  found.concerns.push(inScopes(step, ({ services }) => services.some(({ hostname }) => whole.has(hostname))));
+  if (whole.size > 0) addServices(step, [...whole], ({ hostname }) => whole.has(hostname), found);
 }
 
 function differsInEndpointsOnly({ previous, next }: Step, hostname: string): boolean {

@@ -53,20 +53,38 @@ export interface OutboundScope {
 
 /** Compiles the clusters that a proxy can send to. The same list for proxies of one scope that are alike in what matters. */
 export function outboundClusters(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): readonly Cluster[] {
-  const isPlaced = once(scope, "resolves names", () => scope.services.some(isResolvedByName));
-  const place = isPlaced ? JSON.stringify(snapshot.placeOf(proxy).locality) : "";
-  const client = `${proxy.type} ${addressFamily(proxy)}`;
-  return onceForAll([snapshot, scope], `outbound clusters ${client} ${place}`, () =>
-    scope.services.flatMap((service) => {
-      // An alias is reached through the clusters of the service that it names.
-      if (service.externalName !== "") return [];
-      const rule = scope.destinationRule(service);
-      const key = `outbound ${client} ${isResolvedByName(service) ? place : ""}`;
-      return onceForAll([snapshot, service, rule ?? nobody], key, () =>
-        serviceClusters(snapshot, proxy, service, rule),
-      );
-    }),
+  const place = placeIn(snapshot, proxy, scope);
+  return onceForAll([snapshot, scope], `outbound clusters ${clientOf(proxy)} ${place}`, () =>
+    clustersOf(snapshot, proxy, scope, scope.services),
   );
+}
+
+/** The clusters of some services of the scope. */
+export function clustersOf(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  scope: OutboundScope,
+  services: readonly Service[],
+): readonly Cluster[] {
+  const client = clientOf(proxy);
+  const place = placeIn(snapshot, proxy, scope);
+  return services.flatMap((service) => {
+    // An alias is reached through the clusters of the service that it names.
+    if (service.externalName !== "") return [];
+    const rule = scope.destinationRule(service);
+    const key = `outbound ${client} ${isResolvedByName(service) ? place : ""}`;
+    return onceForAll([snapshot, service, rule ?? nobody], key, () => serviceClusters(snapshot, proxy, service, rule));
+  });
+}
+
+function clientOf(proxy: ProxyNode): string {
+  return `${proxy.type} ${addressFamily(proxy)}`;
+}
+
+/** Empty where no cluster depends on the client's place. */
+function placeIn(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): string {
+  const isPlaced = once(scope, "resolves names", () => scope.services.some(isResolvedByName));
+  return isPlaced ? JSON.stringify(snapshot.placeOf(proxy).locality) : "";
 }
 
 function serviceClusters(
