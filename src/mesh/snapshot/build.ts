@@ -158,7 +158,9 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
   ];
   const scopes = reused !== undefined && areAll(changes, besideScopes) ? reused : undefined;
   const destinationRules =
-    scopes?.destinationRules ?? indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
+    reused !== undefined && !changes.some(({ kind }) => ofDestinationRules.has(kind))
+      ? reused.destinationRules
+      : indexDestinationRules(table, rootNamespace, meshConfig.defaultDestinationRuleExportTo);
   const policies = indexPolicies(table, rootNamespace);
   const keyPlan = keyPlanner(services, keyFetching);
   const ofWorkloads = indexWorkloadSettings(table, rootNamespace);
@@ -318,6 +320,8 @@ const besideServices: ReadonlySet<string> = new Set([
   "WorkloadGroup",
   "Node",
 ]);
+/** Kinds that decide which rules there are: what they are, and which namespaces are read. */
+const ofDestinationRules: ReadonlySet<string> = new Set(["DestinationRule", "Namespace"]);
 /** Kinds that decide nothing of what a sidecar sees. */
 const besideScopes: ReadonlySet<string> = new Set([
   "EndpointSlice",

@@ -69,22 +69,50 @@ function buildScope(
         );
   const egressProxy = sidecar?.spec.outboundTrafficPolicy?.egressProxy;
   const services = withHost(egressProxy?.host, unionOf(egressListeners, namespace), visibleServices);
-  const byHostname = new Map(services.map((service) => [service.hostname, service]));
-  const rules = new Map<Service, MergedDestinationRule | undefined>();
+  const byHostname = indexOf(services);
+  const rules = foundRules(sources.destinationRules, proxy);
   return {
     sidecar,
     services,
     service: (hostname) => byHostname.get(hostname),
     virtualServices: [...new Set(egressListeners.flatMap((listener) => listener.virtualServices))],
     destinationRule(service) {
-      if (!rules.has(service)) rules.set(service, sources.destinationRules.find(proxy, service));
-      return rules.get(service);
+      let rule = rules.get(service);
+      if (rule === undefined) {
+        rule = sources.destinationRules.find(proxy, service) ?? "none";
+        rules.set(service, rule);
+      }
+      return rule === "none" ? undefined : rule;
     },
     egressListeners,
     ingress: sidecar?.spec.ingress ?? [],
     outboundTrafficPolicy: sidecar?.spec.outboundTrafficPolicy?.mode ?? sources.meshConfig.outboundTrafficPolicy.mode,
     egressProxy,
   };
+}
+
+const indexes = new WeakMap<readonly Service[], ReadonlyMap<string, Service>>();
+
+/** Scopes of many snapshots have the same list. */
+function indexOf(services: readonly Service[]): ReadonlyMap<string, Service> {
+  let index = indexes.get(services);
+  if (index === undefined) {
+    index = new Map(services.map((service) => [service.hostname, service]));
+    indexes.set(services, index);
+  }
+  return index;
+}
+
+type FoundRules = WeakMap<Service, MergedDestinationRule | "none">;
+const foundByIndex = new WeakMap<DestinationRuleIndex, Map<string, FoundRules>>();
+
+/** What was found for a client before, also in earlier snapshots: rules change seldom. */
+function foundRules(index: DestinationRuleIndex, { namespace, labels }: ProxyNode): FoundRules {
+  const key = JSON.stringify([namespace, index.hasSelectors(namespace) && labels]);
+  const byClient = foundByIndex.get(index) ?? new Map<string, FoundRules>();
+  const found: FoundRules = byClient.get(key) ?? new WeakMap();
+  foundByIndex.set(index, byClient.set(key, found));
+  return found;
 }
 
 /** An egress proxy can be reached whether a listener imports it or not. */

@@ -24,7 +24,7 @@ import { bracketed } from "./domains.ts";
 import { defaultRoute, type RoutePlace, virtualServiceRoutes } from "./http-route.ts";
 import { clientKey, clientKeyFor, destinationsOf } from "./inputs.ts";
 import { sessionSettings } from "./persistent-session.ts";
-import { hostName, type ServiceHosts, serviceHosts } from "./service-hosts.ts";
+import { byName, hostName, type ServiceHost, type ServiceHosts, serviceHosts } from "./service-hosts.ts";
 import {
   type HostIndex,
   indexByHost,
@@ -116,10 +116,7 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
   const { listener, place } = builder;
   const planned = serviceHosts(listener.services, place.port, place.proxy);
   const hosts = new Map<string, VirtualHost>();
-  for (const { service, name, domains } of planned.hosts) {
-    const { routes, object } = routesFor(builder, service);
-    hosts.set(name, virtualHost(name, domains, routes, [object, service], service));
-  }
+  for (const host of planned.hosts) hosts.set(host.name, plannedHost(builder, host));
   const taken = new Set<string>();
   for (const { host, object } of foreignHosts(builder, planned)) {
     const name = hostName(host, place.port);
@@ -129,7 +126,27 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
     taken.add(domain);
     hosts.set(name, virtualHost(name, [domain], routes, [object]));
   }
-  return [...hosts.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return [...hosts.values()].sort(byName);
+}
+
+/** Most are what they were in the last snapshot: looking that up is most of the work of a change of one. */
+function plannedHost(builder: HostBuilder, planned: ServiceHost): VirtualHost {
+  const { service, name, domains } = planned;
+  const spoken = spokenRoutes(builder, service);
+  const routes = spoken?.routes ?? plainRoutes(builder, planned);
+  if (planned.made?.routes !== routes) {
+    planned.made = { routes, host: virtualHost(name, domains, routes, [spoken?.object, service], service) };
+  }
+  return planned.made.host;
+}
+
+function plainRoutes(builder: HostBuilder, planned: ServiceHost): Route[] {
+  const { scope, defaultRetries: retries = nobody } = builder.place;
+  const rule = scope.destinationRule(planned.service) ?? nobody;
+  if (planned.plain?.rule !== rule || planned.plain.retries !== retries) {
+    planned.plain = { rule, retries, routes: ownRoutes(builder, planned.service) };
+  }
+  return planned.plain.routes;
 }
 
 /** A listener that serves one service needs no Host to choose. */
@@ -142,16 +159,25 @@ function serviceHost(builder: HostBuilder, hostname: string): VirtualHost[] {
 
 /** Routes of the first VirtualService that has any for this place, else the service's own. */
 function routesFor(builder: HostBuilder, service: Service): { routes: Route[]; object: VirtualService | undefined } {
-  for (const object of virtualServicesFor(builder.index, service.hostname)) {
-    const routes = builder.routesOf(object);
+  return spokenRoutes(builder, service) ?? { routes: ownRoutes(builder, service), object: undefined };
+}
+
+function spokenRoutes(
+  { index, routesOf }: HostBuilder,
+  service: Service,
+): { routes: Route[]; object: VirtualService } | undefined {
+  if (index.wildcards.length === 0 && !index.exact.has(service.hostname)) return undefined;
+  for (const object of virtualServicesFor(index, service.hostname)) {
+    const routes = routesOf(object);
     if (routes.length > 0) return { routes, object };
   }
-  const { port, scope, defaultRetries = nobody } = builder.place;
+  return undefined;
+}
+
+function ownRoutes({ place }: HostBuilder, service: Service): Route[] {
+  const { port, scope, defaultRetries = nobody } = place;
   const owners: [object, ...object[]] = [service, scope.destinationRule(service) ?? nobody, defaultRetries];
-  return {
-    routes: onceForAll(owners, `default ${port}`, () => [defaultRoute(service, builder.place)]),
-    object: undefined,
-  };
+  return onceForAll(owners, `default ${port}`, () => [defaultRoute(service, place)]);
 }
 
 /**

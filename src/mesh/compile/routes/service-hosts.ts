@@ -1,19 +1,24 @@
 // The virtual hosts of services on a port, before it is known which routes they have: names and domains. VirtualServices
 // have no say in them, so that they are worked out once for a set of services and a kind of client.
+import type { Route, VirtualHost } from "#wire/gen/envoy/config/route/v3/route_components_pb.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import { type Service, servicePort } from "../../snapshot/service.ts";
 import { listenerProtocol } from "../protocol.ts";
 import { onceForAll } from "../shared-work.ts";
 import { bracketed, serviceDomains } from "./domains.ts";
 
-interface ServiceHost {
+export interface ServiceHost {
   readonly service: Service;
   readonly name: string;
   readonly domains: string[];
+  /** The service's own routes, as they were made last, for a rule and retries. */
+  plain: { readonly rule: object; readonly retries: object; readonly routes: Route[] } | undefined;
+  /** As it was made last. */
+  made: { readonly routes: Route[]; readonly host: VirtualHost } | undefined;
 }
 
 export interface ServiceHosts {
-  /** Each name once. */
+  /** Each name once, in their order. */
   readonly hosts: readonly ServiceHost[];
   /** In lower case. */
   readonly domains: ReadonlySet<string>;
@@ -46,14 +51,20 @@ function planHosts(services: readonly Service[], port: number, proxy: ProxyNode)
     const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
     if (hosts.has(name) || free.length === 0) continue;
     for (const domain of free) taken.add(domain.toLowerCase());
-    hosts.set(name, { service, name, domains: free.length === domains.length ? domains : free });
+    const named = free.length === domains.length ? domains : free;
+    hosts.set(name, { service, name, domains: named, plain: undefined, made: undefined });
   }
   return {
-    hosts: [...hosts.values()],
+    hosts: [...hosts.values()].sort(byName),
     domains: taken,
     known: new Set(services.map(({ hostname }) => hostname)),
     served,
   };
+}
+
+/** By UTF-16 code units. */
+export function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
 function hasHttp(service: Service, portNumber: number): boolean {
