@@ -172,11 +172,11 @@ export class ResourceEncoder {
   }
 }
 
-const clusterName = /(?:\||_\.)(?!.*(?:\||_\.))(.*)$/;
-
 /** `outbound|80|v1|reviews.default.svc.cluster.local` and `outbound_.80_.v1_.reviews.default...` are of reviews. */
 export function hostOfCluster(name: string): string | undefined {
-  return clusterName.exec(name)?.[1];
+  const sni = name.lastIndexOf("_.");
+  const at = Math.max(name.lastIndexOf("|"), sni === -1 ? -1 : sni + 1);
+  return at === -1 ? undefined : name.slice(at + 1);
 }
 
 const versions = new WeakMap<ResourcesByName, string>();
