@@ -13,8 +13,17 @@ import { startApiServer } from "./apiserver/start.ts";
 import { startControllers } from "./controllers/start.ts";
 import type { ClusterZone } from "./dns/cluster-records.ts";
 import { startDnsServer } from "./dns/dns-server.ts";
+import { type EgressOptions, startEgressRelay } from "./egress/egress-relay.ts";
 import { type ImageCatalog, Images } from "./images.ts";
-import { apiServerPort, clusterDomain, nodeAddress, nodeName } from "./network/addresses.ts";
+import {
+  apiServerPort,
+  clusterDomain,
+  egressRelayPort,
+  hostAlias,
+  hostAliasName,
+  nodeAddress,
+  nodeName,
+} from "./network/addresses.ts";
 import { startNodeNetwork } from "./network/node-network.ts";
 import { ServiceDirectory } from "./network/service-directory.ts";
 import { type Endpoint, servicePorts } from "./network/service-endpoints.ts";
@@ -24,6 +33,7 @@ import { prepareNodeFiles } from "./runtime/node-files.ts";
 import type { HostResolver } from "./sandbox/channel.ts";
 import type { ForwardTarget } from "./sandbox/messages.ts";
 import { apiError } from "./store/errors.ts";
+import { fieldAt } from "./store/json.ts";
 import { openStore } from "./store/open-store.ts";
 import { endpointSlices, events, pods } from "./store/resources.ts";
 import type { ObjectStore } from "./store/store.ts";
@@ -42,6 +52,8 @@ export interface ClusterOptions {
   readonly directories?: readonly string[];
   /** Who is asked for names outside the cluster; absent: they do not exist. */
   readonly resolver?: HostResolver;
+  /** The way to addresses outside of the cluster; absent: connections to them fail at once. */
+  readonly egress?: EgressOptions;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -91,9 +103,18 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     );
     const directory = new ServiceDirectory(store);
     lifecycle.onStop(() => directory.close());
-    const zone: ClusterZone = { directory, domain: clusterDomain };
+    const { egress } = options;
+    const zone: ClusterZone = {
+      directory,
+      domain: clusterDomain,
+      ...(egress !== undefined && { hosts: new Map([[hostAliasName, hostAlias]]) }),
+    };
+    if (egress !== undefined) {
+      const place = { host: nodeAddress, port: egressRelayPort };
+      lifecycle.add(await startEgressRelay({ ...egress, ...place, podAt: (ip) => podAt(store, ip), log, clock }));
+    }
     const [proxy, dns] = await Promise.all([
-      startServiceProxy({ directory, log, clock }),
+      startServiceProxy({ directory, log, clock, ...(egress !== undefined && { egressPort: egressRelayPort }) }),
       startDnsServer({
         host: nodeAddress,
         port: 53,
@@ -181,6 +202,12 @@ function lateNode(kubelet: () => Kubelet | undefined): NodeServices {
     dial: async (pod, port) => present().dial(pod, port),
     exec: async (request) => present().exec(request),
   };
+}
+
+/** The pod with the address, as `default/web-1`. */
+function podAt(store: ObjectStore, address: string): string | undefined {
+  const pod = store.list(pods).items.find((item) => fieldAt(item, "status", "podIP") === address);
+  return pod === undefined ? undefined : `${pod.metadata.namespace ?? ""}/${pod.metadata.name}`;
 }
 
 function pickEndpoint(directory: ServiceDirectory, target: ForwardTarget): Endpoint | undefined {

@@ -2,7 +2,7 @@
 // own, and the commands that a user would type.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { get, request } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -22,6 +22,15 @@ export interface MeshOptions {
   readonly copy: readonly string[];
   /** Further files of the configuration: name → text. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Pods reach what is outside of the cluster; otherwise a test sends nothing to anybody. */
+  readonly egress?: boolean;
+  /** What the command of `up` begins with, to run it elsewhere or as somebody else. */
+  readonly prefix?: (folder: string) => readonly string[];
+  /** Owns the mesh's folder. */
+  readonly owner?: number;
+  /** Further flags of `up`. */
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** The folder of an earlier mesh that was stopped with `keep`. */
   readonly folder?: string;
 }
@@ -51,10 +60,13 @@ export class TestMesh {
     mkdirSync(config, { recursive: true });
     for (const path of options.copy) cpSync(join(projectRoot, path), join(config, basename(path)), { recursive: true });
     for (const [name, text] of Object.entries(options.files ?? {})) writeConfig(config, name, text);
-    const args = ["up", "-f", "config", "--watch", "--gateway-port", "0", "-o", "json"];
-    const child = spawn(outrigger, args, {
+    if (options.owner !== undefined) giveTo(folder, options.owner);
+    const flags = [...(options.egress === true ? [] : ["--no-egress"]), ...(options.flags ?? [])];
+    const args = [outrigger, "up", "-f", "config", "--watch", "--gateway-port", "0", "-o", "json", ...flags];
+    const [file = "", ...rest] = [...(options.prefix?.(folder) ?? []), ...args];
+    const child = spawn(file, rest, {
       cwd: folder,
-      env: meshEnvironment(folder),
+      env: { ...meshEnvironment(folder), ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const mesh = new TestMesh(folder, child);
@@ -204,6 +216,12 @@ function after(milliseconds: number, signal?: AbortSignal): Promise<void> {
       resolve();
     });
   });
+}
+
+function giveTo(folder: string, owner: number): void {
+  for (const entry of ["", ...(readdirSync(folder, { recursive: true }) as string[])]) {
+    chownSync(join(folder, entry), owner, owner);
+  }
 }
 
 function meshEnvironment(folder: string): NodeJS.ProcessEnv {

@@ -16,6 +16,14 @@ export interface ClusterProcessOptions {
   /** Starts Outrigger inside of a container. */
   readonly outriggerCommand: readonly string[];
   readonly logLevel: LogLevel;
+  /** Whether pods may reach what is outside of the cluster. */
+  readonly egress: boolean;
+}
+
+/** What the cluster tells `up`. */
+export interface ClusterEvent {
+  /** A connection to the outside that was not made: who, where, why. */
+  readonly egressProblem: string;
 }
 
 /** On Ctrl-C nobody waits for the grace periods of a cluster: pods get SIGTERM and this long. */
@@ -29,9 +37,12 @@ export async function runCluster(): Promise<number> {
   // The host decides about the end; a signal to the group is not for this process.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
   process.on("unhandledRejection", (reason) => log.error(`unhandled: ${describeError(reason)}`));
+  const { egress, ...clusterOptions } = options;
+  const onProblem = (egressProblem: string): void => channel.send({ egressProblem } satisfies ClusterEvent);
   const cluster = await startCluster({
-    ...options,
+    ...clusterOptions,
     log,
+    ...(egress && { egress: { dial: channel.dial, onProblem } }),
     ...(channel.resolver !== undefined && { resolver: channel.resolver }),
   });
   const forward = startPortForward({ channel, pick: (target) => cluster.pick(target), log });

@@ -20,12 +20,16 @@ export interface ClusterZone {
   readonly directory: Pick<ServiceDirectory, "get" | "all" | "hasNamespace">;
   /** As `cluster.local`. */
   readonly domain: string;
+  /** Further names with their address. */
+  readonly hosts?: ReadonlyMap<string, string>;
 }
 
 const maxAliases = 8;
 
 export function lookUp(zone: ClusterZone, question: Question, depth = 0): Lookup {
   const { name } = question;
+  const host = zone.hosts?.get(name);
+  if (host !== undefined) return addressRecords(question, [host]);
   if (name.endsWith(".in-addr.arpa")) return lookUpAddress(zone, question);
   const services = `svc.${zone.domain}`;
   if (name !== zone.domain && !name.endsWith(`.${zone.domain}`)) return { kind: "elsewhere" };

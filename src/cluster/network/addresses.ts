@@ -12,6 +12,11 @@ export const dnsServiceAddress = "10.96.0.10";
 export const clusterDomain = "cluster.local";
 /** The API server's HTTPS port on the node. */
 export const apiServerPort = 6443;
+/** Where the node takes what pods send to addresses outside of the cluster. */
+export const egressRelayPort = 6444;
+/** The machine that the cluster runs on, as pods name it. The address is nobody's: it leaves the cluster for no link. */
+export const hostAliasName = "host.outrigger.internal";
+export const hostAlias = "169.254.1.1";
 /** How many pods the node takes: the pod network without the node and the two ends. */
 export const podAddressCount = 65_533;
 

@@ -13,6 +13,8 @@ export interface ServiceProxyOptions {
   readonly directory: ServiceDirectory;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** The node's port for what leaves the cluster. */
+  readonly egressPort?: number;
   /** Writes the rules; the default runs iptables-restore. */
   readonly apply?: (rules: string) => Promise<unknown>;
 }
@@ -33,7 +35,7 @@ export async function startServiceProxy(options: ServiceProxyOptions): Promise<R
   const sync = async (): Promise<void> => {
     while (isDirty && !isStopped) {
       isDirty = false;
-      const rules = serviceRules(directory.all());
+      const rules = serviceRules(directory.all(), options.egressPort);
       if (rules === inForce) continue;
       await apply(rules);
       inForce = rules;

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
-import { podNetwork, serviceNetwork } from "./addresses.ts";
+import { bridgeName, podNetwork, serviceNetwork } from "./addresses.ts";
 import { clusterAddress, type ServicePort, servicePorts } from "./service-endpoints.ts";
 
 export interface ServiceView {
@@ -11,7 +11,8 @@ export interface ServiceView {
   readonly slices: readonly KubernetesObject[];
 }
 
-export function serviceRules(views: readonly ServiceView[]): string {
+/** With `egressPort`, TCP of pods to addresses outside of the cluster goes to that port of the node. */
+export function serviceRules(views: readonly ServiceView[], egressPort?: number): string {
   const ports = views.flatMap(({ service, slices }) => {
     const address = clusterAddress(service);
     if (address === undefined) return [];
@@ -31,6 +32,7 @@ export function serviceRules(views: readonly ServiceView[]): string {
     ...ports.map(({ chain }) => `:${chain} - [0:0]`),
     `-A PREROUTING -d ${serviceNetwork} -j SERVICES`,
     `-A OUTPUT -d ${serviceNetwork} -j SERVICES`,
+    ...(egressPort === undefined ? [] : egressRules(egressPort)),
     // A pod that reaches itself through a service must not see its own address as the peer's: the answer would not
     // come back through the node, and the connection would never match.
     `-A POSTROUTING -s ${podNetwork} -d ${podNetwork} -m conntrack --ctstate DNAT -j HAIRPIN`,
@@ -53,6 +55,15 @@ export function serviceRules(views: readonly ServiceView[]): string {
     "COMMIT",
     "",
   ].join("\n");
+}
+
+function egressRules(port: number): string[] {
+  return [
+    ":OUTSIDE - [0:0]",
+    `-A PREROUTING -i ${bridgeName} -s ${podNetwork} -p tcp -j OUTSIDE`,
+    ...[podNetwork, serviceNetwork].map((network) => `-A OUTSIDE -d ${network} -j RETURN`),
+    `-A OUTSIDE -p tcp -j REDIRECT --to-ports ${port}`,
+  ];
 }
 
 /** The nth of k endpoints is tried with probability 1/(k-n), so that each gets 1/k. */

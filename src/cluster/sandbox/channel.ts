@@ -2,6 +2,8 @@
 
 import { Socket as UdpSocket } from "node:dgram";
 import { Server, Socket } from "node:net";
+import type { Dial, DialResult } from "../egress/dialer.ts";
+import type { Endpoint } from "../network/service-endpoints.ts";
 import { sandboxError } from "./errors.ts";
 import type { ForwardTarget, HostMessage, Resolver, SandboxMessage } from "./messages.ts";
 
@@ -20,6 +22,8 @@ export interface SandboxChannel {
   onListener(callback: (server: Server) => void): void;
   /** Called with each connection to a port of the host, also with those that came before anybody asked. */
   onConnection(callback: (socket: Socket, target: ForwardTarget) => void): void;
+  /** Lets the host connect to an address outside of the cluster. */
+  readonly dial: Dial;
   /** Tells the host something, as JSON; lost when the host has gone. */
   send(event: unknown): void;
   /** Resolves when the host asks for the end or has gone. */
@@ -44,6 +48,7 @@ export function openSandboxChannel(): Promise<SandboxChannel> {
     });
     connections.put(socket, target);
   };
+  const dials = new Dials(send);
   let resolver: HostResolver | undefined;
   return new Promise((resolve) => {
     const ending = new Promise<"asked" | "gone">((end) => {
@@ -53,6 +58,7 @@ export function openSandboxChannel(): Promise<SandboxChannel> {
           resolver = { socket: handle, resolvers: message.resolvers };
         }
         if (message.kind === "stop") end("asked");
+        if (message.kind === "dialed") dials.answer(message.id, message.failure, handle);
         if (message.kind === "listener" && handle instanceof Server) {
           // At once: the port listens already, and a connection that nobody hears of would stay open for ever.
           handle.on("connection", (socket) => accept(socket, message.target));
@@ -65,6 +71,7 @@ export function openSandboxChannel(): Promise<SandboxChannel> {
           resolver,
           onListener: (callback) => listeners.open(callback),
           onConnection: (callback) => connections.open(callback),
+          dial: (destination) => dials.dial(destination),
           send: (event) => send({ kind: "event", event }),
           ending,
           close: () => {
@@ -91,5 +98,34 @@ class Inbox<T extends readonly unknown[]> {
   open(callback: (...items: T) => void): void {
     this.#callback = callback;
     for (const items of this.#waiting.splice(0)) callback(...items);
+  }
+}
+
+/** Connections that the host was asked for. */
+class Dials {
+  readonly #waitingById = new Map<number, (result: DialResult) => void>();
+  readonly #send: (message: SandboxMessage) => void;
+  #lastId = 0;
+
+  constructor(send: (message: SandboxMessage) => void) {
+    this.#send = send;
+  }
+
+  dial({ address, port }: Endpoint): Promise<DialResult> {
+    const id = ++this.#lastId;
+    return new Promise((resolve) => {
+      this.#waitingById.set(id, resolve);
+      this.#send({ kind: "dial", id, address, port });
+    });
+  }
+
+  answer(id: number, failure: string | undefined, handle: unknown): void {
+    const socket = handle instanceof Socket ? handle : undefined;
+    const resolve = this.#waitingById.get(id);
+    this.#waitingById.delete(id);
+    // A socket may have ended on its way here.
+    if (socket === undefined) resolve?.({ failure: failure ?? "the server ended the connection at once" });
+    else if (resolve === undefined) socket.destroy();
+    else resolve({ socket });
   }
 }

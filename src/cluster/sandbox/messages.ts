@@ -22,11 +22,22 @@ export type HostMessage =
   | { readonly kind: "listener"; readonly target: ForwardTarget }
   /** Comes with one accepted socket as handle: it arrived before the listener was handed over. */
   | { readonly kind: "connection"; readonly target: ForwardTarget }
+  /** Answers `dial`: with the connected socket as handle, or why there is none. */
+  | { readonly kind: "dialed"; readonly id: number; readonly failure?: string }
   | { readonly kind: "stop" };
 
 export type SandboxMessage =
   /** The entry runs and listens to the channel. */
   | { readonly kind: "up" }
   | { readonly kind: "event"; readonly event: unknown }
+  /** A pod wants to connect to an address outside of the cluster. */
+  | DialMessage
   /** Everything has ended in order. */
   | { readonly kind: "stopped" };
+
+export interface DialMessage {
+  readonly kind: "dial";
+  readonly id: number;
+  readonly address: string;
+  readonly port: number;
+}

@@ -4,6 +4,7 @@
 import { connect, type Server, type Socket } from "node:net";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
+import { joinSockets } from "../network/join-sockets.ts";
 import type { Endpoint } from "../network/service-endpoints.ts";
 import type { SandboxChannel } from "./channel.ts";
 import type { ForwardTarget } from "./messages.ts";
@@ -42,9 +43,6 @@ export function startPortForward(options: PortForwardOptions): Running {
 export function bridge(downstream: Socket, endpoint: Endpoint | undefined): void {
   downstream.allowHalfOpen = true;
   downstream.setNoDelay(true);
-  downstream.on("error", () => {
-    // Follows as `close`, which is handled below.
-  });
   if (endpoint === undefined) {
     downstream.resetAndDestroy();
     return;
@@ -52,24 +50,6 @@ export function bridge(downstream: Socket, endpoint: Endpoint | undefined): void
   const upstream = connect({ host: endpoint.address, port: endpoint.port, allowHalfOpen: true, noDelay: true });
   const timer = setTimeout(() => upstream.destroy(), connectTimeoutMs);
   upstream.once("connect", () => clearTimeout(timer));
-  upstream.on("error", () => {
-    // As above.
-  });
-  relay(downstream, upstream);
-  relay(upstream, downstream);
-  upstream.once("close", () => {
-    clearTimeout(timer);
-    if (!downstream.writableEnded || upstream.errored !== null) downstream.resetAndDestroy();
-  });
-  downstream.once("close", () => {
-    if (!upstream.writableEnded || downstream.errored !== null) upstream.resetAndDestroy();
-  });
-}
-
-function relay(from: Socket, to: Socket): void {
-  from.on("data", (chunk: Buffer) => {
-    if (!to.write(chunk)) from.pause();
-  });
-  to.on("drain", () => from.resume());
-  from.on("end", () => to.end());
+  upstream.once("close", () => clearTimeout(timer));
+  joinSockets(downstream, upstream);
 }

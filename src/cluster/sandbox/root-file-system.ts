@@ -41,6 +41,8 @@ const freshFolders: readonly string[] = ["proc", "sys", "dev", "run", "tmp", "ro
 const leftOut = new Set([...freshFolders, "boot", "lost+found", "snap"]);
 /** Below the top level, folders in which software of images keeps its own: an ordinary user can make folders only there. */
 const secondLayers = ["/var/lib", "/var/cache", "/var/log", "/usr/share", "/usr/local", "/usr/local/share"];
+/** Containers mount their own over these; here they are new files. */
+const replacedFiles = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/mtab"];
 const deviceNames = ["null", "zero", "full", "random", "urandom"];
 /** File systems that hold somebody's files; all others are the kernel's own. */
 const realFileSystems = /^(ext[234]|xfs|btrfs|zfs|f2fs|bcachefs|9p|virtiofs|nfs4?|cifs|fuse\..*|fuseblk|overlay)$/;
@@ -76,7 +78,7 @@ export function rootFileSystemScript(host: HostView, plan: RootPlan): string {
     "mkdir -p var/lib/outrigger run/netns run/lock",
     "mount -t tmpfs -o mode=700 outrigger-node var/lib/outrigger",
     // Pods mount their own files here; on many hosts these are symbolic links.
-    "rm -f etc/resolv.conf etc/hosts etc/hostname etc/mtab",
+    `rm -f ${replacedFiles.map((path) => path.slice(1)).join(" ")}`,
     ": > etc/resolv.conf; : > etc/hostname; echo '127.0.0.1 localhost' > etc/hosts",
     "mkdir .host",
     "pivot_root . .host",
@@ -159,7 +161,9 @@ function ownMounts(mountInfo: string, plan: RootPlan): string[] {
     const type = fields[fields.indexOf("-") + 1] ?? "";
     const parts = path.split("/");
     const isBelow = parts.length > 2 && !leftOut.has(parts[1] ?? "");
-    return isBelow && realFileSystems.test(type) && !path.includes("/docker/") ? [path] : [];
+    return isBelow && !replacedFiles.includes(path) && realFileSystems.test(type) && !path.includes("/docker/")
+      ? [path]
+      : [];
   });
 }
 

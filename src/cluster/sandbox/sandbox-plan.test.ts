@@ -13,6 +13,7 @@ const host: HostView = {
     "2 1 8:2 / /opt/big\\040disk rw - xfs /dev/sdb rw",
     "3 1 0:5 / /run/x rw - tmpfs tmpfs rw",
     "4 1 0:5 / /home rw - ext4 /dev/sdc rw",
+    "5 1 8:1 /containers/a/resolv.conf /etc/resolv.conf rw - ext4 /dev/sda rw",
   ].join("\n"),
   topLevel: [
     { name: "etc", kind: "directory" },
@@ -31,6 +32,8 @@ describe("the sandbox's file system", () => {
     assert.match(script, /^ln -s 'usr\/bin' 'bin'$/m);
     assert.match(script, /^bind_ro '\/opt\/big disk' /m);
     assert.doesNotMatch(script, /layer \d+ '\/home'/);
+    // A container's own file: it is replaced, which a mount over it would not allow.
+    assert.doesNotMatch(script, /bind_ro '\/etc\/resolv\.conf'/);
     assert.doesNotMatch(script, /userxattr/);
     assert.match(rootFileSystemScript(host, { exposures: [], rootless: true }), /userxattr/);
   });

@@ -10,10 +10,11 @@ import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Running } from "#base/lifecycle.ts";
 import type { Logger } from "#base/log/log.ts";
+import { createDialer, type Dial, type DialerOptions } from "../egress/dialer.ts";
 import { systemPath } from "../network/run-command.ts";
 import { isIpv4 } from "../network/service-endpoints.ts";
 import { sandboxError } from "./errors.ts";
-import type { ForwardTarget, HostMessage, Resolver, SandboxMessage } from "./messages.ts";
+import type { DialMessage, ForwardTarget, HostMessage, Resolver, SandboxMessage } from "./messages.ts";
 import { type Exposure, type HostView, rootFileSystemScript } from "./root-file-system.ts";
 
 export interface HostPort {
@@ -35,6 +36,8 @@ export interface SandboxOptions {
   /** Further folders that pods may read (those of images.yaml). The package and Node.js are always there. */
   readonly directories?: readonly string[];
   readonly ports?: readonly HostPort[];
+  /** The way out, from the host's network. Absent: nothing outside of the sandbox can be reached. */
+  readonly egress?: DialerOptions;
   /** The whole environment of the entry, besides PATH. */
   readonly env?: Readonly<Record<string, string>>;
   readonly log: Logger;
@@ -101,7 +104,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     await send(child, { kind: "start", options: options.options });
     const ports = listeners.map((listener) => listener.port);
     await Promise.all(listeners.map((listener) => handOver(child, listener)));
+    const dial = options.egress === undefined ? undefined : createDialer(options.egress);
     child.on("message", (message: SandboxMessage) => {
+      if (message.kind === "dial" && dial !== undefined) void answerDial(child, dial, message);
       if (message.kind === "event") options.onEvent?.(message.event);
       // All has ended in order; whatever still keeps the process must not keep us.
       if (message.kind === "stopped") {
@@ -225,6 +230,14 @@ export function hostResolvers(resolvConf: string): Resolver[] {
     .filter(isIpv4)
     .slice(0, 3)
     .map((address) => ({ address, port: 53 }));
+}
+
+async function answerDial(child: ChildProcess, dial: Dial, { id, address, port }: DialMessage): Promise<void> {
+  const result = await dial({ address, port });
+  const [socket, failure] = "socket" in result ? [result.socket] : [undefined, result.failure];
+  await send(child, { kind: "dialed", id, ...(failure !== undefined && { failure }) }, socket).catch(() => {
+    socket?.destroy(); // the sandbox has ended meanwhile
+  });
 }
 
 function send(child: ChildProcess, message: HostMessage, handle?: Server | Socket | UdpSocket): Promise<void> {

@@ -6,6 +6,10 @@ export interface UpOptions {
   readonly watch: boolean;
   /** Host address and port of the ingress gateway, as `127.0.0.1:8080`. Port 0 picks one. */
   readonly gateway: GatewayAddress;
+  /** Whether pods reach what is outside of the cluster. */
+  readonly egress: boolean;
+  /** Ports of this machine's loopback that pods reach as `host.outrigger.internal`. */
+  readonly hostPorts: readonly number[];
   readonly stateDirectory: string;
   /** Print one JSON line when everything runs, for scripts. */
   readonly json: boolean;

@@ -10,6 +10,8 @@ interface Flags {
   readonly filename: readonly string[];
   readonly watch: boolean;
   readonly gatewayPort: GatewayAddress;
+  readonly egress: boolean;
+  readonly hostPort: readonly number[];
   readonly stateDir?: string;
   readonly output?: string;
 }
@@ -30,6 +32,15 @@ export function registerUp(program: Command, context: CliContext, finish: (exitC
         .argParser(parseAddress)
         .default({ host: "127.0.0.1", port: 8080 }, "127.0.0.1:8080"),
     )
+    .option("--no-egress", "keep pods from everything outside of the cluster")
+    .addOption(
+      new Option(
+        "--host-port <port>",
+        "let pods reach this port of the machine's own loopback as host.outrigger.internal; may be repeated",
+      )
+        .argParser(collectPort)
+        .default([], "none"),
+    )
     .option("--state-dir <directory>", "where the cluster keeps its database and logs (default: OUTRIGGER_STATE_DIR)")
     .option("-o, --output <format>", "json prints one line when everything runs")
     .action(async (flags: Flags) => {
@@ -39,6 +50,8 @@ export function registerUp(program: Command, context: CliContext, finish: (exitC
           files: flags.filename,
           watch: flags.watch,
           gateway: flags.gatewayPort,
+          egress: flags.egress,
+          hostPorts: flags.hostPort,
           stateDirectory: flags.stateDir === undefined ? stateDirectory(context) : resolve(context.cwd, flags.stateDir),
           json: flags.output === "json",
           program: context.env["OUTRIGGER_PROGRAM"] ?? "outrigger",
@@ -54,4 +67,12 @@ function parseAddress(value: string): GatewayAddress {
   if (address === undefined)
     throw new InvalidArgumentError(`"${value}" is not a port from 0 to 65535, nor host:port with one`);
   return address;
+}
+
+function collectPort(value: string, earlier: readonly number[]): number[] {
+  const port = Number(value);
+  if (!/^\d+$/.test(value) || port < 1 || port > 65_535) {
+    throw new InvalidArgumentError(`"${value}" is not a port from 1 to 65535`);
+  }
+  return [...earlier, port];
 }

@@ -24,7 +24,7 @@ import {
 } from "../../apply/load.ts";
 import { type CliContext, print, printError, UsageError } from "../../context.ts";
 import { readMeshIssues } from "../../mesh/snapshot.ts";
-import type { ClusterProcessOptions } from "../../processes/cluster.ts";
+import type { ClusterEvent, ClusterProcessOptions } from "../../processes/cluster.ts";
 import { Progress } from "../../render/progress.ts";
 import { ensurePackages, meshRequirements, rootlessRequirements } from "../../system/packages.ts";
 import { fetchPage, firstGatewayPath } from "./gateway-page.ts";
@@ -36,6 +36,7 @@ import { systemObjects } from "./system-objects.ts";
 
 const readyTimeoutMs = 120_000;
 const pollMs = 50;
+const httpProxyVariables = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 export async function up(options: UpOptions, context: CliContext): Promise<number> {
   const loaded = loadConfiguration(options.files, context.cwd);
@@ -47,7 +48,7 @@ export async function up(options: UpOptions, context: CliContext): Promise<numbe
   let isStarted = false;
   try {
     progress.update("starting the embedded cluster");
-    const sandbox = await start(options, context, loaded, lifecycle);
+    const sandbox = await start(options, context, loaded, lifecycle, progress);
     isStarted = true;
     const session = new UpSession(options, context, sandbox, progress, lifecycle);
     const failed = sandbox.exited.then((exit) => {
@@ -77,6 +78,7 @@ async function start(
   context: CliContext,
   loaded: LoadedConfiguration,
   lifecycle: Lifecycle,
+  progress: Progress,
 ): Promise<Sandbox> {
   const file = claimStateDirectory(options.stateDirectory);
   lifecycle.onStop(() => rmSync(file, { force: true }));
@@ -93,7 +95,10 @@ async function start(
     directories: images.directories,
     outriggerCommand: command,
     logLevel: "warn",
+    egress: options.egress,
   };
+  const httpProxyVariable = httpProxyVariables.find((name) => (context.env[name] ?? "") !== "");
+  const dialer = { hostPorts: options.hostPorts, ...(httpProxyVariable !== undefined && { httpProxyVariable }) };
   const sandbox = await startSandbox({
     entry: [...command, "cluster"],
     options: clusterOptions,
@@ -102,6 +107,8 @@ async function start(
     directories: images.directories,
     env: { NODE_COMPILE_CACHE: join(options.stateDirectory, "compile-cache/0") },
     ports: [{ ...options.gateway, target: { namespace: "istio-system", service: "istio-ingressgateway", port: 80 } }],
+    ...(options.egress && { egress: dialer }),
+    onEvent: (event) => progress.warn((event as ClusterEvent).egressProblem),
     log,
     onOutput: (text) => appendFileSync(join(options.stateDirectory, "cluster.log"), text),
   });

@@ -12,14 +12,18 @@ interface EntryOptions {
   readonly packageRoot: string;
   readonly images: ImageCatalog;
   readonly directories: readonly string[];
+  readonly egress: boolean;
 }
 
 const channel = await openSandboxChannel();
 const options = channel.options as EntryOptions; // of the test that has started this
 const log = new LogRegistry({ level: "warn" }).scope("cluster");
 try {
+  const { egress, ...clusterOptions } = options;
+  const onProblem = (egressProblem: string): void => channel.send({ egressProblem });
   const cluster = await startCluster({
-    ...options,
+    ...clusterOptions,
+    ...(egress && { egress: { dial: channel.dial, onProblem } }),
     inMemory: true,
     outriggerCommand: [process.execPath, `${options.packageRoot}/bin/outrigger.ts`],
     log,

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "#base/log/log.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
+import type { DialerOptions } from "../../egress/dialer.ts";
 import { readImageFiles } from "../../images.ts";
 import { checkPrerequisites } from "../prerequisites.ts";
 import { removeStateDirectory } from "../remove-state.ts";
@@ -22,17 +23,21 @@ export interface ClusterUnderTestOptions {
   readonly files: Readonly<Record<string, string>>;
   readonly images: string;
   readonly ports?: readonly HostPort[];
+  readonly egress?: DialerOptions;
 }
 
 export class ClusterUnderTest {
   readonly sandbox: Sandbox;
   readonly folder: string;
   readonly output: string[];
+  /** Why connections to the outside were not made. */
+  readonly egressProblems: string[];
 
-  private constructor(sandbox: Sandbox, folder: string, output: string[]) {
+  private constructor(sandbox: Sandbox, folder: string, output: string[], egressProblems: string[]) {
     this.sandbox = sandbox;
     this.folder = folder;
     this.output = output;
+    this.egressProblems = egressProblems;
   }
 
   static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
@@ -45,23 +50,29 @@ export class ClusterUnderTest {
     const stateDirectory = join(folder, "state");
     const packageRoot = join(import.meta.dirname, "../../../..");
     const output: string[] = [];
+    const problems: string[] = [];
     const ready = Promise.withResolvers<void>();
     const sandbox = await startSandbox({
       entry: [process.execPath, join(import.meta.dirname, "cluster-entry.ts")],
-      options: { stateDirectory, packageRoot, images: catalog, directories },
+      options: { stateDirectory, packageRoot, images: catalog, directories, egress: options.egress !== undefined },
       stateDirectory,
       packageRoot,
       directories,
       ports: options.ports ?? [],
+      ...(options.egress !== undefined && { egress: options.egress }),
       log: silentLogger,
       onOutput: (text) => output.push(text),
-      onEvent: () => ready.resolve(),
+      onEvent: (event) => {
+        const { egressProblem } = event as { readonly egressProblem?: string };
+        if (egressProblem === undefined) ready.resolve();
+        else problems.push(egressProblem);
+      },
     });
     await Promise.race([
       ready.promise,
       sandbox.exited.then((exit) => Promise.reject(new Error(`the sandbox ended: ${exit.output}`))),
     ]);
-    return new ClusterUnderTest(sandbox, folder, output);
+    return new ClusterUnderTest(sandbox, folder, output, problems);
   }
 
   async stop(): Promise<void> {
