@@ -249,11 +249,14 @@ describe("identity", () => {
       );
     assert.equal(value('istio_agent_num_outgoing_requests{request_type="csr"}'), 2);
     assert.equal(value('istio_agent_num_failed_outgoing_requests{request_type="csr"}'), 1);
+    const retries = 'istio_agent_num_outgoing_retries{request_type="csr"}';
+    assert.ok(Number.isNaN(value(retries)), "nothing was tried again");
     const expiry = 'istio_agent_cert_expiry_seconds{resource_name="default"}';
     const before = value(expiry);
     assert.ok(before > 5 && before <= 10, String(before));
     clock.advance(4_000);
     assert.ok(Math.abs(before - 4 - value(expiry)) < 0.01);
+    assert.equal(value(retries), 1);
   });
 
   test("a service that its roots do not vouch for gets no token and is not believed", async () => {

@@ -155,7 +155,15 @@ class IdentityKeeper implements Identity {
         .increment();
       const delay = this.#backoff.next();
       logger.warn(`no new certificate, next try in ${Math.round(delay)} ms: ${describeError(error)}`);
-      this.#cancelTimer = this.#clock.after(delay, () => void this.renew());
+      this.#cancelTimer = this.#clock.after(delay, () => {
+        metrics
+          .counter("istio_agent_num_outgoing_retries", "Requests to the certificate service that were made again.", [
+            "request_type",
+          ])
+          .labels("csr")
+          .increment();
+        void this.renew();
+      });
       return false;
     }
   }

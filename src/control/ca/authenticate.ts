@@ -14,7 +14,10 @@ export interface Caller {
   readonly pod: CallingPod | undefined;
 }
 
-export type Authentication = { readonly caller: Caller } | { readonly refused: string };
+export type Authentication =
+  | { readonly caller: Caller }
+  /** `namesNobody`: what was shown is good, and names no identity of a workload. */
+  | { readonly refused: string; readonly namesNobody?: true };
 
 export interface Credentials {
   readonly metadata: Metadata;
@@ -62,9 +65,11 @@ function authenticateCertificate(der: Buffer, options: AuthenticatorOptions): Au
   if (certificate.notAfterMs < options.now()) return { refused: "the client certificate has expired" };
   if (options.isRevoked?.(certificate) === true) return { refused: "the client certificate was revoked" };
   const problem = explainSvid(certificate);
-  if (problem !== undefined) return { refused: `the client certificate ${problem}` };
+  if (problem !== undefined) return { refused: `the client certificate ${problem}`, namesNobody: true };
   const identity = parseWorkloadIdentity(certificate.subjectAltNames.uris[0] ?? "");
-  if (identity === undefined) return { refused: "the client certificate does not carry one workload identity" };
+  if (identity === undefined) {
+    return { refused: "the client certificate does not carry one workload identity", namesNobody: true };
+  }
   if (![options.trustDomain, ...(options.trustDomainAliases ?? [])].includes(identity.trustDomain)) {
     return { refused: `trust domain ${identity.trustDomain} of the client certificate is not ours` };
   }

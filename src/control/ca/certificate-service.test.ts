@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { OutriggerError } from "#base/error.ts";
 import type { LogFields, Logger } from "#base/log/log.ts";
 import { MetricRegistry } from "#base/metrics/registry.ts";
 import { systemClock } from "#base/time/clock.ts";
@@ -68,6 +69,7 @@ interface CallOptions {
 
 /** Serial numbers. */
 const revoked = new Set<string>();
+let signerFails = false;
 
 async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promise<Setup> {
   const authority = new CertificateAuthority(createSelfSignedMaterial("cluster.local", Date.now()), systemClock);
@@ -88,7 +90,10 @@ async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promis
     credentials: tls,
     ads: { StreamAggregatedResources: notHere, DeltaAggregatedResources: notHere },
     certificates: createCertificateHandlers({
-      sign: (csr, spiffeId, ttlMs) => authority.signWorkload(csr, spiffeId, ttlMs),
+      sign: (csr, spiffeId, ttlMs) => {
+        if (signerFails) throw new OutriggerError("CA_SIGNER_FAILED", "the signer is silent");
+        return authority.signWorkload(csr, spiffeId, ttlMs);
+      },
       authentication: {
         tokens,
         trustDomain: "cluster.local",
@@ -106,6 +111,7 @@ async function setUp(burst = 100, nodeAuthorization?: NodeAuthorization): Promis
   const { port } = await server.listen();
   cleanups.push(() => server.stop());
   revoked.clear();
+  signerFails = false;
   const call = (options: CallOptions): Promise<IstioCertificateResponse> =>
     callService(port, authority.rootCertificates, options);
   return { authority, port, metrics, lines, tls, call };
@@ -283,20 +289,25 @@ describe("the certificate service", () => {
   });
 
   test("counts requests by what became of them", async () => {
-    const { call, metrics } = await setUp();
+    const { call, metrics, authority } = await setUp();
     await call({ token: "good" });
     await assert.rejects(call({ token: "good", csr: "garbage" }));
     await assert.rejects(call({ token: "good", ttlSeconds: 91 * 86_400 }));
     await assert.rejects(call({ token: "bad" }));
+    const { certificateChain: chain, privateKey: key } = authority.issueServing(["nobody.example"]);
+    await assert.rejects(call({ clientCertificate: { chain, key } }), { code: status.UNAUTHENTICATED });
+    signerFails = true;
+    await assert.rejects(call({ token: "good" }), { code: status.INTERNAL });
     const counted = Object.fromEntries(
       [...metrics.expose().matchAll(/^citadel_server_(\w+) (\d+)$/gm)].map(([, name, value]) => [name, Number(value)]),
     );
     assert.deepEqual(counted, {
-      csr_count: 4,
+      csr_count: 6,
       success_cert_issuance_count: 1,
       csr_parsing_err_count: 2,
-      csr_sign_err_count: 0,
-      authentication_failure_count: 1,
+      csr_sign_err_count: 1,
+      authentication_failure_count: 2,
+      id_extraction_err_count: 1,
     });
   });
 

@@ -83,6 +83,7 @@ async function signFor(call: Call, options: CertificateServiceOptions, counters:
   const result: Authentication = await authenticate({ metadata: call.metadata, certificate }, authentication);
   if ("refused" in result) {
     counters.unauthenticated.increment();
+    if (result.namesNobody === true) counters.nobody.increment();
     failureLimit.allow(address);
     return refuse({}, status.UNAUTHENTICATED, result.refused);
   }
@@ -141,6 +142,7 @@ interface Counters {
   readonly badRequests: CounterSeries;
   readonly signErrors: CounterSeries;
   readonly unauthenticated: CounterSeries;
+  readonly nobody: CounterSeries;
 }
 
 function createCounters(metrics: MetricRegistry): Counters {
@@ -153,6 +155,9 @@ function createCounters(metrics: MetricRegistry): Counters {
     signErrors: metrics.counter("citadel_server_csr_sign_err_count", "Requests that could not be signed.").labels(),
     unauthenticated: metrics
       .counter("citadel_server_authentication_failure_count", "Requests of callers without a valid identity.")
+      .labels(),
+    nobody: metrics
+      .counter("citadel_server_id_extraction_err_count", "Certificates of callers that name no workload's identity.")
       .labels(),
   };
 }

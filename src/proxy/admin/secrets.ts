@@ -16,7 +16,7 @@ export function* secretEntries(
   }
   for (const name of secrets.rootNames()) {
     const roots = secrets.trustedRoots(name);
-    if (roots !== undefined) yield { name, render: () => rootsEntry(name, roots) };
+    if (roots !== undefined) yield { name, render: () => rootsEntry(name, roots, secrets.revocationList(name)) };
   }
 }
 
@@ -36,11 +36,12 @@ function certificateEntry(name: string, certificate: TlsCertificate): JsonObject
   };
 }
 
-function rootsEntry(name: string, roots: string): JsonObject {
-  return {
-    name,
-    secret: { "@type": secretType, name, validation_context: { trusted_ca: { inline_bytes: base64(roots) } } },
+function rootsEntry(name: string, roots: string, revocations: string | undefined): JsonObject {
+  const context = {
+    trusted_ca: { inline_bytes: base64(roots) },
+    ...(revocations !== undefined && { crl: { inline_bytes: base64(revocations) } }),
   };
+  return { name, secret: { "@type": secretType, name, validation_context: context } };
 }
 
 /** `/certs` in Envoy's JSON. */

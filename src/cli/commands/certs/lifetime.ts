@@ -1,5 +1,6 @@
-// How much of its life a certificate has left.
+// How much of its life a certificate, or a revocation list, has left.
 import { X509Certificate } from "node:crypto";
+import { parseRevocationLists } from "#wire/x509/revocation-list.ts";
 
 export interface Lifetime {
   readonly notAfterMs: number;
@@ -20,6 +21,21 @@ export function lifetimeOf(pem: string, type: "chain" | "roots", nowMs: number):
   return type === "chain" ? first : (rest.at(-1) ?? first);
 }
 
+/**
+ * Lists are as good as what ends first: from then on certificates of its issuer are refused. One that never ends has all
+ * of its life left. Undefined: unreadable.
+ */
+export function lifetimeOfLists(pem: string, nowMs: number): Lifetime | undefined {
+  try {
+    const all = parseRevocationLists(pem).map(({ thisUpdateMs, nextUpdateMs }) =>
+      between(thisUpdateMs, nextUpdateMs ?? Number.POSITIVE_INFINITY, nowMs),
+    );
+    return all.sort((a, b) => a.left - b.left)[0];
+  } catch {
+    return undefined;
+  }
+}
+
 function lifetime(pem: string, nowMs: number): Lifetime | undefined {
   let certificate: X509Certificate;
   try {
@@ -27,9 +43,11 @@ function lifetime(pem: string, nowMs: number): Lifetime | undefined {
   } catch {
     return undefined;
   }
-  const from = certificate.validFromDate.getTime();
-  const notAfterMs = certificate.validToDate.getTime();
-  const left = (notAfterMs - nowMs) / (notAfterMs - from);
+  return between(certificate.validFromDate.getTime(), certificate.validToDate.getTime(), nowMs);
+}
+
+function between(from: number, notAfterMs: number, nowMs: number): Lifetime {
+  const left = notAfterMs === Number.POSITIVE_INFINITY ? 1 : (notAfterMs - nowMs) / (notAfterMs - from);
   const running = left <= 0 ? "expired" : left <= soon ? "ends soon" : "valid";
   return { notAfterMs, left, state: nowMs < from ? "not valid yet" : running };
 }

@@ -48,6 +48,7 @@ import {
   type ServiceEntryVisibility,
   Visibility,
 } from "./spec.ts";
+import { withoutEffect } from "./without-effect.ts";
 
 const port = integer(0, 65_535);
 const everywhere = withDefault(strings.decode, ["*"]);
@@ -256,8 +257,6 @@ const acceptedOnly: ReadonlySet<string> = new Set([
   "hboneIdleTimeout",
   "enableEnvoyAccessLogService",
   "configSources",
-  "verifyCertificateAtClient",
-  "ca",
   "certificates",
   "thriftConfig",
 ]);
@@ -331,6 +330,11 @@ function takeRest(
     const path = child(parent === undefined ? undefined : child(undefined, parent), name);
     if (name === "extensionProviders") {
       reportProviders(value, path, report);
+      continue;
+    }
+    const note = parent === undefined ? withoutEffect(name, value) : undefined;
+    if (note !== undefined) {
+      if (note !== "") report({ path, severity: Severity.Warning, message: note });
       continue;
     }
     if (accepted.has(name)) {

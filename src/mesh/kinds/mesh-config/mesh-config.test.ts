@@ -58,6 +58,20 @@ defaultConfig:
   );
 });
 
+test("of fields that Istio does not heed either it is said what holds instead", () => {
+  const told = (yaml: string): string[] =>
+    parseMeshConfig(yaml).issues.map(({ path, message }) => `${path}: ${message}`);
+  assert.deepEqual(told("verifyCertificateAtClient: true"), []);
+  assert.match(
+    told("verifyCertificateAtClient: false").join(),
+    /^verifyCertificateAtClient: .*insecureSkipVerify of the rule/,
+  );
+  assert.match(
+    told("ca: { address: a:1, istiodSide: true }").join(),
+    /^ca: has no effect, as in Istio: .*Secret cacerts/,
+  );
+});
+
 test("roots of caCertificates are read with their signers; what cannot be taken over is told", () => {
   const { meshConfig, issues } = parseMeshConfig(`
 caCertificates:
