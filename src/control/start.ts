@@ -103,6 +103,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
       },
       prepare: (snapshot) =>
         withinPatience(clock, [keySets.want(snapshot.keySources()), hosts.want(snapshot.networks.hostNames)]),
+      pushed: () => (pusher.isBusy ? pusher.idle() : undefined),
       debounce: options.debounce ?? defaultDebounce,
       clock,
       log: log.scope("push"),

@@ -8,7 +8,7 @@ const settings = { quietMs: 100, urgentQuietMs: 10, maxMs: 1000 };
 test("changes go out together once it is quiet, and urgent ones alone sooner", () => {
   const clock = new ManualClock();
   const fired: string[] = [];
-  const debounce = new Debounce<string>(settings, clock, (items) => fired.push(items.join("")));
+  const debounce = new Debounce<string>(settings, clock, (items) => void fired.push(items.join("")));
   debounce.add(["a"], false);
   clock.advance(60);
   debounce.add(["b"], true);
@@ -24,7 +24,7 @@ test("changes go out together once it is quiet, and urgent ones alone sooner", (
 test("a steady stream of changes waits no longer than the maximum", () => {
   const clock = new ManualClock();
   const fired: number[] = [];
-  const debounce = new Debounce<number>(settings, clock, (_items, waitedMs) => fired.push(waitedMs));
+  const debounce = new Debounce<number>(settings, clock, (_items, waitedMs) => void fired.push(waitedMs));
   for (let count = 0; count < 25; count++) {
     debounce.add([count], false);
     clock.advance(50);
@@ -40,19 +40,50 @@ test("what takes long is done less often, and nothing is lost meanwhile", () => 
   const debounce = new Debounce<string>(settings, withWork, (items) => {
     fired.push(items.join(""));
     workMs += 50;
+    return undefined;
   });
   debounce.add(["a"], true);
   clock.advance(10);
   assert.deepEqual(fired, ["a"]);
   debounce.add(["b"], true);
-  clock.advance(60);
+  clock.advance(20);
   debounce.add(["c"], true);
-  clock.advance(39);
-  assert.deepEqual(fired, ["a"], "twice as long as the last one took");
+  clock.advance(29);
+  assert.deepEqual(fired, ["a"], "as long as the last one took");
   clock.advance(1);
   assert.deepEqual(fired, ["a", "bc"]);
   clock.advance(500);
   debounce.add(["d"], true);
   clock.advance(10);
   assert.deepEqual(fired, ["a", "bc", "d"]);
+});
+
+test("work that goes on is waited for, and then it rests as long as it took", async () => {
+  const clock = new ManualClock();
+  const fired: string[] = [];
+  const works: PromiseWithResolvers<void>[] = [];
+  const debounce = new Debounce<string>(settings, clock, (items) => {
+    fired.push(items.join(""));
+    const work = Promise.withResolvers<void>();
+    works.push(work);
+    return work.promise;
+  });
+  debounce.add(["a"], true);
+  clock.advance(10);
+  debounce.add(["b"], true);
+  clock.advance(300);
+  debounce.add(["c"], true);
+  assert.deepEqual(fired, ["a"]);
+  works[0]?.resolve();
+  await works[0]?.promise;
+  clock.advance(299);
+  assert.deepEqual(fired, ["a"]);
+  clock.advance(1);
+  assert.deepEqual(fired, ["a", "bc"]);
+  works[1]?.resolve();
+  await works[1]?.promise;
+  clock.advance(50);
+  debounce.add(["d"], true);
+  clock.advance(10);
+  assert.deepEqual(fired, ["a", "bc", "d"], "what was quick is not waited for");
 });

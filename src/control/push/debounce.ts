@@ -1,6 +1,6 @@
 // Collects changes until it is quiet for a moment, or the first has waited long enough. Changes of endpoints alone wait
 // less: they come in bursts of one, and traffic is waiting for them. What is done for a batch takes a bounded share of the
-// time: after it the next one waits a multiple of how long it took, so that a steady stream comes in larger batches.
+// time: the next one waits for its end, and then as long as it took, so that a steady stream comes in larger batches.
 import type { Clock } from "#base/time/clock.ts";
 
 export interface DebounceSettings {
@@ -9,24 +9,29 @@ export interface DebounceSettings {
   readonly maxMs: number;
 }
 
-/** Istio's PILOT_DEBOUNCE_AFTER and PILOT_DEBOUNCE_MAX. */
-/** Of the time at most a third is spent on what batches are for. */
-const restFactor = 2;
+/** Of the time at most half is spent on what batches are for. */
+const restFactor = 1;
 const maxRestMs = 1000;
 
+/** Istio's PILOT_DEBOUNCE_AFTER and PILOT_DEBOUNCE_MAX. */
 export const defaultDebounce: DebounceSettings = { quietMs: 100, urgentQuietMs: 10, maxMs: 10_000 };
+
+/** Does what a batch is for; a promise where that takes longer. */
+type Fire<T> = (items: readonly T[], waitedMs: number) => Promise<void> | undefined;
 
 export class Debounce<T> {
   readonly #settings: DebounceSettings;
   readonly #clock: Clock;
-  readonly #fire: (items: readonly T[], waitedMs: number) => void;
+  readonly #fire: Fire<T>;
   #items: T[] = [];
   #sinceMs = 0;
   #hasPatient = false;
+  #lastAddMs = 0;
   #restsUntilMs = 0;
+  #isWorking = false;
   #cancel: () => void = () => {};
 
-  constructor(settings: DebounceSettings, clock: Clock, fire: (items: readonly T[], waitedMs: number) => void) {
+  constructor(settings: DebounceSettings, clock: Clock, fire: Fire<T>) {
     this.#settings = settings;
     this.#clock = clock;
     this.#fire = fire;
@@ -37,23 +42,38 @@ export class Debounce<T> {
     if (this.#items.length === 0) this.#sinceMs = now;
     this.#items.push(...items);
     this.#hasPatient ||= !isUrgent;
-    const quietMs = this.#hasPatient ? this.#settings.quietMs : this.#settings.urgentQuietMs;
-    const quietUntilMs = Math.min(now + quietMs, this.#sinceMs + this.#settings.maxMs);
-    const delayMs = Math.max(0, Math.max(quietUntilMs, this.#restsUntilMs) - now);
-    this.#cancel();
-    this.#cancel = this.#clock.after(delayMs, () => this.flush());
+    this.#lastAddMs = now;
+    if (!this.#isWorking) this.#schedule();
   }
 
-  flush(): void {
+  #schedule(): void {
+    const quietMs = this.#hasPatient ? this.#settings.quietMs : this.#settings.urgentQuietMs;
+    const quietUntilMs = Math.min(this.#lastAddMs + quietMs, this.#sinceMs + this.#settings.maxMs);
+    const delayMs = Math.max(0, Math.max(quietUntilMs, this.#restsUntilMs) - this.#clock.now());
     this.#cancel();
-    if (this.#items.length === 0) return;
+    this.#cancel = this.#clock.after(delayMs, () => this.#flush());
+  }
+
+  #flush(): void {
+    this.#cancel();
     const items = this.#items;
     this.#items = [];
     this.#hasPatient = false;
     const started = this.#clock.now();
-    this.#fire(items, started - this.#sinceMs);
-    const ended = this.#clock.now();
-    this.#restsUntilMs = ended + Math.min(maxRestMs, (ended - started) * restFactor);
+    const work = this.#fire(items, started - this.#sinceMs);
+    if (work === undefined) return this.#rest(started);
+    this.#isWorking = true;
+    const done = (): void => {
+      this.#isWorking = false;
+      this.#rest(started);
+      if (this.#items.length > 0) this.#schedule();
+    };
+    work.then(done, done);
+  }
+
+  #rest(startedMs: number): void {
+    const endedMs = this.#clock.now();
+    this.#restsUntilMs = endedMs + Math.min(maxRestMs, (endedMs - startedMs) * restFactor);
   }
 
   stop(): void {

@@ -22,6 +22,8 @@ export interface SnapshotKeeperOptions {
   readonly prepare?: (snapshot: MeshSnapshot) => Promise<void> | undefined;
   /** Impact `none`: nothing that proxies see differs; states and issues may. */
   readonly onSnapshot: (snapshot: MeshSnapshot, impact: Impact) => void;
+  /** The end of what the last snapshot is done with; undefined when that has ended. */
+  readonly pushed: () => Promise<void> | undefined;
   readonly debounce: DebounceSettings;
   readonly clock: Clock;
   readonly log: Logger;
@@ -40,7 +42,8 @@ export class SnapshotKeeper implements Running {
     this.#options = options;
     this.#debounce = new Debounce(options.debounce, options.clock, (_changes, waitedMs) => {
       options.metrics.debounceSeconds.observe(waitedMs / 1000);
-      this.#rebuild();
+      void this.#rebuild();
+      return options.pushed();
     });
   }
 

@@ -18,7 +18,7 @@ import {
   inboundPassthrough,
   outboundPassthroughCluster,
 } from "./clusters/special.ts";
-import { clusterEndpoints, endpointInputs } from "./endpoints/endpoints.ts";
+import { clusterEndpoints, endpointInputs, endpointInputsOf } from "./endpoints/endpoints.ts";
 import { discoversItself, ownPeers, ownPeersCluster } from "./endpoints/own-peers.ts";
 import { type CompiledExtensions, compileExtensions } from "./extensions.ts";
 import { gatewayListeners, gatewayRouteNames } from "./listeners/gateway.ts";
@@ -223,13 +223,25 @@ export function compileEndpoints(
   clusterNames?: Iterable<string>,
 ): ReadonlyMap<string, ClusterLoadAssignment> {
   if (clusterNames === undefined) return compileAllEndpoints(snapshot, proxy, compileClusters(snapshot, proxy));
+  const named = [...clusterNames];
+  const names = named.filter((name) => name !== ownPeersCluster);
   const scope = outboundScope(snapshot, proxy);
-  return new Map(
-    [...clusterNames].map((name) => [
-      name,
-      name === ownPeersCluster ? ownPeers(snapshot, proxy) : clusterEndpoints(snapshot, proxy, scope, name),
-    ]),
-  );
+  const key = `endpoints of ${names.join()} for ${endpointInputsOf(snapshot, proxy, scope, names)}`;
+  const shared = onceForAll([snapshot, scope], key, () => assignments(snapshot, proxy, scope, names));
+  return names.length === named.length ? shared : layered(shared, peersOf(snapshot, proxy));
+}
+
+function assignments(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  scope: OutboundScope & DestinationScope,
+  names: readonly string[],
+): ReadonlyMap<string, ClusterLoadAssignment> {
+  return new Map(names.map((name) => [name, clusterEndpoints(snapshot, proxy, scope, name)]));
+}
+
+function peersOf(snapshot: MeshSnapshot, proxy: ProxyNode): ReadonlyMap<string, ClusterLoadAssignment> {
+  return new Map([[ownPeersCluster, ownPeers(snapshot, proxy)]]);
 }
 
 /** For a layer of clusters that proxies share they share the endpoints too, as far as they prefer the same. */
@@ -242,10 +254,10 @@ function compileAllEndpoints(
   const key = `endpoints ${endpointInputs(snapshot, proxy, scope)}`;
   const all = layersOf(clusters)
     .map((layer) =>
-      onceForAll([snapshot, scope, layer], key, () => compileEndpoints(snapshot, proxy, edsClusterNames(layer))),
+      onceForAll([snapshot, scope, layer], key, () => assignments(snapshot, proxy, scope, edsClusterNames(layer))),
     )
     .reduce((shared, own) => layered(shared, own));
-  return discoversItself(proxy) ? layered(all, compileEndpoints(snapshot, proxy, [ownPeersCluster])) : all;
+  return discoversItself(proxy) ? layered(all, peersOf(snapshot, proxy)) : all;
 }
 
 function outboundScope(snapshot: MeshSnapshot, proxy: ProxyNode): OutboundScope & DestinationScope {

@@ -258,7 +258,12 @@ function addServices(
   differs: (service: Service) => boolean,
   { concerns, reclusters, services }: Found,
 ): void {
-  const sees = inScopes(step, (scope) => scope.services.some(differs));
+  const answers = new Map<readonly Service[], boolean>();
+  const sees = inScopes(step, (scope) => {
+    const answer = answers.get(scope.services) ?? scope.services.some(differs);
+    answers.set(scope.services, answer);
+    return answer;
+  });
   // What proxies do for their own workloads may send to a service that mesh configuration names.
   const settings = JSON.stringify(step.next.meshConfig).toLowerCase();
   if (hostnames.some((hostname) => settings.includes(hostname))) {

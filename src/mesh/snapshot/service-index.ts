@@ -43,6 +43,7 @@ export function indexServices(objects: ObjectTable, domain: string, meshConfig: 
   const all = decorate(fromKubernetes, fromEntries).sort(byAge);
   const byHostname = Map.groupBy(all, (service) => service.hostname);
   const memo = new Map<string, readonly Service[]>();
+  const lists: (readonly Service[])[] = [];
   return {
     all,
     byHostname,
@@ -51,15 +52,29 @@ export function indexServices(objects: ObjectTable, domain: string, meshConfig: 
     visibleFrom(namespace) {
       let visible = memo.get(namespace);
       if (visible === undefined) {
-        visible = onePerHostname(
-          all.filter((service) => isVisible(service.exportTo, service.namespace, namespace)),
-          namespace,
+        visible = sharedList(
+          lists,
+          onePerHostname(
+            all.filter((service) => isVisible(service.exportTo, service.namespace, namespace)),
+            namespace,
+          ),
         );
         memo.set(namespace, visible);
       }
       return visible;
     },
   };
+}
+
+const maxLists = 8;
+
+/** Most namespaces see the same: they have one list, and what is worked out for it is worked out once. */
+function sharedList(lists: (readonly Service[])[], services: readonly Service[]): readonly Service[] {
+  const same = lists.find(
+    (list) => list.length === services.length && list.every((service, index) => service === services[index]),
+  );
+  if (same === undefined && lists.length < maxLists) lists.push(services);
+  return same ?? services;
 }
 
 const madeOf = new WeakMap<object, { readonly key: string; readonly services: readonly Service[] }>();

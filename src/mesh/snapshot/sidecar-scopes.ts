@@ -29,7 +29,10 @@ export interface ScopeSources {
 export function sidecarScopes(sources: ScopeSources): (proxy: ProxyNode) => SidecarScope {
   const { objects, meshConfig } = sources;
   const memo = new Map<string, SidecarScope>();
+  const byProxy = new WeakMap<ProxyNode, SidecarScope>();
   return (proxy) => {
+    const known = byProxy.get(proxy);
+    if (known !== undefined) return known;
     const root =
       proxy.namespace === meshConfig.rootNamespace ? [] : objects.inNamespace("Sidecar", meshConfig.rootNamespace);
     const sidecar = selectSidecar(root, objects.inNamespace("Sidecar", proxy.namespace), proxy.labels);
@@ -44,6 +47,7 @@ export function sidecarScopes(sources: ScopeSources): (proxy: ProxyNode) => Side
       scope = buildScope(sources, proxy, sidecar);
       memo.set(key, scope);
     }
+    byProxy.set(proxy, scope);
     return scope;
   };
 }

@@ -71,12 +71,35 @@ export function clusterEndpoints(
 
 /** Everything of a proxy, beside its scope, that the endpoints of what it sees depend on. */
 export function endpointInputs(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope): string {
-  const asked = onceForAll([snapshot, scope], "endpoints ask for", () => questions(snapshot, scope));
+  const asked = onceForAll([snapshot, scope], "endpoints ask for", () => questions(snapshot, scope, scope.services));
+  return answersOf(snapshot, proxy, asked);
+}
+
+/** The same for the endpoints of some clusters. */
+export function endpointInputsOf(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  scope: OutboundScope & DestinationScope,
+  clusterNames: readonly string[],
+): string {
+  const asked = onceForAll([snapshot, scope], `endpoints ask for ${clusterNames.join()}`, () => {
+    const hosts = new Set(clusterNames.flatMap((name) => parseOutboundClusterName(name)?.host ?? []));
+    return questions(
+      snapshot,
+      scope,
+      [...hosts].flatMap((host) => scope.service(host) ?? []),
+    );
+  });
+  return answersOf(snapshot, proxy, asked);
+}
+
+function answersOf(snapshot: MeshSnapshot, proxy: ProxyNode, asked: Questions): string {
+  const place = [networkView(proxy), proxy.clusterId];
+  if (!asked.isNodeLocal && !asked.hasPlans) return JSON.stringify(place);
   const { locality, nodeName } = snapshot.placeOf(proxy);
   const { labels } = localityClient(snapshot, proxy);
   return JSON.stringify([
-    networkView(proxy),
-    proxy.clusterId,
+    ...place,
     asked.isNodeLocal && nodeName,
     asked.hasPlans && [locality, asked.labels.map((name) => labels[name])],
   ]);
@@ -89,15 +112,15 @@ interface Questions {
   readonly labels: readonly string[];
 }
 
-function questions(snapshot: MeshSnapshot, scope: OutboundScope): Questions {
-  const plans = scope.services.flatMap((service) => {
+function questions(snapshot: MeshSnapshot, scope: OutboundScope, services: readonly Service[]): Questions {
+  const plans = services.flatMap((service) => {
     const rule = scope.destinationRule(service);
     return onceForAll([snapshot, service, rule ?? nobody], "locality plans", () =>
       localityPlans(snapshot, service, rule),
     );
   });
   return {
-    isNodeLocal: scope.services.some(({ nodeLocal }) => nodeLocal),
+    isNodeLocal: services.some(({ nodeLocal }) => nodeLocal),
     hasPlans: plans.length > 0,
     labels: [...new Set(plans.flatMap(failoverLabels))],
   };

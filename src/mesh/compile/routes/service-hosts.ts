@@ -21,7 +21,7 @@ export interface ServiceHosts {
   /** Each name once, in their order. */
   readonly hosts: readonly ServiceHost[];
   /** In lower case. */
-  readonly domains: ReadonlySet<string>;
+  readonly domains: Pick<ReadonlySet<string>, "has">;
   /** Hostnames of all services, of every port and protocol. */
   readonly known: ReadonlySet<string>;
   /** Hostnames of the services that have HTTP on the port. */
@@ -29,26 +29,39 @@ export interface ServiceHosts {
 }
 
 export function serviceHosts(services: readonly Service[], port: number, proxy: ProxyNode): ServiceHosts {
-  const key = `hosts ${port} ${proxy.namespace} ${proxy.clusterDomain} ${proxy.dnsCapture}`;
-  return onceForAll([services], key, () => planHosts(services, port, proxy));
+  const client = `hosts ${port} ${proxy.clusterDomain} ${proxy.dnsCapture}`;
+  return onceForAll([services], `${client} of ${proxy.namespace}`, () => {
+    // As seen from no namespace.
+    const foreign = onceForAll([services], client, () => planHosts(services, port, { ...proxy, namespace: "" }));
+    return withOwnNames(foreign, proxy) ?? planHosts(services, port, proxy);
+  });
 }
 
 export function hostName(host: string, port: number): string {
   return `${bracketed(host)}:${port}`;
 }
 
-function planHosts(services: readonly Service[], port: number, proxy: ProxyNode): ServiceHosts {
+interface HostPlan extends ServiceHosts {
+  readonly aliases: ReadonlyMap<string, readonly Service[]>;
+  /** Every service has all of its domains. */
+  readonly isWhole: boolean;
+}
+
+/** The plan for one namespace, worked out by itself. */
+export function planHosts(services: readonly Service[], port: number, proxy: ProxyNode): HostPlan {
   const serving = services.filter((service) => hasHttp(service, port));
   const aliases = Map.groupBy(services, ({ externalName }) => externalName.toLowerCase());
   const served = new Set(serving.map(({ hostname }) => hostname));
   // Full names are taken first, so that nobody's short name can shadow them.
   const taken = new Set(served);
   const hosts = new Map<string, ServiceHost>();
+  let isWhole = true;
   for (const service of serving) {
     taken.delete(service.hostname);
     const name = hostName(service.hostname, port);
     const domains = serviceDomains(service, proxy, aliases.get(service.hostname));
     const free = domains.filter((domain) => !taken.has(domain.toLowerCase()));
+    isWhole &&= free.length === domains.length && !hosts.has(name);
     if (hosts.has(name) || free.length === 0) continue;
     for (const domain of free) taken.add(domain.toLowerCase());
     const named = free.length === domains.length ? domains : free;
@@ -59,7 +72,40 @@ function planHosts(services: readonly Service[], port: number, proxy: ProxyNode)
     domains: taken,
     known: new Set(services.map(({ hostname }) => hostname)),
     served,
+    aliases,
+    isWhole,
   };
+}
+
+/**
+ * The plan for a namespace by the one for none: only its own services have more names there. Undefined where these might
+ * be somebody else's names, so that it matters who comes first.
+ */
+function withOwnNames(foreign: HostPlan, proxy: ProxyNode): ServiceHosts | undefined {
+  if (!foreign.isWhole) return undefined;
+  const own = `.${proxy.namespace}.svc.${proxy.clusterDomain}`;
+  const isOwn = ({ hostname }: Service): boolean => hostname.endsWith(own);
+  const names = new Set<string>();
+  const hosts: ServiceHost[] = [];
+  for (const planned of foreign.hosts) {
+    const { service } = planned;
+    const aliases = foreign.aliases.get(service.hostname);
+    if (!isOwn(service) && aliases?.some(isOwn) !== true) {
+      hosts.push(planned);
+      continue;
+    }
+    const domains = serviceDomains(service, proxy, aliases);
+    const known = new Set(planned.domains);
+    for (const domain of domains) {
+      if (known.has(domain)) continue;
+      const name = domain.toLowerCase();
+      if (foreign.domains.has(name) || names.has(name)) return undefined;
+      names.add(name);
+    }
+    hosts.push({ ...planned, domains, plain: undefined, made: undefined });
+  }
+  const domains = { has: (name: string) => foreign.domains.has(name) || names.has(name) };
+  return { hosts, domains, known: foreign.known, served: foreign.served };
 }
 
 /** By UTF-16 code units. */
