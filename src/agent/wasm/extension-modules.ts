@@ -13,7 +13,7 @@ import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filt
 import { WasmSchema as NetworkWasmSchema } from "#wire/gen/envoy/extensions/filters/network/wasm/v3/wasm_pb.ts";
 import { FailurePolicy, type PluginConfig } from "#wire/gen/envoy/extensions/wasm/v3/wasm_pb.ts";
 import type { DeltaUpdate, PreparedUpdate, Refusals } from "#wire/xds/delta-state.ts";
-import type { ModuleSource, ModuleStore } from "./module-store.ts";
+import type { ModuleSource, ModuleStore, PullSettings } from "./module-store.ts";
 
 type Received = DeltaUpdate["added"][number];
 
@@ -41,7 +41,7 @@ export class ExtensionModules {
       if (plugin === undefined || remote === undefined) {
         void this.#store.keep(received.name, []);
         ready.push(plugin === undefined ? received : { ...received, resource: written(plugin) });
-      } else waiting.push(this.#withModule(received, plugin, sourceOf(remote)));
+      } else waiting.push(this.#withModule(received, plugin, sourceOf(remote, plugin.config)));
     }
     for (const name of update.removed) void this.#store.keep(name, []);
     return { ready: { ...update, added: ready }, rest: waiting.length === 0 ? null : this.#together(update, waiting) };
@@ -117,10 +117,26 @@ function remoteOf({ vm }: PluginConfig): RemoteDataSource | undefined {
   return source?.case === "remote" ? source.value : undefined;
 }
 
-function sourceOf({ httpUri, sha256 }: RemoteDataSource): ModuleSource {
+/** What the control plane says of an image goes by variables of the VM, which the module never sees. */
+function pullSettings({ vm }: PluginConfig): PullSettings {
+  const variables = vm.case === "vmConfig" ? (vm.value.environmentVariables?.keyValues ?? {}) : {};
+  return {
+    policy: variables["ISTIO_META_WASM_IMAGE_PULL_POLICY"] ?? "",
+    version: variables["ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION"] ?? "",
+    secret: variables["ISTIO_META_WASM_IMAGE_PULL_SECRET"] ?? "",
+  };
+}
+
+function sourceOf({ httpUri, sha256 }: RemoteDataSource, config: PluginConfig): ModuleSource {
   const { seconds = 0n, nanos = 0 } = httpUri?.timeout ?? {};
   const timeoutMs = Number(seconds) * 1000 + nanos / 1_000_000;
-  return { url: httpUri?.uri ?? "", sha256: sha256.toLowerCase(), timeoutMs: timeoutMs || defaultTimeoutMs };
+  const url = httpUri?.uri ?? "";
+  return {
+    url,
+    sha256: sha256.toLowerCase(),
+    timeoutMs: timeoutMs || defaultTimeoutMs,
+    ...(url.startsWith("oci://") && { pull: pullSettings(config) }),
+  };
 }
 
 /** The configuration for the proxy; with a file, the module is there. */

@@ -1,7 +1,7 @@
 // Gets a resource over HTTP(S) with limits: time, size, redirects, and which addresses are asked. The address is judged
 // when it is connected to, so that a name cannot mean one thing for the check and another for the socket.
 import { lookup } from "node:dns";
-import { type IncomingMessage, request as requestPlain } from "node:http";
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { rootCertificates } from "node:tls";
@@ -15,28 +15,62 @@ export interface FetchGuard {
   readonly extraRoots?: string;
 }
 
+/** A request of which more is asked than the body of a 200. */
+export interface GuardedRequest extends FetchGuard {
+  /** `authorization` goes no further than to the origin that it is for. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Makes it a POST. */
+  readonly form?: URLSearchParams;
+  /** Any certificate will do. */
+  readonly isInsecure?: boolean;
+}
+
+export interface GuardedResponse {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
 const maxRedirects = 5;
 
 /** The body of a 200. Rejects with an error in words that name the address. */
 export async function fetchGuarded(first: string, guard: FetchGuard): Promise<Buffer> {
+  const { response, url } = await followed(first, guard);
+  const { statusCode: status = 0 } = response;
+  if (status !== 200) {
+    response.destroy();
+    throw new Error(`${url.href} answers ${status}`);
+  }
+  return readBody(response, guard.maxBytes, url);
+}
+
+/** Whatever status is answered. Rejects with an error in words that name the address. */
+export async function askGuarded(first: string, asked: GuardedRequest): Promise<GuardedResponse> {
+  const { response, url } = await followed(first, asked);
+  const { statusCode: status = 0, headers } = response;
+  return { status, headers, body: await readBody(response, asked.maxBytes, url) };
+}
+
+async function followed(
+  first: string,
+  asked: GuardedRequest,
+): Promise<{ readonly response: IncomingMessage; readonly url: URL }> {
   let url = parseUrl(first);
+  const { origin } = url;
+  const { authorization: _own, ...headers } = asked.headers ?? {};
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const response = await ask(url, guard);
-    const { statusCode: status = 0, headers } = response;
-    if (status >= 300 && status < 400 && headers.location !== undefined) {
+    const response = await ask(url, url.origin === origin ? asked : { ...asked, headers });
+    const { statusCode: status = 0, headers: answered } = response;
+    if (asked.form === undefined && status >= 300 && status < 400 && answered.location !== undefined) {
       response.destroy();
-      const next = parseUrl(headers.location, url);
+      const next = parseUrl(answered.location, url);
       if (url.protocol === "https:" && next.protocol !== "https:") {
         throw new Error(`${url.href} leads from https to ${next.href}`);
       }
       url = next;
       continue;
     }
-    if (status !== 200) {
-      response.destroy();
-      throw new Error(`${url.href} answers ${status}`);
-    }
-    return readBody(response, guard.maxBytes, url);
+    return { response, url };
   }
   throw new Error(`more than ${maxRedirects} redirects`);
 }
@@ -47,7 +81,8 @@ function parseUrl(text: string, base?: URL): URL {
   throw new Error(`"${text.slice(0, 200)}" is no address of http or https`);
 }
 
-function ask(url: URL, { isAllowed, signal, accept, extraRoots = "" }: FetchGuard): Promise<IncomingMessage> {
+function ask(url: URL, asked: GuardedRequest): Promise<IncomingMessage> {
+  const { isAllowed, signal, accept, extraRoots = "", headers = {}, form, isInsecure = false } = asked;
   const host = url.hostname.replace(/^\[|\]$/g, "");
   // An address that is written as such is connected to without a lookup.
   if (isIP(host) !== 0 && !isAllowed(host)) return Promise.reject(forbidden(host));
@@ -57,12 +92,18 @@ function ask(url: URL, { isAllowed, signal, accept, extraRoots = "" }: FetchGuar
       signal,
       lookup: guardedLookup(isAllowed),
       agent: false,
-      headers: { accept },
+      method: form === undefined ? "GET" : "POST",
+      headers: {
+        ...headers,
+        accept,
+        ...(form !== undefined && { "content-type": "application/x-www-form-urlencoded" }),
+      },
+      ...(isInsecure && { rejectUnauthorized: false }),
       ...(extraRoots !== "" && { ca: [...rootCertificates, extraRoots] }),
     };
-    const asked = request(url, options, resolve);
-    asked.once("error", reject);
-    asked.end();
+    const sent = request(url, options, resolve);
+    sent.once("error", reject);
+    sent.end(form?.toString());
   });
 }
 

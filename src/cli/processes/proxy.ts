@@ -44,7 +44,7 @@ export async function runProxy(argv: readonly string[], context: CliContext): Pr
   let agent: Agent | undefined;
   const resolvConf = bootstrap.dnsCapture ? readOptional("/etc/resolv.conf") : "";
   const names = bootstrap.dnsCapture ? await meshNames(bootstrap, resolvConf) : undefined;
-  const modules = await wasmModules(log);
+  const modules = await wasmModules(log, context.env["WASM_INSECURE_REGISTRIES"] ?? "");
   const { startAgent } = await import("#agent/start.ts");
   const { MetricRegistry } = await import("#base/metrics/registry.ts");
   const proxy = await startProxy({
@@ -111,14 +111,19 @@ async function readBootstrap(argv: readonly string[], context: CliContext): Prom
 }
 
 /** Modules lie beside the process and go with it. */
-async function wasmModules(log: LogRegistry): Promise<ExtensionModules> {
+async function wasmModules(log: LogRegistry, insecureRegistries: string): Promise<ExtensionModules> {
   const { ExtensionModules } = await import("#agent/wasm/extension-modules.ts");
   const { ModuleStore } = await import("#agent/wasm/module-store.ts");
   const { addressFilter } = await import("#base/net/address-filter.ts");
   // Nobody can have made it before.
   const folder = join(tmpdir(), `outrigger-wasm-${randomUUID()}`);
   return new ExtensionModules(
-    new ModuleStore({ folder, clock: systemClock, isAllowed: addressFilter() }),
+    new ModuleStore({
+      folder,
+      clock: systemClock,
+      isAllowed: addressFilter(),
+      insecureRegistries: new Set(insecureRegistries.split(",").map((name) => name.trim())),
+    }),
     log.scope("wasm"),
   );
 }

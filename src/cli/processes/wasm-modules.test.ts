@@ -10,6 +10,7 @@ import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { ExtensionModules } from "#agent/wasm/extension-modules.ts";
 import { ModuleStore } from "#agent/wasm/module-store.ts";
+import { registryFake, types } from "#agent/wasm/registry/testing/registry-fake.ts";
 import { LogRegistry, silentLogger } from "#base/log/log.ts";
 import { addressFilter } from "#base/net/address-filter.ts";
 import { systemClock } from "#base/time/clock.ts";
@@ -193,6 +194,33 @@ test("a module that cannot be had: the last good one stays; without one requests
   plane.source.apply(plugin("again", `{${at("first.wasm")}, ${says("again")}}`));
   await until("again");
   assert.equal(readdirSync(folder).filter((name) => name !== "own.wasm").length, 1, "of one module there is one file");
+});
+
+test("a module out of an image: with the Secret that its WasmPlugin names, and again when the plugin changes", async (t) => {
+  const registry = await registryFake();
+  t.after(() => registry.close());
+  registry.access = { scheme: "bearer", user: "ann:secret" };
+  registry.push("team/plugin", "v1", [{ mediaType: types.artifact, content: module }]);
+  const config = (password: string): string =>
+    JSON.stringify({ auths: { [registry.host]: { username: "ann", password } } });
+  const secret = (password: string): string => `
+apiVersion: v1
+kind: Secret
+metadata: {name: pull, namespace: istio-system}
+type: kubernetes.io/dockerconfigjson
+data: {.dockerconfigjson: ${Buffer.from(config(password)).toString("base64")}}
+`;
+  const image = (text: string): string =>
+    plugin("image", `{url: "oci://${registry.host}/team/plugin:v1", imagePullSecret: pull, ${says(text)}}`);
+  plane.source.delete(plugin("again", "{url: file:///a}"));
+  plane.source.apply(`${secret("wrong")}---${image("pulled")}`);
+  await until("500");
+  plane.source.apply(secret("secret"));
+  await until("pulled");
+  plane.source.apply(image("reconfigured"));
+  await until("reconfigured");
+  assert.equal(registry.asked.filter((line) => line.includes("/blobs/")).length, 1);
+  plane.source.delete(plugin("image", "{url: file:///a}"));
 });
 
 test("addresses that nobody asks, large modules and removed files", async (t) => {

@@ -3,6 +3,8 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { Origin } from "#base/issue.ts";
 import type { AppliedPatches } from "#mesh/compile/compile.ts";
+import type { PullSecretName } from "#mesh/compile/extensions.ts";
+import { withPullSecret } from "#mesh/compile/filters/extensions.ts";
 import type { CompiledSecret } from "#mesh/compile/tls/secrets.ts";
 import { objectKey } from "#mesh/objects/mesh-object.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
@@ -29,6 +31,8 @@ export interface CompiledMessages {
   /** What filters take by themselves. */
   readonly extensions: ReadonlyMap<string, TypedExtensionConfig>;
   readonly extensionOrigins: ReadonlyMap<string, readonly Origin[]>;
+  /** Secrets that pull the images of extensions, by their names. */
+  readonly pullSecrets?: ReadonlyMap<string, PullSecretName>;
   /** Absent where EnvoyFilters patch nothing. */
   readonly patches?: AppliedPatches;
   /** For proxies that capture DNS. */
@@ -36,7 +40,7 @@ export interface CompiledMessages {
 }
 
 export interface CompiledRouting
-  extends Pick<CompiledMessages, "listeners" | "routes" | "extensions" | "extensionOrigins"> {
+  extends Pick<CompiledMessages, "listeners" | "routes" | "extensions" | "extensionOrigins" | "pullSecrets"> {
   readonly patches?: Pick<AppliedPatches, "routing">;
   /** The listeners are the outbound ones only. */
   readonly inboundStays?: boolean;
@@ -66,6 +70,7 @@ export function encodeCompiled(
   snapshotVersion: string,
   compiled: CompiledMessages,
   secret: SecretLookup,
+  pullSecret: PullSecretLookup,
 ): ProxyResources {
   return {
     snapshotVersion,
@@ -76,29 +81,54 @@ export function encodeCompiled(
       [typeUrl.endpoint, encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints)],
       [typeUrl.listener, encoder.encodeAll(typeUrl.listener, ListenerSchema, compiled.listeners)],
       [typeUrl.route, encoder.encodeAll(typeUrl.route, RouteConfigurationSchema, compiled.routes)],
-      ...extensionsOf(encoder, compiled),
+      ...extensionsOf(encoder, compiled, pullSecret),
       ...(compiled.names === undefined ? [] : [nameTableOf(encoder, compiled.names)]),
     ]),
   };
 }
 
+/** The content of such a Secret for one proxy; undefined: it may not have it, or there is none. */
+export type PullSecretLookup = (name: PullSecretName) => string | undefined;
+
 /** Nothing for most proxies. Their messages have no place for who wrote them. */
 function extensionsOf(
   encoder: ResourceEncoder,
-  { extensions, extensionOrigins }: Pick<CompiledMessages, "extensions" | "extensionOrigins">,
+  {
+    extensions,
+    extensionOrigins,
+    pullSecrets,
+  }: Pick<CompiledMessages, "extensions" | "extensionOrigins" | "pullSecrets">,
+  pullSecret: PullSecretLookup,
 ): [string, ResourcesByName][] {
   if (extensions.size === 0) return [];
   const sources = new Map(
-    [...extensions].map(([name, message]) => [
-      name,
-      {
-        message,
-        bytes: () => toBinary(TypedExtensionConfigSchema, message),
-        origins: () => [...new Set((extensionOrigins.get(name) ?? []).map(objectKey))],
-      },
-    ]),
+    [...extensions].map(([name, compiled]) => {
+      const wanted = pullSecrets?.get(name);
+      const message = withSecret(compiled, wanted && pullSecret(wanted));
+      return [
+        name,
+        {
+          message,
+          bytes: () => toBinary(TypedExtensionConfigSchema, message),
+          origins: () => [...new Set((extensionOrigins.get(name) ?? []).map(objectKey))],
+        },
+      ];
+    }),
   );
   return [[typeUrl.extensionConfig, encoder.encodeSources(typeUrl.extensionConfig, sources)]];
+}
+
+const withSecrets = new WeakMap<TypedExtensionConfig, Map<string, TypedExtensionConfig>>();
+
+/** One message for all who get the same. */
+function withSecret(message: TypedExtensionConfig, secret: string | undefined): TypedExtensionConfig {
+  if (secret === undefined) return message;
+  let made = withSecrets.get(message);
+  if (made === undefined || !made.has(secret)) {
+    made = new Map([[secret, withPullSecret(message, secret)]]);
+    withSecrets.set(message, made);
+  }
+  return made.get(secret) ?? message;
 }
 
 /** The whole table is one resource, as Istio sends it to agents without delta NDS. */
@@ -119,13 +149,14 @@ export function replaceRouting(
   previous: ProxyResources,
   snapshotVersion: string,
   compiled: CompiledRouting,
+  pullSecret: PullSecretLookup,
 ): ProxyResources {
   const { listeners, routes, patches, inboundStays = false } = compiled;
   const encoded = encoder.encodeAll(typeUrl.listener, ListenerSchema, listeners);
   const before = previous.byType.get(typeUrl.listener);
   const byType = new Map(previous.byType);
   byType.delete(typeUrl.extensionConfig);
-  for (const [type, resources] of extensionsOf(encoder, compiled)) byType.set(type, resources);
+  for (const [type, resources] of extensionsOf(encoder, compiled, pullSecret)) byType.set(type, resources);
   return {
     ...previous,
     snapshotVersion,
@@ -141,10 +172,14 @@ export function replaceServices(
   encoder: ResourceEncoder,
   previous: ProxyResources,
   snapshotVersion: string,
-  hostnames: ReadonlySet<string>,
-  compiled: CompiledServices,
+  services: {
+    readonly hostnames: ReadonlySet<string>;
+    readonly compiled: CompiledServices;
+    readonly pullSecret: PullSecretLookup;
+  },
 ): ProxyResources {
-  const { byType, ...routed } = replaceRouting(encoder, previous, snapshotVersion, compiled);
+  const { hostnames, compiled, pullSecret } = services;
+  const { byType, ...routed } = replaceRouting(encoder, previous, snapshotVersion, compiled, pullSecret);
   const clusters = encoder.encodeAll(typeUrl.cluster, ClusterSchema, compiled.clusters);
   const endpoints = encoder.encodeAll(typeUrl.endpoint, ClusterLoadAssignmentSchema, compiled.endpoints);
   const exchange = (type: string, replaced: ResourcesByName): ResourcesByName =>

@@ -9,7 +9,14 @@ import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
 import { SecretSchema } from "#wire/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
 import type { WorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-import { encodeCompiled, type MeshCompiler, replaceEndpoints, replaceRouting, replaceServices } from "./compile.ts";
+import {
+  encodeCompiled,
+  type MeshCompiler,
+  type PullSecretLookup,
+  replaceEndpoints,
+  replaceRouting,
+  replaceServices,
+} from "./compile.ts";
 import {
   hostOfCluster,
   noResources,
@@ -39,6 +46,8 @@ interface TargetState {
   resources: ProxyResources;
   /** Of the last whole compilation; endpoints may be newer. */
   compiledVersion: string;
+  /** Secrets are in its extensions. */
+  pullsWithSecrets: boolean;
 }
 
 const turnMs = 10;
@@ -83,7 +92,7 @@ export class Pusher {
 
   /** Adds a proxy and gives it its resources at once, if there is a snapshot yet. */
   add(target: PushTarget): void {
-    this.#targets.set(target, { resources: noResources, compiledVersion: "" });
+    this.#targets.set(target, { resources: noResources, compiledVersion: "", pullsWithSecrets: false });
     if (this.#snapshot !== undefined) this.#pushEverything(target, this.#snapshot);
   }
 
@@ -142,7 +151,14 @@ export class Pusher {
     this.#attempt(target, state, () => {
       const started = performance.now();
       const compiled = this.#compiler.compile(snapshot, target.node);
-      state.resources = encodeCompiled(this.#encoder, snapshot.version, compiled, this.#secretsOf(target));
+      state.resources = encodeCompiled(
+        this.#encoder,
+        snapshot.version,
+        compiled,
+        this.#secretsOf(target),
+        pullSecretsOf(target, snapshot),
+      );
+      state.pullsWithSecrets = (compiled.pullSecrets?.size ?? 0) > 0;
       state.compiledVersion = snapshot.version;
       this.#metrics.compileSeconds.observe((performance.now() - started) / 1000);
       target.update(state.resources);
@@ -152,7 +168,9 @@ export class Pusher {
   #pushPart(target: PushTarget, snapshot: MeshSnapshot, impact: Extract<Impact, { kind: "partial" }>): void {
     const state = this.#targets.get(target);
     if (state === undefined) return;
-    if (state.compiledVersion === "" || impact.concerns(target.node)) return this.#pushEverything(target, snapshot);
+    const isPulling = impact.secrets && state.pullsWithSecrets;
+    if (state.compiledVersion === "" || isPulling || impact.concerns(target.node))
+      return this.#pushEverything(target, snapshot);
     const reclusters = impact.reclusters(target.node);
     const reroutes = impact.reroutes(target.node);
     const endpoints = state.resources.byType.get(typeUrl.endpoint);
@@ -160,7 +178,8 @@ export class Pusher {
     const hostnames = reclusters ? impact.hostnames.difference(impact.services) : impact.hostnames;
     const names = endpoints === undefined ? [] : namesOfHosts(endpoints, hostnames);
     // The proxy's peers, whose host no name says.
-    if (impact.hostnames.size > 0 && endpoints?.has(ownPeersCluster) === true) names.push(ownPeersCluster);
+    if ((impact.hostnames.size > 0 || reclusters) && endpoints?.has(ownPeersCluster) === true)
+      names.push(ownPeersCluster);
     if (names.length === 0 && !reclusters && !reroutes && !impact.secrets) return;
     this.#attempt(target, state, () => {
       const { resources } = state;
@@ -178,18 +197,20 @@ export class Pusher {
   }
 
   #recluster(
-    { node }: PushTarget,
+    target: PushTarget,
     snapshot: MeshSnapshot,
     resources: ProxyResources,
     hostnames: ReadonlySet<string>,
   ): ProxyResources | undefined {
-    const compiled = this.#compiler.compileServices(snapshot, node, hostnames);
-    return compiled && replaceServices(this.#encoder, resources, snapshot.version, hostnames, compiled);
+    const compiled = this.#compiler.compileServices(snapshot, target.node, hostnames);
+    const pullSecret = pullSecretsOf(target, snapshot);
+    return compiled && replaceServices(this.#encoder, resources, snapshot.version, { hostnames, compiled, pullSecret });
   }
 
-  #reroute({ node }: PushTarget, snapshot: MeshSnapshot, resources: ProxyResources): ProxyResources | undefined {
-    const compiled = this.#compiler.compileRouting(snapshot, node);
-    return compiled && replaceRouting(this.#encoder, resources, snapshot.version, compiled);
+  #reroute(target: PushTarget, snapshot: MeshSnapshot, resources: ProxyResources): ProxyResources | undefined {
+    const compiled = this.#compiler.compileRouting(snapshot, target.node);
+    const secrets = pullSecretsOf(target, snapshot);
+    return compiled && replaceRouting(this.#encoder, resources, snapshot.version, compiled, secrets);
   }
 
   #withEndpoints(
@@ -233,6 +254,12 @@ export class Pusher {
       });
     }
   }
+}
+
+/** Only who showed who it is gets what pulls the images of its modules. */
+function pullSecretsOf({ node, account }: PushTarget, snapshot: MeshSnapshot): PullSecretLookup {
+  const isKnown = account !== undefined && account.namespace === node.namespace;
+  return ({ namespace, name }) => (isKnown ? snapshot.pullSecret(namespace, name) : undefined);
 }
 
 const namesByHost = new WeakMap<ResourcesByName, ReadonlyMap<string, readonly string[]>>();

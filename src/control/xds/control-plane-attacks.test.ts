@@ -75,8 +75,8 @@ spec:
     tls: {mode: SIMPLE, credentialName: "kubernetes-gateway://vault/door"}
 `;
 
-async function start(t: Cleaner, options: Partial<ControlPlaneOptions> = {}): Promise<TestControlPlane> {
-  const plane = await startTestControlPlane(meshYaml, { authenticatePlaintext: true, ...options });
+async function start(t: Cleaner, options: Partial<ControlPlaneOptions> = {}, moreYaml = ""): Promise<TestControlPlane> {
+  const plane = await startTestControlPlane(meshYaml + moreYaml, { authenticatePlaintext: true, ...options });
   t.after(() => plane.control.stop());
   return plane;
 }
@@ -227,6 +227,42 @@ test("Secrets of another namespace are not given out, whatever a proxy claims to
     "kubernetes://vault/door tlsCertificate",
     "kubernetes-gateway://vault/door tlsCertificate",
   ]);
+});
+
+test("what pulls the images of modules goes to proxies of the plugin's namespace that proved who they are, and to no other", async (t) => {
+  const plugin = (password: string, namespace = "vault"): string => `
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: guard, namespace: ${namespace}}
+spec: {url: "oci://registry.example/guard:1", imagePullSecret: pull}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: pull, namespace: ${namespace}}
+type: kubernetes.io/dockerconfigjson
+data: {.dockerconfigjson: ${base64(JSON.stringify({ auths: { "registry.example": { auth: password } } }))}}
+`;
+  const name = "extensions.istio.io/trafficextension/vault.guard~istio-translated-wasmplugin";
+  const bytesOf = ({ resources }: DeltaDiscoveryResponse): string =>
+    resources.map(({ resource }) => Buffer.from(resource?.value ?? []).toString("latin1")).join();
+  const ask = async (client: DeltaXdsClient): Promise<string> => {
+    client.request(typeUrl.extensionConfig, { resourceNamesSubscribe: [name] });
+    return bytesOf(await client.accept());
+  };
+  const plane = await start(t, { authenticatePlaintext: false }, `---${plugin("cGFzcw==")}`);
+  const own = connect(t, { ...tls(plane), token: "vault/mallory", node: node("vault") });
+  const first = await ask(own);
+  assert.match(first, /ISTIO_META_WASM_IMAGE_PULL_SECRET/);
+  assert.match(first, /cGFzcw==/);
+  const mallory = connect(t, { ...tls(plane), token: "tenant/mallory", node: node("tenant") });
+  assert.equal(await ask(mallory), "");
+  const nobody = connect(t, { port: plane.control.addresses.plaintext?.port ?? 0, node: node("vault") });
+  const unproven = await ask(nobody);
+  assert.match(unproven, /registry\.example/);
+  assert.doesNotMatch(unproven, /IMAGE_PULL_SECRET|cGFzcw==/);
+  plane.source.apply(plugin("bmV3"));
+  assert.match(bytesOf(await own.accept()), /bmV3/, "another Secret is sent by itself");
+  assert.ok(!plane.lines.some((line) => /cGFzcw|bmV3/.test(line)));
 });
 
 test("a Gateway leads to a Secret of another namespace as long as a ReferenceGrant there says so", async (t) => {

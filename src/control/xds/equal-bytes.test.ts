@@ -33,7 +33,13 @@ class Control {
     const sources = objects.map((object) => ({ object }));
     this.#snapshot = buildSnapshot(sources, {}, this.#snapshot);
     const compiled = meshCompiler.compile(this.#snapshot, proxy);
-    return encodeCompiled(this.#encoder, this.#snapshot.version, compiled, () => undefined);
+    return encodeCompiled(
+      this.#encoder,
+      this.#snapshot.version,
+      compiled,
+      () => undefined,
+      () => undefined,
+    );
   }
 }
 

@@ -286,6 +286,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     envoyFilters: envoyFilters.filters,
     envoyFilterPatches: envoyFilters.patches,
     credential: (name) => findCredential(table, name),
+    pullSecret: (namespace, name) => table.find("Secret", namespace, name)?.spec.dockerConfig,
     mayLeadTo: credentialAccess(table),
     jwtRules: (proxy) => policies.jwtRules(proxy),
     keyPlan,

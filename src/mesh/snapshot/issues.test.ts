@@ -221,9 +221,8 @@ test("what is accepted without effect says so", () => {
     const [issue] = snapshot.issues;
     return `${snapshot.resourceStates()[0]?.state}: ${issue?.code} ${issue?.path} ${issue?.message}`;
   };
-  const image = "spec.url images of a registry are not pulled yet: traffic passes without the module";
-  assert.equal(said("WasmPlugin", "{ url: oci://example.com/plugin:1 }"), `not in force: OUT0003 ${image}`);
-  assert.equal(said("WasmPlugin", "{ url: example.com/plugin:1 }"), `not in force: OUT0003 ${image}`);
+  assert.equal(said("WasmPlugin", "{ url: oci://example.com/plugin:1 }"), "in force: undefined undefined undefined");
+  assert.equal(said("WasmPlugin", "{ url: example.com/plugin:1 }"), "in force: undefined undefined undefined");
   assert.equal(
     said("TrafficExtension", "{ lua: { inlineCode: 'function envoy_on_request(h) end' } }"),
     "not in force: OUT0003 spec.lua Lua scripts are not run: traffic passes without this one",
@@ -233,6 +232,31 @@ test("what is accepted without effect says so", () => {
     said("WasmPlugin", "{ url: https://example.com/plugin.wasm }"),
     "in force: undefined undefined undefined",
   );
+  assert.match(
+    said("WasmPlugin", "{ url: oci://example.com/plugin:1, verificationKey: k }"),
+    /^partly in force: OUT0003 spec\.verificationKey .*signatures of images are not looked at/,
+  );
+});
+
+test("a Secret for pulling that is not there, or of another kind, is told", () => {
+  const issues = (secret: string): string[] =>
+    meshFromYaml(`
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: { name: x }
+spec: { url: oci://example.com/plugin:1, imagePullSecret: pull }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: ${secret} }
+`).issues.map(({ code, path, message }) => `${code} ${path} ${message}`);
+  const anyway = "the image is pulled without credentials";
+  assert.deepEqual(issues("other, namespace: elsewhere"), [
+    `IST0101 spec.imagePullSecret there is no Secret default/pull: ${anyway}`,
+  ]);
+  assert.deepEqual(issues("pull"), [
+    `IST0161 spec.imagePullSecret the Secret default/pull is not of type kubernetes.io/dockerconfigjson: ${anyway}`,
+  ]);
 });
 
 test("fields that no sidecar acts on yet are named, where they stand", () => {

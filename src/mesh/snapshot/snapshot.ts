@@ -94,6 +94,8 @@ export interface MeshSnapshot {
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
   /** What a Secret gives under an SDS name. */
   credential(name: CredentialName): Credential;
+  /** What a Secret holds for pulling images: JSON; undefined: nothing, or it is not there. */
+  pullSecret(namespace: string, name: string): string | undefined;
   /** Whether pods of the namespace may be given a Secret because this Gateway names it. */
   readonly mayLeadTo: CredentialAccess;
   /** Whose tokens the proxy's workload believes, by issuer. */

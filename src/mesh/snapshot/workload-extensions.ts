@@ -3,7 +3,7 @@
 import type { TrafficExtensionSpec } from "../kinds/traffic-extension/spec.ts";
 import type { WasmPluginSpec } from "../kinds/wasm-plugin/spec.ts";
 import { isFor } from "../objects/fields/policy-target.ts";
-import { isImage, type TrafficSelector, type WasmModule } from "../objects/fields/wasm-module.ts";
+import type { TrafficSelector, WasmModule } from "../objects/fields/wasm-module.ts";
 import { byAge, type MeshObject } from "../objects/mesh-object.ts";
 import type { ObjectTable } from "./object-table.ts";
 import type { WorkloadSubject } from "./snapshot.ts";
@@ -36,9 +36,7 @@ export function indexWorkloadExtensions(objects: ObjectTable, rootNamespace: str
       found = [
         ...objects.inNamespace("WasmPlugin", namespace).map(ofPlugin),
         ...objects.inNamespace("TrafficExtension", namespace).flatMap(ofExtension),
-      ]
-        .filter(({ module }) => !isImage(module.url))
-        .sort((a, b) => byAge(a.object, b.object));
+      ].sort((a, b) => byAge(a.object, b.object));
       byNamespace.set(namespace, found);
     }
     return found;

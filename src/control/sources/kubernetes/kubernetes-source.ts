@@ -21,10 +21,9 @@ export interface KubernetesSourceOptions {
 /** On ConfigMaps by which replicas of the control plane tell each other of their proxies: no configuration. */
 export const reportLabel = "outrigger.dev/distribution-report";
 
-/** Types of Secrets that are many, and never hold the certificates of a gateway. */
-const withoutCertificates = [
+/** Types of Secrets that are many, and never hold the certificates of a gateway or what pulls a module. */
+const unwantedSecrets = [
   "kubernetes.io/service-account-token",
-  "kubernetes.io/dockerconfigjson",
   "kubernetes.io/dockercfg",
   "helm.sh/release.v1",
   "bootstrap.kubernetes.io/token",
@@ -77,7 +76,7 @@ export class KubernetesSource implements ConfigSource {
     for (const kind of catalog) {
       if (kind.mesh || watchedKinds.has(kind.kind)) watches.push([kind, {}]);
       if (kind.kind === "ConfigMap") watches.push([kind, { labelSelector: `!${reportLabel}` }]);
-      if (kind.kind === "Secret") watches.push([kind, { fieldSelector: withoutCertificates }]);
+      if (kind.kind === "Secret") watches.push([kind, { fieldSelector: unwantedSecrets }]);
     }
     return watches;
   }

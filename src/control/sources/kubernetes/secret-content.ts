@@ -1,7 +1,8 @@
-// Secrets as they come from the API server hold whatever their owners keep. Only certificates stay in our memory.
+// Secrets as they come from the API server hold whatever their owners keep. Only certificates, and what pulls the images of
+// modules, stay in our memory.
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 
-const certificateKeys: ReadonlySet<string> = new Set([
+const wantedKeys: ReadonlySet<string> = new Set([
   "tls.crt",
   "tls.key",
   "ca.crt",
@@ -10,6 +11,7 @@ const certificateKeys: ReadonlySet<string> = new Set([
   "key",
   "cacert",
   "crl",
+  ".dockerconfigjson",
 ]);
 
 /** The object without other content; kubectl's copy of it in an annotation goes too. Other kinds stay as they are. */
@@ -21,6 +23,6 @@ export function withoutOtherContent(object: KubernetesObject): KubernetesObject 
   return {
     ...object,
     metadata: { ...metadata, ...(annotations !== undefined && { annotations: Object.fromEntries(kept) }) },
-    data: Object.fromEntries(data.filter(([key]) => certificateKeys.has(key))),
+    data: Object.fromEntries(data.filter(([key]) => wantedKeys.has(key))),
   };
 }

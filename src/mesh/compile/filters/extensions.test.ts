@@ -111,7 +111,7 @@ test("of two workloads of one mesh each has its own modules", () => {
   );
 });
 
-test("a WasmPlugin is a TrafficExtension of another name; its settings come over ECDS, and Lua and images are left out", () => {
+test("a WasmPlugin is a TrafficExtension of another name; its settings come over ECDS, and Lua is left out", () => {
   const { extensions, extensionOrigins, listeners } = compiled(
     `
 ---
@@ -126,7 +126,6 @@ spec:
   failStrategy: FAIL_OPEN
   imagePullPolicy: Always
   vmConfig: {env: [{name: A, value: b}, {name: HOSTNAME, valueFrom: HOST}]}` +
-      extension("image", 'wasm: {url: "oci://example.com/m:1"}') +
       extension("script", "lua: {inlineCode: 'function envoy_on_request(h) end'}"),
   );
   const name = `${prefix}default.p~istio-translated-wasmplugin`;
@@ -172,4 +171,17 @@ test("a NETWORK module sees connections, before the policies of its phase and be
     "envoy.filters.network.rbac",
     "default.late",
   ]);
+});
+
+test("images go to the agent with their scheme, and with the name of the Secret that pulls them beside it", () => {
+  const { extensions, pullSecrets } = compiled(
+    extension("image", 'wasm: {url: "example.com/m:1", imagePullSecret: pull}') +
+      extension("web", 'wasm: {url: "https://example.com/m.wasm", imagePullSecret: pull}'),
+  );
+  const name = `${prefix}default.image`;
+  const typed = extensions.get(name)?.typedConfig;
+  const vm = typed && anyUnpack(typed, WasmSchema)?.config?.vm;
+  const code = vm?.case === "vmConfig" ? vm.value.code?.specifier : undefined;
+  assert.equal(code?.case === "remote" ? code.value.httpUri?.uri : "", "oci://example.com/m:1");
+  assert.deepEqual([...pullSecrets], [[name, { namespace: "default", name: "pull" }]]);
 });

@@ -1,6 +1,6 @@
 // The filters of Wasm modules: in the chains they are only named, by phase; their settings come over ECDS, as Istio does
 // it. Who serves traffic waits for them as long as it takes, because they may decide who may do what.
-import { create, type DescMessage, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Any, StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { AsyncDataSourceSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import {
@@ -19,6 +19,7 @@ import {
 import { RBACSchema as NetworkRbacSchema } from "#wire/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts";
 import { WasmSchema as NetworkWasmSchema } from "#wire/gen/envoy/extensions/filters/network/wasm/v3/wasm_pb.ts";
 import { FailurePolicy, type PluginConfigSchema } from "#wire/gen/envoy/extensions/wasm/v3/wasm_pb.ts";
+import { isImage } from "../../objects/fields/wasm-module.ts";
 import type { ProxyNode } from "../../snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "../../snapshot/snapshot.ts";
 import type { WorkloadExtension } from "../../snapshot/workload-extensions.ts";
@@ -167,6 +168,7 @@ const failurePolicies: Readonly<Record<string, FailurePolicy>> = {
 
 /** What Istio's agents read of the VM's variables, and take away before the module sees them. */
 const policyVariable = "ISTIO_META_WASM_IMAGE_PULL_POLICY";
+const secretVariable = "ISTIO_META_WASM_IMAGE_PULL_SECRET";
 const versionVariable = "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION";
 
 function pluginConfig({ object, module }: WorkloadExtension): MessageInitShape<typeof PluginConfigSchema> {
@@ -181,7 +183,7 @@ function pluginConfig({ object, module }: WorkloadExtension): MessageInitShape<t
       case: "vmConfig",
       value: {
         runtime: "envoy.wasm.runtime.v8",
-        code: codeOf(module.url, module.sha256),
+        code: codeOf(isImage(module.url) ? asImage(module.url) : module.url, module.sha256),
         environmentVariables: {
           keyValues: {
             ...(module.imagePullPolicy !== "UNSPECIFIED_POLICY" && { [policyVariable]: module.imagePullPolicy }),
@@ -201,6 +203,24 @@ function asText(value: JsonObject): Any {
 }
 
 const fetchTimeoutMs = 30_000;
+
+/** An address without a scheme is that of an image. */
+function asImage(url: string): string {
+  return url.includes("://") ? url : `oci://${url}`;
+}
+
+/** The variable in which an agent finds what pulls the image. */
+export function withPullSecret(extension: TypedExtensionConfig, secret: string): TypedExtensionConfig {
+  const { typedConfig } = extension;
+  if (typedConfig === undefined) return extension;
+  const schema = typedConfig.typeUrl === urlOf(NetworkWasmSchema) ? NetworkWasmSchema : HttpWasmSchema;
+  const filter = fromBinary(schema, typedConfig.value);
+  const vm = filter.config?.vm;
+  if (vm?.case === "vmConfig" && vm.value.environmentVariables !== undefined) {
+    vm.value.environmentVariables.keyValues[secretVariable] = secret;
+  }
+  return create(TypedExtensionConfigSchema, { name: extension.name, typedConfig: pack(schema, filter) });
+}
 
 /** The agent fetches what is remote, so that the cluster does not matter. */
 function codeOf(url: string, sha256: string): MessageInitShape<typeof AsyncDataSourceSchema> {

@@ -24,10 +24,12 @@ export function decodeSecret(object: KubernetesObject, report: Report): SecretSp
   const generic = read("cacert");
   const roots = generic ?? read("ca.crt");
   const revocationList = generic === undefined ? read("ca.crl") : (read("crl") ?? read("ca.crl"));
+  const dockerConfig = read(".dockerconfigjson");
   return {
     ...(certificate !== undefined && { certificate }),
     ...(key !== undefined && { key }),
     ...(roots !== undefined && { roots }),
     ...(revocationList !== undefined && { revocationList }),
+    ...(dockerConfig !== undefined && { dockerConfig }),
   };
 }

@@ -29,4 +29,6 @@ test("what a person writes in plain text counts like the rest, and other Secrets
   });
   assert.deepEqual(read({ data: { password: base64("x") } }), {});
   assert.deepEqual(read({}), {});
+  const pulling = { type: "kubernetes.io/dockerconfigjson", data: { ".dockerconfigjson": base64('{"auths":{}}') } };
+  assert.deepEqual(read(pulling), { dockerConfig: '{"auths":{}}' });
 });

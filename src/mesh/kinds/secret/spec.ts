@@ -1,4 +1,4 @@
-// A Kubernetes Secret as far as it holds certificates. All of it is PEM, not yet looked at.
+// A Kubernetes Secret as far as it holds certificates (all of it PEM, not yet looked at) or credentials for registries.
 
 export interface SecretSpec {
   readonly certificate?: string;
@@ -7,4 +7,6 @@ export interface SecretSpec {
   /** Trusted roots. */
   readonly roots?: string;
   readonly revocationList?: string;
+  /** JSON with credentials for registries of images. Never logged, reported or dumped. */
+  readonly dockerConfig?: string;
 }

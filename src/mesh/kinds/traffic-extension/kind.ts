@@ -1,4 +1,4 @@
-// TrafficExtension for the rest of the mesh: read and validated; the extension is not loaded yet.
+// TrafficExtension for the rest of the mesh: read and validated.
 import { decodeSpec, int32, optional, record, text, withDefault } from "../../objects/decode.ts";
 import { policyTarget, validateTarget } from "../../objects/fields/policy-target.ts";
 import {

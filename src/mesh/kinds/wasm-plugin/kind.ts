@@ -1,4 +1,4 @@
-// WasmPlugin for the rest of the mesh: read and validated; the module is not loaded yet.
+// WasmPlugin for the rest of the mesh: read and validated.
 import { decodeSpec, int32, record, withDefault } from "../../objects/decode.ts";
 import { policyTarget, validateTarget } from "../../objects/fields/policy-target.ts";
 import {
