@@ -70,6 +70,8 @@ export const catalog: readonly CatalogEntry[] = [
   kubernetes("", "v1", "Event", "events", ["ev"]),
   kubernetes("apps", "v1", "Deployment", "deployments", ["deploy"]),
   kubernetes("apps", "v1", "ReplicaSet", "replicasets", ["rs"]),
+  kubernetes("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", ["hpa"]),
+  kubernetes("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", ["pdb"]),
   kubernetes("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
   kubernetes("coordination.k8s.io", "v1", "Lease", "leases"),
   kubernetes("rbac.authorization.k8s.io", "v1", "Role", "roles"),

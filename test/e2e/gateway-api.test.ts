@@ -88,6 +88,16 @@ spec: {from: [{group: gateway.networking.k8s.io, kind: ${from}, namespace: defau
 const backendPair = makeCertificate("secure.example.com");
 const webPair = makeCertificate("web.example.com");
 const farPair = makeCertificate("far.example.com");
+const mutualPair = makeCertificate("mutual.example.com");
+const visitorPair = makeCertificate("visitor.example.com");
+
+const roots = (name: string, { certificate }: KeyPair): string => `apiVersion: v1
+kind: ConfigMap
+metadata: {name: ${name}, namespace: default}
+data:
+  ca.crt: |
+${indented(certificate)}
+`;
 
 /** The backend's certificate, those of the gateway, and the roots of a BackendTLSPolicy. */
 const certificates: Readonly<Record<string, string>> = {
@@ -96,21 +106,18 @@ const certificates: Readonly<Record<string, string>> = {
   "certificates.yaml": [
     secret("web-cert", "default", webPair),
     secret("far-cert", "other", farPair),
-    `apiVersion: v1
-kind: ConfigMap
-metadata: {name: backend-ca, namespace: default}
-data:
-  ca.crt: |
-${indented(backendPair.certificate)}
-`,
+    secret("mutual-cert", "default", mutualPair),
+    roots("backend-ca", backendPair),
+    roots("client-ca", visitorPair),
   ].join("---\n"),
 };
 
 /** Over TLS to the gateway; the server has to show the certificate. */
-async function getOverTls(name: string, { certificate }: KeyPair): Promise<CurlAnswer> {
+async function getOverTls(name: string, { certificate }: KeyPair, port = 443, options = ""): Promise<CurlAnswer> {
   const { spec } = (await mesh.api("/api/v1/namespaces/default/services/web-istio")) as { spec: { clusterIP: string } };
   await bare.run(`printf '%s' '${certificate}' > /tmp/${name}.pem`);
-  return curl(bare, `--cacert /tmp/${name}.pem --resolve ${name}:443:${spec.clusterIP} https://${name}/`);
+  const resolve = `--resolve ${name}:${port}:${spec.clusterIP}`;
+  return curl(bare, `--cacert /tmp/${name}.pem ${resolve} ${options} https://${name}:${port}/`);
 }
 
 describe("gateway-api", { timeout: 600_000 }, () => {
@@ -149,6 +156,22 @@ describe("gateway-api", { timeout: 600_000 }, () => {
       }
     });
 
+    test("parameters of its ConfigMap are in what runs it", async () => {
+      const { items } = (await mesh.api(
+        "/api/v1/namespaces/default/pods?labelSelector=gateway.networking.k8s.io%2Fgateway-name%3Dweb",
+      )) as { items: { metadata: { name: string } }[] };
+      const { stdout } = await mesh.exec(
+        items[0]?.metadata.name ?? "",
+        "istio-proxy",
+        "sh",
+        "-c",
+        "echo $FROM_PARAMETERS",
+      );
+      assert.equal(stdout.trim(), "yes");
+      const budget = await stored("/apis/policy/v1/namespaces/default/poddisruptionbudgets/web-istio");
+      assert.equal(budget.metadata.labels?.["gateway.networking.k8s.io/gateway-name"], "web");
+    });
+
     test("the classes of the mesh are there and accepted", async () => {
       for (const [name, controller] of [
         ["istio", "istio.io/gateway-controller"],
@@ -167,7 +190,9 @@ describe("gateway-api", { timeout: 600_000 }, () => {
       const path = `${gatewayApi}/namespaces/default/gateways/web`;
       const { status } = await eventually("a programmed Gateway", async () => {
         const object = await stored(path);
-        return short(object.status?.conditions) === "Accepted=True Programmed=True" ? object : undefined;
+        const wanted =
+          "Accepted=True InsecureFrontendValidationMode=True(ConfigurationChanged) Programmed=True ResolvedRefs=True";
+        return short(object.status?.conditions) === wanted ? object : undefined;
       });
       const service = (await mesh.api("/api/v1/namespaces/default/services/web-istio")) as {
         spec: { clusterIP: string };
@@ -180,6 +205,8 @@ describe("gateway-api", { timeout: 600_000 }, () => {
           ["tls", 1, "Programmed=True ResolvedRefs=True"],
           ["tcp", 1, "Programmed=True ResolvedRefs=True"],
           ["https", 1, "Programmed=True ResolvedRefs=True"],
+          ["mutual", 1, "Programmed=True ResolvedRefs=True"],
+          ["open", 1, "Programmed=True ResolvedRefs=True"],
           ["foreign", 1, "Programmed=False(Invalid) ResolvedRefs=False(RefNotPermitted)"],
         ].map(([name, routes, rest]) => [name, routes, `Accepted=True Conflicted=False(NoConflicts) ${rest}`]),
       );
@@ -323,6 +350,29 @@ describe("gateway-api", { timeout: 600_000 }, () => {
     );
   });
 
+  test("HTTPS: clients show a certificate that the roots of the port vouch for, or any where it says so", async () => {
+    const name = "mutual.example.com";
+    const files: string[] = [];
+    for (const [file, pair] of [
+      ["visitor", visitorPair],
+      ["stranger", farPair],
+    ] as const) {
+      await bare.run(
+        `printf '%s' '${pair.certificate}' > /tmp/${file}.crt; printf '%s' '${pair.key}' > /tmp/${file}.key`,
+      );
+      files.push(`--cert /tmp/${file}.crt --key /tmp/${file}.key`);
+    }
+    const [visitor, stranger] = files;
+    const status = async (port: number, options = ""): Promise<number> =>
+      (await getOverTls(name, mutualPair, port, options)).status;
+    await eventually("an answer for the visitor", async () =>
+      (await status(8443, visitor)) === 200 ? true : undefined,
+    );
+    assert.equal(await status(8443), 0);
+    assert.equal(await status(8443, stranger), 0);
+    for (const options of [visitor, stranger, undefined]) assert.equal(await status(9443, options), 200, options ?? "");
+  });
+
   test("BackendTLSPolicy: a backend that speaks TLS is reached, one that cannot be verified is not", async () => {
     const answer = await eventually("an answer of the backend", async () => {
       const found = await get("/backend-tls");
@@ -330,8 +380,12 @@ describe("gateway-api", { timeout: 600_000 }, () => {
     });
     assert.equal(seen(answer).version, "v1");
     assert.equal((await get("/wrong-roots")).status, 503);
-    // Sidecars follow the policy too.
-    assert.equal(seen(await curl(client, "http://verified:8443/")).version, "v1");
+    // The gateway shows the certificate that its Gateway names for backends.
+    assert.equal((JSON.parse(answer.body) as { client?: string }).client, "mutual.example.com");
+    // Sidecars follow the policy too, and have none.
+    const ofSidecar = await curl(client, "http://verified:8443/");
+    assert.equal(seen(ofSidecar).version, "v1");
+    assert.equal((JSON.parse(ofSidecar.body) as { client?: string }).client, undefined);
     const { status } = (await mesh.api(`${gatewayApi}/namespaces/default/backendtlspolicies/verified`)) as {
       status: { ancestors: { conditions: Condition[] }[] };
     };

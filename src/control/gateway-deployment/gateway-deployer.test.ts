@@ -7,6 +7,7 @@ import { type LocalCluster, startLocalCluster, until } from "#cluster/controller
 import { asArray, fieldAt } from "#cluster/store/json.ts";
 import { deployments, serviceAccounts, services } from "#cluster/store/resources.ts";
 import type { GatewayDeployments, ManagedGateway } from "#mesh/gateway-api/deployments.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { KubernetesClient } from "../sources/kubernetes/client.ts";
 import { GatewayDeployer } from "./gateway-deployer.ts";
 
@@ -49,6 +50,7 @@ async function setUp(t: TestContext): Promise<SetUp> {
     loadBalancerIp: "",
     labels: { team: "edge" },
     annotations: {},
+    overlays: {},
     ports: [{ name: "http", number: 80, appProtocol: "http" }],
   };
   return { cluster, deployer, gateway };
@@ -122,4 +124,55 @@ test("classes that nobody wrote are made", async (t) => {
     controllerName: "istio.io/gateway-controller",
     description: "d",
   });
+});
+
+test("parameters are laid on what is made, and an autoscaler comes and goes with them", async (t) => {
+  const { cluster, deployer, gateway } = await setUp(t);
+  const container = { name: "istio-proxy", resources: { requests: { cpu: "222m" } } };
+  const overlays: ManagedGateway["overlays"] = {
+    deployment: [
+      { metadata: { annotations: { a: "b" } }, spec: { replicas: 4 } },
+      { spec: { replicas: 2, template: { spec: { containers: [container], nodeSelector: { edge: "yes" } } } } },
+    ],
+    service: [{ spec: { type: null, ports: [{ port: 80, nodePort: 30_080 }] } }],
+    horizontalPodAutoscaler: [{ spec: { minReplicas: 2, maxReplicas: 5 } }],
+    podDisruptionBudget: [{ spec: { minAvailable: 1 } }],
+  };
+  deployer.want(wanted({ ...gateway, overlays }));
+  deployer.lead();
+  const autoscalers = { group: "autoscaling", plural: "horizontalpodautoscalers" };
+  const budgets = { group: "policy", plural: "poddisruptionbudgets" };
+  const find = (resource: typeof deployments): KubernetesObject | undefined =>
+    cluster.store.get(resource, "default", "web-istio") as KubernetesObject | undefined;
+  await until("the budget", () => find(budgets) !== undefined && isComplete(cluster));
+  const made = find(deployments);
+  assert.equal(made?.metadata.annotations?.["a"], "b");
+  assert.equal(fieldAt(made, "spec", "replicas"), 2);
+  const pod = fieldAt(made, "spec", "template", "spec");
+  assert.deepEqual(fieldAt(pod, "nodeSelector"), { edge: "yes" });
+  const [proxy] = asArray(fieldAt(pod, "containers"));
+  assert.deepEqual([fieldAt(proxy, "image"), fieldAt(proxy, "resources", "requests", "cpu")], ["auto", "222m"]);
+  const ports = asArray(fieldAt(find(services), "spec", "ports"));
+  assert.deepEqual(ports.map((port) => [fieldAt(port, "name"), fieldAt(port, "port")]).sort(), [
+    ["http", 80],
+    ["status-port", 15021],
+  ]);
+  assert.equal(
+    fieldAt(
+      ports.find((port) => fieldAt(port, "port") === 80),
+      "nodePort",
+    ),
+    30_080,
+  );
+  assert.deepEqual(fieldAt(find(autoscalers), "spec", "scaleTargetRef"), {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    name: "web-istio",
+  });
+  assert.equal(fieldAt(find(autoscalers), "spec", "maxReplicas"), 5);
+  assert.equal(fieldAt(find(budgets), "spec", "minAvailable"), 1);
+  const { horizontalPodAutoscaler: _, ...others } = overlays;
+  deployer.want(wanted({ ...gateway, overlays: others }));
+  await until("the end of the autoscaler", () => find(autoscalers) === undefined);
+  assert.notEqual(find(budgets), undefined);
 });

@@ -25,7 +25,12 @@ const madeKinds = [
   catalogKind("v1", "ServiceAccount"),
   catalogKind("apps/v1", "Deployment"),
   catalogKind("v1", "Service"),
+  catalogKind("autoscaling/v2", "HorizontalPodAutoscaler"),
+  catalogKind("policy/v1", "PodDisruptionBudget"),
 ];
+
+/** Kinds of which a Gateway may want none any more. */
+const removable: ReadonlySet<string> = new Set(["HorizontalPodAutoscaler", "PodDisruptionBudget"]);
 
 export class GatewayDeployer implements Running {
   readonly #options: GatewayDeployerOptions;
@@ -122,6 +127,9 @@ export class GatewayDeployer implements Running {
       for (const object of this.#objects()) {
         if (this.#isLeader && this.#differs(object) && !(await this.#apply(object))) failed++;
       }
+      for (const object of this.#leftOver()) {
+        if (this.#isLeader && !(await this.#remove(object))) failed++;
+      }
       if (failed === 0) this.#backoff.reset();
       else {
         this.#cancelRetry();
@@ -150,6 +158,33 @@ export class GatewayDeployer implements Running {
     if (object.kind === "GatewayClass") return false;
     const stored = this.#stored.get(key);
     return stored === undefined || versionOf(stored) !== applied.version;
+  }
+
+  /** What was made for a Gateway that runs, and is not asked for any more. */
+  #leftOver(): KubernetesObject[] {
+    const wanted = new Set(this.#objects().map(keyOf));
+    const gateways = new Set(this.#wanted.gateways.map(({ uid }) => uid));
+    return [...this.#stored].flatMap(([key, object]) => {
+      const isOurs = object.metadata.ownerReferences?.some(({ uid }) => gateways.has(uid)) === true;
+      return isOurs && removable.has(object.kind) && !wanted.has(key) ? [object] : [];
+    });
+  }
+
+  async #remove(object: KubernetesObject): Promise<boolean> {
+    const { client, log } = this.#options;
+    const key = keyOf(object);
+    try {
+      await client.delete(catalogKind(object.apiVersion, object.kind), object.metadata);
+      this.#stored.delete(key);
+      this.#applied.delete(key);
+      return true;
+    } catch (error) {
+      log.warn("an object of a gateway could not be removed; trying again", {
+        object: key,
+        error: describeError(error),
+      });
+      return false;
+    }
   }
 
   async #apply(object: KubernetesObject): Promise<boolean> {

@@ -119,6 +119,7 @@ function clientTls(
     subjectAltNames: names.length > 0 ? names : [validation.hostname],
     sni: validation.hostname,
     caCrl: "",
+    showsGatewayCertificate: true,
   };
   return { tls, ...(roots.problem !== undefined && { problem: roots.problem }) };
 }

@@ -4,6 +4,7 @@ import type { Labels } from "../objects/fields/selector.ts";
 import { type BuiltInClass, builtInClasses } from "./controllers.ts";
 import type { GatewayApi, ServedGateway } from "./gateway-api.ts";
 import { deploymentName, isManaged } from "./gateway-services.ts";
+import type { Overlays } from "./infrastructure.ts";
 import type { AttachPoint } from "./listeners.ts";
 
 export interface GatewayDeployments {
@@ -26,18 +27,22 @@ export interface ManagedGateway {
   /** For everything that is made. */
   readonly labels: Labels;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Laid on what is made. */
+  readonly overlays: Overlays;
   readonly ports: readonly { readonly name: string; readonly number: number; readonly appProtocol: string }[];
 }
 
 export function gatewayDeployments({ gateways, input }: GatewayApi): GatewayDeployments {
   const known = new Set(input.gatewayClasses.map(({ name }) => name));
   return {
-    gateways: gateways.filter(({ object }) => isManaged(object.spec)).map(managed),
+    gateways: gateways
+      .filter(({ object, infrastructure }) => isManaged(object.spec) && infrastructure.problem === undefined)
+      .map(managed),
     missingClasses: builtInClasses.filter(({ name }) => !known.has(name)),
   };
 }
 
-function managed({ object, points }: ServedGateway): ManagedGateway {
+function managed({ object, points, infrastructure }: ServedGateway): ManagedGateway {
   const { name, namespace, apiVersion, metadata, spec } = object;
   const { annotations = {} } = metadata;
   const made = deploymentName(object);
@@ -55,6 +60,7 @@ function managed({ object, points }: ServedGateway): ManagedGateway {
     loadBalancerIp: spec.addresses[0]?.value ?? "",
     labels: look.labels,
     annotations: look.annotations,
+    overlays: infrastructure.overlays,
     ports: portsOf(points),
   };
 }

@@ -29,6 +29,19 @@ export function gatewayApiFindings(api: GatewayApi, facts: Pick<StatusFacts, "se
 const code = "OUT0011";
 
 function classFindings({ input }: GatewayApi): ApiFinding[] {
+  const withParameters = input.gatewayClasses.filter(
+    ({ spec }) => spec.controllerName === gatewayController && spec.parametersRef !== undefined,
+  );
+  const unused = withParameters.map((object): ApiFinding => {
+    const path = "spec.parametersRef";
+    const message = "parameters of a class are accepted and not in force";
+    const fix = `a ConfigMap of the root namespace with the label gateway.istio.io/defaults-for-class: ${object.name}`;
+    return { object, problem: { code: "OUT0003", severity: Severity.Warning, path, message, fix }, effect: "partly" };
+  });
+  return [...unused, ...unservedGateways(input)];
+}
+
+function unservedGateways(input: GatewayApi["input"]): ApiFinding[] {
   return input.gateways.flatMap((object): ApiFinding[] => {
     const { gatewayClassName } = object.spec;
     const controller = controllerOf(gatewayClassName, input.gatewayClasses);
@@ -47,8 +60,16 @@ function classFindings({ input }: GatewayApi): ApiFinding[] {
 }
 
 function gatewayFindings(gateway: ServedGateway, facts: Pick<StatusFacts, "service">): ApiFinding[] {
-  const { object, points, services } = gateway;
+  const { object, points, services, infrastructure, backendCertificate } = gateway;
   const found = listenerFindings(object, points);
+  if (infrastructure.problem !== undefined) {
+    const message = `${infrastructure.problem.message}; what runs the Gateway stays as it is`;
+    found.push(finding(object, "spec.infrastructure.parametersRef", message, "partly"));
+  }
+  if (typeof backendCertificate === "object") {
+    const message = `${backendCertificate.message}; backends are shown no certificate`;
+    found.push(finding(object, "spec.tls.backend.clientCertificateRef", message, "partly"));
+  }
   if (services.problem !== undefined) found.push(finding(object, "spec.addresses", services.problem.message, "partly"));
   const unassigned = object.spec.addresses.length === 0 ? undefined : programmedProblem(gateway, facts);
   if (unassigned !== undefined) found.push(finding(object, "spec.addresses", unassigned.message, "nothing"));

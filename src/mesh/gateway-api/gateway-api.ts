@@ -7,9 +7,11 @@ import type { BackendContext } from "./backends.ts";
 import { tcpRules, tlsRules } from "./connection-rules.ts";
 import { controllerOf, gatewayController } from "./controllers.ts";
 import { gatewayServices } from "./gateway-services.ts";
+import { backendClientCertificate } from "./gateway-tls.ts";
 import { grantsOf } from "./grants.ts";
 import { grpcRules } from "./grpc-rules.ts";
 import { httpRules } from "./http-rules.ts";
+import { type GatewayInfrastructureResult, gatewayInfrastructure } from "./infrastructure.ts";
 import type { GatewayApiInput } from "./input.ts";
 import {
   type AttachPoint,
@@ -40,6 +42,9 @@ export interface ServedGateway {
   /** Its own listeners, and those of its ListenerSets. */
   readonly points: readonly AttachPoint[];
   readonly services: ReturnType<typeof gatewayServices>;
+  readonly infrastructure: GatewayInfrastructureResult;
+  /** What backends are shown, by the name of the secret, or why they are not. */
+  readonly backendCertificate: ReturnType<typeof backendClientCertificate>;
 }
 
 export interface ServedRoute {
@@ -61,6 +66,8 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
         listenerSets,
         points: attachPoints(object, listenerSets, { ...input, grants }),
         services: gatewayServices(object, input.domain),
+        infrastructure: gatewayInfrastructure(object, input),
+        backendCertificate: backendClientCertificate(object, { ...input, grants }),
       };
     });
   const pointsByOwner = Map.groupBy(
@@ -91,10 +98,16 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
   const tls = backendTls(input);
   const objects: MeshObject<unknown>[] = [
     ...tls.rules,
-    ...gateways.flatMap(({ points, services }) =>
+    ...gateways.flatMap(({ points, services, backendCertificate }) =>
       points
         .filter((point) => listenerFailure(point) === undefined)
-        .map((point) => internalGateway(point, services.hostnames)),
+        .map((point) =>
+          internalGateway(
+            point,
+            services.hostnames,
+            typeof backendCertificate === "string" ? backendCertificate : undefined,
+          ),
+        ),
     ),
     ...httpVirtualServices(http, pointsOf),
     ...input.tcpRoutes.flatMap((object) => tcpVirtualServices(resolve(object, tcpRules), pointsOf)),

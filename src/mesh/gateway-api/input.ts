@@ -1,5 +1,6 @@
 // What the Gateway API is worked out from: its own objects, and what of the cluster they refer to.
 import type { BackendTlsPolicySpec } from "../kinds/backend-tls-policy/spec.ts";
+import type { ConfigMapSpec } from "../kinds/config-map/spec.ts";
 import type { GatewayClassSpec } from "../kinds/gateway-class/spec.ts";
 import type { GrpcRouteSpec } from "../kinds/grpc-route/spec.ts";
 import type { HttpRouteSpec } from "../kinds/http-route/spec.ts";
@@ -24,12 +25,15 @@ export interface GatewayApiInput {
   readonly backendTlsPolicies: readonly MeshObject<BackendTlsPolicySpec>[];
   readonly serviceEntries: readonly MeshObject<ServiceEntrySpec>[];
   readonly namespaces: readonly MeshObject<unknown>[];
+  readonly configMaps: readonly MeshObject<ConfigMapSpec>[];
   /** Of Kubernetes and of ServiceEntries, by hostname. */
   readonly services: ReadonlyMap<string, readonly KnownService[]>;
   /** Why a Secret gives no certificate, or a ConfigMap no roots; undefined when it does, or when nobody knows. */
   credentialProblem(name: string): string | undefined;
   /** `cluster.local` */
   readonly domain: string;
+  /** Where defaults of classes are. */
+  readonly rootNamespace: string;
 }
 
 interface KnownService {

@@ -8,9 +8,8 @@ import { matchesKubernetesSelector } from "../objects/fields/selector.ts";
 import { ServerTlsMode, type ServerTlsSettings, TlsVersion } from "../objects/fields/server-tls.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { ApiProblem } from "./conditions.ts";
+import { clientRoots, frontendValidation, mutualTls, type ReferenceContext } from "./gateway-tls.ts";
 import { generated } from "./generated-object.ts";
-import type { Grants } from "./grants.ts";
-import type { GatewayApiInput } from "./input.ts";
 import { listenerConflicts } from "./listener-conflicts.ts";
 import { gatewayServiceAnnotation, internalGatewayName } from "./names.ts";
 
@@ -31,6 +30,8 @@ export interface AttachPoint {
   readonly namespaces: readonly string[];
   /** Kinds of routes. */
   readonly supportedKinds: readonly string[];
+  /** Part of its TLS: what clients have to show. */
+  readonly clients?: Partial<ServerTlsSettings> | undefined;
   readonly problems: ListenerProblems;
 }
 
@@ -38,14 +39,14 @@ interface ListenerProblems {
   readonly protocol?: ApiProblem | undefined;
   readonly conflict?: ApiProblem | undefined;
   readonly certificates?: ApiProblem | undefined;
+  /** Nobody could tell which clients to let in. */
+  readonly clientRoots?: ApiProblem | undefined;
   /** The listener works, for fewer kinds of routes than were asked for. */
   readonly routeKinds?: ApiProblem | undefined;
 }
 
-export interface ListenerContext {
+export interface ListenerContext extends ReferenceContext {
   readonly namespaces: readonly MeshObject<unknown>[];
-  readonly grants: Grants;
-  readonly credentialProblem: GatewayApiInput["credentialProblem"];
 }
 
 /** The listeners of a Gateway: its own, then those of the ListenerSets that it takes, oldest first. */
@@ -60,6 +61,7 @@ export function attachPoints(
   const conflicts = listenerConflicts(all.map(({ listener }) => listener));
   return all.map(({ owner, listener, index }, place) => {
     const { kinds, problem } = routeKinds(listener);
+    const clients = clientsOf(gateway, listener, context);
     return {
       gateway,
       owner,
@@ -68,10 +70,12 @@ export function attachPoints(
       internalName: `${owner.namespace}/${internalGatewayName(owner.name, listener.name)}`,
       namespaces: admittedNamespaces(listener.allowedRoutes?.namespaces, owner.namespace, context.namespaces),
       supportedKinds: kinds,
+      clients: clients !== undefined && "reason" in clients ? undefined : clients,
       problems: {
         protocol: unsupportedProtocol(listener.protocol),
         conflict: conflicts.get(place),
         certificates: certificateProblem(listener.tls, owner, context),
+        clientRoots: clients !== undefined && "reason" in clients ? clients : undefined,
         routeKinds: problem,
       },
     };
@@ -91,7 +95,19 @@ export function takesListenersOf(
 
 /** Why no traffic reaches the listener. */
 export function listenerFailure({ problems }: AttachPoint): ApiProblem | undefined {
-  return problems.protocol ?? problems.conflict ?? problems.certificates;
+  return problems.protocol ?? problems.conflict ?? problems.certificates ?? problems.clientRoots;
+}
+
+/** At listeners that end TLS with a certificate of their own. */
+function clientsOf(
+  gateway: KubernetesGateway,
+  { port, tls }: Listener,
+  context: ListenerContext,
+): Partial<ServerTlsSettings> | ApiProblem | undefined {
+  const validation = frontendValidation(gateway, port);
+  if (tls === undefined || tls.mode === "Passthrough" || isMeshMode(tls) || validation === undefined) return undefined;
+  const roots = clientRoots(gateway, validation, context);
+  return typeof roots === "string" ? mutualTls(roots, validation) : roots;
 }
 
 const kindsByProtocol: Readonly<Record<string, readonly string[]>> = {
@@ -181,7 +197,11 @@ function isMeshMode({ options }: ListenerTls): boolean {
 }
 
 /** The Istio Gateway with the one server of a listener; `services` are the hosts of the Services in front. */
-export function internalGateway(point: AttachPoint, services: readonly string[]): MeshObject<GatewaySpec> {
+export function internalGateway(
+  point: AttachPoint,
+  services: readonly string[],
+  backendCertificate: string | undefined,
+): MeshObject<GatewaySpec> {
   const { owner, listener, index, namespaces } = point;
   const host = listener.hostname || "*";
   const server: Server = {
@@ -190,7 +210,7 @@ export function internalGateway(point: AttachPoint, services: readonly string[])
     bind: "",
     // A server needs a host; this one admits nobody.
     hosts: namespaces.length === 0 ? [`~/${host}`] : namespaces.map((namespace) => `${namespace}/${host}`),
-    ...(listener.tls !== undefined && { tls: serverTls(listener.tls, owner.namespace) }),
+    ...(listener.tls !== undefined && { tls: { ...serverTls(listener.tls, owner.namespace), ...point.clients } }),
     defaultEndpoint: "",
   };
   return generated<GatewaySpec>({
@@ -199,7 +219,11 @@ export function internalGateway(point: AttachPoint, services: readonly string[])
     namespace: owner.namespace,
     createdAt: point.gateway.createdAt,
     annotations: { [gatewayServiceAnnotation]: services.join() },
-    spec: { selector: {}, servers: [server] },
+    spec: {
+      selector: {},
+      servers: [server],
+      ...(backendCertificate !== undefined && { backendCertificate }),
+    },
     sources: [{ object: owner, path: `spec.listeners[${index}]` }],
     sourceOf: () => 0,
   });

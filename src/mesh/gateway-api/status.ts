@@ -6,9 +6,10 @@ import { gatewayApiGroup, type ParentReference } from "../objects/fields/route-r
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { RouteParent } from "./attachments.ts";
 import type { ServedPolicy } from "./backend-tls.ts";
-import { type ApiProblem, conditions } from "./conditions.ts";
+import { type ApiProblem, type ConditionSettings, conditions } from "./conditions.ts";
 import { controllerOf, gatewayController, meshController, unmanagedController } from "./controllers.ts";
 import type { GatewayApi, ServedGateway, ServedRoute } from "./gateway-api.ts";
+import { isInsecure } from "./gateway-tls.ts";
 import { type AttachPoint, type ListenerSet, listenerFailure } from "./listeners.ts";
 
 /** What statuses tell beyond the configuration. */
@@ -108,18 +109,54 @@ function remoteStatus(object: GatewayApi["input"]["gateways"][number], facts: St
 }
 
 function gatewayStatus(gateway: ServedGateway, api: GatewayApi, facts: StatusFacts): DesiredStatus {
-  const { object, points, services } = gateway;
+  const { object, points, services, infrastructure } = gateway;
   const generation = facts.generation(object);
+  const refused = infrastructure.problem ?? services.problem;
   const places = gatewayAddresses(gateway, facts);
   return desired(object, {
     ...(places.addresses.length > 0 && { addresses: places.addresses.map(typedAddress) }),
     conditions: conditions(generation, {
-      Accepted: { ...accepted, problem: services.problem },
+      Accepted: { ...listenersAccepted(gateway), ...(refused && { problem: refused }) },
       Programmed: { reason: "Programmed", message: places.message, problem: programmedProblem(gateway, facts) },
+      ...tlsConditions(gateway),
     }),
     ...(object.spec.allowedListeners !== undefined && { attachedListenerSets: gateway.listenerSets.length }),
     listeners: points.filter(({ owner }) => owner === object).map((point) => listenerStatus(point, api, generation)),
   });
+}
+
+/** A Gateway is accepted while any of its listeners is, and says so when not all are. */
+function listenersAccepted({ object, points }: ServedGateway): ConditionSettings {
+  const own = points.filter(({ owner }) => owner === object);
+  const invalid = own.filter((point) => acceptance(point) !== undefined);
+  if (invalid.length === 0) return accepted;
+  const reason = "ListenersNotValid";
+  if (invalid.length < own.length) {
+    return { reason, message: "One or more of the Gateway's listeners are invalid" };
+  }
+  return { ...accepted, problem: { reason, message: "None of the Gateway's listeners are valid" } };
+}
+
+/** Only where the Gateway has such settings. */
+function tlsConditions({ object, backendCertificate }: ServedGateway): Record<string, ConditionSettings> {
+  const message = "clients without a certificate that the roots vouch for are let in (AllowInsecureFallback)";
+  const isUnresolved = typeof backendCertificate === "object";
+  return {
+    ...(isInsecure(object) && { InsecureFrontendValidationMode: { reason: "ConfigurationChanged", message } }),
+    ...(backendCertificate !== undefined && {
+      ResolvedRefs: {
+        reason: "ResolvedRefs",
+        message: "All references resolved",
+        ...(isUnresolved && { problem: backendCertificate }),
+      },
+    }),
+  };
+}
+
+/** Why a listener is not accepted. */
+function acceptance({ problems }: AttachPoint): ApiProblem | undefined {
+  const { protocol, conflict, clientRoots } = problems;
+  return protocol ?? conflict ?? (clientRoots && { reason: "NoValidCACertificate", message: clientRoots.message });
 }
 
 function listenerStatus(point: AttachPoint, api: GatewayApi, generation: number) {
@@ -169,15 +206,15 @@ export function notAllowed({ object }: ServedGateway): ApiProblem {
 }
 
 function listenerConditions(point: AttachPoint, generation: number) {
-  const { protocol, conflict, certificates, routeKinds } = point.problems;
+  const { conflict, certificates, clientRoots, routeKinds } = point.problems;
   const well = { message: "No errors found" };
   const failure = listenerFailure(point);
   const invalid: ApiProblem | undefined = failure && { reason: "Invalid", message: failure.message };
   return conditions(generation, {
-    Accepted: { ...well, reason: "Accepted", problem: protocol ?? conflict },
+    Accepted: { ...well, reason: "Accepted", problem: acceptance(point) },
     Conflicted: { ...well, reason: "NoConflicts", problem: conflict, negative: true },
     Programmed: { ...well, reason: "Programmed", problem: invalid },
-    ResolvedRefs: { ...well, reason: "ResolvedRefs", problem: certificates ?? routeKinds },
+    ResolvedRefs: { ...well, reason: "ResolvedRefs", problem: certificates ?? clientRoots ?? routeKinds },
   });
 }
 

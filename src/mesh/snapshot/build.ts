@@ -148,7 +148,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     reused !== undefined && areAll(changesOfWritten, besideServices)
       ? reused.services
       : indexServices(written, domain, meshConfig);
-  const gatewayApi = snapshotGatewayApi(written, services, domain, previous?.gatewayApi);
+  const gatewayApi = snapshotGatewayApi(written, services, { domain, rootNamespace }, previous?.gatewayApi);
   const ingress = snapshotIngress(written, services, meshConfig, domain, previous?.ingress);
   const table = written.with([...gatewayApi.api.objects, ...ingress.made.objects]);
   const changes = [

@@ -18,6 +18,7 @@ export interface SnapshotGatewayApi {
   /** What it was worked out from: equal lists give an equal answer. */
   readonly inputs: readonly (readonly MeshObject<unknown>[])[];
   readonly domain: string;
+  readonly rootNamespace: string;
 }
 
 const kinds = [
@@ -40,11 +41,17 @@ const kinds = [
 export function snapshotGatewayApi(
   objects: ObjectTable,
   services: ServiceIndex,
-  domain: string,
+  { domain, rootNamespace }: { readonly domain: string; readonly rootNamespace: string },
   previous: SnapshotGatewayApi | undefined,
 ): SnapshotGatewayApi {
   const inputs = kinds.map((kind) => objects.ofKind(kind));
-  if (previous !== undefined && previous.domain === domain && isSame(previous.inputs, inputs)) return previous;
+  if (
+    previous !== undefined &&
+    previous.domain === domain &&
+    previous.rootNamespace === rootNamespace &&
+    isSame(previous.inputs, inputs)
+  )
+    return previous;
   const api = gatewayApi({
     gatewayClasses: objects.all("GatewayClass"),
     gateways: objects.all("Gateway.gateway.networking.k8s.io"),
@@ -57,11 +64,13 @@ export function snapshotGatewayApi(
     backendTlsPolicies: objects.all("BackendTLSPolicy"),
     serviceEntries: objects.all("ServiceEntry"),
     namespaces: objects.all("Namespace"),
+    configMaps: objects.all("ConfigMap"),
     services: services.byHostname,
     credentialProblem: (name) => credentialProblem(objects, name),
     domain,
+    rootNamespace,
   });
-  return { api, inputs, domain };
+  return { api, inputs, domain, rootNamespace };
 }
 
 /** Nothing is said while no object of the kind is known at all: then they are not in this snapshot. */

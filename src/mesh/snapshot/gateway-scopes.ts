@@ -51,6 +51,7 @@ export function gatewayScope(proxy: ProxyNode, sources: GatewaySources): Gateway
     sources.meshConfig.defaultVirtualServiceExportTo,
   );
   return {
+    backendCertificate: gateways.find(({ spec }) => spec.backendCertificate !== undefined)?.spec.backendCertificate,
     services,
     service: (hostname) => byHostname.get(hostname),
     destinationRule: (service) => sources.destinationRules.find(proxy, service),

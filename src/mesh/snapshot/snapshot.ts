@@ -176,6 +176,8 @@ export interface ServiceInstance {
 export interface GatewayScope {
   /** One per (bind, port), in ascending order. */
   readonly listeners: readonly GatewayListener[];
+  /** The secret that backends of BackendTLSPolicies are shown: that of the oldest Gateway that names one. */
+  readonly backendCertificate?: string | undefined;
   /** Services visible to the gateway's namespace. */
   readonly services: readonly Service[];
   service(hostname: string): Service | undefined;

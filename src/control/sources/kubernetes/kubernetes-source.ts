@@ -4,6 +4,7 @@ import type { Issue } from "#base/issue.ts";
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { type CatalogEntry, catalog } from "#mesh/catalog.ts";
+import { infrastructureParts } from "#mesh/kinds/config-map/spec.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { type ConfigSource, type ObjectIdentity, type SourceChange, SourceObjects } from "../config-source.ts";
 import type { KubernetesClient, Selection } from "./client.ts";
@@ -30,6 +31,8 @@ const unwantedSecrets = [
 ]
   .map((type) => `type!=${type}`)
   .join(",");
+
+const keysOfMaps = ["ca.crt", "cacert", ...infrastructureParts];
 
 const watchedKinds: ReadonlySet<string> = new Set([
   "Namespace",
@@ -81,11 +84,11 @@ export class KubernetesSource implements ConfigSource {
     return watches;
   }
 
-  /** Of the many ConfigMaps of a cluster those are kept that hold settings of the mesh or trusted roots. */
+  /** Of the many ConfigMaps of a cluster those are kept that hold settings of the mesh, trusted roots or parameters. */
   #isWantedMap(object: KubernetesObject): boolean {
     if (object.metadata.namespace === this.#options.rootNamespace) return true;
     const data = object["data"];
-    return typeof data === "object" && data !== null && ("ca.crt" in data || "cacert" in data);
+    return typeof data === "object" && data !== null && keysOfMaps.some((key) => key in data);
   }
 
   #startReflector(

@@ -49,6 +49,8 @@ import { clusterStatName } from "./stat-name.ts";
 export interface OutboundScope {
   readonly services: readonly Service[];
   destinationRule(service: Service): MergedDestinationRule | undefined;
+  /** The secret that a gateway shows to backends of BackendTLSPolicies. */
+  readonly backendCertificate?: string | undefined;
 }
 
 /** Compiles the clusters that a proxy can send to. The same list for proxies of one scope that are alike in what matters. */
@@ -66,14 +68,17 @@ export function clustersOf(
   scope: OutboundScope,
   services: readonly Service[],
 ): readonly Cluster[] {
-  const client = clientOf(proxy);
+  const { backendCertificate } = scope;
+  const client = `${clientOf(proxy)} ${backendCertificate ?? ""}`;
   const place = placeIn(snapshot, proxy, scope);
   return services.flatMap((service) => {
     // An alias is reached through the clusters of the service that it names.
     if (service.externalName !== "") return [];
     const rule = scope.destinationRule(service);
     const key = `outbound ${client} ${isResolvedByName(service) ? place : ""}`;
-    return onceForAll([snapshot, service, rule ?? nobody], key, () => serviceClusters(snapshot, proxy, service, rule));
+    return onceForAll([snapshot, service, rule ?? nobody], key, () =>
+      serviceClusters(snapshot, proxy, { service, rule, backendCertificate }),
+    );
   });
 }
 
@@ -90,15 +95,14 @@ function placeIn(snapshot: MeshSnapshot, proxy: ProxyNode, scope: OutboundScope)
 function serviceClusters(
   snapshot: MeshSnapshot,
   proxy: ProxyNode,
-  service: Service,
-  rule: MergedDestinationRule | undefined,
+  { service, rule, backendCertificate }: Pick<Target, "service" | "rule" | "backendCertificate">,
 ): Cluster[] {
   return service.ports
     .filter((port) => !isUdp(port.protocol))
     .flatMap((port) => {
-      const whole = outboundCluster(snapshot, proxy, { service, port, rule, subset: undefined });
+      const whole = outboundCluster(snapshot, proxy, { service, port, rule, backendCertificate, subset: undefined });
       const subsets = (rule?.subsets ?? []).map((subset) =>
-        outboundCluster(snapshot, proxy, { service, port, rule, subset }),
+        outboundCluster(snapshot, proxy, { service, port, rule, backendCertificate, subset }),
       );
       return [whole, ...subsets];
     });
@@ -109,6 +113,7 @@ interface Target {
   readonly port: ServicePort;
   readonly rule: MergedDestinationRule | undefined;
   readonly subset: MergedSubset | undefined;
+  readonly backendCertificate: string | undefined;
 }
 
 function outboundCluster(snapshot: MeshSnapshot, proxy: ProxyNode, target: Target): Cluster {
@@ -291,6 +296,7 @@ function transport(snapshot: MeshSnapshot, target: Target, tls: UpstreamTls, htt
           {
             ...tls.tls,
             mutual: tls.tls.mode === "MUTUAL",
+            shownCertificate: tls.tls.showsGatewayCertificate === true ? target.backendCertificate : undefined,
             insecureSkipVerify: tls.tls.insecureSkipVerify ?? false,
             subjectAltNames:
               tls.tls.subjectAltNames.length === 0 && service.source === "service-entry"

@@ -62,9 +62,11 @@ function namedByGateway(snapshot: MeshSnapshot, proxy: ProxyNode, name: string):
   const scope = snapshot.gateways(proxy);
   const names = once(scope, "names of secrets", () => {
     const all = scope.listeners.flatMap(({ servers }) =>
-      servers.flatMap(({ gateway, server: { tls } }) =>
-        tls === undefined ? [] : namesOf(tls).filter((named) => mayLeadTo(snapshot, proxy, gateway, named)),
-      ),
+      servers.flatMap(({ gateway, server: { tls } }) => {
+        const { backendCertificate } = gateway.spec;
+        const all = [...(tls === undefined ? [] : namesOf(tls)), ...(backendCertificate ? [backendCertificate] : [])];
+        return all.filter((named) => mayLeadTo(snapshot, proxy, gateway, named));
+      }),
     );
     return new Set(all);
   });
@@ -72,9 +74,11 @@ function namedByGateway(snapshot: MeshSnapshot, proxy: ProxyNode, name: string):
 }
 
 function namesOf({ credentialName, credentialNames, caCertCredentialName }: ServerTlsSettings): string[] {
-  return [credentialName, ...credentialNames, caCertCredentialName]
+  const pairs = [credentialName, ...credentialNames]
     .filter((credential) => credential !== "")
     .flatMap((credential) => [secretName(credential), secretRootsName(credential)]);
+  // Who needs only the roots of a Secret is not given its key.
+  return caCertCredentialName === "" ? pairs : [...pairs, secretRootsName(caCertCredentialName)];
 }
 
 function mayLeadTo(snapshot: MeshSnapshot, proxy: ProxyNode, gateway: GatewayServer["gateway"], name: string): boolean {

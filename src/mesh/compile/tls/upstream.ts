@@ -49,6 +49,8 @@ export function istioMutualTls(settings: MutualTlsSettings): TransportSocket {
 
 export interface ClientTlsSettings {
   readonly mutual: boolean;
+  /** A secret that is shown in place of the certificate of these settings. */
+  readonly shownCertificate?: string | undefined;
   readonly sni: string;
   readonly subjectAltNames: readonly string[];
   readonly credentialName: string;
@@ -73,7 +75,9 @@ export function originatedTls(
         cipherSuites: knownCipherSuites(tlsDefaults.cipherSuites),
         ecdhCurves: knownCurves(tlsDefaults.ecdhCurves),
       },
-      ...(settings.mutual && { tlsCertificateSdsSecretConfigs: [secretReference(certificateName(settings))] }),
+      ...((settings.mutual || settings.shownCertificate !== undefined) && {
+        tlsCertificateSdsSecretConfigs: [secretReference(settings.shownCertificate ?? certificateName(settings))],
+      }),
       validationContextType: settings.insecureSkipVerify
         ? { case: "validationContext", value: {} }
         : {

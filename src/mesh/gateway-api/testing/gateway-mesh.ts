@@ -78,7 +78,7 @@ export function nextMesh(previous: BuiltSnapshot | undefined, ...documents: stri
   return snapshot;
 }
 
-const gatewayPod: ProxyNode = proxy({
+export const gatewayPod: ProxyNode = proxy({
   type: "router",
   name: "web-istio-1",
   labels: { "gateway.networking.k8s.io/gateway-name": "web" },

@@ -6,7 +6,7 @@ import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
 import type { GatewaySpec, Server } from "./spec.ts";
 
-const spec = record<GatewaySpec>({
+const spec = record<Omit<GatewaySpec, "backendCertificate">>({
   selector: stringMap,
   servers: list(
     record<Server>({

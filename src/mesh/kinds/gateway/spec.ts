@@ -7,6 +7,8 @@ export interface GatewaySpec {
   /** Labels of gateway pods; empty selects every workload. */
   readonly selector: Labels;
   readonly servers: readonly Server[];
+  /** Of Gateways that are made from the Gateway API's: the secret that backends of BackendTLSPolicies are shown. */
+  readonly backendCertificate?: string;
 }
 
 export interface Server {

@@ -2,7 +2,9 @@
 import {
   type Decoder,
   decodeSpec,
+  integer,
   list,
+  oneOf,
   optional,
   record,
   string,
@@ -11,11 +13,45 @@ import {
   withDefault,
 } from "../../objects/decode.ts";
 import { decodeListener, decodeRouteNamespaces } from "../../objects/fields/listener.ts";
+import { decodeObjectReference, decodeSecretReference } from "../../objects/fields/route-reference.ts";
 import type { KubernetesObject } from "../../objects/kubernetes-object.ts";
 import type { Report } from "../../objects/report.ts";
-import type { GatewayAddress, GatewayInfrastructure, KubernetesGatewaySpec } from "./spec.ts";
+import type {
+  FrontendValidation,
+  GatewayAddress,
+  GatewayInfrastructure,
+  GatewayTls,
+  KubernetesGatewaySpec,
+} from "./spec.ts";
 
-const anything: Decoder<unknown> = (value) => value;
+type FrontendTls = NonNullable<GatewayTls["frontend"]>;
+
+const portTls = record<NonNullable<FrontendTls["default"]>>({
+  validation: optional(
+    record<FrontendValidation>({
+      caCertificateRefs: list(decodeObjectReference, 8),
+      mode: withDefault(oneOf(["AllowValidOnly", "AllowInsecureFallback"]), "AllowValidOnly"),
+    }),
+  ),
+});
+
+const tls = record<GatewayTls>({
+  frontend: optional(
+    record<FrontendTls>({
+      default: optional(portTls),
+      perPort: list(
+        record<FrontendTls["perPort"][number]>({
+          port: withDefault(integer(1, 65535), 0),
+          tls: optional(portTls),
+        }),
+        64,
+      ),
+    }),
+  ),
+  backend: optional(
+    record<NonNullable<GatewayTls["backend"]>>({ clientCertificateRef: optional(decodeSecretReference) }),
+  ),
+});
 
 const spec: Decoder<KubernetesGatewaySpec> = record<KubernetesGatewaySpec>({
   gatewayClassName: text,
@@ -33,7 +69,7 @@ const spec: Decoder<KubernetesGatewaySpec> = record<KubernetesGatewaySpec>({
       namespaces: optional(decodeRouteNamespaces("None")),
     }),
   ),
-  tls: optional(anything),
+  tls: optional(tls),
   defaultScope: optional(string),
 });
 

@@ -61,6 +61,14 @@ export const decodeBackendReference: Decoder<BackendReference> = record<BackendR
 export const weightedBackendFields: Fields<WeightedBackend> = { ...backend, weight };
 export const decodeWeightedBackend: Decoder<WeightedBackend> = record<WeightedBackend>(weightedBackendFields);
 
+/** Says its kind itself. */
+export const decodeObjectReference: Decoder<ObjectReference> = record<ObjectReference>({
+  group: text,
+  kind: text,
+  namespace: text,
+  name: text,
+});
+
 /** Refers to a Secret unless it says otherwise. */
 export const decodeSecretReference: Decoder<ObjectReference> = record<ObjectReference>({
   group: text,

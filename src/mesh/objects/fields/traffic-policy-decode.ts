@@ -138,7 +138,7 @@ const decodeLoadBalancer = record<LoadBalancerSettings>({
   warmup: optional(decodeWarmup),
 });
 
-export const decodeClientTls: Decoder<ClientTlsSettings> = record<ClientTlsSettings>({
+export const decodeClientTls: Decoder<ClientTlsSettings> = record<Omit<ClientTlsSettings, "showsGatewayCertificate">>({
   mode: withDefault(oneOf(Object.values(ClientTlsMode)), ClientTlsMode.Disable),
   clientCertificate: text,
   privateKey: text,

@@ -158,6 +158,8 @@ export interface ClientTlsSettings {
   readonly sni: string;
   readonly insecureSkipVerify?: boolean;
   readonly caCrl: string;
+  /** Of BackendTLSPolicies: a gateway shows the certificate that its Gateway names for backends. */
+  readonly showsGatewayCertificate?: boolean;
 }
 
 export interface TunnelSettings {

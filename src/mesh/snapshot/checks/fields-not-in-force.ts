@@ -45,8 +45,6 @@ const fieldsByKind: Readonly<Record<string, Fields>> = {
   HTTPRoute: { "rules[].sessionPersistence.idleTimeout": "a session lasts as long as its cookie or header" },
   GRPCRoute: { "rules[].sessionPersistence.idleTimeout": "a session lasts as long as its cookie or header" },
   "Gateway.gateway.networking.k8s.io": {
-    "infrastructure.parametersRef": "the gateway is deployed as it is by default",
-    tls: "clients and backends follow listeners and DestinationRules",
     defaultScope: "routes attach where they name the Gateway",
   },
 };
