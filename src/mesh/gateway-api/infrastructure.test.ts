@@ -19,8 +19,8 @@ const named = (name: string): string => withParameters(`{group: "", kind: Config
 
 function accepted(snapshot: BuiltSnapshot): string {
   const status = snapshot.gatewayApiStatuses().find(({ kind }) => kind === "Gateway")?.status;
-  const [condition] = status?.["conditions"] as { type: string; status: string; reason: string; message: string }[];
-  return `${condition?.type}=${condition?.status} ${condition?.reason}: ${condition?.message}`;
+  const [condition] = (status?.["conditions"] ?? []) as Readonly<Record<string, string>>[];
+  return `${condition?.["type"]}=${condition?.["status"]} ${condition?.["reason"]}: ${condition?.["message"]}`;
 }
 
 test("defaults of the class come first, then the Gateway's own parameters", () => {
