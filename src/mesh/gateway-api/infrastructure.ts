@@ -13,7 +13,7 @@ type ConfigMap = MeshObject<ConfigMapSpec>;
 
 /** Strategic merge patches, in the order in which they are laid on. */
 export type Overlays = Readonly<Partial<Record<InfrastructurePart, readonly Overlay[]>>>;
-export type Overlay = Readonly<Record<string, unknown>>;
+type Overlay = Readonly<Record<string, unknown>>;
 
 export interface GatewayInfrastructureResult {
   readonly overlays: Overlays;
