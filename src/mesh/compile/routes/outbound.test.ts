@@ -296,3 +296,31 @@ spec:
   assert.equal(policy?.policySpecifier.case, "header");
   assert.deepEqual(action.retryPolicy?.retryHostPredicate, []);
 });
+
+test("on port 80 a VirtualService may take a name that a service has beside its own", () => {
+  const yaml = `
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {clusterIP: 10.96.0.70, ports: [{name: http, port: 80}], selector: {app: web}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alias, namespace: default}
+spec: {type: ExternalName, externalName: web.default.svc.cluster.local}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: alias, namespace: default}
+spec:
+  hosts: [alias.default.svc.cluster.local, 10.96.0.70]
+  http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]
+`;
+  const routes = routesOf(yaml, "80");
+  const elsewhere = "outbound|9080||reviews.default.svc.cluster.local";
+  const own = "outbound|80||web.default.svc.cluster.local";
+  assert.equal(whereGoes(routes, { host: "alias.default.svc.cluster.local" }), elsewhere);
+  assert.equal(whereGoes(routes, { host: "10.96.0.70" }), elsewhere);
+  assert.equal(whereGoes(routes, { host: "alias.default" }), own);
+  assert.equal(whereGoes(routes, { host: "web" }), own);
+});

@@ -117,14 +117,25 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
   const planned = serviceHosts(listener.services, place.port, place.proxy);
   const hosts = new Map<string, VirtualHost>();
   for (const host of planned.hosts) hosts.set(host.name, plannedHost(builder, host));
+  const losing = new Set<ServiceHost>();
   const taken = new Set<string>();
   for (const { host, object } of foreignHosts(builder, planned)) {
     const name = hostName(host, place.port);
     const domain = bracketed(host);
     const routes = builder.routesOf(object);
-    if (hosts.has(name) || routes.length === 0 || planned.domains.has(domain) || taken.has(domain)) continue;
+    if (hosts.has(name) || routes.length === 0 || taken.has(domain)) continue;
+    const owner = planned.domains.has(domain) ? ownerOf(planned, domain) : undefined;
+    if (owner !== undefined) {
+      if (comesFirst(listener, spokenRoutes(builder, owner.service)?.object, object)) continue;
+      losing.add(owner);
+    }
     taken.add(domain);
     hosts.set(name, virtualHost(name, [domain], routes, [object]));
+  }
+  for (const owner of losing) {
+    const rest = withoutDomains(builder, owner, taken);
+    if (rest === undefined) hosts.delete(owner.name);
+    else hosts.set(owner.name, rest);
   }
   return [...hosts.values()].sort(byName);
 }
@@ -147,6 +158,31 @@ function plainRoutes(builder: HostBuilder, planned: ServiceHost): Route[] {
     planned.plain = { rule, retries, routes: ownRoutes(builder, planned.service) };
   }
   return planned.plain.routes;
+}
+
+/** Of a name that a service has beside its own, the earlier VirtualService decides; a service without any comes last. */
+function comesFirst(
+  { virtualServices }: EgressListener,
+  ofService: VirtualService | undefined,
+  ofHost: VirtualService,
+): boolean {
+  return ofService !== undefined && virtualServices.indexOf(ofService) <= virtualServices.indexOf(ofHost);
+}
+
+/** Few hosts are another's name: they are looked for one by one. */
+function ownerOf({ hosts }: ServiceHosts, domain: string): ServiceHost | undefined {
+  return hosts.find(({ domains }) => domains.some((name) => name.toLowerCase() === domain));
+}
+
+/** Undefined when nothing is left of it. */
+function withoutDomains(
+  builder: HostBuilder,
+  { service, name, domains }: ServiceHost,
+  taken: ReadonlySet<string>,
+): VirtualHost | undefined {
+  const free = domains.filter((domain) => !taken.has(domain));
+  const { routes, object } = routesFor(builder, service);
+  return free.length === 0 ? undefined : virtualHost(name, free, routes, [object, service], service);
 }
 
 /** A listener that serves one service needs no Host to choose. */

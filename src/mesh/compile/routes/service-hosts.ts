@@ -22,7 +22,7 @@ export interface ServiceHosts {
   readonly hosts: readonly ServiceHost[];
   /** In lower case. */
   readonly domains: Pick<ReadonlySet<string>, "has">;
-  /** Hostnames of all services, of every port and protocol. */
+  /** Hostnames of all services, of every port and protocol; other names for one (`externalName`) are none. */
   readonly known: ReadonlySet<string>;
   /** Hostnames of the services that have HTTP on the port. */
   readonly served: ReadonlySet<string>;
@@ -70,7 +70,7 @@ export function planHosts(services: readonly Service[], port: number, proxy: Pro
   return {
     hosts: [...hosts.values()].sort(byName),
     domains: taken,
-    known: new Set(services.map(({ hostname }) => hostname)),
+    known: new Set(services.filter(({ externalName }) => externalName === "").map(({ hostname }) => hostname)),
     served,
     aliases,
     isWhole,
