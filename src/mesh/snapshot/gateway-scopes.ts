@@ -179,10 +179,14 @@ function bind(
   });
 }
 
+/** A Service with this label leaves the ports of servers as they are written. */
+const noTranslation = "experimental.istio.io/disable-gateway-port-translation";
+
 /** Service port → the pod's own ports, of the Services in front of the gateway. */
 function targetPortsOf(instances: readonly ServiceInstance[]): Map<number, number[]> {
   const ports = new Map<number, number[]>();
-  for (const { port, targetPort } of instances) {
+  for (const { service, port, targetPort } of instances) {
+    if (service.labels[noTranslation] === "true") continue;
     const known = ports.get(port.number);
     if (known === undefined) ports.set(port.number, [targetPort]);
     else if (!known.includes(targetPort)) known.push(targetPort);

@@ -316,3 +316,29 @@ test("gatewayTopology: of the gateway's own configuration, else of the mesh's", 
     ["envoy.filters.listener.proxy_protocol"],
   ]);
 });
+
+test("a server's port is the Service's port, unless the Service says that it is the pod's", () => {
+  const listenersOf = (label: string): string[] => {
+    const inFront = `
+apiVersion: v1
+kind: Service
+metadata: {name: ingress, namespace: istio-system${label}}
+spec: {clusterIP: 10.96.0.80, selector: {istio: ingressgateway}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway, namespace: istio-system, labels: {istio: ingressgateway}}
+spec: {containers: [{name: proxy, image: proxy}]}
+status: {podIP: ${ingressGateway().ipAddresses[0]}, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+`;
+    return [...compileProxy(mesh([], inFront), ingressGateway()).listeners.keys()];
+  };
+  assert.deepEqual(listenersOf(""), ["0.0.0.0_8080"]);
+  const label = ', labels: {experimental.istio.io/disable-gateway-port-translation: "true"}';
+  assert.deepEqual(listenersOf(label), ["0.0.0.0_80"]);
+});
