@@ -8,7 +8,7 @@ import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
 } from "../../src/wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { acceptEncodingKey, gzip } from "../../src/wire/grpc/compressed-message.ts";
+import { acceptEncodingKey, gzip } from "../../src/wire/grpc/message-frame.ts";
 import { adsPath } from "../../src/wire/grpc/service-definition.ts";
 import { typeUrl } from "../../src/wire/xds/type-urls.ts";
 import { appOf, lonelyPod, type MeshSize, podOf, type SimulatedPod } from "./mesh.ts";

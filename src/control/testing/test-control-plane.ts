@@ -13,7 +13,7 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { acceptEncodingKey } from "#wire/grpc/compressed-message.ts";
+import { acceptEncodingKey } from "#wire/grpc/message-frame.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
 import type { TokenVerifier } from "../ca/token-review.ts";
 import type { ControlPlane, ControlPlaneOptions } from "../options.ts";

@@ -10,7 +10,7 @@ import {
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { acceptEncodingKey } from "#wire/grpc/compressed-message.ts";
+import { acceptEncodingKey } from "#wire/grpc/message-frame.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { DeltaXdsClient, meshYaml, sidecarId, startTestControlPlane } from "../testing/test-control-plane.ts";

@@ -7,7 +7,7 @@ import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { type ProxyNode, parseProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { Node } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
-import { acceptEncodingKey, compressedMessage, encodingKey, gzip } from "#wire/grpc/compressed-message.ts";
+import { acceptEncodingKey, encodingKey, gzip, type MessageFrame } from "#wire/grpc/message-frame.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import { type AuthenticatorOptions, authenticate, type Caller } from "../ca/authenticate.ts";
 import type { PushMetrics } from "../push/push-metrics.ts";
@@ -38,8 +38,8 @@ export interface AdsOptions {
   readonly debug?: DebugTypes | undefined;
 }
 
-type RawStream = ServerDuplexStream<Buffer, Buffer>;
-type RawHandler = handleBidiStreamingCall<Buffer, Buffer>;
+type RawStream = ServerDuplexStream<Buffer, Buffer | MessageFrame>;
+type RawHandler = handleBidiStreamingCall<Buffer, Buffer | MessageFrame>;
 interface NodeRequest {
   readonly node?: Node | undefined;
 }
@@ -95,9 +95,9 @@ function serveStream<Request extends NodeRequest>(
       log,
       metrics: options.metrics,
       compresses,
-      write: (bytes, isCompressed, onSent) => {
+      write: (frame, onSent) => {
         if (ended) onSent();
-        else call.write(isCompressed ? compressedMessage(bytes) : bytes, onSent);
+        else call.write(frame, onSent);
       },
       budget: options.budget,
       close: () => {

@@ -3,6 +3,7 @@
 import type { Logger } from "#base/log/log.ts";
 import type { Clock } from "#base/time/clock.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
+import { type MessageFrame, sharedFrame } from "#wire/grpc/message-frame.ts";
 import { formatWorkloadIdentity } from "#wire/spiffe/spiffe-id.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { Caller } from "../ca/authenticate.ts";
@@ -43,7 +44,7 @@ export interface ConnectionOptions {
   /** Whether the client takes compressed messages. */
   readonly compresses: boolean;
   /** Calls back when the bytes are on the wire. */
-  readonly write: (bytes: Buffer, isCompressed: boolean, onSent: () => void) => void;
+  readonly write: (frame: MessageFrame, onSent: () => void) => void;
   readonly budget: SendBudget;
   /** Ends the stream in order. */
   readonly close: () => void;
@@ -104,17 +105,17 @@ export class ProxyConnection<Request = unknown> implements PushTarget {
     const type = shortName(url);
     const { metrics, compresses } = this.#options;
     const compressed = compresses ? message.compressed() : undefined;
-    const bytes = compressed ?? message.bytes();
+    const frame = sharedFrame(compressed ?? message.bytes(), compressed !== undefined);
     metrics.pushes.labels(type).increment();
     metrics.configBytes.labels(url).observe(message.length);
-    const free = this.#options.budget.spend(bytes.length);
+    const free = this.#options.budget.spend(frame.wire.length);
     // Holds the message, which others may still be sent.
     const release = (): void => {
       free();
       this.#unsent.delete(message);
     };
     this.#unsent.set(message, release);
-    this.#options.write(bytes, compressed !== undefined, release);
+    this.#options.write(frame, release);
   }
 
   /** Asks the proxy to go on at another replica. */

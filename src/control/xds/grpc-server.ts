@@ -2,6 +2,7 @@
 import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { OutriggerError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
+import { writesFrames } from "#wire/grpc/message-frame.ts";
 import { adsService } from "#wire/grpc/service-definition.ts";
 import type { BoundAddress } from "../bind.ts";
 import { certificateService, type createCertificateHandlers } from "../ca/certificate-service.ts";
@@ -27,6 +28,7 @@ export class GrpcServer implements Running {
   constructor(options: GrpcServerOptions) {
     this.#options = options;
     const settings: ServerOptions = {
+      interceptors: [writesFrames],
       "grpc.max_receive_message_length": maxRequestBytes,
       "grpc.max_send_message_length": -1,
       "grpc.max_concurrent_streams": 1000,

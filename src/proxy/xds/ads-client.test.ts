@@ -15,7 +15,7 @@ import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { acceptEncodingKey, compressedMessage, encodingKey, gzip } from "#wire/grpc/compressed-message.ts";
+import { acceptEncodingKey, encodingKey, gzip, MessageFrame, writesFrames } from "#wire/grpc/message-frame.ts";
 import { adsService } from "#wire/grpc/service-definition.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
@@ -23,11 +23,11 @@ import { clusterOf, endpointsOf, listenerOf, tcpTo } from "../config/testing/res
 import { AdsClient } from "./ads-client.ts";
 import { Configuration } from "./configuration.ts";
 
-type Stream = ServerDuplexStream<Buffer, Buffer>;
+type Stream = ServerDuplexStream<Buffer, Buffer | MessageFrame>;
 
 /** A control plane that says what the test tells it to. */
 class ScriptedServer {
-  readonly server = new Server();
+  readonly server = new Server({ interceptors: [writesFrames] });
   readonly requests: DeltaDiscoveryRequest[] = [];
   readonly tokens: string[] = [];
   stream: Stream | null = null;
@@ -87,7 +87,7 @@ class ScriptedServer {
       removedResources: [...removed],
     });
     const bytes = Buffer.from(toBinary(DeltaDiscoveryResponseSchema, message));
-    this.stream?.write(isCompressed ? compressedMessage(gzipSync(bytes)) : bytes);
+    this.stream?.write(isCompressed ? new MessageFrame(gzipSync(bytes), true) : bytes);
     return nonce;
   }
 }
@@ -233,7 +233,7 @@ for (const [name, bytes, reason] of [
 ] as const) {
   test(`a compressed message ${name} ends the stream, and a new one begins`, { timeout: 10_000 }, async () => {
     assert.ok(bytes.length < maxMessageBytes);
-    server.stream?.write(compressedMessage(bytes));
+    server.stream?.write(new MessageFrame(bytes, true));
     const begun = await server.take((request) => request.typeUrl === typeUrl.cluster && request.node !== undefined);
     assert.deepEqual(begun.initialResourceVersions, { c: "c@1" });
     assert.match(reasons.at(-1) ?? "", reason);

@@ -12,7 +12,7 @@ import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
 } from "#wire/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { acceptEncodingKey, gzip } from "#wire/grpc/compressed-message.ts";
+import { acceptEncodingKey, gzip } from "#wire/grpc/message-frame.ts";
 import { adsPath } from "#wire/grpc/service-definition.ts";
 import { DeltaState, type DeltaUpdate, type PreparedUpdate, type Refusals } from "#wire/xds/delta-state.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
