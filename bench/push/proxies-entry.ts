@@ -180,7 +180,7 @@ const maxRead = 256;
 function readCompressed(message: Buffer): Response {
   const known = read.find((item) => item.message.equals(message));
   if (known !== undefined) return known.response;
-  const response = readResponse(gunzipSync(message));
+  const response = readResponse(gunzipSync(message, { chunkSize: 1 << 20 }));
   read.unshift({ message: Buffer.from(message), response });
   if (read.length > maxRead) read.pop();
   return response;

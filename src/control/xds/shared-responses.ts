@@ -57,14 +57,41 @@ function own(content: DeltaResponseContent): MadeResponse {
 function messageOf(content: DeltaResponseContent): ResponseMessage {
   const length = sizeOf(content);
   if (length < minCompressed) return plainMessage(encodeDeltaResponse(content));
-  let bytes: Buffer | undefined;
+  let bytes: WeakRef<Buffer> | undefined;
   let compressed: Buffer | undefined;
-  return {
+  const message: ResponseMessage = {
     length,
-    bytes: () => (bytes ??= encodeDeltaResponse(content)),
-    compressed: () => (compressed ??= joinGzip(deltaResponsePieces(content))),
+    bytes: () => {
+      const made = bytes?.deref() ?? encodeDeltaResponse(content);
+      if (bytes?.deref() !== made) bytes = new WeakRef(made);
+      return made;
+    },
+    compressed: () => {
+      if (compressed === undefined) {
+        compressed = joinGzip(deltaResponsePieces(content));
+        recent.hold(message, compressed.length);
+      }
+      return compressed;
+    },
   };
+  return message;
 }
+
+/** Proxies that are sent the same come one after the other, while some have been sent it already. */
+class RecentMessages {
+  readonly #held: { readonly message: ResponseMessage; readonly size: number }[] = [];
+  #size = 0;
+
+  hold(message: ResponseMessage, size: number): void {
+    this.#held.push({ message, size });
+    this.#size += size;
+    while (this.#size > maxRecentBytes) this.#size -= this.#held.shift()?.size ?? this.#size;
+  }
+}
+
+/** Compressed. */
+const maxRecentBytes = 16 * 1024 * 1024;
+const recent = new RecentMessages();
 
 function sizeOf({ resources }: DeltaResponseContent): number {
   return resources.reduce((sum, { any }) => sum + any.length, 0);

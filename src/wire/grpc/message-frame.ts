@@ -67,7 +67,8 @@ class FrameCall extends ServerInterceptingCall {
     if (stream.destroyed || stream.writableEnded) return;
     if (!this.#hasSentMetadata) this.sendMetadata(new Metadata());
     stream.write(message.wire, (error) => {
-      if (error) this.sendStatus({ code: status.INTERNAL, details: `a message could not be written: ${error.message}` });
+      if (error)
+        this.sendStatus({ code: status.INTERNAL, details: `a message could not be written: ${error.message}` });
       else callback();
     });
   }
