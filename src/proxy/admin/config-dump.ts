@@ -14,7 +14,7 @@ import { withOpaqueTypes } from "./opaque-types.ts";
 import type { ProxyState } from "./proxy-state.ts";
 import { withoutSecrets } from "./redact.ts";
 import { type Reply, text } from "./reply.ts";
-import { secretEntries } from "./secrets.ts";
+import { missingSecretEntries, secretEntries } from "./secrets.ts";
 
 /** Resources rendered in one turn of the event loop. */
 const perTurn = 20;
@@ -236,7 +236,10 @@ function sectionsOf(state: ProxyState, withEndpoints: boolean): Section[] {
     {
       type: "SecretsConfigDump",
       fields: {},
-      lists: [{ name: "dynamic_active_secrets", entries: () => secretEntries(state.secrets) }],
+      lists: [
+        { name: "dynamic_active_secrets", entries: () => secretEntries(state.secrets) },
+        { name: "dynamic_warming_secrets", entries: () => missingSecretEntries(state.secrets) },
+      ],
     },
   );
   return sections;

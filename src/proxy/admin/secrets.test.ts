@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import type { ProxyState } from "./proxy-state.ts";
-import { certs, secretEntries } from "./secrets.ts";
+import { certs, missingSecretEntries, secretEntries } from "./secrets.ts";
 
 const openssl = (...args: string[]): string => execFileSync("openssl", args, { encoding: "utf8", stdio: "pipe" });
 
@@ -53,4 +53,18 @@ test("certificates are shown, private keys never", { skip: !hasOpenssl && "opens
   ]);
   assert.equal(shown.certificates[0]?.cert_chain?.[0]?.days_until_expiration, "1");
   assert.equal(shown.certificates[1]?.ca_cert?.length, 1);
+});
+
+test("revocation lists stand with their roots, and what the configuration names and is not there is shown as warming", () => {
+  const secrets = new SecretStore();
+  secrets.setTrustedRoots("ROOTCA", "roots", "lists");
+  secrets.setRevocationList("file-crl:/etc/crl.pem", "lists");
+  secrets.setWanted(new Set(["ROOTCA", "default", "system", "file-cert:/a~/b", "file-crl:/etc/crl.pem"]));
+  const names = (entries: ReturnType<typeof secretEntries>): string[] => [...entries].map(({ name }) => name);
+  assert.deepEqual(names(secretEntries(secrets)), ["ROOTCA"]);
+  assert.deepEqual(names(missingSecretEntries(secrets)), ["default", "file-cert:/a~/b"]);
+  const [roots] = [...secretEntries(secrets)].map((entry) => entry.render());
+  const bytes = (text: string): object => ({ inline_bytes: Buffer.from(text).toString("base64") });
+  const context = { trusted_ca: bytes("roots"), crl: bytes("lists") };
+  assert.partialDeepStrictEqual(roots, { name: "ROOTCA", secret: { name: "ROOTCA", validation_context: context } });
 });

@@ -20,6 +20,18 @@ export function* secretEntries(
   }
 }
 
+/** Secrets that the configuration names and that are not there yet: connections that need them are refused. */
+export function* missingSecretEntries(
+  secrets: SecretStore,
+): Iterable<{ readonly name: string; readonly render: () => JsonObject }> {
+  const there = new Set([...secrets.certificateNames(), ...secrets.rootNames(), ...secrets.revocationListNames()]);
+  for (const name of secrets.wanted) {
+    // The platform's roots are no secret.
+    if (name === "system" || there.has(name)) continue;
+    yield { name, render: () => ({ name, secret: { "@type": secretType, name } }) };
+  }
+}
+
 function certificateEntry(name: string, certificate: TlsCertificate): JsonObject {
   return {
     name,
