@@ -1,14 +1,13 @@
 // Who may speak to whom, and how: PeerAuthentication at every level and in every mode, certificates that are refused on
 // either side, and identities as peers see them. One mesh for all tests, in order; policies come and go through --watch.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { globSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { MtlsReport } from "#cli/commands/mtls/report.ts";
 import { descendantsOf } from "../support/host.ts";
 import { eventually, TestMesh } from "../support/mesh.ts";
+import { type Certificate, meshRoot, selfMadeRoot, signedBy } from "../support/openssl.ts";
 import { curl, PodShell, seen } from "../support/pod-shell.ts";
 
 type Mode = "UNSET" | "DISABLE" | "PERMISSIVE" | "STRICT";
@@ -407,7 +406,7 @@ spec:
     }
 
     test("one that the mesh's roots vouch for is let in, and the workload sees its SPIFFE id", async () => {
-      const answer = await ask(signedBy(await meshRoot(), "spiffe://cluster.local/ns/outside/sa/guest"));
+      const answer = await ask(signedBy(await meshRoot(mesh), "spiffe://cluster.local/ns/outside/sa/guest"));
       assert.match(answer, /HTTP\/1\.1 200 OK/);
       assert.match(answer, /URI=spiffe:\/\/cluster\.local\/ns\/outside\/sa\/guest/);
     });
@@ -425,13 +424,13 @@ spec:
     });
 
     test("one of another trust domain", async () => {
-      const answer = await ask(signedBy(await meshRoot(), "spiffe://elsewhere.example/ns/default/sa/client"));
+      const answer = await ask(signedBy(await meshRoot(mesh), "spiffe://elsewhere.example/ns/default/sa/client"));
       assert.doesNotMatch(answer, /HTTP\/1\.1/);
       await reason(/refused .*spiffe:\/\/elsewhere\.example\/ns\/default\/sa\/client/);
     });
 
     test("one that has expired", async () => {
-      const answer = await ask(signedBy(await meshRoot(), "spiffe://cluster.local/ns/default/sa/client", true));
+      const answer = await ask(signedBy(await meshRoot(mesh), "spiffe://cluster.local/ns/default/sa/client", true));
       assert.doesNotMatch(answer, /HTTP\/1\.1/);
       await reason(/refused .*(expired|EXPIRED)/);
     });
@@ -456,7 +455,7 @@ spec:
       const sample = Array.from({ length: 100 }, (_, index) => 2 + index * 655);
       const ports = [...new Set([...listeners.keys(), ...notable, ...sample])];
       await put("foreign", signedBy(selfMadeRoot(), "spiffe://cluster.local/ns/default/sa/client"));
-      await put("mesh", signedBy(await meshRoot(), "spiffe://cluster.local/ns/outside/sa/guest"));
+      await put("mesh", signedBy(await meshRoot(mesh), "spiffe://cluster.local/ns/outside/sa/guest"));
       const { stdout, stderr } = await outside.run(`node sweep.ts ${echoAddress} ${ports.join()}`);
       assert.notEqual(stdout, "", stderr);
       const found = JSON.parse(stdout) as Record<
@@ -650,57 +649,3 @@ const keyMaterial = new RegExp(
     "302e020100300506032b6570",
   ].join("|"),
 );
-
-interface Certificate {
-  readonly chain: string;
-  readonly key: string;
-}
-
-/** The mesh's own root, from the secret where the control plane keeps it. */
-async function meshRoot(): Promise<Certificate> {
-  const secret = await mesh.api("/api/v1/namespaces/istio-system/secrets/istio-ca-secret");
-  const { data } = secret as { data: Record<string, string> };
-  const read = (key: string): string => Buffer.from(data[key] ?? "", "base64").toString();
-  return { chain: read("ca-cert.pem"), key: read("ca-key.pem") };
-}
-
-function selfMadeRoot(): Certificate {
-  return inFolder((openssl, read) => {
-    openssl(
-      "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 1 -subj /O=other",
-    );
-    return { chain: read("cert"), key: read("key") };
-  });
-}
-
-/** Signs a certificate for the SPIFFE id. */
-function signedBy(root: Certificate, spiffeId: string, expired = false): Certificate {
-  return inFolder((openssl, read, write) => {
-    write("root", root.chain);
-    write("root-key", root.key);
-    write("extensions", `subjectAltName=critical,URI:${spiffeId}\nextendedKeyUsage=clientAuth,serverAuth\n`);
-    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out request -subj /");
-    const sign = "x509 -req -in request -CA root -CAkey root-key -CAcreateserial -extfile extensions -out cert";
-    openssl(`${sign} -days ${expired ? -1 : 1}`);
-    return { chain: `${read("cert")}${root.chain}`, key: read("key") };
-  });
-}
-
-type Work<T> = (
-  openssl: (words: string) => void,
-  read: (name: string) => string,
-  write: (name: string, text: string) => void,
-) => T;
-
-function inFolder<T>(work: Work<T>): T {
-  const folder = mkdtempSync(join(tmpdir(), "outrigger-openssl-"));
-  try {
-    return work(
-      (words) => void execFileSync("openssl", words.split(" "), { cwd: folder, stdio: "pipe" }),
-      (name) => readFileSync(join(folder, name), "utf8"),
-      (name, text) => writeFileSync(join(folder, name), text, { mode: 0o600 }),
-    );
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
