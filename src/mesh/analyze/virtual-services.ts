@@ -59,7 +59,7 @@ export function checkClaimRoutes({ objects, snapshot }: AnalysisContext): Issue[
             ![root, pod.namespace].some((scope) =>
               objects
                 .inNamespace("RequestAuthentication", scope)
-                .some(({ spec }) => isFor(spec, pod.metadata.labels ?? {})),
+                .some((policy) => isFor(policy, { ...podSubject(pod), rootNamespace: root })),
             ),
         );
       if (unverified === undefined) return [];

@@ -66,13 +66,10 @@ function byPriority(a: MeshObject<EnvoyFilterSpec>, b: MeshObject<EnvoyFilterSpe
   return a.spec.priority - b.spec.priority || byAge(a, b);
 }
 
-/** Targets are gateways of the Gateway API: those of the filter's own namespace, or a class from the root namespace. */
 function isFor({ spec, namespace }: MeshObject<EnvoyFilterSpec>, proxy: ProxyNode, rootNamespace: string): boolean {
   if (spec.targetRefs.length === 0) return selects(spec.workloadSelector?.labels ?? {}, proxy.labels);
-  return spec.targetRefs.some((reference) => {
-    const isNear = reference.kind === "GatewayClass" ? namespace === rootNamespace : namespace === proxy.namespace;
-    return isNear && isTargeted(reference, proxy.labels);
-  });
+  const workload = { namespace: proxy.namespace, labels: proxy.labels, rootNamespace };
+  return spec.targetRefs.some((reference) => isTargeted(reference, namespace, workload));
 }
 
 /** A version that the proxy does not tell matches no regex; metadata must be there as the same text. */

@@ -363,14 +363,22 @@ spec: { selector: { matchLabels: { app: revews } }, url: "https://example.com/m.
   }
 });
 
-test("targets of an EnvoyFilter that lead to no gateway are reported once pods are known", () => {
-  const filter = (namespace: string, ...targets: string[]): string => `
-apiVersion: networking.istio.io/v1alpha3
-kind: EnvoyFilter
+for (const [kind, apiVersion, rest] of [
+  ["EnvoyFilter", "networking.istio.io/v1alpha3", ""],
+  ["AuthorizationPolicy", "security.istio.io/v1", ", rules: [{}]"],
+  ["RequestAuthentication", "security.istio.io/v1", ", jwtRules: [{ issuer: me, jwks: '{\"keys\": []}' }]"],
+  ["Telemetry", "telemetry.istio.io/v1", ", accessLogging: [{ disabled: true }]"],
+  ["WasmPlugin", "extensions.istio.io/v1alpha1", ", url: https://modules.example/a.wasm"],
+  ["TrafficExtension", "extensions.istio.io/v1alpha1", ", wasm: { url: https://modules.example/a.wasm }"],
+] as const) {
+  test(`targets of the kind ${kind} that lead to no gateway are reported once pods are known`, () => {
+    const filter = (namespace: string, ...targets: string[]): string => `
+apiVersion: ${apiVersion}
+kind: ${kind}
 metadata: { name: f, namespace: ${namespace} }
-spec: { targetRefs: [${targets.map((target) => `{group: gateway.networking.k8s.io, ${target}}`).join(", ")}] }
+spec: { targetRefs: [${targets.map((target) => `{group: gateway.networking.k8s.io, ${target}}`).join(", ")}]${rest} }
 `;
-  const pod = `---
+    const pod = `---
 apiVersion: v1
 kind: Pod
 metadata:
@@ -378,19 +386,20 @@ metadata:
   labels: { gateway.networking.k8s.io/gateway-name: web, gateway.networking.k8s.io/gateway-class-name: istio }
 status: { podIP: 10.244.0.5 }
 `;
-  const found = (yaml: string): string[] => {
-    const snapshot = meshFromYaml(yaml);
-    return [snapshot.resourceStates()[0]?.state ?? "", ...snapshot.issues.map(({ code, path }) => `${code} ${path}`)];
-  };
-  const [web, other] = ["kind: Gateway, name: web", "kind: Gateway, name: other"];
-  assert.deepEqual(found(filter("default", other)), ["in force"]);
-  assert.deepEqual(found(filter("default", web) + pod), ["in force"]);
-  assert.deepEqual(found(filter("default", web, other) + pod), ["partly in force", "IST0127 spec.targetRefs[1]"]);
-  assert.deepEqual(found(filter("istio-system", web) + pod), ["matches nothing", "IST0127 spec.targetRefs[0]"]);
-  const ofClass = "kind: GatewayClass, name: istio";
-  assert.deepEqual(found(filter("istio-system", ofClass) + pod), ["in force"]);
-  assert.deepEqual(found(filter("default", ofClass) + pod), ["matches nothing", "IST0167 spec.targetRefs[0]"]);
-});
+    const found = (yaml: string): string[] => {
+      const snapshot = meshFromYaml(yaml);
+      return [snapshot.resourceStates()[0]?.state ?? "", ...snapshot.issues.map(({ code, path }) => `${code} ${path}`)];
+    };
+    const [web, other] = ["kind: Gateway, name: web", "kind: Gateway, name: other"];
+    assert.deepEqual(found(filter("default", other)), ["in force"]);
+    assert.deepEqual(found(filter("default", web) + pod), ["in force"]);
+    assert.deepEqual(found(filter("default", web, other) + pod), ["partly in force", "IST0127 spec.targetRefs[1]"]);
+    assert.deepEqual(found(filter("istio-system", web) + pod), ["matches nothing", "IST0127 spec.targetRefs[0]"]);
+    const ofClass = "kind: GatewayClass, name: istio";
+    assert.deepEqual(found(filter("istio-system", ofClass) + pod), ["in force"]);
+    assert.deepEqual(found(filter("default", ofClass) + pod), ["matches nothing", "IST0167 spec.targetRefs[0]"]);
+  });
+}
 
 test("a server that cannot share its port with an older Gateway is left out and told why", () => {
   const gateway = (name: string, protocol: string): string => `---

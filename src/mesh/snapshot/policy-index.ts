@@ -42,11 +42,12 @@ export function indexPolicies(objects: ObjectTable, rootNamespace: string): Poli
     },
     authorization({ namespace, labels }) {
       const root = objects.inNamespace("AuthorizationPolicy", rootNamespace);
-      return applicablePolicies(root, own("AuthorizationPolicy", namespace), labels);
+      return applicablePolicies(root, own("AuthorizationPolicy", namespace), { namespace, labels, rootNamespace });
     },
     jwtRules({ namespace, labels }) {
       const root = objects.inNamespace("RequestAuthentication", rootNamespace);
-      return applicableJwtRules([...root, ...own("RequestAuthentication", namespace)], labels);
+      const all = [...root, ...own("RequestAuthentication", namespace)];
+      return applicableJwtRules(all, { namespace, labels, rootNamespace });
     },
   };
 }

@@ -43,7 +43,7 @@ export function indexWorkloadExtensions(objects: ObjectTable, rootNamespace: str
   };
   return ({ namespace, labels }) => {
     const selected = [...inNamespace(namespace), ...(namespace === rootNamespace ? [] : inNamespace(rootNamespace))]
-      .filter(({ object }) => isFor(object.spec, labels))
+      .filter(({ object }) => isFor(object, { namespace, labels, rootNamespace }))
       .sort((a, b) => b.priority - a.priority);
     const key = selected.map(({ resourceName }) => resourceName).join(" ");
     const known = lists.get(key);

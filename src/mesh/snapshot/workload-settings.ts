@@ -17,7 +17,7 @@ export function indexWorkloadSettings(objects: ObjectTable, rootNamespace: strin
     telemetry(subject) {
       const root = objects.inNamespace("Telemetry", rootNamespace);
       const own = subject.namespace === rootNamespace ? [] : objects.inNamespace("Telemetry", subject.namespace);
-      return telemetryLevels(root, own, subject);
+      return telemetryLevels(root, own, { ...subject, rootNamespace });
     },
     proxyConfig({ namespace, labels }) {
       const root = objects.inNamespace("ProxyConfig", rootNamespace);

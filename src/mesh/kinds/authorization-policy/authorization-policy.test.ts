@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { TargetedWorkload } from "../../objects/fields/policy-target.ts";
+import type { Labels } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { objectOf, problemsOf } from "../../objects/testing/objects.ts";
 import { authorizationPolicy } from "./kind.ts";
@@ -10,6 +12,11 @@ const policy = (name: string, spec: unknown): MeshObject<AuthorizationPolicySpec
   objectOf(authorizationPolicy, { name, spec });
 const names = (policies: readonly MeshObject<AuthorizationPolicySpec>[]): string[] => policies.map((item) => item.name);
 const anything = [{}];
+const workload = (labels: Labels): TargetedWorkload => ({
+  namespace: "default",
+  labels,
+  rootNamespace: "istio-system",
+});
 
 test("policies of the root namespace and of the workload's namespace add up, by action", () => {
   const root = [policy("root-deny", { action: "DENY", rules: anything }), policy("root-allow", { rules: anything })];
@@ -19,14 +26,14 @@ test("policies of the root namespace and of the workload's namespace add up, by 
     policy("audit", { action: "AUDIT", rules: anything }),
     policy("custom", { action: "CUSTOM", provider: { name: "p" }, rules: anything }),
   ];
-  const applicable = applicablePolicies(root, own, { app: "web" });
+  const applicable = applicablePolicies(root, own, workload({ app: "web" }));
   assert.deepEqual(names(applicable.deny), ["root-deny"]);
   assert.deepEqual(names(applicable.allow), ["root-allow", "web"]);
   assert.deepEqual(names(applicable.audit), ["audit"]);
   assert.deepEqual(names(applicable.custom), ["custom"]);
 });
 
-test("a policy with targetRefs is for the pods of that gateway, or of that class of gateways", () => {
+test("a policy with targetRefs is for a gateway of its namespace, or from the root namespace for a class of gateways", () => {
   const target = { group: "gateway.networking.k8s.io", kind: "Gateway", name: "gw" };
   const all = [
     policy("a", { targetRefs: [{ ...target, name: "other" }, target], rules: anything }),
@@ -38,8 +45,10 @@ test("a policy with targetRefs is for the pods of that gateway, or of that class
     "gateway.networking.k8s.io/gateway-name": "gw",
     "gateway.networking.k8s.io/gateway-class-name": "istio",
   };
-  assert.deepEqual(names(applicablePolicies([], all, pod).allow), ["a", "b", "c"]);
-  assert.deepEqual(names(applicablePolicies([], all, {}).allow), []);
+  assert.deepEqual(names(applicablePolicies([], all, workload(pod)).allow), ["a", "b"]);
+  const fromRoot = applicablePolicies(all, [], { namespace: "web", labels: pod, rootNamespace: "default" });
+  assert.deepEqual(names(fromRoot.allow), ["c"], "a class from the root namespace, gateways of the own one");
+  assert.deepEqual(names(applicablePolicies([], all, workload({})).allow), []);
 });
 
 test("rules that can never work are refused", () => {

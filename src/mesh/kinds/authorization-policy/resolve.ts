@@ -1,6 +1,5 @@
 // Which authorization policies apply to a workload, and in which group they are evaluated. Table in README.md.
-import { isFor } from "../../objects/fields/policy-target.ts";
-import type { Labels } from "../../objects/fields/selector.ts";
+import { isFor, type TargetedWorkload } from "../../objects/fields/policy-target.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { AuthorizationAction, type AuthorizationPolicySpec } from "./spec.ts";
 
@@ -17,9 +16,9 @@ export interface AuthorizationPolicies {
 export function applicablePolicies(
   root: readonly Policy[],
   own: readonly Policy[],
-  labels: Labels,
+  workload: TargetedWorkload,
 ): AuthorizationPolicies {
-  const applicable = [...root, ...own].filter((policy) => isFor(policy.spec, labels));
+  const applicable = [...root, ...own].filter((policy) => isFor(policy, workload));
   const withAction = (action: AuthorizationAction): Policy[] =>
     applicable.filter((policy) => policy.spec.action === action);
   return {

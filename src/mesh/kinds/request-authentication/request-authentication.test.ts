@@ -18,7 +18,11 @@ test("the rules of all policies for a workload add up, by issuer", () => {
     }),
     policy("other", { selector: { matchLabels: { app: "other" } }, jwtRules: [{ issuer: "https://o" }] }),
   ];
-  const rules = applicableJwtRules(policies, { app: "web" });
+  const rules = applicableJwtRules(policies, {
+    namespace: "default",
+    labels: { app: "web" },
+    rootNamespace: "istio-system",
+  });
   assert.deepEqual(
     rules.map(({ policy: from, index, rule }) => `${from.name}[${index}] ${rule.issuer}`),
     ["web[1] https://a", "mesh[0] https://m", "web[0] https://z"],

@@ -1,6 +1,5 @@
 // Which rules apply to a workload, and where the keys of a rule are.
-import { isFor } from "../../objects/fields/policy-target.ts";
-import type { Labels } from "../../objects/fields/selector.ts";
+import { isFor, type TargetedWorkload } from "../../objects/fields/policy-target.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import type { JwtRule, RequestAuthenticationSpec } from "./spec.ts";
 
@@ -14,9 +13,9 @@ export interface ApplicableJwtRule {
 }
 
 /** The rules of all policies that are for the workload, by issuer, as istiod orders them. */
-export function applicableJwtRules(policies: readonly Policy[], labels: Labels): ApplicableJwtRule[] {
+export function applicableJwtRules(policies: readonly Policy[], workload: TargetedWorkload): ApplicableJwtRule[] {
   const rules = policies
-    .filter(({ spec }) => isFor(spec, labels))
+    .filter((policy) => isFor(policy, workload))
     .flatMap((policy) => policy.spec.jwtRules.map((rule, index) => ({ policy, index, rule })));
   return rules.sort((a, b) => (a.rule.issuer === b.rule.issuer ? 0 : a.rule.issuer < b.rule.issuer ? -1 : 1));
 }

@@ -1,6 +1,5 @@
 // Which Telemetries apply to a workload, and what they say together. Levels in README.md.
-import { isFor, targetsOf } from "../../objects/fields/policy-target.ts";
-import type { Labels } from "../../objects/fields/selector.ts";
+import { isFor, type TargetedWorkload, targetsOf } from "../../objects/fields/policy-target.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import type { AccessLogging, Metrics, MetricsOverride, TagOverride, TelemetrySpec, WorkloadMode } from "./spec.ts";
 import { standardMetrics } from "./spec.ts";
@@ -11,12 +10,14 @@ type Telemetry = MeshObject<TelemetrySpec>;
 export function telemetryLevels(
   root: readonly Telemetry[],
   own: readonly Telemetry[],
-  workload: { readonly namespace: string; readonly labels: Labels },
+  workload: TargetedWorkload,
 ): readonly Telemetry[] {
   const mesh = root.find(isNamespaceWide);
   const namespace = own.find(isNamespaceWide);
   const inNamespace = own.length > 0 ? own : root.filter((telemetry) => telemetry.namespace === workload.namespace);
-  const matching = inNamespace.find(({ spec }) => !isNamespaceWide({ spec }) && isFor(spec, workload.labels));
+  const isOwn = (telemetry: Telemetry): boolean => !isNamespaceWide(telemetry) && isFor(telemetry, workload);
+  const ofClass = root.filter(({ spec }) => targetsOf(spec).length > 0);
+  const matching = inNamespace.find(isOwn) ?? ofClass.find(isOwn);
   return [mesh, namespace, matching].filter((telemetry) => telemetry !== undefined);
 }
 

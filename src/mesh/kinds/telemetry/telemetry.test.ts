@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "yaml";
+import type { MeshObject } from "../../objects/mesh-object.ts";
+import { objectOf } from "../../objects/testing/objects.ts";
 import { decodeTelemetry } from "./decode.ts";
-import { effectiveLogs, effectiveMetrics } from "./resolve.ts";
+import { telemetry } from "./kind.ts";
+import { effectiveLogs, effectiveMetrics, telemetryLevels } from "./resolve.ts";
 import type { TelemetrySpec } from "./spec.ts";
 import { effectiveTracing } from "./tracing.ts";
 import { validateTelemetry } from "./validate.ts";
@@ -210,4 +213,22 @@ test("tags have a name and one kind of value that is not empty", () => {
     'spec.tracing[0].customTags["e"].environment.name: names no variable',
     'spec.tracing[0].customTags["h"].header.name: names no header',
   ]);
+});
+
+test("a Telemetry of the root namespace is for a class of gateways everywhere, when the workload's namespace has none of its own", () => {
+  const named = (name: string, namespace: string, spec: object): MeshObject<TelemetrySpec> => ({
+    ...objectOf(telemetry, { name, spec: { accessLogging: [{ disabled: true }], ...spec } }),
+    namespace,
+  });
+  const ofClass = {
+    targetRefs: [{ group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "istio" }],
+  };
+  const root = [named("mesh", "istio-system", {}), named("class", "istio-system", ofClass)];
+  const labels = { app: "web", "gateway.networking.k8s.io/gateway-class-name": "istio" };
+  const web = { namespace: "web", labels, rootNamespace: "istio-system" };
+  const levelsOf = (...own: MeshObject<TelemetrySpec>[]): string[] =>
+    telemetryLevels(root, own, web).map(({ name }) => name);
+  assert.deepEqual(levelsOf(), ["mesh", "class"]);
+  assert.deepEqual(levelsOf(named("own", "web", { selector: { matchLabels: { app: "web" } } })), ["mesh", "own"]);
+  assert.deepEqual(levelsOf(named("not-from-here", "web", ofClass)), ["mesh", "class"]);
 });

@@ -35,17 +35,37 @@ export function targetsOf({ targetRef, targetRefs }: PolicyTarget): readonly Pol
 const gatewayName = "gateway.networking.k8s.io/gateway-name";
 const gatewayClassName = "gateway.networking.k8s.io/gateway-class-name";
 
-/** Tells whether a policy that is looked at for a workload's namespace is for the workload. */
-export function isFor(target: PolicyTarget, labels: Labels): boolean {
-  const references = targetsOf(target);
-  if (references.length > 0) return references.some((reference) => isTargeted(reference, labels));
-  return selects(target.selector?.matchLabels ?? {}, labels);
+/** Whom a policy may be for. */
+export interface TargetedWorkload {
+  readonly namespace: string;
+  readonly labels: Labels;
+  /** Of the mesh. */
+  readonly rootNamespace: string;
 }
 
-/** Tells by the labels of a gateway's pod. Only gateways of the Gateway API can be targets. */
-export function isTargeted({ kind, name }: PolicyTargetReference, labels: Labels): boolean {
-  if (kind === "Gateway") return labels[gatewayName] === name;
-  return kind === "GatewayClass" && labels[gatewayClassName] === name;
+interface TargetingPolicy {
+  readonly namespace: string;
+  readonly spec: PolicyTarget;
+}
+
+/** Tells whether a policy of the workload's namespace or of the root namespace is for the workload. */
+export function isFor({ namespace, spec }: TargetingPolicy, workload: TargetedWorkload): boolean {
+  const references = targetsOf(spec);
+  if (references.length > 0) return references.some((reference) => isTargeted(reference, namespace, workload));
+  return selects(spec.selector?.matchLabels ?? {}, workload.labels);
+}
+
+/**
+ * Tells by the labels of a gateway's pod. Only gateways of the Gateway API can be targets: one of the policy's own
+ * namespace, or all of a class from the root namespace.
+ */
+export function isTargeted(
+  { kind, name }: PolicyTargetReference,
+  policyNamespace: string,
+  { namespace, labels, rootNamespace }: TargetedWorkload,
+): boolean {
+  if (kind === "Gateway") return policyNamespace === namespace && labels[gatewayName] === name;
+  return kind === "GatewayClass" && policyNamespace === rootNamespace && labels[gatewayClassName] === name;
 }
 
 export function validateTarget(target: PolicyTarget, report: Report): void {

@@ -1,10 +1,11 @@
 // Policies and Sidecars against the rest: selectors without workloads, and several where only the oldest counts.
 import { formatOrigin, Severity } from "#base/issue.ts";
 import type { AuthorizationPolicySpec } from "../../kinds/authorization-policy/spec.ts";
-import { isFor, type PolicyTarget, targetsOf } from "../../objects/fields/policy-target.ts";
+import { type PolicyTarget, targetsOf } from "../../objects/fields/policy-target.ts";
 import { type Labels, selects, type WorkloadSelector } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
 import { type CheckContext, type Finding, finding } from "./finding.ts";
+import { whyIdle } from "./targets.ts";
 
 interface Selecting {
   readonly object: MeshObject<unknown>;
@@ -50,7 +51,7 @@ export function checkPolicies(context: CheckContext): Finding[] {
     ...[...targeting, ...envoyFilters].flatMap((item) =>
       unmatched(item, item.object.namespace === root ? undefined : item.object.namespace, context),
     ),
-    ...request.flatMap((policy) => untargeted(policy, context)),
+    ...[...request, ...objects.all("Telemetry")].flatMap((policy) => untargeted(policy, context)),
     ...objects.all("AuthorizationPolicy").flatMap((policy) => unknownProvider(policy, context)),
   ];
 }
@@ -85,25 +86,16 @@ function ignoredInRoot(items: readonly Selecting[], root: string): Finding[] {
 }
 
 /** Targets that no pod belongs to, and kinds of targets that only waypoints have. */
-function untargeted(policy: MeshObject<PolicyTarget>, { objects, meshConfig }: CheckContext): Finding[] {
+function untargeted(policy: MeshObject<PolicyTarget>, context: CheckContext): Finding[] {
   const { spec } = policy;
   const references = targetsOf(spec);
-  const pathOf = (index: number): string =>
-    spec.targetRef === undefined ? `spec.targetRefs[${index}]` : "spec.targetRef";
-  const effect = references.length === 1 ? "nothing" : "partly";
-  return references.flatMap(({ kind, name }, index) => {
-    const path = pathOf(index);
-    if (kind !== "Gateway" && kind !== "GatewayClass") {
-      const message = `a target of kind ${kind} is for waypoints, which are not in force yet`;
-      return [finding(policy, { code: "OUT0003", severity: Severity.Warning, path, message }, effect)];
-    }
-    const pods =
-      policy.namespace === meshConfig.rootNamespace ? objects.all("Pod") : objects.inNamespace("Pod", policy.namespace);
-    const only: PolicyTarget = { targetRefs: [{ group: "", kind, name, namespace: "" }] };
-    if (objects.all("Pod").length === 0 || pods.some((pod) => isFor(only, pod.metadata.labels ?? {}))) return [];
-    const message = `no pod of namespace ${policy.namespace} belongs to the ${kind} ${name}`;
-    return [finding(policy, { code: "IST0127", severity: Severity.Warning, path, message }, effect)];
+  const idle = references.flatMap((reference, index) => {
+    const why = whyIdle(policy.namespace, reference, context);
+    const path = spec.targetRef === undefined ? `spec.targetRefs[${index}]` : "spec.targetRef";
+    return why === undefined ? [] : [{ path, severity: Severity.Warning, ...why }];
   });
+  const effect = idle.length === references.length ? "nothing" : "partly";
+  return idle.map((problem) => finding(policy, problem, effect));
 }
 
 /** Without its provider a CUSTOM policy denies what its rules match. */

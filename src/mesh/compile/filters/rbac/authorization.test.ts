@@ -29,6 +29,8 @@ const registry: Registry = createRegistry(
   UriTemplateMatchConfigSchema,
 );
 
+const anyWorkload = { namespace: "foo", labels: {}, rootNamespace: "istio-system" };
+
 const judge = join(import.meta.dirname, "../../../../../../shared/testdata/authz-builder.json");
 
 interface Case {
@@ -44,7 +46,10 @@ if (existsSync(judge)) {
   const { cases } = JSON.parse(readFileSync(judge, "utf8")) as { cases: Case[] };
   for (const item of cases) {
     test(`${item.id} compiles to the same filters as Istio's`, () => {
-      const policies = applicablePolicies([], readPolicies(item.input.yaml), item.proxy.labels);
+      const policies = applicablePolicies([], readPolicies(item.input.yaml), {
+        ...item.proxy,
+        rootNamespace: "istio-system",
+      });
       const trustDomains = meshTrustDomains(item.input.meshConfig);
       const filters =
         item.phase === "custom"
@@ -67,7 +72,7 @@ if (existsSync(judge)) {
 
 test("a policy without rules is compiled to one that never matches", () => {
   const { http, origins } = authorizationFilters(
-    applicablePolicies([], readPolicies("metadata: {name: deny-all, namespace: foo}\nspec: {}\n"), {}),
+    applicablePolicies([], readPolicies("metadata: {name: deny-all, namespace: foo}\nspec: {}\n"), anyWorkload),
     ["cluster.local"],
   );
   const [filter] = http.map((item) => JSON.stringify(toJson(HttpFilterSchema, item, { registry })));
@@ -87,7 +92,9 @@ spec:
   - to: [{operation: {ports: ["80"]}}]
 `;
   const notes = (yaml: string): unknown[] => {
-    const { tcpOrigins, origins } = authorizationFilters(applicablePolicies([], readPolicies(yaml), {}), ["t"]);
+    const { tcpOrigins, origins } = authorizationFilters(applicablePolicies([], readPolicies(yaml), anyWorkload), [
+      "t",
+    ]);
     assert.ok(
       [...origins.values()].every(({ note, neverMatches }) => note === undefined && neverMatches === undefined),
     );
@@ -122,7 +129,7 @@ test("CUSTOM policies whose provider cannot be asked say why", () => {
           )
           .join("---\n"),
       ),
-      {},
+      anyWorkload,
     );
   const service = { service: "away.example", port: 80 };
   const settings = {
