@@ -192,7 +192,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     localMetadata(options.node.metadata),
     histogramBounds(options.node.metadata, (message) => log.warn(message)),
   );
-  const arrivals = new InboundTraffic();
+  const arrivals = new InboundTraffic(options.role === "router");
   const peer = encodePeerMetadata(options.node);
   const wasm = new WasmHost({
     loop,

@@ -43,6 +43,35 @@ describe("Bookinfo", { timeout: 900_000 }, () => {
     assert.equal((await fetchPage(`${mesh.gateway}/nowhere`)).status, 404);
   });
 
+  test("a policy for the gateway from what it has seen lets that through, and nothing else", async () => {
+    const suggest = ["authz", "suggest", "istio-ingressgateway", "-n", "istio-system"];
+    const { stdout, stderr } = await mesh.run(...suggest);
+    assert.match(stdout, /hosts:\n +- (127\.0\.0\.1|localhost)/, stderr);
+    assert.match(stdout, /paths:\n +- \/productpage\n/);
+    assert.doesNotMatch(stdout, /nowhere/);
+    assert.equal(
+      (await fetchPage(`${mesh.gateway}/api/v1/products`)).status,
+      200,
+      "a path of a route, which nobody has asked for",
+    );
+    mesh.writeConfig("suggested.yaml", stdout);
+    const refused = await eventually("403 for what nobody had asked for", async () => {
+      const answer = await fetchPage(`${mesh.gateway}/api/v1/products`);
+      return answer.status === 403 ? answer : undefined;
+    });
+    assert.match(refused.body, /AuthorizationPolicy istio-system\/allow-observed-\S+ \(config\/suggested\.yaml:\d+\)/);
+    assert.equal((await fetchPage(`${mesh.gateway}/productpage`)).status, 200);
+    const replayed = await mesh.run(...suggest, "--with", "config/suggested.yaml");
+    assert.match(
+      replayed.stdout,
+      /^denied +istio-ingressgateway\.istio-system +\d+ +\S+ +GET +\S+\/login +1 +no policy allows/m,
+    );
+    mesh.removeConfig("suggested.yaml");
+    await eventually("everybody to be let in", async () =>
+      (await fetchPage(`${mesh.gateway}/api/v1/products`)).status < 400 ? true : undefined,
+    );
+  });
+
   test("1000 requests split 90 to 10 between v1 and v2", async () => {
     const answers = await fetchMany(1000, 8, () => fetchPage(reviewsPage()));
     const versions = answers.map((answer) => {

@@ -49,6 +49,11 @@ export function isReady(pod: Pod): boolean {
   );
 }
 
+/** Whether its proxy is a gateway's. */
+export function isGateway(pod: Pod): boolean {
+  return pod.spec.containers.some(({ args }) => args?.includes("router") === true);
+}
+
 export function hasProxy(pod: Pod): boolean {
   return containerNames(pod).includes("istio-proxy");
 }

@@ -63,7 +63,7 @@ export interface ObservedFiles {
   /** Writes a file and returns its path. */
   write(name: string, text: string): string;
   /** The path of observed traffic of `api`. */
-  observed(callers?: readonly InboundCaller[]): string;
+  observed(callers?: readonly InboundCaller[], workload?: string): string;
   remove(): void;
 }
 
@@ -75,9 +75,9 @@ export function observedFiles(): ObservedFiles {
   };
   return {
     write,
-    observed: (callers = smallTraffic) => {
+    observed: (callers = smallTraffic, workload = "api.default") => {
       const at = { since: "2026-01-01T00:00:00.000Z", until: "2026-01-02T00:00:00.000Z" };
-      return write("observed.json", JSON.stringify({ observed: [{ workload: "api.default", ...at, callers }] }));
+      return write("observed.json", JSON.stringify({ observed: [{ workload, ...at, callers }] }));
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };

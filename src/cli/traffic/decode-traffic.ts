@@ -42,6 +42,7 @@ function caller(value: unknown, place: string): InboundCaller {
 function request(value: unknown, place: string): InboundRequests {
   const fields = record(value, place);
   return {
+    ...(fields["host"] !== undefined && { host: text(fields, "host", place) }),
     method: text(fields, "method", place),
     path: text(fields, "path", place),
     forwarded: count(fields, "forwarded", place),

@@ -1,4 +1,4 @@
-// What sidecars have counted of the traffic to their workloads, asked of all of them or read from a file that an earlier
+// What sidecars have counted of the traffic to their workloads, and gateways of theirs, asked of all of them or read from a file that an earlier
 // answer was written to.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -44,7 +44,7 @@ const maxFileBytes = 64 * 1024 * 1024;
 
 /** What the sidecars say now. */
 async function askSidecars(client: KubernetesClient, pods: readonly Pod[]): Promise<ObservedTraffic> {
-  const asked = pods.filter((pod) => hasProxy(pod) && isReady(pod) && !isGateway(pod));
+  const asked = pods.filter((pod) => hasProxy(pod) && isReady(pod));
   const answers = await Promise.all(asked.map((pod) => askSidecar(client, pod)));
   const byWorkload = new Map<string, ObservedWorkload[]>();
   for (const answer of answers) {
@@ -102,8 +102,4 @@ function readTrafficFile(context: CliContext, path: string): ObservedTraffic {
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isGateway(pod: Pod): boolean {
-  return pod.spec.containers.some(({ args }) => args?.includes("router") === true);
 }

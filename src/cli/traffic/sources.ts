@@ -38,10 +38,11 @@ export class SourceNames {
   }
 }
 
-/** As its client began, for the walk of a connection. */
-export function handshakeOf({ protection, principal, requests }: InboundCaller): Question["tls"] {
+/** As its client began, for the walk of a connection. `serverName` is what a client of a gateway asks for. */
+export function handshakeOf({ protection, principal, requests }: InboundCaller, serverName = ""): Question["tls"] {
   if (protection === "plaintext") return null;
-  if (protection !== "mutual_tls") return { serverName: "", alpn: ["h2", "http/1.1"], peerId: undefined };
+  if (protection !== "mutual_tls") return { serverName, alpn: ["h2", "http/1.1"], peerId: undefined };
+  if (serverName !== "") return { serverName, alpn: ["h2", "http/1.1"], peerId: principal };
   const alpn = requests.length > 0 ? ["istio-http/1.1", "istio", "http/1.1"] : ["istio-peer-exchange", "istio"];
   return { serverName: "", alpn, peerId: principal };
 }

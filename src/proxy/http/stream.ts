@@ -144,6 +144,9 @@ export class Stream implements RouteRequest, RequestFacts {
   requestMessages = 0;
   responseMessages = 0;
   #metadata: Map<string, Readonly<Record<string, unknown>>> | null = null;
+  /** As they were asked for, where requests are counted by host. */
+  #askedHost = "";
+  #askedPath = "";
   #hooks: HookLists = noHooks;
   readonly #router: Router;
   readonly #request: FilterPath = new FilterPath();
@@ -270,6 +273,11 @@ export class Stream implements RouteRequest, RequestFacts {
 
   /** Begins: chooses the route and runs the request through the filters. */
   start(): void {
+    if (this.connection.arrival?.countsHosts === true) {
+      // Before filters and the route rewrite them.
+      this.#askedHost = this.authority;
+      this.#askedPath = this.path;
+    }
     const contentType = this.headers.getId(CONTENT_TYPE);
     this.isGrpc = contentType !== undefined && isGrpcContentType(contentType);
     const { shedding } = this.manager.environment;
@@ -690,7 +698,12 @@ export class Stream implements RouteRequest, RequestFacts {
     this.endUs = this.elapsedUs();
     this.manager.stats.requestEnded(this.isHttp2, this.responseStatus, this.durationMs, loop.now);
     if (this.attemptCount > 0 && this.decision !== null && this.decision.route.statPrefix !== "") this.#countForRoute();
-    this.connection.arrival?.countRequest(this.method, this.path, this.endpointConfig !== null);
+    const { arrival } = this.connection;
+    if (arrival !== null) {
+      const isForwarded = this.endpointConfig !== null;
+      if (arrival.countsHosts) arrival.countRequest(this.method, this.#askedPath, isForwarded, this.#askedHost);
+      else arrival.countRequest(this.method, this.path, isForwarded);
+    }
     const hooks = this.#hooks.complete;
     for (let i = 0; i < hooks.length; i++) {
       try {

@@ -275,11 +275,12 @@ export class ActiveListener {
     });
   }
 
-  /** Who calls the workload beside this proxy is counted; what it calls itself the others count. */
+  /** Who calls the workload beside this proxy, or this gateway, is counted; what it calls itself the others count. */
   #countArrival(info: ConnectionInfo): void {
-    if (info.direction !== TrafficDirection.Inbound) return;
+    const { arrivals } = this.#environment;
+    if (info.direction !== (arrivals.isEdge ? TrafficDirection.Outbound : TrafficDirection.Inbound)) return;
     const principal = info.peer?.isVerified === true ? (info.peer.uriSan ?? "") : "";
-    info.arrival = this.#environment.arrivals.arrived({
+    info.arrival = arrivals.arrived({
       port: info.destinationPort,
       protection: protectionOf(info),
       principal,

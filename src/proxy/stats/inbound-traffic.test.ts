@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Arrival, InboundTraffic, mergeCallers } from "./inbound-traffic.ts";
+import { type Arrival, type InboundRequests, InboundTraffic, mergeCallers } from "./inbound-traffic.ts";
 import { PathClasses } from "./path-classes.ts";
 
 const shop: Arrival = {
@@ -28,6 +28,41 @@ test("callers are told apart by port, protection and identity, strangers by addr
     { ...stranger, connections: 1, refused: 0, requests: [] },
     { ...stranger, address: "10.0.0.8", connections: 1, refused: 1, requests: [] },
   ]);
+});
+
+test("at a gateway requests are told apart by host too, and anonymous clients are one", () => {
+  const traffic = new InboundTraffic(true);
+  traffic.arrived(stranger).countRequest("GET", "/cart/1", true, "Shop.example");
+  traffic.arrived({ ...stranger, address: "10.0.0.8" }).countRequest("GET", "/cart/2", true, "shop.example");
+  traffic.arrived(stranger).countRequest("GET", "/cart/2", true, "admin.example:8443");
+  traffic.arrived(stranger).countRequest("GET", "/x", false, "scanner.example");
+  const row = (host: string | undefined, path: string, forwarded: number, refused = 0): InboundRequests => ({
+    ...(host !== undefined && { host }),
+    method: "GET",
+    path,
+    forwarded,
+    refused,
+  });
+  assert.deepEqual(traffic.rows(), [
+    {
+      ...stranger,
+      address: "",
+      connections: 4,
+      refused: 0,
+      requests: [
+        row("shop.example", "/cart/{*}", 2),
+        row("admin.example:8443", "/cart/{*}", 1),
+        row(undefined, "/x", 0, 1),
+      ],
+    },
+  ]);
+  const caller = traffic.arrived(stranger);
+  for (let i = 0; i < 2000; i++) caller.countRequest("GET", "/", true, `h${i}.example`);
+  assert.ok(caller.row().requests.length < 520);
+  assert.equal(
+    caller.row().requests.reduce((sum, { forwarded }) => sum + forwarded, 0),
+    2003,
+  );
 });
 
 test("ids, secrets and names that are too many are one class of paths", () => {

@@ -1,12 +1,15 @@
 // HOT: per request. Who calls this workload, how protected, and what for: by port, kind of protection and identity (or
-// address, where there is none), with methods and classes of paths. Policies are written and tried from it. Bounded: what
-// does not fit is counted as that of other callers, and other requests.
+// address, where there is none), with methods and classes of paths; at a gateway by host too, and not by address, as its
+// clients are anybody. Policies are written and tried from it. Bounded: what does not fit is counted as that of other
+// callers, and other requests.
 import { anyRest, PathClasses } from "./path-classes.ts";
 
 /** `own_tls`: bytes of a TLS connection that no proxy opens. */
 export type Protection = "mutual_tls" | "tls" | "own_tls" | "plaintext";
 
 export interface InboundRequests {
+  /** In lower case, with the port that the client wrote; only at gateways. */
+  readonly host?: string;
   readonly method: string;
   /** A class of paths: `/users/{*}`. */
   readonly path: string;
@@ -43,9 +46,15 @@ const maxKnownPaths = 20_000;
 const maxKnownLength = 256;
 /** Longer ones are none that anybody allows. */
 const maxMethodLength = 32;
+const maxHostLength = 253;
+/** Of all callers; clients may send what they like where a gateway takes every host. */
+const maxHosts = 500;
 
 /** What all callers have in common. */
 interface Room {
+  readonly countsHosts: boolean;
+  /** By host, as the client wrote it; empty where hosts are not counted. */
+  readonly hosts: Map<string, string>;
   requestRows: number;
   knownPaths: number;
   readonly classes: PathClasses;
@@ -53,13 +62,33 @@ interface Room {
 
 export class InboundTraffic {
   readonly #callers = new Map<string, Caller>();
-  readonly #room: Room = { requestRows: maxRequestRows, knownPaths: maxKnownPaths, classes: new PathClasses() };
+  readonly #room: Room;
+
+  /** `edge`: of a gateway. */
+  constructor(edge = false) {
+    this.#room = {
+      countsHosts: edge,
+      hosts: new Map(),
+      requestRows: maxRequestRows,
+      knownPaths: maxKnownPaths,
+      classes: new PathClasses(),
+    };
+  }
+
+  get isEdge(): boolean {
+    return this.#room.countsHosts;
+  }
 
   /** A connection came in: what its requests are counted with. */
   arrived(arrival: Arrival): Caller {
-    const { port, protection, principal, address } = arrival;
+    const { port, protection, principal } = arrival;
+    const address = this.isEdge ? "" : arrival.address;
     const caller =
-      this.#find(`${port} ${protection} ${principal === "" ? address : principal}`, arrival, maxCallers) ??
+      this.#find(
+        `${port} ${protection} ${principal === "" ? address : principal}`,
+        { ...arrival, address },
+        maxCallers,
+      ) ??
       // Few: as many as there are ports and kinds of protection, and all ports have one more in common.
       this.#find(`${port} ${protection} `, { ...arrival, principal: "", address: "" }, 2 * maxCallers) ??
       this.#find(` ${protection} `, { port: 0, protection, principal: "", address: "" }, Number.POSITIVE_INFINITY);
@@ -83,6 +112,7 @@ export class InboundTraffic {
 }
 
 interface Row {
+  readonly host: string;
   readonly method: string;
   readonly path: string;
   forwarded: number;
@@ -97,10 +127,10 @@ export class Caller implements InboundCaller {
   connections = 0;
   refused = 0;
   readonly #room: Room;
-  /** By method and class of paths. */
+  /** By host and method, then by class of paths. */
   readonly #rows = new Map<string, Map<string, Row>>();
   /** What does not fit. */
-  readonly #others: Row = { method: "", path: `/${anyRest}`, forwarded: 0, refused: 0 };
+  readonly #others: Row = { host: "", method: "", path: `/${anyRest}`, forwarded: 0, refused: 0 };
   readonly #known = new Map<string, Map<string, Row>>();
 
   constructor({ port, protection, principal, address }: Arrival, room: Room) {
@@ -116,9 +146,14 @@ export class Caller implements InboundCaller {
     return this.#others.forwarded + this.#others.refused > 0 ? [...rows, this.#others] : rows;
   }
 
-  /** A request over one of its connections is over. */
-  countRequest(method: string, path: string, isForwarded: boolean): void {
-    const row = this.#known.get(method)?.get(path) ?? this.#learn(method, path);
+  get countsHosts(): boolean {
+    return this.#room.countsHosts;
+  }
+
+  /** A request over one of its connections is over. The host counts at gateways only. */
+  countRequest(method: string, path: string, isForwarded: boolean, host = ""): void {
+    const kind = host === "" ? method : `${method} ${host}`;
+    const row = this.#known.get(kind)?.get(path) ?? this.#learn(method, path, isForwarded ? host : "");
     if (isForwarded) row.forwarded++;
     else row.refused++;
   }
@@ -128,33 +163,52 @@ export class Caller implements InboundCaller {
     this.refused++;
   }
 
-  #learn(method: string, rawPath: string): Row {
+  #learn(method: string, rawPath: string, rawHost: string): Row {
+    const host = this.#host(rawHost);
     const room = this.#room;
     const query = endOfPath(rawPath);
     const path = query === -1 ? rawPath : rawPath.slice(0, query);
-    const row = this.#row(method.length > maxMethodLength ? "" : method, room.classes.classOf(path));
+    const row = this.#row(
+      host ?? "",
+      host === null || method.length > maxMethodLength ? "" : method,
+      room.classes.classOf(path),
+    );
     // With a query hardly any path comes twice.
     if (query !== -1 || rawPath.length > maxKnownLength || row.method === "" || room.knownPaths <= 0) return row;
-    let byPath = this.#known.get(method);
+    const kind = rawHost === "" ? method : `${method} ${rawHost}`;
+    let byPath = this.#known.get(kind);
     if (byPath === undefined) {
       byPath = new Map();
-      this.#known.set(method, byPath);
+      this.#known.set(kind, byPath);
     }
     byPath.set(rawPath, row);
     room.knownPaths--;
     return row;
   }
 
-  #row(method: string, path: string): Row {
-    let byPath = this.#rows.get(method);
+  /** In lower case; null: it does not fit. */
+  #host(raw: string): string | null {
+    if (raw === "") return "";
+    const { hosts } = this.#room;
+    const known = hosts.get(raw);
+    if (known !== undefined) return known;
+    if (hosts.size >= maxHosts || raw.length > maxHostLength) return null;
+    const host = raw.toLowerCase();
+    hosts.set(raw, host);
+    return host;
+  }
+
+  #row(host: string, method: string, path: string): Row {
+    const kind = host === "" ? method : `${method} ${host}`;
+    let byPath = this.#rows.get(kind);
     const known = byPath?.get(path);
     if (known !== undefined) return known;
     if (this.#room.requestRows <= 0) return this.#others;
     if (byPath === undefined) {
       byPath = new Map();
-      this.#rows.set(method, byPath);
+      this.#rows.set(kind, byPath);
     }
-    const row: Row = { method, path, forwarded: 0, refused: 0 };
+    const row: Row = { host, method, path, forwarded: 0, refused: 0 };
     this.#room.requestRows--;
     byPath.set(path, row);
     return row;
@@ -202,9 +256,11 @@ function mergedRequests(lists: readonly (readonly InboundRequests[])[]): Inbound
   const byKey = new Map<string, InboundRequests>();
   for (const request of all) {
     const path = classes.classOf(request.path);
-    const key = `${request.method} ${path}`;
+    const { host = "" } = request;
+    const key = `${host} ${request.method} ${path}`;
     const before = byKey.get(key);
     byKey.set(key, {
+      ...(host !== "" && { host }),
       method: request.method,
       path,
       forwarded: (before?.forwarded ?? 0) + request.forwarded,

@@ -21,7 +21,9 @@ export interface PeerCertificate {
 
 /** What a client's connection and its requests are counted with. */
 export interface ArrivalCounts {
-  countRequest(method: string, path: string, isForwarded: boolean): void;
+  /** Whether requests are counted by host: at a gateway. */
+  readonly countsHosts: boolean;
+  countRequest(method: string, path: string, isForwarded: boolean, host?: string): void;
   /** Nothing of it reached the application. */
   countRefusal(): void;
 }

@@ -1,9 +1,10 @@
 // The least that lets through what was seen: ALLOW policies by application, with identities, ports, methods and classes of
-// paths. Who proves no identity is left out: an address says nothing about who has it tomorrow.
+// paths. Who proves no identity is left out: an address says nothing about who has it tomorrow. At a gateway everybody may
+// come, and hosts stand beside methods and paths.
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
-import { type InboundCaller, mergeCallers } from "#proxy/stats/inbound-traffic.ts";
+import { type InboundCaller, type InboundRequests, mergeCallers } from "#proxy/stats/inbound-traffic.ts";
 import { anyRest, anySegment } from "#proxy/stats/path-classes.ts";
-import type { Pod } from "../../mesh/pods.ts";
+import { isGateway, type Pod } from "../../mesh/pods.ts";
 import type { ObservedWorkload } from "../../traffic/observed-traffic.ts";
 import { workloadsOf } from "../../traffic/workload-name.ts";
 
@@ -14,6 +15,7 @@ export interface Proposal {
 }
 
 interface Operation {
+  readonly hosts?: readonly string[];
   readonly ports: readonly string[];
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
@@ -26,7 +28,7 @@ const maxPaths = 20;
 export function proposePolicies(observed: readonly ObservedWorkload[], pods: readonly Pod[]): Proposal {
   const workloads = workloadsOf(pods);
   const notes: string[] = [];
-  const groups = new Map<string, { selected: Selected; callers: (readonly InboundCaller[])[]; names: string[] }>();
+  const groups = new Map<string, Group>();
   for (const { workload, callers } of observed) {
     const pod = workloads.get(workload);
     if (pod === undefined) {
@@ -35,39 +37,58 @@ export function proposePolicies(observed: readonly ObservedWorkload[], pods: rea
     }
     const selected = selectorOf(pod, workload);
     const key = JSON.stringify(selected);
-    const group = groups.get(key) ?? { selected, callers: [], names: [] };
+    const group = groups.get(key) ?? { selected, callers: [], names: [], isGateway: isGateway(pod) };
     groups.set(key, group);
     group.callers.push(callers);
     group.names.push(workload);
   }
-  const policies = [...groups.values()].flatMap(({ selected, callers, names }): KubernetesObject[] => {
-    const merged = mergeCallers(callers);
-    notes.push(...notesOn(names.join(", "), merged));
-    const rules = rulesOf(merged);
-    if (rules.length === 0) {
-      const why = merged.length === 0 ? "nobody called" : "no caller proved who it is";
-      notes.push(`${names.join(", ")}: ${why}, so nothing is proposed (an ALLOW policy without rules lets nobody in)`);
-      return [];
-    }
-    return [policyOf(selected, rules)];
-  });
+  const policies = [...groups.values()].flatMap(
+    ({ selected, callers, names, isGateway: isOpen }): KubernetesObject[] => {
+      const merged = mergeCallers(callers);
+      notes.push(...notesOn(names.join(", "), merged, isOpen));
+      const rules = rulesOf(merged, isOpen);
+      if (rules.length === 0) {
+        const why =
+          merged.length === 0 ? "nobody called" : isOpen ? "nothing was forwarded" : "no caller proved who it is";
+        notes.push(
+          `${names.join(", ")}: ${why}, so nothing is proposed (an ALLOW policy without rules lets nobody in)`,
+        );
+        return [];
+      }
+      return [policyOf(selected, rules)];
+    },
+  );
   return { policies, notes };
+}
+
+interface Group {
+  readonly selected: Selected;
+  readonly callers: (readonly InboundCaller[])[];
+  readonly names: string[];
+  readonly isGateway: boolean;
 }
 
 interface Selected {
   readonly namespace: string;
   readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
+  /** Of the workloads, or the Gateway of the Gateway API that they run. */
+  readonly target: { readonly labels: Readonly<Record<string, string>> } | { readonly gateway: string };
 }
+
+const gatewayName = "gateway.networking.k8s.io/gateway-name";
 
 /** All versions of an application together: which of them got a request was chance. */
 function selectorOf({ metadata }: Pod, workload: string): Selected {
   const { namespace = "default", labels = {} } = metadata;
+  const gateway = labels[gatewayName];
+  if (gateway !== undefined) return { namespace, name: gateway, target: { gateway } };
   const label = ["app", "app.kubernetes.io/name"].find((name) => labels[name] !== undefined);
   const value = label === undefined ? undefined : labels[label];
-  if (label !== undefined && value !== undefined) return { namespace, name: value, labels: { [label]: value } };
+  if (label !== undefined && value !== undefined) {
+    return { namespace, name: value, target: { labels: { [label]: value } } };
+  }
   const own = Object.entries(labels).filter(([name]) => !ofOnePod.has(name));
-  return { namespace, name: workload.slice(0, workload.lastIndexOf(".")), labels: Object.fromEntries(own) };
+  return { namespace, name: workload.slice(0, workload.lastIndexOf(".")), target: { labels: Object.fromEntries(own) } };
 }
 
 const ofOnePod: ReadonlySet<string> = new Set([
@@ -78,13 +99,15 @@ const ofOnePod: ReadonlySet<string> = new Set([
   "security.istio.io/tlsMode",
 ]);
 
-function policyOf({ namespace, name, labels }: Selected, rules: readonly object[]): KubernetesObject {
+function policyOf({ namespace, name, target }: Selected, rules: readonly object[]): KubernetesObject {
+  const gateway = { group: "gateway.networking.k8s.io", kind: "Gateway" };
   return {
     apiVersion: "security.istio.io/v1",
     kind: "AuthorizationPolicy",
     metadata: { name: `allow-observed-${name}`.slice(0, 63).replace(/[^a-z0-9]+$/i, ""), namespace },
     spec: {
-      ...(Object.keys(labels).length > 0 && { selector: { matchLabels: labels } }),
+      ...("gateway" in target && { targetRefs: [{ ...gateway, name: target.gateway }] }),
+      ...("labels" in target && Object.keys(target.labels).length > 0 && { selector: { matchLabels: target.labels } }),
       action: "ALLOW",
       rules,
     },
@@ -92,9 +115,9 @@ function policyOf({ namespace, name, labels }: Selected, rules: readonly object[
 }
 
 /** A rule with methods or paths never matches bytes, so ports of bytes have rules of their own. */
-function rulesOf(callers: readonly InboundCaller[]): object[] {
+function rulesOf(callers: readonly InboundCaller[], isOpen: boolean): object[] {
   const httpPorts = new Set(callers.filter(({ requests }) => requests.length > 0).map(({ port }) => port));
-  const known = callers.filter(({ principal, port }) => principal !== "" && port !== 0);
+  const known = callers.filter(({ principal, port }) => (isOpen || principal !== "") && port !== 0);
   return [
     ...rulesWith(
       known.filter(({ port }) => httpPorts.has(port)),
@@ -113,7 +136,11 @@ function rulesWith(callers: readonly InboundCaller[], operationsOf: (caller: Inb
   for (const caller of callers) {
     const operations = operationsOf(caller);
     if (operations.length === 0) continue;
-    byPrincipal.set(caller.principal, [...(byPrincipal.get(caller.principal) ?? []), ...operations]);
+    // At a gateway: policies know callers by SPIFFE ids, and any other is anybody.
+    const name = caller.principal.startsWith("spiffe://") ? caller.principal : "";
+    const before = byPrincipal.get(name) ?? [];
+    const known = new Set(before.map((operation) => JSON.stringify(operation)));
+    byPrincipal.set(name, [...before, ...operations.filter((operation) => !known.has(JSON.stringify(operation)))]);
   }
   const byOperations = new Map<string, { principals: string[]; operations: readonly Operation[] }>();
   for (const [principal, operations] of byPrincipal) {
@@ -123,7 +150,7 @@ function rulesWith(callers: readonly InboundCaller[], operationsOf: (caller: Inb
     same.principals.push(principal.replace(/^spiffe:\/\//, ""));
   }
   return [...byOperations.values()].map(({ principals, operations }) => ({
-    from: [{ source: { principals: principals.sort() } }],
+    ...(!principals.includes("") && { from: [{ source: { principals: principals.sort() } }] }),
     to: operations.map((operation) => ({ operation })),
   }));
 }
@@ -132,8 +159,22 @@ function tcpOperations({ port, connections, refused }: InboundCaller): Operation
   return connections > refused ? [{ ports: [String(port)] }] : [];
 }
 
-/** Methods that are used on the same paths stand together. */
+/** Hosts of which the same is asked stand together. */
 function httpOperations({ port, requests }: InboundCaller): Operation[] {
+  const hostsByOperations = new Map<string, string[]>();
+  for (const [host, ofHost] of [...Map.groupBy(requests, (request) => request.host ?? "")].sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  )) {
+    const key = JSON.stringify(operationsAt(port, ofHost));
+    hostsByOperations.set(key, [...(hostsByOperations.get(key) ?? []), host]);
+  }
+  return [...hostsByOperations].flatMap(([key, hosts]) =>
+    (JSON.parse(key) as Operation[]).map((operation) => (hosts.includes("") ? operation : { hosts, ...operation })),
+  );
+}
+
+/** Methods that are used on the same paths stand together. */
+function operationsAt(port: number, requests: readonly InboundRequests[]): Operation[] {
   const pathsByMethod = new Map<string, Set<string>>();
   for (const { method, path, forwarded } of requests) {
     if (forwarded === 0 || !canBeWritten(method, path)) continue;
@@ -166,8 +207,8 @@ function canBeWritten(method: string, path: string): boolean {
   return method !== "" && path.startsWith("/");
 }
 
-function notesOn(name: string, callers: readonly InboundCaller[]): string[] {
-  const unproven = callers.filter(({ principal, port }) => principal === "" && port !== 0);
+function notesOn(name: string, callers: readonly InboundCaller[], isOpen: boolean): string[] {
+  const unproven = isOpen ? [] : callers.filter(({ principal, port }) => principal === "" && port !== 0);
   const requests = callers.flatMap((caller) => caller.requests);
   const unwritten = sum(requests.filter(({ method, path }) => !canBeWritten(method, path)).map((it) => it.forwarded));
   const refused = sum(requests.map((request) => request.refused));
@@ -182,6 +223,9 @@ function notesOn(name: string, callers: readonly InboundCaller[]): string[] {
       ? [`${name}: ${unwritten} requests did not fit into what is counted apart, and are left out`]
       : []),
     ...(refused > 0 ? [`${name}: ${refused} requests that the sidecar answered itself are left out`] : []),
+    ...(isOpen && callers.length > 0
+      ? [`${name} is a gateway: whoever may come now may come then; users with tokens are not told apart`]
+      : []),
     ...(wide ? [`${name}: ids in paths are written as ${anySegment}`] : []),
   ];
 }

@@ -33,7 +33,7 @@ export function renderReplay({ rows, allowed, denied, notJudged }: Replay, notes
     String(row.port),
     sourceText(row),
     row.method || "-",
-    row.path || "-",
+    `${row.host}${row.path}` || "-",
     String(row.count),
     row.reason,
   ]);

@@ -5,7 +5,7 @@ import { formatIssue, formatOrigin, type Origin, Severity } from "#base/issue.ts
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import type { ProxyNode } from "#mesh/snapshot/proxy-node.ts";
 import type { MeshSnapshot } from "#mesh/snapshot/snapshot.ts";
-import { decideInbound } from "#proxy/decide/decide.ts";
+import { decideGateway, decideInbound } from "#proxy/decide/decide.ts";
 import type { Decision, Question } from "#proxy/decide/decision.ts";
 import type { ProxyView } from "#proxy/decide/view.ts";
 import type { InboundCaller } from "#proxy/stats/inbound-traffic.ts";
@@ -22,6 +22,8 @@ export interface ReplayedRow {
   readonly workload: string;
   readonly port: number;
   readonly source: SourceName;
+  /** Of a gateway; empty elsewhere. */
+  readonly host: string;
   /** Empty for bytes. */
   readonly method: string;
   readonly path: string;
@@ -69,9 +71,10 @@ export function replay(
     if (node === undefined) return [];
     const httpPorts = new Set(callers.filter(({ requests }) => requests.length > 0).map(({ port }) => port));
     return callers.flatMap((caller) =>
-      questionsOf(snapshot, node, caller, httpPorts.has(caller.port)).map(({ question, method, path, count }) => {
-        const judged = judge(before.of(node), after.of(node), question);
-        return { workload, port: caller.port, source: names.of(caller), method, path, count, ...judged };
+      questionsOf(snapshot, node, caller, httpPorts.has(caller.port)).map(({ question, ...asked }) => {
+        const decide = node.type === "router" ? decideGateway : decideInbound;
+        const judged = judge(before.of(node), after.of(node), (view) => decide(view, question, null));
+        return { workload, port: caller.port, source: names.of(caller), ...asked, ...judged };
       }),
     );
   });
@@ -82,6 +85,7 @@ export function replay(
 
 interface Asked {
   readonly question: Question;
+  readonly host: string;
   readonly method: string;
   readonly path: string;
   readonly count: number;
@@ -98,22 +102,24 @@ function questionsOf(snapshot: MeshSnapshot, node: ProxyNode, caller: InboundCal
   };
   if (!isHttp) {
     const count = caller.connections - caller.refused;
-    return count > 0 ? [{ question: { ...connection, http: null }, method: "", path: "", count }] : [];
+    return count > 0 ? [{ question: { ...connection, http: null }, host: "", method: "", path: "", count }] : [];
   }
   const authority = snapshot.serviceInstances(node).find(({ targetPort }) => targetPort === caller.port)
     ?.service.hostname;
   return caller.requests
     .filter(({ forwarded }) => forwarded > 0)
-    .map(({ method, path, forwarded }) => ({
+    .map(({ host = "", method, path, forwarded }) => ({
       question: {
         ...connection,
+        tls: handshakeOf(caller, node.type === "router" ? host.replace(/:\d+$/, "") : ""),
         http: {
           method: method || "GET",
-          authority: authority ?? connection.destinationIp,
+          authority: host || (authority ?? connection.destinationIp),
           path: memberOf(path),
           headers: {},
         },
       },
+      host,
       method,
       path,
       count: forwarded,
@@ -128,13 +134,13 @@ function memberOf(path: string): string {
 function judge(
   before: ProxyView,
   after: ProxyView,
-  question: Question,
+  decide: (view: ProxyView) => Decision,
 ): Pick<ReplayedRow, "verdict" | "reason" | "origin"> {
-  const decided = decideInbound(after, question, null);
+  const decided = decide(after);
   if (!isDenied(decided)) return { verdict: "allowed", reason: "", origin: null };
   const denial = decided.authorization.find(({ allowed }) => !allowed);
   const origin = denial?.policy?.origin ?? denial?.nearestMiss?.policy.origin ?? null;
-  const wasDenied = isDenied(decideInbound(before, question, null));
+  const wasDenied = isDenied(decide(before));
   const reason =
     decided.reason +
     (origin === null || decided.reason.includes(formatOrigin(origin)) ? "" : ` (${formatOrigin(origin)})`);

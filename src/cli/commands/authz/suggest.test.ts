@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { parseAllDocuments } from "yaml";
+import type { InboundCaller } from "#proxy/stats/inbound-traffic.ts";
 import { observedFiles, shopId, smallMesh, smallTraffic } from "../../testing/observed-files.ts";
 import { type CliResult, run } from "../../testing/run-cli.ts";
 import { proposePolicies } from "./propose.ts";
@@ -96,6 +97,131 @@ spec:
       ["POST", 5],
     ],
   );
+});
+
+describe("a gateway", () => {
+  const edge = `${smallMesh}---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: edge
+  labels: {app: edge, istio: edge}
+spec:
+  serviceAccountName: edge
+  containers: [{name: istio-proxy, image: x, args: [proxy, router]}]
+status: {podIP: 10.244.0.9}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: edge}
+spec: {clusterIP: 10.96.0.9, selector: {istio: edge}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  selector: {istio: edge}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example"]}
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*.example"], tls: {mode: SIMPLE, credentialName: c}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge}
+spec: {hosts: ["*.example"], gateways: [edge], http: [{route: [{destination: {host: api, port: {number: 80}}}]}]}
+`;
+  const request = (host: string, path: string, forwarded = 1, refused = 0) => ({
+    host,
+    method: "GET",
+    path,
+    forwarded,
+    refused,
+  });
+  const caller = (port: number, protection: "plaintext" | "tls", requests: readonly object[]) =>
+    ({ ...smallTraffic[2]!, port, protection, address: "", requests }) as InboundCaller;
+  const seen = [
+    caller(8080, "plaintext", [
+      request("a.example", "/shop", 3),
+      request("b.example", "/shop", 2),
+      request("admin.example", "/users/{*}", 1),
+      { method: "GET", path: "/x", forwarded: 0, refused: 9 },
+    ]),
+    caller(443, "tls", [request("a.example", "/shop", 5)]),
+  ];
+  const ask = (...argv: string[]): Promise<CliResult> =>
+    run(["authz", "suggest", "-f", "-", "--observed", files.observed(seen, "edge.default"), ...argv], { stdin: edge });
+
+  test("hosts, methods and paths that were seen, from everybody", async () => {
+    const { code, stdout, stderr } = await ask();
+    assert.equal(code, 0, stderr);
+    const [policy] = parseAllDocuments(stdout).flatMap((document) => (document.toJS() as unknown) ?? []);
+    assert.deepEqual(policy, {
+      apiVersion: "security.istio.io/v1",
+      kind: "AuthorizationPolicy",
+      metadata: { name: "allow-observed-edge", namespace: "default" },
+      spec: {
+        selector: { matchLabels: { app: "edge" } },
+        action: "ALLOW",
+        rules: [
+          {
+            to: [
+              { operation: { hosts: ["a.example", "b.example"], ports: ["8080"], methods: ["GET"], paths: ["/shop"] } },
+              { operation: { hosts: ["admin.example"], ports: ["8080"], methods: ["GET"], paths: ["/users/{*}"] } },
+              { operation: { hosts: ["a.example"], ports: ["443"], methods: ["GET"], paths: ["/shop"] } },
+            ],
+          },
+        ],
+      },
+    });
+    assert.match(stdout, /^# edge\.default is a gateway: whoever may come now may come then/m);
+    assert.match(stdout, /^# Replayed: 0 of 11 requests/m);
+    const applied = await run(["validate", "-f", "-"], { stdin: `${edge}${stdout}` });
+    assert.equal(applied.code, 0, applied.stderr + applied.stdout);
+  });
+
+  test("a replay asks the gateway's own listeners, by host, plaintext and TLS", async () => {
+    const policy = files.write(
+      "edge.yaml",
+      `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: edge}
+spec:
+  selector: {matchLabels: {app: edge}}
+  rules: [{to: [{operation: {hosts: [a.example]}}, {operation: {hosts: [b.example], ports: ["443"]}}]}]
+`,
+    );
+    const { code, stdout } = await ask("--with", policy);
+    assert.equal(code, 1);
+    const denied = [...stdout.matchAll(/^denied +edge\.default +(\d+) +\S+ +GET +(\S+) +(\d+) /gm)];
+    assert.deepEqual(
+      denied.map(([, ...cells]) => cells),
+      [
+        ["8080", "b.example/shop", "2"],
+        ["8080", "admin.example/users/{*}", "1"],
+      ],
+    );
+    assert.match(stdout, /^3 of 11 requests and connections would have been denied\.$/m);
+  });
+
+  test("a gateway of the Gateway API is the policy's target", () => {
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: {
+        name: "web-istio",
+        namespace: "default",
+        labels: { "gateway.networking.k8s.io/gateway-name": "web" },
+      },
+      spec: { containers: [{ name: "istio-proxy", image: "x", args: ["proxy", "router"] }] },
+    };
+    const [policy] = proposePolicies(
+      [{ workload: "web-istio.default", since: "", until: "", callers: seen }],
+      [pod],
+    ).policies;
+    assert.deepEqual((policy?.["spec"] as { targetRefs: unknown }).targetRefs, [
+      { group: "gateway.networking.k8s.io", kind: "Gateway", name: "web" },
+    ]);
+  });
 });
 
 test("what depends on something that is not counted is not judged", async () => {
