@@ -64,7 +64,7 @@ describe("Bookinfo", { timeout: 900_000 }, () => {
     const replayed = await mesh.run(...suggest, "--with", "config/suggested.yaml");
     assert.match(
       replayed.stdout,
-      /^denied +istio-ingressgateway\.istio-system +\d+ +\S+ +GET +\S+\/login +1 +no policy allows/m,
+      /^denied +istio-ingressgateway\.istio-system +\d+ +\S+ +GET +\S+\/api\/v1\/products +1 +no policy allows/m,
     );
     mesh.removeConfig("suggested.yaml");
     await eventually("everybody to be let in", async () =>
