@@ -56,7 +56,7 @@ const paths: Readonly<Record<string, AdminPath>> = {
     answer: () => text("disabled\n"),
   },
   "/inbound_traffic": {
-    help: "print who called this workload since the start: ports, protection, identities, methods, classes of paths",
+    help: "print who called this workload or gateway since the start: ports, protection, identities, hosts, methods, classes of paths",
     answer: (state) => json(inboundTraffic(state)),
   },
   "/init_dump": {
