@@ -218,7 +218,8 @@ spec:
       [{ workload: "web-istio.default", since: "", until: "", callers: seen }],
       [pod],
     ).policies;
-    assert.deepEqual((policy?.["spec"] as { targetRefs: unknown }).targetRefs, [
+    assert.ok(policy);
+    assert.deepEqual((policy["spec"] as { targetRefs: unknown }).targetRefs, [
       { group: "gateway.networking.k8s.io", kind: "Gateway", name: "web" },
     ]);
   });
