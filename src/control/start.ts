@@ -78,6 +78,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     hostAddresses: () => hosts.addresses,
     ...(options.keyFetching !== undefined && { keyFetching: options.keyFetching }),
     ...(options.scopesGateways !== undefined && { scopesGateways: options.scopesGateways }),
+    ...(options.severalProviders !== undefined && { severalProviders: options.severalProviders }),
   });
   const secretAccess = createSecretAccess(context, () => pusher.refreshSecrets());
   const pusher: Pusher = new Pusher(compiling.meshCompiler, secretAccess, log.scope("ads"), pushMetrics);

@@ -19,6 +19,7 @@ test("Istio's variables set debouncing, the rate of new streams, blocked address
     ENABLE_DEBUG_ON_HTTP: "0",
     PILOT_JWT_ENABLE_REMOTE_JWKS: "true",
     PILOT_SCOPE_GATEWAY_TO_NAMESPACE: "true",
+    PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: "true",
     ENABLE_DEBUG_ENDPOINT_AUTH: "true",
     DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: "kiali, tools",
   };
@@ -29,6 +30,7 @@ test("Istio's variables set debouncing, the rate of new streams, blocked address
     authenticatePlaintext: false,
     keyFetching: "hybrid",
     scopesGateways: true,
+    severalProviders: true,
     debugAccess: { onHttp: false, authentication: true, allowedNamespaces: ["kiali", "tools"] },
     ...authority,
   });

@@ -16,6 +16,7 @@ type PilotSettings = AuthoritySettings &
     | "debugAccess"
     | "keyFetching"
     | "scopesGateways"
+    | "severalProviders"
   >;
 
 export function pilotSettings(env: Readonly<Record<string, string | undefined>>, log: Logger): PilotSettings {
@@ -35,6 +36,7 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
     Object.hasOwn(keyFetchers, text) ? keyFetchers[text] : undefined,
   );
   const scopesGateways = read("PILOT_SCOPE_GATEWAY_TO_NAMESPACE", flag);
+  const severalProviders = read("PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS", flag);
   const onHttp = read("ENABLE_DEBUG_ON_HTTP", flag);
   const authentication = read("ENABLE_DEBUG_ENDPOINT_AUTH", flag);
   const allowedNamespaces = read("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES", list);
@@ -48,6 +50,7 @@ export function pilotSettings(env: Readonly<Record<string, string | undefined>>,
     ...(authenticatePlaintext !== undefined && { authenticatePlaintext }),
     ...(keyFetching !== undefined && { keyFetching }),
     ...(scopesGateways !== undefined && { scopesGateways }),
+    ...(severalProviders !== undefined && { severalProviders }),
     debugAccess: {
       ...(onHttp !== undefined && { onHttp }),
       ...(authentication !== undefined && { authentication }),

@@ -23,6 +23,7 @@ export interface SnapshotSettings {
   readonly hostAddresses?: () => HostAddresses;
   readonly keyFetching?: KeyFetching;
   readonly scopesGateways?: boolean;
+  readonly severalProviders?: boolean;
 }
 
 export interface SettledBuilder {
@@ -56,6 +57,7 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
           ...(settings.hostAddresses !== undefined && { hostAddresses: settings.hostAddresses() }),
           ...(settings.keyFetching !== undefined && { keyFetching: settings.keyFetching }),
           ...(settings.scopesGateways !== undefined && { scopesGateways: settings.scopesGateways }),
+          ...(settings.severalProviders !== undefined && { severalProviders: settings.severalProviders }),
         },
         previous,
       );

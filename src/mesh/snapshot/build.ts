@@ -59,6 +59,8 @@ export interface SnapshotOptions {
   readonly keyFetching?: KeyFetching;
   /** Gateways are for pods of their own namespace only. */
   readonly scopesGateways?: boolean;
+  /** A workload may have CUSTOM policies of several providers. */
+  readonly severalProviders?: boolean;
 }
 
 /** What the next snapshot may take over when nothing that it is made of has changed. */
@@ -104,8 +106,10 @@ export function buildSnapshot(
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
-  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", scopesGateways = false, hostAddresses } = options;
-  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, scopesGateways, hostAddresses };
+  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", hostAddresses } = options;
+  const { scopesGateways = false, severalProviders = false } = options;
+  const flags = { scopesGateways, severalProviders };
+  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, hostAddresses, ...flags };
   return assemble({ entries, bySource, duplicates, ...settings }, previous);
 }
 
@@ -120,10 +124,12 @@ interface Content {
   readonly hostAddresses: HostAddresses | undefined;
   readonly keyFetching: KeyFetching;
   readonly scopesGateways: boolean;
+  readonly severalProviders: boolean;
 }
 
 function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltSnapshot {
-  const { entries, meshConfig, domain, keySets, keyFetching, scopesGateways, hostAddresses } = content;
+  const { entries, meshConfig, domain, keySets, keyFetching, scopesGateways, severalProviders, hostAddresses } =
+    content;
   const { rootNamespace } = meshConfig;
   const settings = settingsVersion([
     domain,
@@ -131,6 +137,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     keySetsVersion(keySets),
     keyFetching,
     scopesGateways,
+    severalProviders,
     [...(hostAddresses ?? [])],
   ]);
   const entryChanges = changesBetween(previous?.entries, entries);
@@ -208,7 +215,9 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       keySets,
       keyPlan,
       scopesGateways,
+      severalProviders,
       inboundMtls: policies.inboundMtls,
+      authorization: policies.authorization,
     }),
     ...gatewayApiChecks(gatewayApi, entries),
     ...ingressFindings(ingress, written, rootNamespace),
@@ -282,6 +291,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     telemetry: ofWorkloads.telemetry,
     proxyConfig: ofWorkloads.proxyConfig,
     authorizationPolicies: (proxy) => policies.authorization(proxy),
+    severalProviders,
     extensions: indexWorkloadExtensions(table, rootNamespace),
     envoyFilters: envoyFilters.filters,
     envoyFilterPatches: envoyFilters.patches,

@@ -363,6 +363,31 @@ spec: { selector: { matchLabels: { app: revews } }, url: "https://example.com/m.
   }
 });
 
+test("CUSTOM policies of several providers for one workload say that they deny, unless that is switched on", () => {
+  const policy = (name: string, app: string): string => `---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: ${name} }
+spec: { selector: { matchLabels: { app: ${app} } }, action: CUSTOM, provider: { name: ${name} }, rules: [{}] }
+`;
+  const pod = (app: string): string => `---
+apiVersion: v1
+kind: Pod
+metadata: { name: ${app}-1, labels: { app: ${app} } }
+status: { podIP: 10.244.0.5 }
+`;
+  const about = (yaml: string, options = {}): string[] =>
+    meshFromYaml(yaml, options)
+      .issues.filter(({ code }) => code === "OUT0010")
+      .map(({ object, message }) => `${object?.name}: ${message}`);
+  const one = policy("one", "web") + policy("two", "web") + pod("web");
+  const why =
+    "CUSTOM policies of several providers (one, two) are for pod default/web-1: requests that the rules match are denied";
+  assert.deepEqual(about(one), [`one: ${why}`, `two: ${why}`]);
+  assert.deepEqual(about(one, { severalProviders: true }), []);
+  assert.deepEqual(about(policy("one", "web") + policy("two", "api") + pod("web") + pod("api")), []);
+});
+
 for (const [kind, apiVersion, rest] of [
   ["EnvoyFilter", "networking.istio.io/v1alpha3", ""],
   ["AuthorizationPolicy", "security.istio.io/v1", ", rules: [{}]"],

@@ -92,6 +92,8 @@ export interface MeshSnapshot {
 
   /** The authorization policies that apply to the proxy's workload, by action, in their order of evaluation. */
   authorizationPolicies(proxy: ProxyNode): AuthorizationPolicies;
+  /** Whether a workload may have CUSTOM policies of several providers; otherwise they deny. */
+  readonly severalProviders: boolean;
   /** What a Secret gives under an SDS name. */
   credential(name: CredentialName): Credential;
   /** What a Secret holds for pulling images: JSON; undefined: nothing, or it is not there. */

@@ -72,6 +72,19 @@ const rows: Readonly<Record<string, string>> = {
   "{action: DENY, rules: [{from: [{source: {principals: [a]}}]}]}": "",
   "{action: DENY, rules: [{from: [{source: {principals: [a]}}], to: [{operation: {methods: [GET]}}]}]}": "W rules[0]",
   '{action: DENY, rules: [{from: [{source: {requestPrincipals: [a]}}], to: [{operation: {ports: ["80"]}}]}]}': "",
+  "{rules: [{from: [{source: {principals: [spiffe://cluster.local/ns/a/sa/b]}}]}]}":
+    "W rules[0].from[0].source.principals[0]",
+  "{rules: [{from: [{source: {notPrincipals: [spiffe://cluster.local/ns/a/sa/b]}}]}]}":
+    "W rules[0].from[0].source.notPrincipals[0]",
+  "{rules: [{when: [{key: source.principal, values: [spiffe://a/ns/a/sa/b]}]}]}": "W rules[0].when[0].values[0]",
+  "{rules: [{from: [{source: {requestPrincipals: [spiffe://a/b]}}]}]}": "",
+  "{rules: [{to: [{operation: {paths: [admin]}}]}]}": "W rules[0].to[0].operation.paths[0]",
+  "{rules: [{to: [{operation: {notPaths: ['admin*']}}]}]}": "W rules[0].to[0].operation.notPaths[0]",
+  "{rules: [{to: [{operation: {paths: ['/a?x=1']}}]}]}": "W rules[0].to[0].operation.paths[0]",
+  "{rules: [{to: [{operation: {hosts: ['https://a.example']}}]}]}": "W rules[0].to[0].operation.hosts[0]",
+  "{rules: [{to: [{operation: {hosts: ['a.example/x']}}]}]}": "W rules[0].to[0].operation.hosts[0]",
+  "{rules: [{to: [{operation: {hosts: ['a.example:8080', 'b.example:*', '[::1]:80'], paths: ['/', '*/x', '*']}}]}]}":
+    "",
   "{selector: {matchLabels: {}}}": "W selector",
   "{action: NOPE}": "E action",
 };

@@ -133,6 +133,9 @@ function validateSource(source: Source, action: AuthorizationAction, path: strin
   ] as const;
   for (const field of patterns) {
     validateEach(source[field], `${path}.${field}`, report, emptyProblem);
+    if (/principals$/i.test(field) && !/request/i.test(field)) {
+      warnOfNever(source[field], `${path}.${field}`, report, principalThatIsNone);
+    }
     // In namespaces every star stands for anything.
     if (!/namespaces$/i.test(field)) warnOfStars(source[field], `${path}.${field}`, report);
   }
@@ -158,8 +161,12 @@ function validateOperation(operation: Operation, path: string, report: Report): 
       }
     }
   }
+  for (const field of ["hosts", "notHosts"] as const) {
+    warnOfNever(operation[field], `${path}.${field}`, report, hostThatIsNone);
+  }
   for (const field of ["paths", "notPaths"] as const) {
     validateEach(operation[field], `${path}.${field}`, report, pathProblem);
+    warnOfNever(operation[field], `${path}.${field}`, report, pathThatIsNone);
     warnOfStars(operation[field], `${path}.${field}`, report);
   }
 }
@@ -200,6 +207,10 @@ function validateCondition(condition: Condition, action: AuthorizationAction, pa
   }
   if (values.length === 0 && notValues.length === 0) report({ path, message: "values or notValues is needed" });
   const problem = problemOfValue(key);
+  if (key === "source.principal") {
+    warnOfNever(values, `${path}.values`, report, principalThatIsNone);
+    warnOfNever(notValues, `${path}.notValues`, report, principalThatIsNone);
+  }
   validateEach(values, `${path}.values`, report, problem);
   validateEach(notValues, `${path}.notValues`, report, problem);
 }
@@ -225,6 +236,34 @@ function warnOfStars(values: readonly string[], path: string, report: Report): v
     const message = `"${value}": * stands for anything only alone, at the start or at the end; the others are ordinary characters`;
     report(warn(`${path}[${index}]`, message, ...(path.endsWith("aths") ? ["{*} is one part of a path"] : [])));
   }
+}
+
+/** Values that are in order and that nothing can have: a rule of DENY with one of them denies nobody. */
+function warnOfNever(
+  values: readonly string[],
+  path: string,
+  report: Report,
+  whyNone: (value: string) => readonly [why: string, fix?: string] | undefined,
+): void {
+  for (const [index, value] of values.entries()) {
+    const found = whyNone(value);
+    if (found !== undefined) report(warn(`${path}[${index}]`, `"${value}" matches nothing: ${found[0]}`, found[1]));
+  }
+}
+
+function principalThatIsNone(value: string): readonly [string, string] | undefined {
+  return value.startsWith("spiffe://") ? ["principals are written without spiffe://", value.slice(9)] : undefined;
+}
+
+function hostThatIsNone(value: string): readonly [string, string?] | undefined {
+  if (!value.includes("/")) return undefined;
+  return ["a host has no scheme and no path", value.replace(/^[a-z]+:\/\//i, "").replace(/\/.*/, "")];
+}
+
+function pathThatIsNone(value: string): readonly [string, string?] | undefined {
+  if (value !== "" && !/^[/*{]/.test(value)) return ["a path begins with /", `/${value}`];
+  if (/[?#]/.test(value)) return ["paths are compared without query and fragment", value.replace(/[?#].*/, "")];
+  return undefined;
 }
 
 function validateEach(

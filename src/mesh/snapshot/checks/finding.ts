@@ -1,5 +1,6 @@
 // What a check between objects finds: an issue, and what it costs the object.
 import type { Issue } from "#base/issue.ts";
+import type { AuthorizationPolicies } from "../../kinds/authorization-policy/resolve.ts";
 import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
 import type { InboundMtls } from "../../kinds/peer-authentication/resolve.ts";
 import type { Delegation } from "../../kinds/virtual-service/delegation.ts";
@@ -30,10 +31,13 @@ export interface CheckContext {
   readonly meshConfig: MeshConfig;
   /** What the PeerAuthentications ask of a workload. */
   inboundMtls(workload: { readonly namespace: string; readonly labels: Labels }): InboundMtls;
+  /** The AuthorizationPolicies that are for a workload. */
+  authorization(workload: { readonly namespace: string; readonly labels: Labels }): AuthorizationPolicies;
   readonly domain: string;
   readonly keySets: KeySets | undefined;
   readonly keyPlan: KeyPlanner;
   readonly scopesGateways: boolean;
+  readonly severalProviders: boolean;
 }
 
 export function finding(object: MeshObject<unknown>, problem: Problem, effect?: Finding["effect"]): Finding {

@@ -53,6 +53,7 @@ export function checkPolicies(context: CheckContext): Finding[] {
     ),
     ...[...request, ...objects.all("Telemetry")].flatMap((policy) => untargeted(policy, context)),
     ...objects.all("AuthorizationPolicy").flatMap((policy) => unknownProvider(policy, context)),
+    ...severalProviders(context),
   ];
 }
 
@@ -122,6 +123,24 @@ function unknownProvider(
   if (services.byHostname.has(host)) return [];
   const message = `the provider "${name}" is the service ${host}, which does not exist: ${denied}`;
   return [finding(policy, { code: "IST0101", path: "spec.provider.name", message }, "partly")];
+}
+
+/** Policies of several providers for one workload deny, unless that is switched on. */
+function severalProviders({ objects, severalProviders: isAllowed, authorization }: CheckContext): Finding[] {
+  const all = objects.all("AuthorizationPolicy").filter(({ spec }) => spec.provider !== undefined);
+  if (isAllowed || new Set(all.map(({ spec }) => spec.provider?.name)).size < 2) return [];
+  const found = new Map<MeshObject<AuthorizationPolicySpec>, Finding>();
+  for (const pod of objects.all("Pod")) {
+    const { custom } = authorization({ namespace: pod.namespace, labels: pod.metadata.labels ?? {} });
+    const names = [...new Set(custom.map(({ spec }) => spec.provider?.name ?? ""))].sort();
+    if (names.length < 2) continue;
+    const where = `pod ${pod.namespace}/${pod.name}`;
+    const message = `CUSTOM policies of several providers (${names.join(", ")}) are for ${where}: requests that the rules match are denied`;
+    const fix = "one provider for a workload, or PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS=true at istiod";
+    const problem = { code: "OUT0010", severity: Severity.Warning, path: "spec.provider.name", message, fix };
+    for (const policy of custom) if (!found.has(policy)) found.set(policy, finding(policy, problem, "partly"));
+  }
+  return [...found.values()];
 }
 
 interface ExtensionProvider {

@@ -149,6 +149,39 @@ test("CUSTOM policies whose provider cannot be asked say why", () => {
   assert.match([...tcpOrigins.values()][0]?.note ?? "", /provider "other"; without HTTP paths is left aside$/);
 });
 
+test("with several providers each is asked about what its own policies match", () => {
+  const policies = readPolicies(
+    ["b", "a"]
+      .map(
+        (name) =>
+          `metadata: {name: of-${name}, namespace: foo}\nspec: {action: CUSTOM, provider: {name: ${name}}, rules: [{to: [{operation: {paths: [/${name}]}}]}]}\n`,
+      )
+      .join("---\n"),
+  );
+  const provider = (name: string): object => ({ name, envoyExtAuthzGrpc: { service: `${name}.example`, port: 80 } });
+  const { http, tcp } = externalAuthorization(applicablePolicies([], policies, anyWorkload).custom, {
+    trustDomains: ["t"],
+    providers: [provider("a"), provider("b")],
+    allowsSeveral: true,
+    resolve: (host) => host,
+  });
+  const found = http.map((filter) => JSON.stringify(toJson(HttpFilterSchema, filter, { registry })));
+  assert.deepEqual(
+    found.map((text) =>
+      [...text.matchAll(/istio-ext-authz-(?:\w+-ns\[foo\]-policy\[\S+?\]|\w+(?="))|outbound\|80\|\|\w\.example/g)].join(
+        " ",
+      ),
+    ),
+    [
+      "istio-ext-authz-a-ns[foo]-policy[of-a]",
+      "outbound|80||a.example istio-ext-authz-a",
+      "istio-ext-authz-b-ns[foo]-policy[of-b]",
+      "outbound|80||b.example istio-ext-authz-b",
+    ],
+  );
+  assert.equal(tcp.length, 4);
+});
+
 test("a suffix behind a required prefix becomes a quoted regular expression", () => {
   assert.deepEqual(stringPattern("*admin.example", "spiffe://cluster.local/ns/foo/sa/").matchPattern, {
     case: "safeRegex",

@@ -29,6 +29,8 @@ export interface ExternalSettings {
   readonly trustDomains: readonly string[];
   /** `extensionProviders` of mesh configuration, as written. */
   readonly providers: unknown;
+  /** Each provider's policies ask it; otherwise policies of several providers deny. */
+  readonly allowsSeveral?: boolean;
   /** The host of a service of the mesh, or undefined when there is none of that name. */
   readonly resolve: (host: string) => string | undefined;
 }
@@ -37,7 +39,7 @@ const policyPrefix = "istio-ext-authz-";
 const badSuffix = "-deny-due-to-bad-CUSTOM-action";
 const shadowStatPrefix = "istio_ext_authz_";
 
-/** Compiles the CUSTOM policies of a workload. A workload can have one provider; with several all their rules deny. */
+/** Compiles the CUSTOM policies of a workload: filters for each provider, by name. */
 export function externalAuthorization(
   policies: readonly MeshObject<AuthorizationPolicySpec>[],
   settings: ExternalSettings,
@@ -51,9 +53,10 @@ export function externalAuthorization(
   const tcpOrigins = new Map<string, PolicyOrigin>();
   for (const name of names) {
     const ofProvider = policies.filter(({ spec }) => (spec.provider?.name ?? "") === name);
-    const provider = names.length > 1 ? undefined : providers.get(name);
+    const isOneTooMany = names.length > 1 && settings.allowsSeveral !== true;
+    const provider = isOneTooMany ? undefined : providers.get(name);
     const host = provider && settings.resolve(provider.service.slice(provider.service.indexOf("/") + 1));
-    const bad = host === undefined ? whyBad(name, names, provider) : undefined;
+    const bad = host === undefined ? whyBad(name, isOneTooMany ? names : [], provider) : undefined;
     const rulesFor = (isTcp: boolean): RBAC =>
       providerRules(ofProvider, { name, bad, tcp: isTcp, ...settings, origins: isTcp ? tcpOrigins : origins });
     if (provider === undefined || host === undefined) {
@@ -85,8 +88,8 @@ export function externalAuthorization(
   return { http, tcp, origins, tcpOrigins };
 }
 
-function whyBad(name: string, names: readonly string[], provider: AuthorizationProvider | undefined): string {
-  if (names.length > 1) return `a workload can have one provider, and its CUSTOM policies name ${names.join(", ")}`;
+function whyBad(name: string, tooMany: readonly string[], provider: AuthorizationProvider | undefined): string {
+  if (tooMany.length > 0) return `a workload can have one provider, and its CUSTOM policies name ${tooMany.join(", ")}`;
   if (provider === undefined) return `mesh configuration has no external authorization provider "${name}"`;
   return `its provider "${name}" is the service ${provider.service}, which does not exist`;
 }

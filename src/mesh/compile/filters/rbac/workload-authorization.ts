@@ -26,6 +26,7 @@ export function workloadAuthorization(
   const custom = externalAuthorization(policies.custom, {
     trustDomains: trustDomains(snapshot),
     providers: snapshot.meshConfig.rest["extensionProviders"],
+    allowsSeveral: snapshot.severalProviders,
     resolve: (host) => scope.service(host.toLowerCase())?.hostname,
   });
   const tokens = requestAuthentication(snapshot.jwtRules(proxy), {
