@@ -123,6 +123,9 @@ export const catalog: readonly CatalogEntry[] = [
   gatewayApi(["v1", "v1alpha3", "v1alpha2"], "TLSRoute", "tlsroutes"),
   gatewayApi(["v1beta1", "v1"], "ReferenceGrant", "referencegrants", ["refgrant"]),
   gatewayApi(["v1", "v1alpha3"], "BackendTLSPolicy", "backendtlspolicies", ["btlspolicy"]),
+  istio("gateway.networking.x-k8s.io", ["v1alpha1"], "XBackendTrafficPolicy", "xbackendtrafficpolicies", [
+    "xbtrafficpolicy",
+  ]),
 ];
 
 export function findKind(apiVersion: string, kind: string): CatalogEntry | undefined {

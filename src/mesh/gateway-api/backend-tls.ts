@@ -1,107 +1,45 @@
 // BackendTLSPolicies as DestinationRules: TLS to a Service or to the hosts of a ServiceEntry, with the server name that
 // the policy says, the names that its certificate has to have, and the roots that may vouch for it.
-import type { BackendTlsPolicySpec, BackendTlsValidation, PolicyTarget } from "../kinds/backend-tls-policy/spec.ts";
-import type { DestinationRuleSpec } from "../kinds/destination-rule/spec.ts";
-import { ClientTlsMode, type ClientTlsSettings, type TrafficPolicy } from "../objects/fields/traffic-policy.ts";
+import type { BackendTlsPolicySpec, BackendTlsValidation } from "../kinds/backend-tls-policy/spec.ts";
+import { ClientTlsMode, type ClientTlsSettings } from "../objects/fields/traffic-policy.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
+import {
+  findPlaces,
+  type HostPolicies,
+  isForUs,
+  type ServedPolicy,
+  type ServedTarget,
+  type UnusedField,
+} from "./backend-policies.ts";
 import type { ApiProblem } from "./conditions.ts";
-import { generated, type Source } from "./generated-object.ts";
-import { type GatewayApiInput, serviceHostname } from "./input.ts";
-import { policyRuleName } from "./names.ts";
+import type { GatewayApiInput } from "./input.ts";
 
 type Policy = MeshObject<BackendTlsPolicySpec>;
 
-export interface ServedPolicy {
-  readonly object: Policy;
-  /** What is wrong with the roots: backends are then not reached at all. */
-  readonly roots?: ApiProblem | undefined;
-  readonly targets: readonly ServedTarget[];
-}
-
-interface ServedTarget {
-  readonly index: number;
-  readonly target: PolicyTarget;
-  readonly problem?: ApiProblem | undefined;
-}
-
-export interface BackendTls {
-  readonly rules: readonly MeshObject<DestinationRuleSpec>[];
-  readonly policies: readonly ServedPolicy[];
-}
-
 /** The policies come oldest first: the first one that is about a port of a host counts. */
-export function backendTls(input: GatewayApiInput): BackendTls {
-  const hosts = new Map<string, HostPolicies>();
-  const policies = input.backendTlsPolicies.map((object): ServedPolicy => {
+export function backendTls(input: GatewayApiInput, hosts: HostPolicies): ServedPolicy[] {
+  return input.backendTlsPolicies.filter(isForUs).map((object): ServedPolicy => {
     const { tls, problem } = clientTls(object, input);
     const targets = object.spec.targetRefs.map((target, index): ServedTarget => {
-      const found = findTarget(target, object.namespace, input);
+      const found = findPlaces(target, object.namespace, input);
       if (typeof found === "string") return { index, target, problem: { reason: "TargetNotFound", message: found } };
-      const lost = found.places.flatMap((place) => claim(hosts, place, { object, tls, index }) ?? []);
+      const lost = found.flatMap((place) => hosts.claimTls(place, { object, index, settings: tls }) ?? []);
       return { index, target, problem: lost[0] };
     });
-    return { object, roots: problem, targets };
+    return { object, roots: problem, targets, unused: withoutEffect(object) };
   });
-  return { rules: [...hosts.values()].map(destinationRule), policies };
 }
 
-interface Place {
-  readonly hostname: string;
-  readonly namespace: string;
-  readonly ruleName: string;
-  /** Undefined: all ports that no other policy names. */
-  readonly port: number | undefined;
-}
-
-interface Claim {
-  readonly object: Policy;
-  readonly tls: ClientTlsSettings;
-  readonly index: number;
-}
-
-interface HostPolicies {
-  readonly place: Place;
-  readonly byPort: Map<number | undefined, Claim>;
-}
-
-function claim(hosts: Map<string, HostPolicies>, place: Place, made: Claim): ApiProblem | undefined {
-  const key = `${place.namespace}/${place.ruleName}`;
-  const host: HostPolicies = hosts.get(key) ?? { place, byPort: new Map() };
-  hosts.set(key, host);
-  const earlier = host.byPort.get(place.port);
-  if (earlier === undefined) {
-    host.byPort.set(place.port, made);
-    return undefined;
-  }
-  const message = `BackendTLSPolicy ${earlier.object.name}, which is older, is about the same ports of ${place.hostname}`;
-  return { reason: "Conflicted", message };
-}
-
-function findTarget(target: PolicyTarget, namespace: string, input: GatewayApiInput): { places: Place[] } | string {
-  const { group, kind, name, sectionName } = target;
-  const what = `${kind} ${namespace}/${name}`;
-  if (group === "" && kind === "Service") {
-    const hostname = serviceHostname(name, namespace, input.domain);
-    const service = input.services.get(hostname)?.find(({ source }) => source === "kubernetes");
-    if (service === undefined) return `there is no ${what}`;
-    const port = service.ports.find((item) => item.name === sectionName)?.number;
-    if (sectionName !== "" && port === undefined) return `the ${what} has no port "${sectionName}"`;
-    return { places: [{ hostname, namespace, ruleName: policyRuleName(name), port }] };
-  }
-  if (group === "networking.istio.io" && kind === "ServiceEntry") {
-    const entry = input.serviceEntries.find((item) => item.namespace === namespace && item.name === name);
-    if (entry === undefined) return `there is no ${what}`;
-    const port = entry.spec.ports.find((item) => item.name === sectionName)?.number;
-    if (sectionName !== "" && port === undefined) return `the ${what} has no port "${sectionName}"`;
-    const places = entry.spec.hosts.map((host) => ({
-      hostname: host.toLowerCase(),
-      namespace,
-      ruleName: policyRuleName(`${name}~${host.replaceAll(".", "-")}`),
-      port,
-    }));
-    return { places };
-  }
-  return `a policy cannot be about ${group || "core"}/${kind}; it can be about a Service or a ServiceEntry`;
+function withoutEffect({ spec: { validation, options } }: Policy): UnusedField[] {
+  const names = Object.keys(options);
+  return [
+    ...(validation.caCertificateRefs.length > 1
+      ? [{ path: "spec.validation.caCertificateRefs[1]", message: "only the first of several roots is used" }]
+      : []),
+    ...(names.length > 0
+      ? [{ path: "spec.options", message: `${names.join(", ")} is accepted and not in force` }]
+      : []),
+  ];
 }
 
 function clientTls(
@@ -145,23 +83,4 @@ function rootsOf(
   }
   const message = `caCertificateRef ${ref.name} is a ${ref.kind}, not a ConfigMap`;
   return { credentialName: noRoots, problem: { reason: "InvalidKind", message } };
-}
-
-function destinationRule({ place, byPort }: HostPolicies): MeshObject<DestinationRuleSpec> {
-  const claims = [...byPort];
-  const sources = claims.map(([, { object, index }]): Source => ({ object, path: `spec.targetRefs[${index}]` }));
-  const whole = byPort.get(undefined);
-  const portLevelSettings = claims.flatMap(([number, { tls }]) =>
-    number === undefined ? [] : [{ port: { number }, tls }],
-  );
-  const trafficPolicy: TrafficPolicy = { portLevelSettings, ...(whole !== undefined && { tls: whole.tls }) };
-  return generated<DestinationRuleSpec>({
-    kind: "DestinationRule",
-    name: place.ruleName,
-    namespace: place.namespace,
-    createdAt: claims[0]?.[1].object.createdAt ?? 0,
-    spec: { host: place.hostname, trafficPolicy, subsets: [], exportTo: [] },
-    sources,
-    sourceOf: () => 0,
-  });
 }

@@ -3,7 +3,7 @@ import { Severity } from "#base/issue.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { Problem } from "../objects/report.ts";
 import { nearest } from "../objects/suggest.ts";
-import type { ServedPolicy } from "./backend-tls.ts";
+import { isForUs, type ServedPolicy } from "./backend-policies.ts";
 import { builtInClasses, controllerOf, gatewayController, unmanagedController } from "./controllers.ts";
 import type { GatewayApi, ServedGateway, ServedRoute } from "./gateway-api.ts";
 import { type AttachPoint, type ListenerSet, listenerFailure } from "./listeners.ts";
@@ -13,7 +13,7 @@ export interface ApiFinding {
   readonly object: MeshObject<unknown>;
   readonly problem: Problem;
   /** Undefined when the object has its whole effect. */
-  readonly effect?: "partly" | "nothing";
+  readonly effect?: "partly" | "nothing" | "not in force";
 }
 
 export function gatewayApiFindings(api: GatewayApi, facts: Pick<StatusFacts, "service">): ApiFinding[] {
@@ -23,6 +23,7 @@ export function gatewayApiFindings(api: GatewayApi, facts: Pick<StatusFacts, "se
     ...api.input.listenerSets.flatMap((object) => listenerSetFindings(object, api)),
     ...api.routes.flatMap(routeFindings),
     ...api.policies.flatMap(policyFindings),
+    ...[...api.input.backendTlsPolicies, ...api.input.backendTrafficPolicies].flatMap(ignoredPolicy),
   ];
 }
 
@@ -134,7 +135,7 @@ function routeFindings({ object, parents, gatewayProblems, meshProblems }: Serve
   ];
 }
 
-function policyFindings({ object, roots, targets }: ServedPolicy): ApiFinding[] {
+function policyFindings({ object, roots, targets, unused }: ServedPolicy): ApiFinding[] {
   const lost = targets.filter(({ problem }) => problem !== undefined);
   const effect = lost.length === targets.length ? "nothing" : "partly";
   return [
@@ -142,23 +143,25 @@ function policyFindings({ object, roots, targets }: ServedPolicy): ApiFinding[] 
     ...(roots === undefined
       ? []
       : [finding(object, "spec.validation", `${roots.message}; the backends are not reached`, "partly")]),
-    ...withoutEffect(object),
+    ...unused.map(
+      ({ path, message }): ApiFinding => ({
+        object,
+        problem: { code: "OUT0003", severity: Severity.Warning, path, message },
+        effect: "partly",
+      }),
+    ),
   ];
 }
 
-function withoutEffect(object: ServedPolicy["object"]): ApiFinding[] {
-  const { validation, options } = object.spec;
-  const unused = (path: string, message: string): ApiFinding => ({
-    object,
-    problem: { code: "OUT0003", severity: Severity.Warning, path, message },
-    effect: "partly",
-  });
-  const names = Object.keys(options);
+function ignoredPolicy(object: MeshObject<unknown>): ApiFinding[] {
+  if (isForUs(object)) return [];
+  const message = "the annotation istio.io/ignore-policy-attachment leaves it to another controller";
   return [
-    ...(validation.caCertificateRefs.length > 1
-      ? [unused("spec.validation.caCertificateRefs[1]", "only the first of several roots is used")]
-      : []),
-    ...(names.length > 0 ? [unused("spec.options", `${names.join(", ")} is accepted and not in force`)] : []),
+    {
+      object,
+      problem: { code, severity: Severity.Info, path: "metadata.annotations", message },
+      effect: "not in force",
+    },
   ];
 }
 

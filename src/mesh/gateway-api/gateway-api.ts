@@ -2,7 +2,9 @@
 // everything after it knows one set of kinds; and the status that each object is to carry.
 import type { MeshObject } from "../objects/mesh-object.ts";
 import { type AnyRoute, routeParents } from "./attachments.ts";
-import { backendTls, type ServedPolicy } from "./backend-tls.ts";
+import { HostPolicies, type ServedPolicy } from "./backend-policies.ts";
+import { backendTls } from "./backend-tls.ts";
+import { backendTraffic } from "./backend-traffic.ts";
 import type { BackendContext } from "./backends.ts";
 import { tcpRules, tlsRules } from "./connection-rules.ts";
 import { controllerOf, gatewayController } from "./controllers.ts";
@@ -95,9 +97,10 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
     ...input.httpRoutes.map((object) => resolve(object, httpRules)),
     ...input.grpcRoutes.map((object) => resolve(object, grpcRules)),
   ].sort(byAgeAndNamespace);
-  const tls = backendTls(input);
+  const hosts = new HostPolicies();
+  const policies = [...backendTls(input, hosts), ...backendTraffic(input, hosts)];
   const objects: MeshObject<unknown>[] = [
-    ...tls.rules,
+    ...hosts.rules(),
     ...gateways.flatMap(({ points, services, backendCertificate }) =>
       points
         .filter((point) => listenerFailure(point) === undefined)
@@ -113,7 +116,7 @@ export function gatewayApi(input: GatewayApiInput): GatewayApi {
     ...input.tcpRoutes.flatMap((object) => tcpVirtualServices(resolve(object, tcpRules), pointsOf)),
     ...input.tlsRoutes.flatMap((object) => tlsVirtualServices(resolve(object, tlsRules), pointsOf)),
   ];
-  return { objects, gateways, routes, policies: tls.policies, input };
+  return { objects, gateways, routes, policies, input };
 }
 
 /** The Gateway API's order among routes whose matches are equal: oldest first, then by `namespace/name`. */

@@ -10,6 +10,7 @@ import type { ReferenceGrantSpec } from "../kinds/reference-grant/spec.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry/spec.ts";
 import type { TcpRouteSpec } from "../kinds/tcp-route/spec.ts";
 import type { TlsRouteSpec } from "../kinds/tls-route/spec.ts";
+import type { BackendTrafficPolicySpec } from "../kinds/x-backend-traffic-policy/spec.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 
 /** Lists of objects are oldest first. */
@@ -23,6 +24,7 @@ export interface GatewayApiInput {
   readonly tlsRoutes: readonly MeshObject<TlsRouteSpec>[];
   readonly referenceGrants: readonly MeshObject<ReferenceGrantSpec>[];
   readonly backendTlsPolicies: readonly MeshObject<BackendTlsPolicySpec>[];
+  readonly backendTrafficPolicies: readonly MeshObject<BackendTrafficPolicySpec>[];
   readonly serviceEntries: readonly MeshObject<ServiceEntrySpec>[];
   readonly namespaces: readonly MeshObject<unknown>[];
   readonly configMaps: readonly MeshObject<ConfigMapSpec>[];

@@ -5,7 +5,7 @@ import type { DesiredStatus } from "../objects/desired-status.ts";
 import { gatewayApiGroup, type ParentReference } from "../objects/fields/route-reference.ts";
 import type { MeshObject } from "../objects/mesh-object.ts";
 import type { RouteParent } from "./attachments.ts";
-import type { ServedPolicy } from "./backend-tls.ts";
+import type { ServedPolicy } from "./backend-policies.ts";
 import { type ApiProblem, type ConditionSettings, conditions } from "./conditions.ts";
 import { controllerOf, gatewayController, meshController, unmanagedController } from "./controllers.ts";
 import type { GatewayApi, ServedGateway, ServedRoute } from "./gateway-api.ts";
@@ -303,12 +303,14 @@ function policyStatus({ object, roots, targets }: ServedPolicy, facts: StatusFac
         group: target.group,
         kind: target.kind,
         name: target.name,
-        ...(target.sectionName !== "" && { sectionName: target.sectionName }),
+        ...(target.sectionName && { sectionName: target.sectionName }),
       },
       controllerName: meshController,
       conditions: conditions(facts.generation(object), {
         Accepted: { reason: "Accepted", message, problem: problem ?? invalid },
-        ResolvedRefs: { reason: "ResolvedRefs", message, problem: roots },
+        ...(object.kind === "BackendTLSPolicy" && {
+          ResolvedRefs: { reason: "ResolvedRefs", message, problem: roots },
+        }),
       }),
     })),
   });

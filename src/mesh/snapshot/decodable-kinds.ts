@@ -33,6 +33,7 @@ import { virtualService } from "../kinds/virtual-service/kind.ts";
 import { wasmPlugin } from "../kinds/wasm-plugin/kind.ts";
 import { workloadEntry } from "../kinds/workload-entry/kind.ts";
 import { workloadGroup } from "../kinds/workload-group/kind.ts";
+import { xBackendTrafficPolicy } from "../kinds/x-backend-traffic-policy/kind.ts";
 import type { Kind } from "../objects/kind.ts";
 
 /** Keyed by `group/Kind`; the group of Kubernetes' own kinds is empty. */
@@ -59,6 +60,7 @@ export const decodableKinds: ReadonlyMap<string, Kind<unknown>> = new Map<string
   ["gateway.networking.k8s.io/TLSRoute", erase(tlsRoute)],
   ["gateway.networking.k8s.io/ReferenceGrant", erase(referenceGrant)],
   ["gateway.networking.k8s.io/BackendTLSPolicy", erase(backendTlsPolicy)],
+  ["gateway.networking.x-k8s.io/XBackendTrafficPolicy", erase(xBackendTrafficPolicy)],
   ["networking.k8s.io/Ingress", erase(ingress)],
   ["networking.k8s.io/IngressClass", erase(ingressClass)],
   ["extensions.istio.io/WasmPlugin", erase(wasmPlugin)],

@@ -32,6 +32,7 @@ import type { VirtualServiceSpec } from "../kinds/virtual-service/spec.ts";
 import type { WasmPluginSpec } from "../kinds/wasm-plugin/spec.ts";
 import type { WorkloadEntrySpec } from "../kinds/workload-entry/spec.ts";
 import type { WorkloadGroupSpec } from "../kinds/workload-group/spec.ts";
+import type { BackendTrafficPolicySpec } from "../kinds/x-backend-traffic-policy/spec.ts";
 import { byAge, type MeshObject } from "../objects/mesh-object.ts";
 
 /** The spec of each kind; `decodable-kinds.ts` reads them. */
@@ -69,6 +70,7 @@ export interface SpecByKind {
   readonly TLSRoute: TlsRouteSpec;
   readonly ReferenceGrant: ReferenceGrantSpec;
   readonly BackendTLSPolicy: BackendTlsPolicySpec;
+  readonly XBackendTrafficPolicy: BackendTrafficPolicySpec;
 }
 
 export class ObjectTable {

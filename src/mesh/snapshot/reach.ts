@@ -193,6 +193,7 @@ const rules: Readonly<Record<string, Rule>> = {
   TLSRoute: () => true,
   ReferenceGrant: () => true,
   BackendTLSPolicy: () => true,
+  XBackendTrafficPolicy: () => true,
   GatewayClass: () => true,
   "Gateway.gateway.networking.k8s.io": () => true,
   ListenerSet: () => true,

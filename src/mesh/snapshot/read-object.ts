@@ -52,7 +52,8 @@ export function readObject(source: SourceObject, domain: string, previous: Entry
   if (previous !== undefined && previous.source === object) return previous;
   const key = kindKey(object.apiVersion, object.kind);
   const kind = decodableKinds.get(key);
-  const isMesh = key.includes(".istio.io/") || key.startsWith("gateway.networking.k8s.io/") || ingressKinds.has(key);
+  const isMesh =
+    key.includes(".istio.io/") || /^gateway\.networking\.(x-)?k8s\.io\//.test(key) || ingressKinds.has(key);
   if (kind === undefined && !isMesh) return undefined;
   const place = locate(source);
   const ref: ObjectRef = {
