@@ -51,7 +51,10 @@ export interface Measured {
   readonly latencies: readonly number[];
   readonly proxies: number;
   readonly bytes: number;
+  /** Of the control plane, for each round. */
   readonly cpuSeconds: number;
+  /** Of all proxies together. */
+  readonly proxiesCpuSeconds: number;
 }
 
 interface AllAnswered {
@@ -114,15 +117,17 @@ export class PushScene {
     const latencies: number[] = [];
     let proxies = 0;
     let bytes = 0;
+    let proxiesCpu = 0;
     const before = await this.control.ask({ do: "usage" });
     for (let round = 0; round < rounds; round++) {
-      await this.proxies.ask({ do: "begin" });
+      const begun = await this.proxies.ask({ do: "begin" });
       const { atMs } = await this.control.ask(command(round));
       const answer = await this.proxies.ask({ do: "settle", expected, quietMs: 300, timeoutMs: 60_000 });
       const times = answer.lastAckMs.map((at) => at - atMs);
       latencies.push(...times);
       proxies += times.length / rounds;
       bytes += answer.bytes / rounds;
+      proxiesCpu += (answer.cpuSeconds - begun.cpuSeconds) / rounds;
     }
     const after = await this.control.ask({ do: "usage" });
     return {
@@ -130,6 +135,7 @@ export class PushScene {
       proxies,
       bytes,
       cpuSeconds: (after.cpuSeconds - before.cpuSeconds) / rounds,
+      proxiesCpuSeconds: proxiesCpu,
     };
   }
 

@@ -118,6 +118,7 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
   const hosts = new Map<string, VirtualHost>();
   for (const host of planned.hosts) hosts.set(host.name, plannedHost(builder, host));
   const losing = new Set<ServiceHost>();
+  const inOrder = hosts.size;
   const taken = new Set<string>();
   for (const { host, object } of foreignHosts(builder, planned)) {
     const name = hostName(host, place.port);
@@ -137,7 +138,7 @@ function allHosts(builder: HostBuilder): VirtualHost[] {
     if (rest === undefined) hosts.delete(owner.name);
     else hosts.set(owner.name, rest);
   }
-  return [...hosts.values()].sort(byName);
+  return hosts.size === inOrder ? [...hosts.values()] : [...hosts.values()].sort(byName);
 }
 
 /** Most are what they were in the last snapshot: looking that up is most of the work of a change of one. */
