@@ -11,7 +11,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { LogRegistry } from "#base/log/log.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { until } from "./listener/testing/requests.ts";
-import { startProxy } from "./start.ts";
+import { type RunningProxy, startProxy } from "./start.ts";
 
 const types = "type.googleapis.com/envoy";
 
@@ -48,7 +48,7 @@ async function zipkin(t: TestContext) {
   return { spans, hosts, port: (server.address() as AddressInfo).port };
 }
 
-async function ask(t: TestContext, yaml: string, proxyConfig: JsonObject): Promise<void> {
+async function ask(t: TestContext, yaml: string, proxyConfig: JsonObject, count = 5): Promise<RunningProxy> {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-tracer-"));
   const path = join(folder, "bootstrap.yaml");
   writeFileSync(path, yaml);
@@ -71,11 +71,12 @@ async function ask(t: TestContext, yaml: string, proxyConfig: JsonObject): Promi
     rmSync(folder, { recursive: true });
   });
   // So many that they leave at once.
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < count; i++) {
     const answer = await fetch(`http://127.0.0.1:${proxy.listenerPort("in")}/`);
     assert.equal(answer.status, 200);
     await answer.text();
   }
+  return proxy;
 }
 
 test("the Zipkin of Istio's ProxyConfig gets the spans", async (t) => {
@@ -84,6 +85,27 @@ test("the Zipkin of Istio's ProxyConfig gets the spans", async (t) => {
   await until(() => spans.length >= 5);
   assert.deepEqual([...hosts], ["zipkin"]);
   assert.equal(spans[0]?.tags["http.status_code"], "200");
+});
+
+test("spans that still wait go out when the proxy drains", async (t) => {
+  const { spans, port } = await zipkin(t);
+  const proxy = await ask(t, bootstrap(""), { tracing: { zipkin: { address: `localhost:${port}` } } }, 2);
+  assert.equal(spans.length, 0, "two spans wait for more");
+  await proxy.drain(10_000);
+  assert.equal(spans.length, 2);
+});
+
+test("a collector that does not answer delays the end of a drain by a second only", async (t) => {
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  t.after(() => {
+    silent.close();
+    silent.closeAllConnections();
+  });
+  const { port } = silent.address() as AddressInfo;
+  const proxy = await ask(t, bootstrap(""), { tracing: { zipkin: { address: `localhost:${port}` } } }, 1);
+  const asked = once(silent, "request");
+  await Promise.all([proxy.drain(10_000), asked]);
 });
 
 test("so does the tracer of a bootstrap file", async (t) => {

@@ -48,6 +48,11 @@ export class LogServices {
     buffer.add(record);
   }
 
+  /** Resolves when no record waits or is on its way. */
+  async emptied(): Promise<void> {
+    await Promise.all([...this.#byKey.values()].map((buffer) => buffer.deref()?.emptied()));
+  }
+
   #bufferOf(service: LogServiceConfig): ReportBuffer<LogRecord> {
     const key = JSON.stringify(service);
     const known = this.#byKey.get(key)?.deref();

@@ -60,3 +60,26 @@ test("one batch is on its way at a time, and so many spans are kept at most", ()
   assert.equal(sent, 5 + 4096);
   assert.equal(stat("spans_sent"), sent);
 });
+
+test("emptied sends what waits, batch after batch, and resolves when the last one was answered", async () => {
+  const { batches, buffer, stat } = setup();
+  await buffer.emptied();
+  for (let i = 0; i < 600; i++) buffer.add(i);
+  let isEmpty = false;
+  const emptied = buffer.emptied().then(() => (isEmpty = true));
+  assert.deepEqual(
+    batches.map(({ size }) => size),
+    [512],
+  );
+  batches[0]?.done(true);
+  assert.deepEqual(
+    batches.map(({ size }) => size),
+    [512, 88],
+  );
+  buffer.add(600);
+  batches[1]?.done(false);
+  assert.equal(isEmpty, false);
+  batches[2]?.done(true);
+  await emptied;
+  assert.deepEqual([stat("spans_sent"), stat("reports_failed")], [513, 1]);
+});

@@ -35,6 +35,7 @@ export class ReportBuffer<T> {
   #isSending = false;
   #isFlushDue = false;
   #cancelTimer: (() => void) | null = null;
+  #onEmpty: (() => void)[] = [];
 
   /** Few reports wait for `intervalMs` at most. */
   constructor(loop: EventLoop, stats: Stats, names: ReportNames, intervalMs: number, send: SendBatch<T>) {
@@ -61,6 +62,15 @@ export class ReportBuffer<T> {
     }
   }
 
+  /** Sends what waits at once; resolves when nothing is left or on its way, whatever became of it. */
+  emptied(): Promise<void> {
+    if (this.#kept.length === 0 && !this.#isSending) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onEmpty.push(resolve);
+      this.#flush();
+    });
+  }
+
   #timedOut(): void {
     this.#cancelTimer = null;
     this.#timerFlushed.value++;
@@ -78,7 +88,10 @@ export class ReportBuffer<T> {
       this.#isSending = false;
       if (isAccepted) this.#sent.value += batch.length;
       else this.#failed.value++;
-      if (this.#kept.length >= minBatch) this.#flush();
+      const isEmptying = this.#onEmpty.length > 0;
+      if (isEmptying && this.#kept.length === 0) {
+        for (const resolve of this.#onEmpty.splice(0)) resolve();
+      } else if (isEmptying || this.#kept.length >= minBatch) this.#flush();
       else if (this.#kept.length > 0) this.#cancelTimer ??= this.#loop.after(this.#intervalMs, () => this.#timedOut());
     });
   }

@@ -42,6 +42,8 @@ import { RefusalLog } from "./refusal-log.ts";
 
 /** Most bytes that are held of connections whose filter chain is not known, all together. */
 const maxUndecidedBytes = 64 * 1024 * 1024;
+/** How long the reports of what was drained are waited for. */
+const reportPatienceMs = 1000;
 
 export interface ListenerManagerOptions {
   readonly loop: EventLoop;
@@ -320,7 +322,26 @@ export class ListenerManager {
    * Drains: asks every connection to end, stops accepting, and resolves when none is left or the deadline has passed;
    * the result is the number of connections that were cut.
    */
-  drain(deadlineMs: number): Promise<number> {
+  async drain(deadlineMs: number): Promise<number> {
+    const cut = await this.#drainConnections(deadlineMs);
+    await this.#reported();
+    return cut;
+  }
+
+  /** Spans and log records of the last requests go out, if their collectors take them soon. */
+  #reported(): Promise<void> {
+    const { loop, network } = this.#environment;
+    const { tracers, logServices } = network.http;
+    return new Promise((resolve) => {
+      const cancel = loop.after(reportPatienceMs, resolve);
+      Promise.all([tracers.emptied(), logServices.emptied()]).then(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #drainConnections(deadlineMs: number): Promise<number> {
     this.startDraining();
     for (const listener of this.#byName.values()) listener.stopAccepting();
     return new Promise((resolve) => {

@@ -62,6 +62,10 @@ export class OpenTelemetryTracer implements Tracer {
     this.#buffer.add(span);
   }
 
+  emptied(): Promise<void> {
+    return this.#buffer.emptied();
+  }
+
   #export(spans: readonly Span[], done: (isAccepted: boolean) => void): void {
     const { collector } = this.#config;
     const message = toBinary(

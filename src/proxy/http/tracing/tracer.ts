@@ -31,6 +31,8 @@ export interface Tracer {
   send(headers: Headers, span: Span): void;
   /** A finished span that is sampled. */
   report(span: Span): void;
+  /** Sends finished spans that wait; resolves when none is left or on its way. */
+  emptied(): Promise<void>;
 }
 
 /** Envoy's `flush_interval_ms`. */

@@ -26,4 +26,9 @@ export class Tracers {
     this.#byConfig.set(key, new WeakRef(tracer));
     return tracer;
   }
+
+  /** Resolves when no finished span waits or is on its way. */
+  async emptied(): Promise<void> {
+    await Promise.all([...this.#byConfig.values()].map((tracer) => tracer.deref()?.emptied()));
+  }
 }

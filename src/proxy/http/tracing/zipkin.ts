@@ -60,6 +60,10 @@ export class ZipkinTracer implements Tracer {
     this.#buffer.add(span);
   }
 
+  emptied(): Promise<void> {
+    return this.#buffer.emptied();
+  }
+
   #export(spans: readonly Span[], done: (isAccepted: boolean) => void): void {
     const { cluster, host, path, timeoutMs, headers: configured } = this.#config.service;
     const headers = new Headers();
