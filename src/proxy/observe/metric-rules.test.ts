@@ -206,16 +206,34 @@ metrics: [{ name: tcp_connections_opened_total, dimensions: { sni: connection.re
   assert.ok(typeof closed === "object" && closed["sni"] === undefined);
 });
 
-test("expressions that are not valid are refused, and what is not there is told", () => {
+test("labels are named as Prometheus allows, and what nobody knows is unknown", () => {
+  const text = reported(`
+metrics:
+- dimensions: { my-label: request.method, 1st: upstream_peer.workload, lost: istio_operationId, bad: 'request.' }
+  tags_to_remove: [request-protocol]`);
+  const labels = labelsOf(text, "istio_requests_total");
+  assert.ok(typeof labels === "object");
+  const { my_label: own, _1st: first, lost, bad, request_protocol: protocol } = labels;
+  assert.deepEqual([own, first, lost, bad, protocol], ["GET", "ratings-v1", "unknown", undefined, undefined]);
+});
+
+test("what is not valid is left out or refused as Envoy does, and what is not there is told", () => {
   const refusal = (yaml: string): string => {
     const { rules, said } = decoded(yaml);
     return rules === null ? said.join("; ") : `accepted: ${said.join("; ")}`;
   };
-  assert.match(refusal("metrics: [{ dimensions: { a: 'request.' } }]"), /^request\. is not valid/);
-  assert.match(refusal("metrics: [{ dimensions: { a: nobody.knows } }]"), /is not valid/);
-  assert.match(refusal(`metrics: [{ dimensions: { a: "request.path.matches('(')" } }]`), /is not a regular expression/);
-  assert.match(refusal("metrics: [{ dimensions: { a: request.path.matches(request.host) } }]"), /that is no constant/);
-  assert.match(refusal("metrics: [{ dimensions: { 'a b': request.path } }]"), /is no name for a label/);
+  assert.match(
+    refusal("metrics: [{ dimensions: { a: 'request.' } }]"),
+    /^accepted: the label \(request\. is not valid/,
+  );
+  assert.match(refusal("metrics: [{ dimensions: { '': request.path } }]"), /^accepted: .*a label without a name/);
+  assert.match(refusal("metrics: [{ match: 'request.' }]"), /^request\. is not valid/);
+  assert.match(refusal("metrics: [{ dimensions: { a: nobody.knows } }]"), /^accepted: the CEL attribute nobody/);
+  assert.equal(refusal("metrics: [{ dimensions: { a: upstream_peer.app } }]"), "accepted: ");
+  const noExpression = refusal(`metrics: [{ dimensions: { a: "request.path.matches('(')" } }]`);
+  assert.match(noExpression, /^accepted: .*is not a regular expression.*its value is unknown/);
+  const noConstant = refusal("metrics: [{ dimensions: { a: request.path.matches(request.host) } }]");
+  assert.match(noConstant, /^accepted: .*that is no constant.*its value is unknown/);
   assert.match(refusal("metrics: [{ name: my_metric }]"), /^accepted: .*which is none of Istio's/);
   assert.match(refusal("rotation_interval: 60s"), /^accepted: dropping series that nobody adds to/);
   assert.match(refusal("graceful_deletion_interval: 60s"), /^accepted: dropping series/);

@@ -72,11 +72,17 @@ export function connectionValues(facts: RequestFacts | TcpFacts, { downstream, u
       listener_name: connection.listenerName,
       filter_chain_name: connection.filterChainName,
     },
-    filter_state: {
-      ...(downstream !== null && { downstream_peer: peerValues(downstream) }),
-      ...(upstream !== null && { upstream_peer: peerValues(upstream) }),
-    },
+    filter_state: peers(downstream, upstream),
+    // By themselves too, as older configuration names them.
+    ...peers(downstream, upstream),
     node: peerValues(node),
+  };
+}
+
+function peers(downstream: PeerMetadata | null, upstream: PeerMetadata | null): MetricValues {
+  return {
+    ...(downstream !== null && { downstream_peer: peerValues(downstream) }),
+    ...(upstream !== null && { upstream_peer: peerValues(upstream) }),
   };
 }
 

@@ -38,6 +38,9 @@ const rows: Readonly<Record<string, string>> = {
   '{metrics: [{overrides: [{match: {customMetric: ""}}]}]}': "E metrics[0].overrides[0].match.customMetric",
   "{metrics: [{overrides: [{match: {customMetric: a, metric: REQUEST_COUNT}}]}]}":
     "E metrics[0].overrides[0].match.customMetric",
+  '{metrics: [{overrides: [{tagOverrides: {a: {value: "request."}}}]}]}':
+    'W metrics[0].overrides[0].tagOverrides["a"].value',
+  '{metrics: [{overrides: [{tagOverrides: {a: {value: "nobody.knows"}}}]}]}': "",
   '{metrics: [{overrides: [{tagOverrides: {"": {value: x}}}]}]}': 'W metrics[0].overrides[0].tagOverrides[""]',
   '{metrics: [{reportingInterval: "0s"}]}': "E metrics[0].reportingInterval",
   '{metrics: [{reportingInterval: "1us"}]}': "E metrics[0].reportingInterval",

@@ -47,7 +47,7 @@ export function validateTelemetry(spec: TelemetrySpec, report: Report): void {
 
 const maxExpressionLength = 4096;
 
-/** Only the syntax is looked at, as by Istio. Null: nothing is wrong. */
+/** Only the syntax is looked at, as Istio does for logs. Null: nothing is wrong. */
 function expressionProblem(text: string): string | null {
   if (text.length > maxExpressionLength) return `it is longer than ${maxExpressionLength} characters`;
   try {
@@ -86,5 +86,7 @@ function validateOverride({ match, tagOverrides }: MetricsOverride, path: string
     if (operation === TagOperation.Remove && value !== "") {
       report({ path: at, message: "a tag that is removed has no value" });
     }
+    const problem = operation === TagOperation.Upsert && value !== "" ? expressionProblem(value) : null;
+    if (problem !== null) report(warn(at, `the expression is not valid CEL, so the tag is left out: ${problem}`));
   }
 }

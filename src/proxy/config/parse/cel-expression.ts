@@ -34,35 +34,43 @@ const matchesFunction = "matches_re2";
 /** What is wrong with an expression beyond its syntax. */
 type Complain = (message: string) => void;
 
-/** Null after a problem. */
-export function compileExpression(text: string, path: string, problems: Problems): CelExpression | null {
-  const ast = parseExpression(text, path, problems);
-  return ast === null ? null : compile(text, ast, [], path, (message) => problems.invalid(path, message));
-}
-
 /**
- * As Envoy takes it: only text that cannot be parsed is refused. What could never have a value, because it reads what
- * nobody knows or has no sense, is told as left out and never has one.
+ * As Envoy takes it: only text that cannot be parsed is refused, with null. What could never have a value, because it
+ * reads what nobody knows or has no sense, is told as left out and never has one.
  */
-export function compileLenientExpression(text: string, path: string, problems: Problems): CelExpression | null {
+export function compileLenientExpression(
+  text: string,
+  path: string,
+  problems: Problems,
+  instead = "it never holds",
+): CelExpression | null {
   const ast = parseExpression(text, path, problems);
   if (ast === null) return null;
   const others = [...new Set(identifiers(ast))].filter((name) => !roots.includes(name));
-  const complain: Complain = (message) => problems.replaced(path, `the expression (${message})`, "it never holds");
+  const complain: Complain = (message) => problems.replaced(path, `the expression (${message})`, instead);
   return compile(text, ast, others, path, complain) ?? { attributes: [], evaluate: () => undefined };
 }
 
 function parseExpression(text: string, path: string, problems: Problems): ASTNode | null {
-  if (text.length > maxTextLength) {
-    problems.invalid(path, `the expression is longer than ${maxTextLength} characters`);
-    return null;
-  }
+  const ast = parsed(text);
+  if (typeof ast !== "string") return ast;
+  problems.invalid(path, ast);
+  return null;
+}
+
+/** What is wrong with the syntax. */
+export function syntaxProblem(text: string): string | null {
+  const ast = parsed(text);
+  return typeof ast === "string" ? ast : null;
+}
+
+function parsed(text: string): ASTNode | string {
+  if (text.length > maxTextLength) return `the expression is longer than ${maxTextLength} characters`;
   try {
     const { Environment } = celLibrary();
     return new Environment({ limits }).parse(text).ast;
   } catch (error) {
-    problems.invalid(path, `${text} is not valid: ${firstLine(error)}`);
-    return null;
+    return `${text} is not valid: ${firstLine(error)}`;
   }
 }
 

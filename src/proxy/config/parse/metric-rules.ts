@@ -16,7 +16,7 @@ import {
   standardRules,
 } from "../metric-rules.ts";
 import type { Problems } from "../problems.ts";
-import { compileExpression } from "./cel-expression.ts";
+import { compileLenientExpression, syntaxProblem } from "./cel-expression.ts";
 import { milliseconds } from "./values.ts";
 
 export function decodeMetricRules(message: PluginConfig, path: string, problems: Problems): MetricRules {
@@ -105,21 +105,56 @@ function decodeChange(metric: MetricConfig, path: string, problems: Problems): L
   return {
     applies: match === null ? null : (values) => match(values) === true,
     drops: metric.drop,
-    removed: new Set(metric.tagsToRemove),
+    removed: new Set(metric.tagsToRemove.map(labelName)),
     values: Object.entries(metric.dimensions)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([label, expression]) => {
-        const at = `${path}.dimensions["${label}"]`;
-        if (!/^[A-Za-z_]\w*$/.test(label)) problems.invalid(at, "is no name for a label");
+      .flatMap(([written, expression]) => {
+        const at = `${path}.dimensions["${written}"]`;
+        const problem = written === "" ? "a label without a name" : syntaxProblem(expression);
+        if (problem !== null) {
+          problems.leftOut(at, `the label (${problem})`);
+          return [];
+        }
+        const label = labelName(written);
         const evaluate = compile(expression, at, problems);
         return evaluate === null ? [] : [{ label, valueOf: (values: MetricValues) => textOf(evaluate(values)) }];
       }),
   };
 }
 
-/** The evaluator answers undefined where the expression reads what is not there. Null after a problem. */
+/** As Envoy writes names for Prometheus. */
+function labelName(name: string): string {
+  return name.replaceAll(/\W/g, "_").replace(/^(?=\d)/, "_");
+}
+
+/** What `connectionValues` and the values of requests are known by. */
+const knownRoots: ReadonlySet<string> = new Set([
+  "request",
+  "response",
+  "source",
+  "destination",
+  "connection",
+  "upstream",
+  "xds",
+  "metadata",
+  "filter_state",
+  "upstream_filter_state",
+  "node",
+  "downstream_peer",
+  "upstream_peer",
+]);
+
+/**
+ * The evaluator answers undefined where the expression reads what is not there, or what nobody knows, as Envoy's. Null
+ * after a problem.
+ */
 function compile(text: string, path: string, problems: Problems): ((values: MetricValues) => unknown) | null {
-  return compileExpression(text, path, problems)?.evaluate ?? null;
+  const expression = compileLenientExpression(text, path, problems, "its value is unknown");
+  if (expression === null) return null;
+  for (const [root] of expression.attributes) {
+    if (root !== undefined && !knownRoots.has(root)) problems.leftOut(path, `the CEL attribute ${root}`);
+  }
+  return expression.evaluate;
 }
 
 function textOf(value: unknown): string {
