@@ -86,6 +86,8 @@ export interface ControlPlaneOptions {
   readonly keyFetching?: KeyFetching;
   /** Gateways are for pods of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE). */
   readonly scopesGateways?: boolean;
+  /** Variables of this process, which headers of providers may name. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** A workload may have CUSTOM policies of several providers (PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS). */
   readonly severalProviders?: boolean;
   /** PEM bundle of authorities that servers of keys may have too (Istio's jwksResolverExtraRootCA). */

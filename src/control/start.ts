@@ -77,6 +77,7 @@ async function start(options: ControlPlaneOptions, lifecycle: Lifecycle): Promis
     keySets: () => keySets.keySets,
     hostAddresses: () => hosts.addresses,
     ...(options.keyFetching !== undefined && { keyFetching: options.keyFetching }),
+    ...(options.environment !== undefined && { environment: options.environment }),
     ...(options.scopesGateways !== undefined && { scopesGateways: options.scopesGateways }),
     ...(options.severalProviders !== undefined && { severalProviders: options.severalProviders }),
   });

@@ -35,6 +35,7 @@ export async function runPilot(argv: readonly string[], context: CliContext): Pr
     ports,
     log,
     ...pilotSettings(context.env, log.scope("control")),
+    environment: context.env,
     // Where Istio's chart mounts jwksResolverExtraRootCA.
     keyRootsFile: "/cacerts/extra.pem",
     // Istio's flag.

@@ -3,6 +3,7 @@
 import { hasErrors, type Issue } from "#base/issue.ts";
 import { defaultMeshConfig, type PlaceOfField, parseMeshConfig } from "#mesh/kinds/mesh-config/decode.ts";
 import { parseMeshNetworks } from "#mesh/kinds/mesh-config/networks.ts";
+import { unsetVariables } from "#mesh/kinds/mesh-config/providers.ts";
 import type { MeshConfig } from "#mesh/kinds/mesh-config/spec.ts";
 import { type KubernetesObject, sourceAnnotation } from "#mesh/objects/kubernetes-object.ts";
 import { decodeSourceAnnotation, positionInText } from "#mesh/objects/source-annotation.ts";
@@ -21,6 +22,8 @@ export interface SnapshotSettings {
   readonly keySets?: () => KeySets;
   /** Addresses of gateways to other networks, as far as they are known. */
   readonly hostAddresses?: () => HostAddresses;
+  /** Variables of this process, which headers of providers may name. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly keyFetching?: KeyFetching;
   readonly scopesGateways?: boolean;
   readonly severalProviders?: boolean;
@@ -43,7 +46,8 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
       const next = meshSettingsText(all, settings);
       if (next.mesh !== text.mesh || next.networks !== text.networks || meshConfig === undefined) {
         const parsed = readMeshSettings(next);
-        issues = parsed.issues;
+        const unset = settings.environment && unsetVariables(parsed.meshConfig, settings.environment);
+        issues = [...parsed.issues, ...(unset ?? [])];
         // The last good settings stay in force; without any, what can be read of these.
         if (meshConfig === undefined || !hasErrors(issues)) meshConfig = parsed.meshConfig;
         text = next;
@@ -55,6 +59,7 @@ export function createSnapshotBuilder(settings: SnapshotSettings): SettledBuilde
           ...(settings.clusterId !== undefined && { clusterId: settings.clusterId }),
           ...(settings.keySets !== undefined && { keySets: settings.keySets() }),
           ...(settings.hostAddresses !== undefined && { hostAddresses: settings.hostAddresses() }),
+          ...(settings.environment !== undefined && { environment: settings.environment }),
           ...(settings.keyFetching !== undefined && { keyFetching: settings.keyFetching }),
           ...(settings.scopesGateways !== undefined && { scopesGateways: settings.scopesGateways }),
           ...(settings.severalProviders !== undefined && { severalProviders: settings.severalProviders }),

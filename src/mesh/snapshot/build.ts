@@ -55,6 +55,8 @@ export interface SnapshotOptions {
   readonly keySets?: KeySets;
   /** Of host names that gateways to other networks have; absent where nobody resolves names. */
   readonly hostAddresses?: HostAddresses;
+  /** Variables of the control plane, as they are when it starts. Absent in commands. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** `istiod` by default. */
   readonly keyFetching?: KeyFetching;
   /** Gateways are for pods of their own namespace only. */
@@ -106,10 +108,10 @@ export function buildSnapshot(
     if (earlier === undefined) entries.set(entry.key, entry);
     else if (earlier.source !== entry.source) duplicates.push(duplicateIssue(entry, earlier), ...entry.issues);
   }
-  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", hostAddresses } = options;
+  const { clusterId = "Kubernetes", keySets, keyFetching = "istiod", hostAddresses, environment = {} } = options;
   const { scopesGateways = false, severalProviders = false } = options;
   const flags = { scopesGateways, severalProviders };
-  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, hostAddresses, ...flags };
+  const settings = { meshConfig, domain, clusterId, keySets, keyFetching, hostAddresses, environment, ...flags };
   return assemble({ entries, bySource, duplicates, ...settings }, previous);
 }
 
@@ -122,6 +124,7 @@ interface Content {
   readonly clusterId: string;
   readonly keySets: KeySets | undefined;
   readonly hostAddresses: HostAddresses | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly keyFetching: KeyFetching;
   readonly scopesGateways: boolean;
   readonly severalProviders: boolean;
@@ -296,6 +299,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
     envoyFilters: envoyFilters.filters,
     envoyFilterPatches: envoyFilters.patches,
     credential: (name) => findCredential(table, name),
+    environment: (name) => (Object.hasOwn(content.environment, name) ? content.environment[name] : undefined),
     pullSecret: (namespace, name) => table.find("Secret", namespace, name)?.spec.dockerConfig,
     mayLeadTo: credentialAccess(table),
     jwtRules: (proxy) => policies.jwtRules(proxy),

@@ -96,6 +96,8 @@ export interface MeshSnapshot {
   readonly severalProviders: boolean;
   /** What a Secret gives under an SDS name. */
   credential(name: CredentialName): Credential;
+  /** A variable of the control plane, as mesh configuration may name them; undefined: it has none of the name. */
+  readonly environment: (name: string) => string | undefined;
   /** What a Secret holds for pulling images: JSON; undefined: nothing, or it is not there. */
   pullSecret(namespace: string, name: string): string | undefined;
   /** Whether pods of the namespace may be given a Secret because this Gateway names it. */

@@ -35,6 +35,9 @@ export interface CompiledTracer {
   readonly samples: boolean;
 }
 
+/** A variable of the control plane; undefined: it has none of the name, or there is no control plane. */
+export type Environment = (name: string) => string | undefined;
+
 /** Kinds that give traces, in Envoy's sense. */
 const tracerKinds: readonly string[] = ["opentelemetry", "zipkin", "datadog", "skywalking"];
 
@@ -43,6 +46,7 @@ export function compileTracer(
   provider: Fields,
   serviceName: string,
   lookup: CollectorLookup,
+  environment: Environment,
 ): CompiledTracer | undefined {
   const kind = tracerKinds.find((name) => provider[name] !== undefined);
   if (kind === undefined) return undefined;
@@ -53,11 +57,11 @@ export function compileTracer(
   switch (kind) {
     case "opentelemetry": {
       const sampler = fields["dynatraceSampler"];
-      const config = openTelemetry(fields, serviceName, collector, lookup);
+      const config = openTelemetry(fields, { serviceName, collector, lookup, environment });
       return { ...shared, name: "envoy.tracers.opentelemetry", config, samples: sampler !== undefined };
     }
     case "zipkin":
-      return { ...shared, name: "envoy.tracers.zipkin", config: zipkin(fields, collector) };
+      return { ...shared, name: "envoy.tracers.zipkin", config: zipkin(fields, collector, environment) };
     case "datadog":
       return {
         ...shared,
@@ -79,7 +83,7 @@ export function compileTracer(
   }
 }
 
-function zipkin(fields: Fields, collector: Collector): Any {
+function zipkin(fields: Fields, collector: Collector, environment: Environment): Any {
   const usesW3c = fields["traceContextOption"] === "USE_B3_WITH_W3C_PROPAGATION";
   return pack(ZipkinConfigSchema, {
     collectorEndpointVersion: EndpointVersion.HTTP_JSON,
@@ -92,12 +96,19 @@ function zipkin(fields: Fields, collector: Collector): Any {
         httpUpstreamType: { case: "cluster", value: collector.cluster },
         timeout: milliseconds(duration(fields["timeout"]) ?? 5000),
       },
-      requestHeadersToAdd: headers(fields["headers"]),
+      requestHeadersToAdd: headers(fields["headers"], environment),
     }),
   });
 }
 
-function openTelemetry(fields: Fields, serviceName: string, collector: Collector, lookup: CollectorLookup): Any {
+interface Exporter {
+  readonly serviceName: string;
+  readonly collector: Collector;
+  readonly lookup: CollectorLookup;
+  readonly environment: Environment;
+}
+
+function openTelemetry(fields: Fields, { serviceName, collector, lookup, environment }: Exporter): Any {
   const http = fields["http"] === undefined ? undefined : fieldsOf(fields["http"]);
   const grpc = fieldsOf(fields["grpc"]);
   const timeout = duration(grpc["timeout"]);
@@ -110,14 +121,14 @@ function openTelemetry(fields: Fields, serviceName: string, collector: Collector
             ...(timeout !== undefined && { timeout: milliseconds(timeout) }),
             initialMetadata: list(grpc["initialMetadata"]).map((item) => ({
               key: text(item["name"]),
-              value: text(item["value"]),
+              value: headerValue(item, environment),
             })),
           },
         }
-      : { httpService: httpService(http, collector, text(http["path"])) }),
+      : { httpService: httpService(http, collector, text(http["path"]), environment) }),
     resourceDetectors: resourceDetectors(fieldsOf(fields["resourceDetectors"])),
     ...(fields["dynatraceSampler"] !== undefined &&
-      dynatraceSampler(fieldsOf(fields["dynatraceSampler"]), http, collector, lookup)),
+      dynatraceSampler(fieldsOf(fields["dynatraceSampler"]), http, { serviceName, collector, lookup, environment })),
   });
 }
 
@@ -126,14 +137,14 @@ function grpcService({ cluster, host }: Collector) {
 }
 
 /** Three seconds, where nothing else is said, is Istio's default. */
-function httpService(http: Fields, { cluster, host }: Collector, path: string): HttpService {
+function httpService(http: Fields, { cluster, host }: Collector, path: string, environment: Environment): HttpService {
   return create(HttpServiceSchema, {
     httpUri: {
       uri: `${host}/${path.replace(/^\/+/, "")}`,
       httpUpstreamType: { case: "cluster", value: cluster },
       timeout: milliseconds(duration(http["timeout"]) ?? 3000),
     },
-    requestHeadersToAdd: headers(http["headers"]),
+    requestHeadersToAdd: headers(http["headers"], environment),
   });
 }
 
@@ -157,8 +168,7 @@ function resourceDetectors(fields: Fields): TypedExtensionConfig[] {
 function dynatraceSampler(
   fields: Fields,
   exporter: Fields | undefined,
-  collector: Collector,
-  lookup: CollectorLookup,
+  { collector, lookup, environment }: Exporter,
 ): { readonly sampler?: TypedExtensionConfig } {
   const own = fields["httpService"] === undefined ? undefined : fieldsOf(fields["httpService"]);
   const asked = own === undefined ? collector : collectorOf(own, lookup);
@@ -169,17 +179,23 @@ function dynatraceSampler(
     tenant: text(fields["tenant"]),
     clusterId: Number(fields["clusterId"]) || 0,
     rootSpansPerMinute: Number(fields["rootSpansPerMinute"]) || 0,
-    httpService: httpService(settings, asked, path),
+    httpService: httpService(settings, asked, path, environment),
   });
   const name = "envoy.tracers.opentelemetry.samplers.dynatrace";
   return { sampler: create(TypedExtensionConfigSchema, { name, typedConfig }) };
 }
 
-function headers(value: unknown): HeaderValueOption[] {
+/** Empty where the variable is not there, which the check of mesh configuration says. */
+function headerValue(item: Fields, environment: Environment): string {
+  const name = text(item["envName"]);
+  return name === "" ? text(item["value"]) : (environment(name) ?? "");
+}
+
+function headers(value: unknown, environment: Environment): HeaderValueOption[] {
   return list(value).map((item) =>
     create(HeaderValueOptionSchema, {
       appendAction: AppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-      header: { key: text(item["name"]), value: text(item["value"]) },
+      header: { key: text(item["name"]), value: headerValue(item, environment) },
     }),
   );
 }

@@ -53,12 +53,16 @@ metadata: {name: traces, namespace: default}
 spec: ${spec}
 `;
 
-function managers(spec: string | undefined, change: Partial<typeof defaultMeshConfig> = {}) {
+function managers(
+  spec: string | undefined,
+  change: Partial<typeof defaultMeshConfig> = {},
+  environment: Readonly<Record<string, string>> = {},
+) {
   const config = {
     ...change,
     rest: { ...defaultMeshConfig.rest, extensionProviders: providers, ...change.rest },
   };
-  const snapshot = mesh(bookinfo, `${collector}${spec === undefined ? "" : telemetry(spec)}`, config);
+  const snapshot = mesh(bookinfo, `${collector}${spec === undefined ? "" : telemetry(spec)}`, config, { environment });
   const compiled = compileProxy(snapshot, reviews);
   assert.deepEqual(refusals(compiled), []);
   const manager = (listener: string, port?: number) => {
@@ -129,6 +133,27 @@ test("a provider's spans say whose they are, how many requests are sampled and w
   assert.ok(names.includes("istio.authorization.dry_run.allow_policy.result"));
   assert.deepEqual(outbound?.requestIdExtension?.typedConfig["useRequestIdForTraceSampling"], true);
   assert.equal(snapshot.resourceStates().find(({ origin }) => origin.name === "traces")?.state, "in force");
+});
+
+test("headers of exporters take values from variables of the control plane", () => {
+  const named = [{ name: "x-token", envName: "TOKEN" }];
+  const extensionProviders = [
+    { name: "grpc", opentelemetry: { service, port: 4317, grpc: { initialMetadata: named } } },
+    { name: "http", opentelemetry: { service, port: 4318, http: { path: "/", headers: named } } },
+    { name: "zipkin", zipkin: { service, port: 9411, headers: named } },
+  ];
+  const sent = (provider: string, environment: Readonly<Record<string, string>>): string => {
+    const { inbound } = managers(
+      `{tracing: [{providers: [{name: ${provider}}]}]}`,
+      { rest: { extensionProviders } },
+      environment,
+    );
+    return /"key":"x-token"(?:,"value":"([^"]*)")?/.exec(JSON.stringify(inbound?.tracing))?.[1] ?? "";
+  };
+  for (const provider of ["grpc", "http", "zipkin"]) {
+    assert.equal(sent(provider, { TOKEN: "s3cret" }), "s3cret", provider);
+    assert.equal(sent(provider, {}), "", provider);
+  }
 });
 
 test("an HTTP exporter has its path, headers and detectors", () => {

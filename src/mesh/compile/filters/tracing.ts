@@ -80,7 +80,7 @@ export function compileTracing(
   }
   if (effective.disabled || effective.provider === undefined) return undefined;
   const provider = extensionProvider(meshConfig, effective.provider);
-  const tracer = compileTracer(provider ?? {}, proxy.serviceCluster, collectorLookup(snapshot));
+  const tracer = compileTracer(provider ?? {}, proxy.serviceCluster, collectorLookup(snapshot), snapshot.environment);
   if (tracer === undefined) return undefined;
   const telemetryTags = Object.entries(effective.customTags);
   const tags = customTags(

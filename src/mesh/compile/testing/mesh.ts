@@ -13,7 +13,7 @@ export function mesh(
   objects: readonly KubernetesObject[],
   yaml = "",
   config: Partial<MeshConfig> = {},
-  options: Pick<NonNullable<Parameters<typeof buildSnapshot>[1]>, "hostAddresses"> = {},
+  options: Pick<NonNullable<Parameters<typeof buildSnapshot>[1]>, "hostAddresses" | "environment"> = {},
 ): MeshSnapshot {
   return buildSnapshot(
     [...objects, ...fromYaml(yaml)].map((object) => ({ object })),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultMeshConfig, parseMeshConfig } from "./decode.ts";
+import { unsetVariables } from "./providers.ts";
 
 test("an empty text gives the defaults", () => {
   const { meshConfig, issues } = parseMeshConfig("");
@@ -86,6 +87,22 @@ caCertificates:
   );
 });
 
+test("headers of providers that name a variable which the control plane has not are told", () => {
+  const { meshConfig } = parseMeshConfig(`
+extensionProviders:
+- { name: otel, opentelemetry: { service: a.b, port: 1, grpc: { initialMetadata: [{ name: a, value: b }, { name: t, envName: TOKEN }] } } }
+- { name: zipkin, zipkin: { service: a.b, port: 1, headers: [{ name: t, envName: TOKEN }] } }
+- { name: http, opentelemetry: { service: a.b, port: 1, http: { path: /, headers: [{ name: t, envName: OTHER }] } } }
+`);
+  const told = (environment: Record<string, string>): unknown[] =>
+    unsetVariables(meshConfig, environment).map(({ path }) => path);
+  assert.deepEqual(told({ OTHER: "" }), [
+    "extensionProviders[0].opentelemetry.grpc.initialMetadata[1].envName",
+    "extensionProviders[1].zipkin.headers[0].envName",
+  ]);
+  assert.deepEqual(told({ TOKEN: "x" }), ["extensionProviders[2].opentelemetry.http.headers[0].envName"]);
+});
+
 test("providers: what of them has no effect is said, and defaults that nobody added", () => {
   const { issues } = parseMeshConfig(`
 extensionProviders:
@@ -106,8 +123,6 @@ defaultConfig: { tracing: { datadog: {}, zipkin: { address: "a:1" }, sampling: 5
       ["OUT0003", "defaultConfig.tracing.datadog", undefined],
       ["OUT0003", "extensionProviders[0].opentelemetry.dynatraceSampler", undefined],
       ["OUT0003", "extensionProviders[0].opentelemetry.resourceDetectors.dynatrace", undefined],
-      ["OUT0003", "extensionProviders[0].opentelemetry.grpc.initialMetadata[1].envName", undefined],
-      ["OUT0003", "extensionProviders[1].zipkin.headers[0].envName", undefined],
       ["OUT0006", "defaultProviders.tracing[0]", 'did you mean "otel"?'],
     ],
   );

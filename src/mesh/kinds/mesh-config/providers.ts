@@ -1,9 +1,10 @@
 // What is said about the providers of mesh configuration: those without effect, fields of theirs that have none, and
 // defaults that nobody has added.
-import { Severity } from "#base/issue.ts";
+import { type Issue, type ObjectRef, Severity } from "#base/issue.ts";
 import { child, type Path } from "../../objects/path.ts";
 import type { Report } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
+import type { MeshConfig } from "./spec.ts";
 
 /** Providers that AuthorizationPolicy and Telemetry can name with effect; others have none. */
 export function reportProviders(value: unknown, path: Path, report: Report): void {
@@ -39,17 +40,34 @@ function reportFields(value: unknown, path: Path, report: Report): void {
   if (fieldsOf(fields["resourceDetectors"])["dynatrace"] !== undefined) {
     notInForce(child(child(path, "resourceDetectors"), "dynatrace"), "the resource detector dynatrace", report);
   }
-  const lists = [
-    [path, "headers", fields["headers"]],
-    [child(path, "http"), "headers", fieldsOf(fields["http"])["headers"]],
-    [child(path, "grpc"), "initialMetadata", fieldsOf(fields["grpc"])["initialMetadata"]],
-  ] as const;
-  for (const [parent, name, headers] of lists) {
-    for (const [i, header] of list(headers).entries()) {
-      if (fieldsOf(header)["envName"] === undefined) continue;
-      notInForce(child(child(child(parent, name), i), "envName"), "envName", report, "the header is sent empty");
-    }
-  }
+}
+
+/** Headers that take their value from a variable of the control plane that is not there. */
+export function unsetVariables(
+  { rest }: Pick<MeshConfig, "rest">,
+  environment: Readonly<Record<string, string | undefined>>,
+  object: ObjectRef = { kind: "ConfigMap", namespace: "istio-system", name: "istio" },
+): Issue[] {
+  return list(rest["extensionProviders"]).flatMap((provider, i) =>
+    Object.entries(fieldsOf(provider)).flatMap(([kind, value]) => {
+      const fields = fieldsOf(value);
+      const lists: readonly (readonly [path: string, headers: unknown])[] = [
+        ["headers", fields["headers"]],
+        ["http.headers", fieldsOf(fields["http"])["headers"]],
+        ["grpc.initialMetadata", fieldsOf(fields["grpc"])["initialMetadata"]],
+      ];
+      return lists.flatMap(([at, headers]) =>
+        list(headers).flatMap((header, k): Issue[] => {
+          const name = fieldsOf(header)["envName"];
+          if (typeof name !== "string" || environment[name] !== undefined) return [];
+          const path = `extensionProviders[${i}].${kind}.${at}[${k}].envName`;
+          const message = `the control plane has no variable ${name}: the header is sent empty`;
+          const fix = "set it in the environment of istiod";
+          return [{ code: "OUT0003", severity: Severity.Warning, path, message, fix, object }];
+        }),
+      );
+    }),
+  );
 }
 
 /** There without being added. */
