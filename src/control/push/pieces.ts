@@ -28,9 +28,12 @@ export function pieceOf(parts: readonly Part[]): Piece {
   return pieces.get(parts.map(({ serial }) => serial).join(), () => {
     const bytes = Buffer.concat(parts.map((part) => part.bytes));
     const piece = gzipPiece(bytes);
+    let hash: Buffer | undefined;
     return {
       bytes,
-      hash: createHash("sha256").update(bytes).digest(),
+      get hash() {
+        return (hash ??= createHash("sha256").update(bytes).digest());
+      },
       get deflated() {
         return piece.deflated;
       },

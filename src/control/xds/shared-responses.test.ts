@@ -58,6 +58,8 @@ test("what is compressed is the same response, whatever its resources consist of
   assert.equal(fromBinary(RouteConfigurationSchema, value).virtualHosts.length, 200);
 });
 
-test("a small response is not compressed", () => {
+test("a small response is not compressed, and neither are secrets", () => {
+  const secrets = { ...content("1"), typeUrl: typeUrl.secret };
+  assert.equal(deltaResponse(secrets, "").message.compressed(), undefined);
   assert.equal(deltaResponse(content("1", [resource("small", 2000)]), "").message.compressed(), undefined);
 });

@@ -1,6 +1,7 @@
 // Responses that many streams are sent alike: made once, with a nonce that they share, and kept as long as some stream
 // still has to send them. Large ones are compressed for clients that take that, of pieces that other responses share.
 import { joinGzip } from "#wire/grpc/gzip-pieces.ts";
+import { typeUrl } from "#wire/xds/type-urls.ts";
 import type { EncodedResource } from "../push/encoded-resource.ts";
 import { type DeltaResponseContent, deltaResponsePieces, encodeDeltaResponse } from "./response-bytes.ts";
 
@@ -56,7 +57,8 @@ function own(content: DeltaResponseContent): MadeResponse {
 
 function messageOf(content: DeltaResponseContent): ResponseMessage {
   const length = sizeOf(content);
-  if (length < minCompressed) return plainMessage(encodeDeltaResponse(content));
+  // How well a key compresses beside other keys is nobody's business.
+  if (length < minCompressed || content.typeUrl === typeUrl.secret) return plainMessage(encodeDeltaResponse(content));
   let bytes: WeakRef<Buffer> | undefined;
   let compressed: Buffer | undefined;
   const message: ResponseMessage = {
