@@ -177,10 +177,14 @@ describe("certificates that end within seconds", { timeout: 900_000 }, () => {
   });
 
   test("an operator's CA takes over, its intermediates and roots are replaced under load: no request fails", async () => {
-    const replace = async (authority: OperatorAuthority, ttlMs: number): Promise<void> => {
-      const { cacerts, notAfterMs } = authority.issue(ttlMs);
+    /** Events tell CAs apart by the second in which they end. */
+    let lastEndMs = 0;
+    const replace = async (make: () => OperatorAuthority, ttlMs: number): Promise<void> => {
+      await eventually("another end", () => (Date.now() + ttlMs >= lastEndMs + 1000 ? true : undefined));
+      const { cacerts, notAfterMs } = make().issue(ttlMs);
+      lastEndMs = notAfterMs;
       mesh.writeConfig("cacerts.yaml", cacerts);
-      const end = new Date(notAfterMs).toISOString();
+      const end = `Secret istio-system/cacerts, which ends at ${new Date(notAfterMs).toISOString()}`;
       await eventually(`certificates of the CA that ends at ${end}`, async () => {
         const { items } = (await mesh.api("/api/v1/namespaces/istio-system/events")) as { items: Event[] };
         const isOurs = ({ reason, message }: Event): boolean => reason === "CARotated" && message.includes(end);
@@ -192,15 +196,15 @@ describe("certificates that end within seconds", { timeout: 900_000 }, () => {
       const first = new OperatorAuthority("first", hourMs);
       for (let count = 0; count < 5; count++) {
         const nextMs = Date.now() + lifeMs / 2;
-        await replace(first, lifeMs);
+        await replace(() => first, lifeMs);
         await eventually("the middle of its life", () => (Date.now() >= nextMs ? true : undefined));
       }
       // The next root is given out as soon as the one before signs.
       for (const name of ["one", "two", "three", "four", "five", "six"]) {
-        await replace(new OperatorAuthority(name, lifeMs), lifeMs);
+        await replace(() => new OperatorAuthority(name, lifeMs), lifeMs);
         for (const pem of splitCertificates(await root())) roots.add(pem);
       }
-      await replace(new OperatorAuthority("last", hourMs), hourMs);
+      await replace(() => new OperatorAuthority("last", hourMs), hourMs);
     });
     assert.equal(shortLived(roots).length, 6, "roots that ended under load");
   });

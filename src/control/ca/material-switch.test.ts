@@ -194,10 +194,14 @@ describe("a CA that is replaced", () => {
     assert.deepEqual(trusted(), [old.caCertificate, renewed.caCertificate].sort());
     clock.advance(hour / 2 + 1);
     assert.deepEqual(trusted(), [renewed.caCertificate]);
+    clock.advance(hour / 4);
+    const again = renewSelfSignedMaterial(renewed, clock.now(), hour);
+    materials.offer(again, "istio-ca-secret");
+    assert.equal(authority.material, again, "and so does the one after that");
     // Whoever looked like it: the same name, another key.
     const stranger = createSelfSignedMaterial("cluster.local", clock.now(), hour);
     materials.offer(stranger, "cacerts");
-    assert.equal(authority.material, renewed);
+    assert.equal(authority.material, again);
     await materials.stop();
   });
 

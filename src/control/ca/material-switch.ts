@@ -201,8 +201,10 @@ export class MaterialSwitch implements Running {
     for (const [root, untilMs] of this.#retired) if (untilMs <= nowMs) this.#retired.delete(root);
     const coming = this.#coming === undefined ? [] : rootsOf(this.#coming.material);
     const all = new Set([...rootsOf(material), ...coming, ...this.#retired.keys()]);
+    for (const root of all) {
+      if (!this.#trustedSince.has(root)) this.#trustedSince.set(root, this.#trustedSinceOf(root) ?? nowMs);
+    }
     for (const root of this.#trustedSince.keys()) if (!all.has(root)) this.#trustedSince.delete(root);
-    for (const root of all) if (!this.#trustedSince.has(root)) this.#trustedSince.set(root, nowMs);
     authority.replace(material, [this.#configured, ...coming, ...this.#retired.keys()].join(""));
     this.#scheduleRetirement();
     const roots = [...all].map((certificate) => {
