@@ -402,6 +402,39 @@ ${policy("data", "rules: [{to: [{operation: {ports: ['9000']}}]}]")}${policy("no
   });
 });
 
+test("a CUSTOM policy is no policy that is only tried: whom it asks about is said, and that its answer decides", async () => {
+  const custom = `${shop}---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders: [{name: ask, envoyExtAuthzGrpc: {service: asked.local, port: "9191"}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: asked}
+spec: {hosts: [asked.local], ports: [{name: grpc, number: 9191, protocol: GRPC}], resolution: STATIC, endpoints: [{address: 127.0.0.1}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask}
+spec: {selector: {matchLabels: {app: api}}, action: CUSTOM, provider: {name: ask}, rules: [{to: [{operation: {paths: [/asked]}}]}]}
+`;
+  const end = async (path: string): Promise<string> =>
+    (await run(["explain", "-f", "-", "--from", "shop", `http://api${path}`], { stdin: custom })).stdout;
+  const asked = await end("/asked");
+  assert.match(
+    asked,
+    /^ {2}external authz asks the authorization service outbound\|9191\|\|asked\.local \(gRPC\) about it for .*policy\[ask\]/m,
+  );
+  assert.match(asked, /\nreaches the application, unless an external authorization service refuses it\n*$/);
+  assert.doesNotMatch(asked, /dry run|only tried/);
+  const free = await end("/free");
+  assert.match(free, /\nreaches the application\n*$/);
+  assert.doesNotMatch(free, /dry run|only tried|external/);
+});
+
 test("rules about HTTP say of a connection without it why they let nobody in, or what is left of them", async () => {
   const data = (spec: string): string => `${shop.replace(/---\napiVersion: security[^]*?---/, "---")}---
 apiVersion: v1

@@ -13,7 +13,10 @@ export function renderExplanation(explanation: Explanation): string {
     }
     lines.push(...renderStep(step));
   }
-  lines.push("", summary(explanation));
+  lines.push(
+    "",
+    `${summary(explanation)}${isAsked(explanation) ? ", unless an external authorization service refuses it" : ""}`,
+  );
   const { dryRun } = explanation;
   if (dryRun !== undefined) lines.push(`with the policies in force that are only tried: ${endText(dryRun)}`);
   return lines.join("\n");
@@ -27,6 +30,11 @@ function renderStep({ what, decision, origin }: ExplainStep): string[] {
 function summary({ outcome, status, reason, outcomes }: Explanation): string {
   if (outcomes.length > 1) return outcomes.map(shareText).join("\n");
   return endText({ outcome, status, reason });
+}
+
+/** Whom a service is asked about, in the only way that there is, comes no further than its answer. */
+function isAsked({ outcome, outcomes, steps }: Explanation): boolean {
+  return outcome === "forwarded" && outcomes.length === 1 && steps.some(({ what }) => what === "external authz");
 }
 
 function shareText({ share, cluster, ...end }: Outcome): string {

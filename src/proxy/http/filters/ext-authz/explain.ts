@@ -25,7 +25,7 @@ export function explainExtAuthz(settings: ExtAuthzSettings): FilterDecide {
       const policy = askedPolicy(enabledBy, subject.metadata?.(enabledBy?.filter ?? ""), settings.policyOrigins);
       addStep(
         trace,
-        "authorization",
+        "external authz",
         `asks ${describeService(settings)}${share}${policy.words}: its answer decides; when there is none, ${failing}`,
         policy.origins,
       );

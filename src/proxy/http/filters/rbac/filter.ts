@@ -35,7 +35,7 @@ export const rbac: HttpFilterType = defineHttpFilter<RbacSettings, RbacSettings>
     if (shadowRules !== null) {
       const shadow = evaluateRbac(shadowRules, subject, null);
       metadata.push(shadowMetadata(shadow, shadowRulesStatPrefix));
-      if (trace !== null) traceShadow(trace, shadow);
+      if (trace !== null) traceShadow(trace, shadow, shadowRulesStatPrefix);
     }
     const verdict = evaluateRbac(rules, subject, trace);
     if (rules !== null) metadata.push(enforcedMetadata(verdict, rulesStatPrefix));

@@ -52,7 +52,7 @@ export const extAuthz: NetworkFilterType = defineNetworkFilter<ExtAuthzSettings>
         const failing = allowsOnFailure ? "the connection passes" : "the connection is closed";
         addStep(
           trace,
-          "authorization",
+          "external authz",
           `asks the authorization service ${service.cluster} (gRPC) about it${policy.words}: its answer decides; when there is none, ${failing}`,
           policy.origins,
         );

@@ -51,7 +51,7 @@ export const rbac: NetworkFilterType = defineNetworkFilter<RbacSettings>({
       if (shadowRules !== null) {
         const shadow = evaluateRbac(shadowRules, subject, null);
         metadata.push(outcome(shadow, shadowStatPrefix));
-        if (trace !== null) traceShadow(trace, shadow);
+        if (trace !== null) traceShadow(trace, shadow, shadowStatPrefix);
       }
       const verdict = evaluateRbac(rules, subject, trace);
       const refusal = verdict.allowed ? null : whyDenied(rules, subject, verdict);
