@@ -221,6 +221,7 @@ function assemble(content: Content, previous: BuiltSnapshot | undefined): BuiltS
       severalProviders,
       inboundMtls: policies.inboundMtls,
       authorization: policies.authorization,
+      jwtRules: policies.jwtRules,
     }),
     ...gatewayApiChecks(gatewayApi, entries),
     ...ingressFindings(ingress, written, rootNamespace),

@@ -8,6 +8,7 @@ import { checkFieldsInForce } from "./fields-not-in-force.ts";
 import type { CheckContext, Finding } from "./finding.ts";
 import { checkGateways } from "./gateways.ts";
 import { checkPolicies } from "./policies.ts";
+import { checkPolicyEffects } from "./policy-effects.ts";
 import { checkRequestAuthentications } from "./request-authentications.ts";
 import { checkSidecars } from "./sidecars.ts";
 import { checkTelemetries } from "./telemetries.ts";
@@ -22,6 +23,7 @@ export function checkAll(context: CheckContext): Finding[] {
     checkGateways,
     checkCredentials,
     checkPolicies,
+    checkPolicyEffects,
     checkSidecars,
     checkTelemetries,
     checkRequestAuthentications,

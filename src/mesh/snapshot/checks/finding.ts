@@ -3,6 +3,7 @@ import type { Issue } from "#base/issue.ts";
 import type { AuthorizationPolicies } from "../../kinds/authorization-policy/resolve.ts";
 import type { MeshConfig } from "../../kinds/mesh-config/spec.ts";
 import type { InboundMtls } from "../../kinds/peer-authentication/resolve.ts";
+import type { ApplicableJwtRule } from "../../kinds/request-authentication/resolve.ts";
 import type { Delegation } from "../../kinds/virtual-service/delegation.ts";
 import type { Labels } from "../../objects/fields/selector.ts";
 import type { MeshObject } from "../../objects/mesh-object.ts";
@@ -33,6 +34,8 @@ export interface CheckContext {
   inboundMtls(workload: { readonly namespace: string; readonly labels: Labels }): InboundMtls;
   /** The AuthorizationPolicies that are for a workload. */
   authorization(workload: { readonly namespace: string; readonly labels: Labels }): AuthorizationPolicies;
+  /** Whose tokens a workload believes. */
+  jwtRules(workload: { readonly namespace: string; readonly labels: Labels }): readonly ApplicableJwtRule[];
   readonly domain: string;
   readonly keySets: KeySets | undefined;
   readonly keyPlan: KeyPlanner;
