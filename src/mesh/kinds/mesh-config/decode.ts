@@ -35,7 +35,7 @@ import {
   decodeTcpKeepalive,
   decodeZoneAwareLb,
 } from "../../objects/fields/traffic-policy-decode.ts";
-import { validateClientTls } from "../../objects/fields/traffic-policy-validate.ts";
+import { validateClientTls, validateLocality } from "../../objects/fields/traffic-policy-validate.ts";
 import { child, parsePath, renderPath } from "../../objects/path.ts";
 import { type Report, reportInto } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
@@ -48,22 +48,34 @@ import {
   type ServiceEntryVisibility,
   Visibility,
 } from "./spec.ts";
+import {
+  checkAddress,
+  checkConnectTimeout,
+  checkDetectionTimeout,
+  checkDrainDuration,
+  checked,
+  checkSet,
+  checkTrustDomain,
+  validateProxyConfig,
+  validateServiceSettings,
+} from "./validate.ts";
 import { withoutEffect } from "./without-effect.ts";
 
 const port = integer(0, 65_535);
+const openPort = integer(1, 65_535);
 const everywhere = withDefault(strings.decode, ["*"]);
 
 /** `rest` is filled in after decoding, from the fields that no decoder has taken. */
 const rest = withDefault<Readonly<Record<string, unknown>>>(() => undefined, {});
 
 const proxyConfigFields: Fields<ProxyConfig> = {
-  configPath: withDefault(string, "./etc/istio/proxy"),
-  serviceCluster: withDefault(string, "istio-proxy"),
-  drainDuration: withDefault(duration, 45_000),
+  configPath: withDefault(checked(string, checkSet), "./etc/istio/proxy"),
+  serviceCluster: withDefault(checked(string, checkSet), "istio-proxy"),
+  drainDuration: withDefault(checked(duration, checkDrainDuration), 45_000),
   terminationDrainDuration: withDefault(duration, 5_000),
-  discoveryAddress: withDefault(string, "istiod.istio-system.svc:15012"),
-  proxyAdminPort: withDefault(port, 15_000),
-  statusPort: withDefault(port, 15_020),
+  discoveryAddress: withDefault(checked(string, checkAddress), "istiod.istio-system.svc:15012"),
+  proxyAdminPort: withDefault(openPort, 15_000),
+  statusPort: withDefault(openPort, 15_020),
   concurrency: optional(uint32),
   interceptionMode: withDefault(oneOf(["REDIRECT", "TPROXY", "NONE"]), "REDIRECT"),
   proxyMetadata: stringMap,
@@ -141,6 +153,23 @@ const decodeOutboundPolicy: Decoder<MeshConfig["outboundTrafficPolicy"]> = (valu
   return decoded;
 };
 
+const meshTls = lenientRecord<MeshConfig["meshMTLS"] & { readonly ecdhCurves: readonly string[] }>({
+  minProtocolVersion: withDefault(decodeTlsVersion, TlsVersion.Auto),
+  cipherSuites: strings,
+  ecdhCurves: strings,
+});
+
+const decodeMeshTls: Decoder<MeshConfig["meshMTLS"]> = (value, path, report) => {
+  const decoded = meshTls(value, path, report);
+  if (decoded === undefined) return undefined;
+  const { ecdhCurves, ...settings } = decoded;
+  if (ecdhCurves.length > 0) {
+    const message = "curves of mutual TLS cannot be chosen";
+    report({ path: child(path, "ecdhCurves"), message, fix: "tlsDefaults.ecdhCurves is for other TLS" });
+  }
+  return settings;
+};
+
 const visibility = withDefault(oneOf(Object.values(Visibility)), Visibility.Unspecified);
 
 const serviceEntryVisibility = lenientRecord<ServiceEntryVisibility>({
@@ -169,11 +198,11 @@ const decodeVisibility: Decoder<ServiceEntryVisibility> = (value, path, report) 
 };
 
 const meshConfigFields: Fields<MeshConfig> = {
-  proxyListenPort: withDefault(port, 15_001),
+  proxyListenPort: withDefault(openPort, 15_001),
   proxyInboundListenPort: withDefault(port, 15_006),
   proxyHttpPort: withDefault(port, 0),
-  connectTimeout: withDefault(duration, 10_000),
-  protocolDetectionTimeout: withDefault(duration, 0),
+  connectTimeout: withDefault(checked(duration, checkConnectTimeout), 10_000),
+  protocolDetectionTimeout: withDefault(checked(duration, checkDetectionTimeout), 0),
   tcpKeepalive: optional(decodeTcpKeepalive),
   enableTracing: withDefault(boolean, true),
   accessLogFile: text,
@@ -189,14 +218,14 @@ const meshConfigFields: Fields<MeshConfig> = {
     { mode: "PASSTHROUGH" },
   ),
   enableAutoMtls: withDefault(boolean, true),
-  trustDomain: withDefault(string, "cluster.local"),
-  trustDomainAliases: strings,
+  trustDomain: withDefault(checked(string, checkTrustDomain), "cluster.local"),
+  trustDomainAliases: list(checked(string, checkTrustDomain)),
   caCertificates: list(decodeCaCertificates),
   defaultServiceExportTo: everywhere,
   defaultVirtualServiceExportTo: everywhere,
   defaultDestinationRuleExportTo: everywhere,
   rootNamespace: withDefault(string, "istio-system"),
-  localityLbSetting: optional(decodeLocalityLb),
+  localityLbSetting: optional(checked(decodeLocalityLb, validateLocality)),
   zoneAwareLbSetting: optional(decodeZoneAwareLb),
   dnsRefreshRate: withDefault(duration, 60_000),
   h2UpgradePolicy: withDefault(decodeH2UpgradePolicy, H2UpgradePolicy.DoNotUpgrade),
@@ -217,13 +246,7 @@ const meshConfigFields: Fields<MeshConfig> = {
     { normalization: "DEFAULT" },
   ),
   defaultHttpRetryPolicy: optional(decodeHttpRetry),
-  meshMTLS: withDefault(
-    lenientRecord<MeshConfig["meshMTLS"]>({
-      minProtocolVersion: withDefault(decodeTlsVersion, TlsVersion.Auto),
-      cipherSuites: strings,
-    }),
-    { minProtocolVersion: TlsVersion.Auto, cipherSuites: [] },
-  ),
+  meshMTLS: withDefault(decodeMeshTls, { minProtocolVersion: TlsVersion.Auto, cipherSuites: [] }),
   tlsDefaults: withDefault(decodeTlsDefaults, { cipherSuites: [], ecdhCurves: [] }),
   defaultTrafficPolicy: optional(
     lenientRecord<NonNullable<MeshConfig["defaultTrafficPolicy"]>>({
@@ -263,6 +286,11 @@ const acceptedOnly: ReadonlySet<string> = new Set([
 
 const acceptedOnlyInProxyConfig: ReadonlySet<string> = new Set([
   "binaryPath",
+  "envoyMetricsServiceAddress",
+  "proxyBootstrapTemplatePath",
+  "statsCompression",
+  "statsEvictionInterval",
+  "statsdUdpAddress",
   "controlPlaneAuthPolicy",
   "statNameLength",
   "runtimeValues",
@@ -293,6 +321,7 @@ function decodeMeshConfig(value: unknown, report: Report): MeshConfig {
   if (decoded === undefined) return defaultMeshConfig;
   const fields = value as Record<string, unknown>;
   const proxyFields = fields["defaultConfig"];
+  validateProxyConfig(proxyFields, report);
   const proxyConfig =
     typeof proxyFields === "object" && proxyFields !== null
       ? {
@@ -326,6 +355,7 @@ function takeRest(
     left[name] = value;
     if (name === "defaultProviders") reportDefaultProviders(value, fields["extensionProviders"], report);
     if (name === "tracing") reportTracers(value, report);
+    if (name === "serviceSettings") validateServiceSettings(value, report);
     if (usedFromRest.has(name)) continue;
     const path = child(parent === undefined ? undefined : child(undefined, parent), name);
     if (name === "extensionProviders") {

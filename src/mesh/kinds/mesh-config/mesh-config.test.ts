@@ -26,7 +26,7 @@ test("a wrong field costs itself and keeps its default", () => {
 
 test("fields that have no effect yet are said to have none, unknown ones get a suggestion", () => {
   const { meshConfig, issues } = parseMeshConfig(
-    "extensionProviders: [{ name: a, datadog: {} }, { name: b, envoyExtAuthzGrpc: { service: a.b, port: 1 } }]\nacessLogFile: a\ndefaultConfig: { statNameLength: 1, holdApplicationUntilProxyStarts: true }\n",
+    "extensionProviders: [{ name: a, datadog: { service: a.b, port: 1 } }, { name: b, envoyExtAuthzGrpc: { service: a.b, port: 1 } }]\nacessLogFile: a\ndefaultConfig: { statNameLength: 1, holdApplicationUntilProxyStarts: true }\n",
   );
   assert.equal(meshConfig.defaultConfig.holdApplicationUntilProxyStarts, true);
   assert.deepEqual(Object.keys(meshConfig.rest).sort(), ["acessLogFile", "extensionProviders"]);
@@ -134,4 +134,63 @@ serviceSettings: [{settings: {clusterLocal: true}, hosts: ["*.a.svc.cluster.loca
 serviceScopeConfigs: [{scope: LOCAL, servicesSelector: {matchLabels: {a: b}}}]
 `);
   assert.deepEqual(issues, []);
+});
+
+test("what Istio refuses in mesh configuration is refused at its field, and providers are warned of", () => {
+  const rows: Readonly<Record<string, string>> = {
+    "proxyListenPort: 0": "E proxyListenPort",
+    "connectTimeout: 0s": "E connectTimeout",
+    "connectTimeout: 1.5ms": "E connectTimeout",
+    "connectTimeout: 3601s": "E connectTimeout",
+    "connectTimeout: 3600s": "",
+    "protocolDetectionTimeout: 0s": "",
+    "protocolDetectionTimeout: 1.5ms": "E protocolDetectionTimeout",
+    "trustDomain: ''": "E trustDomain",
+    "trustDomain: a_b": "E trustDomain",
+    "trustDomain: 10.0.0.1": "",
+    "trustDomain: example.com.": "",
+    "trustDomainAliases: [ok, a_b]": "E trustDomainAliases[1]",
+    "localityLbSetting: { failover: [{ from: a, to: a }] }": "E localityLbSetting.failover[0]",
+    "localityLbSetting: { distribute: [{ from: a, to: { b: 90 } }] }": "E localityLbSetting.distribute[0].to",
+    "localityLbSetting: { failover: [{ from: a, to: b }] }": "",
+    "serviceSettings: [{ hosts: ['*.global', a.*.b] }]": "E serviceSettings[0].hosts[1]",
+    "meshMTLS: { ecdhCurves: [P-256] }": "E meshMTLS.ecdhCurves",
+    "defaultConfig: { configPath: '' }": "E defaultConfig.configPath",
+    "defaultConfig: { serviceCluster: '' }": "E defaultConfig.serviceCluster",
+    "defaultConfig: { drainDuration: 1.5s }": "E defaultConfig.drainDuration",
+    "defaultConfig: { drainDuration: 0s }": "E defaultConfig.drainDuration",
+    "defaultConfig: { discoveryAddress: istiod.istio-system.svc }": "E defaultConfig.discoveryAddress",
+    "defaultConfig: { discoveryAddress: 'istiod:0' }": "E defaultConfig.discoveryAddress",
+    "defaultConfig: { discoveryAddress: '[::1]:15012' }": "",
+    "defaultConfig: { proxyAdminPort: 0 }": "E defaultConfig.proxyAdminPort",
+    "defaultConfig: { statusPort: 70000 }": "E defaultConfig.statusPort",
+    "defaultConfig: { statsdUdpAddress: 'statsd.a:9125' }": "I defaultConfig.statsdUdpAddress",
+    "defaultConfig: { statsdUdpAddress: statsd }": "E defaultConfig.statsdUdpAddress, I defaultConfig.statsdUdpAddress",
+    "defaultConfig: { tracing: { zipkin: { address: zipkin } } }": "E defaultConfig.tracing.zipkin.address",
+    "defaultConfig: { tracing: { zipkin: { address: '$(HOST_IP):9411' } } }": "",
+    "extensionProviders: [{ prometheus: {} }]": "W extensionProviders[0]",
+    "extensionProviders: [{ name: a, prometheus: {} }, { name: a, prometheus: {} }]": "W extensionProviders[1].name",
+    "extensionProviders: [{ name: a, zipkin: { service: a.b, port: 0 } }]": "W extensionProviders[0].zipkin.port",
+    "extensionProviders: [{ name: a, zipkin: { service: x/a.b, port: 1 } }]": "",
+    "extensionProviders: [{ name: a, zipkin: { service: x/y/a.b, port: 1 } }]":
+      "W extensionProviders[0].zipkin.service",
+    "extensionProviders: [{ name: a, envoyExtAuthzGrpc: { port: 1 } }]":
+      "W extensionProviders[0].envoyExtAuthzGrpc.service",
+    "extensionProviders: [{ name: a, envoyExtAuthzGrpc: { service: a.b, port: 1, statusOnError: '299' } }]":
+      "W extensionProviders[0].envoyExtAuthzGrpc.statusOnError",
+    "extensionProviders: [{ name: a, envoyExtAuthzHttp: { service: a.b, port: 1, statusOnError: '503', pathPrefix: x } }]":
+      "W extensionProviders[0].envoyExtAuthzHttp.pathPrefix",
+    "extensionProviders: [{ name: a, opentelemetry: { service: a.b, port: 1, http: { path: / }, grpc: {} } }]":
+      "W extensionProviders[0].opentelemetry.grpc",
+  };
+  const told = (yaml: string): string =>
+    parseMeshConfig(yaml)
+      .issues.map(({ severity, path }) => `${severity[0]?.toUpperCase()} ${path}`)
+      .join(", ");
+  assert.deepEqual(Object.fromEntries(Object.keys(rows).map((yaml) => [yaml, told(yaml)])), rows);
+  const { meshConfig } = parseMeshConfig("trustDomain: a_b\ndefaultConfig: { discoveryAddress: nowhere }");
+  assert.deepEqual(
+    [meshConfig.trustDomain, meshConfig.defaultConfig.discoveryAddress],
+    ["cluster.local", "istiod.istio-system.svc:15012"],
+  );
 });

@@ -5,12 +5,15 @@ import { child, type Path } from "../../objects/path.ts";
 import type { Report } from "../../objects/report.ts";
 import { nearest } from "../../objects/suggest.ts";
 import type { MeshConfig } from "./spec.ts";
+import { validateProvider } from "./validate.ts";
 
 /** Providers that AuthorizationPolicy and Telemetry can name with effect; others have none. */
 export function reportProviders(value: unknown, path: Path, report: Report): void {
+  const earlier = new Set<string>();
   for (const [i, provider] of list(value).entries()) {
     if (typeof provider !== "object" || provider === null) continue;
     const at = child(path, i);
+    validateProvider(provider, at, earlier, report);
     const kinds = Object.keys(provider).filter((key) => key !== "name");
     if (kinds.length === 0 || !kinds.every((kind) => inForce.has(kind))) {
       notInForce(at, `provider ${kinds.join(", ") || "without a kind"}`, report);

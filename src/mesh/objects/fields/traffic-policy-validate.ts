@@ -172,7 +172,7 @@ function isMaglevSize(size: number): boolean {
   return true;
 }
 
-function validateLocality(setting: LocalityLbSetting, path: string, report: Report): void {
+export function validateLocality(setting: LocalityLbSetting, path: string, report: Report): void {
   if (setting.distribute.length > 0 && setting.failover.length > 0) {
     report({ path, message: "distribute cannot be combined with failover" });
   } else if (setting.distribute.length > 0 && setting.failoverPriority.length > 0) {
