@@ -44,7 +44,8 @@ const firstKinds = [
   "RoleBinding",
   "Service",
 ];
-const lastKinds = ["Deployment", "ReplicaSet", "Pod"];
+/** What makes pods. */
+export const workloadKinds: readonly string[] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "Pod"];
 
 /** What it needs of a client. */
 type ApplyClient = Pick<KubernetesClient, "apply" | "list" | "delete">;
@@ -143,7 +144,7 @@ function isApplied(kind: CatalogEntry): boolean {
 function rank(object: KubernetesObject): number {
   const first = firstKinds.indexOf(object.kind);
   if (first !== -1) return first;
-  const last = lastKinds.indexOf(object.kind);
+  const last = workloadKinds.indexOf(object.kind);
   return firstKinds.length + (last === -1 ? 0 : last + 1);
 }
 

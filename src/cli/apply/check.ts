@@ -4,6 +4,7 @@ import type { Issue } from "#base/issue.ts";
 import type { ParsedObject } from "#mesh/objects/yaml.ts";
 import { readObject } from "#mesh/snapshot/read-object.ts";
 import { withNamespace } from "./default-namespace.ts";
+import { shortLivedVolumes } from "./short-lived-volumes.ts";
 
 export interface CheckedConfiguration {
   readonly accepted: readonly ParsedObject[];
@@ -22,6 +23,7 @@ export function checkObjects(objects: readonly ParsedObject[]): CheckedConfigura
       undefined,
     );
     issues.push(...(entry?.issues ?? []));
+    issues.push(...shortLivedVolumes({ object: parsed.object, position: (path) => parsed.position(path) }));
     (entry?.invalid === true ? refused : accepted).push(parsed);
   }
   return { accepted, refused, issues };

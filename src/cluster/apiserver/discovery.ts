@@ -20,6 +20,7 @@ const subresources: Readonly<Record<string, readonly [name: string, kind: string
   certificatesigningrequests: [["approval", "CertificateSigningRequest", ["get", "patch", "update"]]],
   deployments: [["scale", "Scale", ["get", "patch", "update"]]],
   replicasets: [["scale", "Scale", ["get", "patch", "update"]]],
+  statefulsets: [["scale", "Scale", ["get", "patch", "update"]]],
 };
 
 const withoutStatus = new Set([

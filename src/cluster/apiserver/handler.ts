@@ -183,7 +183,7 @@ async function subresource(call: ResourceCall, method: string): Promise<void> {
     default:
       break;
   }
-  const isScale = name === "deployments.apps/scale" || name === "replicasets.apps/scale";
+  const isScale = /^(deployments|replicasets|statefulsets)\.apps\/scale$/.test(name);
   if (isScale && ["GET", "PUT", "PATCH"].includes(method)) return scale(call);
   throw apiError("NOT_FOUND", "the server could not find the requested resource");
 }

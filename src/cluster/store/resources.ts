@@ -14,6 +14,9 @@ export const secrets: ResourceKey = core("secrets");
 export const events: ResourceKey = core("events");
 export const deployments: ResourceKey = { group: "apps", plural: "deployments" };
 export const replicaSets: ResourceKey = { group: "apps", plural: "replicasets" };
+export const statefulSets: ResourceKey = { group: "apps", plural: "statefulsets" };
+export const daemonSets: ResourceKey = { group: "apps", plural: "daemonsets" };
+export const jobs: ResourceKey = { group: "batch", plural: "jobs" };
 export const endpointSlices: ResourceKey = { group: "discovery.k8s.io", plural: "endpointslices" };
 
 const rbac = (plural: string): ResourceKey => ({ group: "rbac.authorization.k8s.io", plural });

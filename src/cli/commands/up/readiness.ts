@@ -1,4 +1,4 @@
-// Tells how far the cluster is: which Deployments are available, and of those that are not, why.
+// Tells how far the cluster is: which Deployments, StatefulSets and DaemonSets are available, and of those that are not, why.
 import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { deploymentKind, kind } from "../../mesh/connection.ts";
@@ -11,28 +11,35 @@ export interface Readiness {
   readonly waiting: readonly string[];
 }
 
-interface Deployment extends KubernetesObject {
+/** A Deployment or StatefulSet; a DaemonSet counts pods of nodes. */
+interface Workload extends KubernetesObject {
   readonly spec: { readonly replicas?: number };
   readonly status?: {
     readonly availableReplicas?: number;
     readonly observedGeneration?: number;
     readonly updatedReplicas?: number;
+    readonly desiredNumberScheduled?: number;
+    readonly numberAvailable?: number;
+    readonly updatedNumberScheduled?: number;
   };
 }
 
-export async function readDeployments(client: KubernetesClient): Promise<Readiness> {
-  const { items } = await client.list(deploymentKind);
-  const deployments = items as Deployment[];
-  const waiting = deployments
-    .filter((deployment) => !isAvailable(deployment))
-    .map((deployment) => deployment.metadata.name);
-  return { ready: deployments.length - waiting.length, total: deployments.length, waiting };
+const kinds = [deploymentKind, kind("apps/v1", "StatefulSet"), kind("apps/v1", "DaemonSet")];
+
+export async function readWorkloads(client: KubernetesClient): Promise<Readiness> {
+  const lists = await Promise.all(kinds.map((each) => client.list(each)));
+  const workloads = lists.flatMap(({ items }) => items as Workload[]);
+  const waiting = workloads.filter((workload) => !isAvailable(workload)).map((workload) => workload.metadata.name);
+  return { ready: workloads.length - waiting.length, total: workloads.length, waiting };
 }
 
-function isAvailable({ metadata, spec, status }: Deployment): boolean {
-  const wanted = spec.replicas ?? 1;
-  const isCurrent = (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
-  return isCurrent && (status?.availableReplicas ?? 0) >= wanted && (status?.updatedReplicas ?? wanted) >= wanted;
+function isAvailable({ metadata, spec, status = {} }: Workload): boolean {
+  const isOfNodes = status.desiredNumberScheduled !== undefined;
+  const wanted = status.desiredNumberScheduled ?? spec.replicas ?? 1;
+  const available = (isOfNodes ? status.numberAvailable : status.availableReplicas) ?? 0;
+  const updated = (isOfNodes ? status.updatedNumberScheduled : status.updatedReplicas) ?? wanted;
+  const isCurrent = (status.observedGeneration ?? 0) >= (metadata.generation ?? 0);
+  return isCurrent && available >= wanted && updated >= wanted;
 }
 
 /** One sentence for each pod that is not ready, and the warnings that the cluster recorded. */

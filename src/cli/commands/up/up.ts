@@ -14,7 +14,7 @@ import { KubernetesClient } from "#control/sources/kubernetes/client.ts";
 import { injectionWebhookConfiguration } from "#mesh/inject/webhook-configuration.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { sortIssues } from "#mesh/snapshot/content.ts";
-import { Applier, type ApplyResult, type DesiredState, toApiObject } from "../../apply/apply.ts";
+import { Applier, type ApplyResult, type DesiredState, toApiObject, workloadKinds } from "../../apply/apply.ts";
 import { checkObjects } from "../../apply/check.ts";
 import {
   brokenFiles,
@@ -29,7 +29,7 @@ import { Progress } from "../../render/progress.ts";
 import { ensurePackages, meshRequirements, rootlessRequirements } from "../../system/packages.ts";
 import { fetchPage, firstGatewayPath } from "./gateway-page.ts";
 import type { UpOptions } from "./options.ts";
-import { explainWaiting, readDeployments } from "./readiness.ts";
+import { explainWaiting, readWorkloads } from "./readiness.ts";
 import { claimStateDirectory, runningPid } from "./running.ts";
 import { suggestCommands } from "./suggestions.ts";
 import { systemObjects } from "./system-objects.ts";
@@ -162,7 +162,7 @@ class UpSession {
     // Services and configuration can come at once; pods wait for the webhook that gives them their sidecar, but for the
     // control plane's own.
     const isEarly = (object: KubernetesObject): boolean =>
-      ofControlPlane.has(keyOf(object)) || !["Deployment", "Pod", "ReplicaSet"].includes(object.kind);
+      ofControlPlane.has(keyOf(object)) || !workloadKinds.includes(object.kind);
     this.#report(await this.#applier.apply({ ...mine, desired: mine.desired.filter(isEarly) }));
     await this.#waitFor("the control plane", () => this.#isInjectorReady());
     progress.done("control plane is up");
@@ -222,7 +222,7 @@ class UpSession {
 
   /** The webhook works when istiod is available and has put its certificate authority into the configuration. */
   async #isInjectorReady(): Promise<boolean> {
-    const { waiting } = await readDeployments(this.#client);
+    const { waiting } = await readWorkloads(this.#client);
     if (waiting.includes("istiod")) return false;
     const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/istio-sidecar-injector";
     const configuration = (await this.#client.raw("GET", path)) as {
@@ -234,7 +234,7 @@ class UpSession {
   async #waitForWorkloads(): Promise<boolean> {
     try {
       await this.#waitFor("the workloads", async () => {
-        const { ready, total, waiting } = await readDeployments(this.#client);
+        const { ready, total, waiting } = await readWorkloads(this.#client);
         this.#progress.update(`starting workloads: ${ready} of ${total} ready; waiting for ${waiting.join(", ")}`);
         return waiting.length === 0;
       });

@@ -7,7 +7,7 @@ import type { ResourceKey } from "../../store/store.ts";
 import { mapField, mapItems, withDefaults } from "./fields.ts";
 import { defaultPod } from "./pod.ts";
 import { defaultService } from "./service.ts";
-import { defaultDeployment, defaultReplicaSet } from "./workload.ts";
+import { defaultDaemonSet, defaultDeployment, defaultJob, defaultReplicaSet, defaultStatefulSet } from "./workload.ts";
 
 type Defaulter = (object: JsonRecord, stored: JsonRecord | undefined) => JsonRecord;
 
@@ -18,6 +18,9 @@ const defaulters: Readonly<Record<string, Defaulter>> = {
   namespaces: defaultNamespace,
   "deployments.apps": defaultDeployment,
   "replicasets.apps": defaultReplicaSet,
+  "statefulsets.apps": defaultStatefulSet,
+  "daemonsets.apps": defaultDaemonSet,
+  "jobs.batch": defaultJob,
   "endpointslices.discovery.k8s.io": defaultEndpointSlice,
   "customresourcedefinitions.apiextensions.k8s.io": defaultDefinition,
   "mutatingwebhookconfigurations.admissionregistration.k8s.io": defaultWebhooks,

@@ -6,12 +6,13 @@ import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { asRecord, isRecord, type JsonRecord, jsonEqual } from "../../store/json.ts";
 import { clusterKeys, formatResource } from "../../store/resources.ts";
 import { validateSigningRequest, validateTrustBundle } from "./certificates.ts";
+import { validateJob } from "./job.ts";
 import { isDnsLabel, validateMetadata } from "./names.ts";
 import { validatePod } from "./pod.ts";
 import { Problems } from "./problems.ts";
 import { validateService } from "./service.ts";
 import { validateWebhooks } from "./webhook.ts";
-import { validateWorkload } from "./workload.ts";
+import { validateDaemonSet, validateStatefulSet, validateWorkload } from "./workload.ts";
 
 type Validator = (object: JsonRecord, stored: JsonRecord | undefined, problems: Problems) => void;
 
@@ -22,6 +23,9 @@ const validators: Readonly<Record<string, Validator>> = {
   secrets: validateData,
   "deployments.apps": validateWorkload,
   "replicasets.apps": validateWorkload,
+  "statefulsets.apps": validateStatefulSet,
+  "daemonsets.apps": validateDaemonSet,
+  "jobs.batch": validateJob,
   "mutatingwebhookconfigurations.admissionregistration.k8s.io": validateWebhooks,
   "validatingwebhookconfigurations.admissionregistration.k8s.io": validateWebhooks,
   "certificatesigningrequests.certificates.k8s.io": validateSigningRequest,

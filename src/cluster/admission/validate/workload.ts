@@ -1,4 +1,4 @@
-// What Deployments and ReplicaSets must have: a selector that does not change and selects their own pods.
+// What Deployments, ReplicaSets, StatefulSets and DaemonSets must have: a selector that does not change and selects their own pods.
 
 import { asRecord, isRecord, type JsonRecord, jsonEqual } from "../../store/json.ts";
 import { matchesLabelSelector } from "../../store/selector.ts";
@@ -27,6 +27,33 @@ export function validateWorkload(object: JsonRecord, stored: JsonRecord | undefi
     problems.invalid("spec.selector", spec["selector"], "field is immutable");
   }
   validateStrategy(asRecord(spec["strategy"]), problems);
+}
+
+/** Its pods keep their names and volumes: how they are made may not change. */
+export function validateStatefulSet(object: JsonRecord, stored: JsonRecord | undefined, problems: Problems): void {
+  validateWorkload(object, stored, problems);
+  const spec = asRecord(object["spec"]);
+  oneOf(spec["podManagementPolicy"], ["OrderedReady", "Parallel"], "spec.podManagementPolicy", problems);
+  oneOf(asRecord(spec["updateStrategy"])["type"], ["RollingUpdate", "OnDelete"], "spec.updateStrategy.type", problems);
+  alwaysRestarts(spec, problems);
+  whole(asRecord(spec["ordinals"])["start"], 0, 1_000_000, "spec.ordinals.start", problems);
+  for (const field of ["serviceName", "podManagementPolicy", "volumeClaimTemplates"]) {
+    if (stored !== undefined && !jsonEqual(spec[field], asRecord(stored["spec"])[field])) {
+      problems.invalid(`spec.${field}`, spec[field], "field is immutable");
+    }
+  }
+}
+
+export function validateDaemonSet(object: JsonRecord, stored: JsonRecord | undefined, problems: Problems): void {
+  validateWorkload(object, stored, problems);
+  const spec = asRecord(object["spec"]);
+  oneOf(asRecord(spec["updateStrategy"])["type"], ["RollingUpdate", "OnDelete"], "spec.updateStrategy.type", problems);
+  alwaysRestarts(spec, problems);
+}
+
+function alwaysRestarts(spec: JsonRecord, problems: Problems): void {
+  const policy = asRecord(asRecord(spec["template"])["spec"])["restartPolicy"];
+  oneOf(policy, ["Always"], "spec.template.spec.restartPolicy", problems);
 }
 
 function validateStrategy(strategy: JsonRecord, problems: Problems): void {

@@ -33,7 +33,7 @@ export function listKey(kind: string, path: readonly string[]): string | undefin
   }
 }
 
-const podKinds = new Set(["Pod", "Deployment", "ReplicaSet", "ServiceAccount"]);
+const podKinds = new Set(["Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ServiceAccount"]);
 
 /** Paths of list items carry the list's name only: `spec.containers.env`. */
 function isContainer(parent: string | undefined): boolean {

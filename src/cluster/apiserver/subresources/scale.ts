@@ -1,4 +1,4 @@
-// The scale of Deployments and ReplicaSets (autoscaling/v1).
+// The scale of Deployments, ReplicaSets and StatefulSets (autoscaling/v1).
 
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { apiError } from "../../store/errors.ts";

@@ -82,6 +82,23 @@ const columnsByResource: Readonly<Record<string, readonly Column[]>> = {
     { name: "Current", type: "integer", cell: count("status", "replicas") },
     { name: "Ready", type: "integer", cell: count("status", "readyReplicas") },
   ],
+  "statefulsets.apps": [
+    {
+      name: "Ready",
+      cell: (object) => `${count("status", "readyReplicas")(object)}/${count("spec", "replicas")(object)}`,
+    },
+  ],
+  "daemonsets.apps": [
+    { name: "Desired", type: "integer", cell: count("status", "desiredNumberScheduled") },
+    { name: "Current", type: "integer", cell: count("status", "currentNumberScheduled") },
+    { name: "Ready", type: "integer", cell: count("status", "numberReady") },
+    { name: "Up-to-date", type: "integer", cell: count("status", "updatedNumberScheduled") },
+    { name: "Available", type: "integer", cell: count("status", "numberAvailable") },
+  ],
+  "jobs.batch": [
+    { name: "Status", cell: jobStatus },
+    { name: "Completions", cell: jobCompletions },
+  ],
   "endpointslices.discovery.k8s.io": [
     { name: "AddressType", cell: field("addressType") },
     {
@@ -185,4 +202,16 @@ function requestCondition(object: KubernetesObject): string {
   const isIssued = fieldAt(object, "status", "certificate") !== undefined;
   if (conditions.length === 0) return "Pending";
   return [...conditions, ...(isIssued ? ["Issued"] : [])].join(",");
+}
+
+function jobStatus(object: KubernetesObject): string {
+  const conditions = asArray(fieldAt(object, "status", "conditions")).map(asRecord);
+  const holds = (type: string): boolean =>
+    conditions.some((item) => item["type"] === type && item["status"] === "True");
+  return ["Complete", "Failed", "Suspended"].find(holds) ?? "Running";
+}
+
+function jobCompletions(object: KubernetesObject): string {
+  const wanted = fieldAt(object, "spec", "completions");
+  return `${count("status", "succeeded")(object)}/${typeof wanted === "number" ? wanted : `1 of ${count("spec", "parallelism")(object)}`}`;
 }

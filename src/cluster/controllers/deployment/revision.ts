@@ -54,7 +54,7 @@ export function newReplicaSet(
 }
 
 /** Ten characters in Kubernetes' alphabet, the same for the same template whatever the order of its fields. */
-function templateHash(template: JsonRecord, collisions: number): string {
+export function templateHash(template: JsonRecord, collisions = 0): string {
   const text = `${JSON.stringify(sorted(template))}${collisions === 0 ? "" : collisions}`;
   return safeEncode(createHash("sha256").update(text).digest("latin1").slice(0, 10));
 }

@@ -1,19 +1,21 @@
 // Keeps as many pods as a ReplicaSet wants. Pods are made through admission; what fails is told in an event and tried
 // again, at once when a webhook's endpoints change.
 
-import { describeError, hasCode } from "#base/error.ts";
+import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
-import type { KubernetesObject, ObjectMeta } from "#mesh/objects/kubernetes-object.ts";
+import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { systemUser } from "../../admission/attributes.ts";
 import { builtInEntry } from "../../apiserver/registry.ts";
 import { asArray, asRecord, fieldAt, jsonEqual } from "../../store/json.ts";
-import { endpointSlices, mutatingWebhooks, pods, replicaSets } from "../../store/resources.ts";
+import { pods, replicaSets } from "../../store/resources.ts";
 import type { ObjectStore } from "../../store/store.ts";
 import { withCondition, withoutCondition } from "../conditions.ts";
-import { controllerReference, isControlledBy, keyOf, ownerKeys, runController, splitKey } from "../controller.ts";
+import { keyOf, ownerKeys, runController, splitKey } from "../controller.ts";
 import { eventRecorder, type RecordEvent } from "../event-recorder.ts";
 import type { ControllerContext } from "../options.ts";
+import { ownedPods, removeOwnedPod, retryWithWebhooks } from "../owned-pods.ts";
 import { availableInMs, isActive, isReady } from "../pod-state.ts";
+import { podFromTemplate } from "../pod-template.ts";
 import { podsToRemove } from "./removal-order.ts";
 
 const podEntry = builtInEntry(pods);
@@ -33,15 +35,10 @@ export function startReplicaSetController(context: ControllerContext): Running {
       if (delayMs !== undefined) queue.addAfter(key, delayMs);
     },
   });
-  // A pod that could not be made because its webhook did not answer can be as soon as it does.
-  const unsubscribe = [endpointSlices, mutatingWebhooks].map((resource) =>
-    store.watch(resource, {}, ({ object }) => {
-      if (concernsWebhook(store, object)) running.queue.retryFailed();
-    }),
-  );
+  const endRetries = retryWithWebhooks(store, running.queue);
   return {
     stop: async () => {
-      for (const end of unsubscribe) end();
+      endRetries();
       await running.stop();
     },
   };
@@ -56,7 +53,9 @@ async function reconcile(context: ControllerContext, key: string, record: Record
   const missing = Number(fieldAt(replicaSet, "spec", "replicas") ?? 1) - active.length;
   let failure: unknown;
   if (missing > 0) failure = await createPods(context, replicaSet, missing, record);
-  if (missing < 0) removePods(store, replicaSet, podsToRemove(active, -missing), record);
+  if (missing < 0) {
+    for (const pod of podsToRemove(active, -missing)) removeOwnedPod(store, replicaSet, pod, record);
+  }
   const minReadySeconds = Number(fieldAt(replicaSet, "spec", "minReadySeconds") ?? 0);
   const waits = activePods(store, replicaSet).flatMap((pod) => availableInMs(pod, minReadySeconds, clock.now()) ?? []);
   writeStatus(context, key, waits, failure);
@@ -66,8 +65,7 @@ async function reconcile(context: ControllerContext, key: string, record: Record
 }
 
 function activePods(store: ObjectStore, replicaSet: KubernetesObject): readonly KubernetesObject[] {
-  const namespace = replicaSet.metadata.namespace ?? "";
-  return store.list(pods, { namespace }).items.filter((pod) => isControlledBy(pod, replicaSet) && isActive(pod));
+  return ownedPods(store, replicaSet).filter(isActive);
 }
 
 /** Makes pods in growing batches, so that what fails for one does not fail for hundreds. Returns the first failure. */
@@ -77,7 +75,7 @@ async function createPods(
   count: number,
   record: RecordEvent,
 ): Promise<unknown> {
-  const template = podFromTemplate(replicaSet);
+  const template = podFromTemplate(replicaSet, {});
   for (let left = count, size = 1; left > 0; size *= 2) {
     const batch = Math.min(left, size);
     left -= batch;
@@ -107,36 +105,6 @@ async function createPods(
   return undefined;
 }
 
-function podFromTemplate(replicaSet: KubernetesObject): KubernetesObject {
-  const template = asRecord(fieldAt(replicaSet, "spec", "template"));
-  const { labels, annotations, finalizers } = asRecord(template["metadata"]);
-  const own: Record<string, unknown> = { labels, annotations, finalizers };
-  const metadata: ObjectMeta = {
-    ...own,
-    name: "",
-    generateName: `${replicaSet.metadata.name}-`,
-    ...(replicaSet.metadata.namespace === undefined ? {} : { namespace: replicaSet.metadata.namespace }),
-    ownerReferences: [controllerReference(replicaSet)],
-  };
-  return { apiVersion: "v1", kind: "Pod", metadata, spec: template["spec"] };
-}
-
-function removePods(
-  store: ObjectStore,
-  replicaSet: KubernetesObject,
-  removed: readonly KubernetesObject[],
-  record: RecordEvent,
-): void {
-  for (const pod of removed) {
-    try {
-      store.delete(pods, pod.metadata.namespace ?? "", pod.metadata.name, { uid: pod.metadata.uid ?? "" });
-      record(replicaSet, { type: "Normal", reason: "SuccessfulDelete", message: `Deleted pod: ${pod.metadata.name}` });
-    } catch (error) {
-      if (!hasCode(error, "NOT_FOUND") && !hasCode(error, "CONFLICT")) throw error;
-    }
-  }
-}
-
 function writeStatus(context: ControllerContext, key: string, waits: readonly number[], failure: unknown): void {
   const { store, clock } = context;
   const replicaSet = store.get(replicaSets, ...splitKey(key));
@@ -163,15 +131,4 @@ function writeStatus(context: ControllerContext, key: string, waits: readonly nu
     ...(next.length === 0 ? {} : { conditions: next }),
   };
   if (!jsonEqual(before, status)) store.updateStatus(replicaSets, { ...replicaSet, status });
-}
-
-function concernsWebhook(store: ObjectStore, object: KubernetesObject): boolean {
-  if (object.kind !== "EndpointSlice") return true;
-  const name = object.metadata.labels?.["kubernetes.io/service-name"];
-  return store.list(mutatingWebhooks).items.some((configuration) =>
-    asArray(configuration["webhooks"]).some((webhook) => {
-      const service = asRecord(fieldAt(webhook, "clientConfig", "service"));
-      return service["name"] === name && service["namespace"] === object.metadata.namespace;
-    }),
-  );
 }
