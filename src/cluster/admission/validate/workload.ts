@@ -1,6 +1,6 @@
 // What Deployments, ReplicaSets, StatefulSets and DaemonSets must have: a selector that does not change and selects their own pods.
 
-import { asRecord, isRecord, type JsonRecord, jsonEqual } from "../../store/json.ts";
+import { asArray, asRecord, isRecord, type JsonRecord, jsonEqual } from "../../store/json.ts";
 import { matchesLabelSelector } from "../../store/selector.ts";
 import { validateLabels } from "./names.ts";
 import { oneOf, validatePodSpec, whole } from "./pod.ts";
@@ -8,13 +8,26 @@ import type { Problems } from "./problems.ts";
 import { readSelector, validateSelector } from "./selector.ts";
 
 export function validateWorkload(object: JsonRecord, stored: JsonRecord | undefined, problems: Problems): void {
+  validateWithVolumes(object, stored, problems, []);
+}
+
+/** `more` are volumes that its pods have besides those of the template. */
+function validateWithVolumes(
+  object: JsonRecord,
+  stored: JsonRecord | undefined,
+  problems: Problems,
+  more: readonly unknown[],
+): void {
   const spec = object["spec"];
   if (!isRecord(spec)) return problems.required("spec");
   whole(spec["replicas"], 0, 1_000_000, "spec.replicas", problems);
   const template = asRecord(spec["template"]);
   const labels = asRecord(asRecord(template["metadata"])["labels"]);
   validateLabels(labels, "spec.template.metadata.labels", problems);
-  validatePodSpec(template["spec"], "spec.template.spec", problems);
+  const podSpec = template["spec"];
+  const withMore = isRecord(podSpec) && more.length > 0;
+  const volumes = withMore ? [...asArray(podSpec["volumes"]), ...more] : undefined;
+  validatePodSpec(withMore ? { ...podSpec, volumes } : podSpec, "spec.template.spec", problems);
   validateSelector(spec["selector"], "spec.selector", problems);
   const selector = readSelector(spec["selector"]);
   if (selector === undefined || Object.keys(asRecord(spec["selector"])).length === 0) {
@@ -31,8 +44,15 @@ export function validateWorkload(object: JsonRecord, stored: JsonRecord | undefi
 
 /** Its pods keep their names and volumes: how they are made may not change. */
 export function validateStatefulSet(object: JsonRecord, stored: JsonRecord | undefined, problems: Problems): void {
-  validateWorkload(object, stored, problems);
   const spec = asRecord(object["spec"]);
+  const own = asArray(asRecord(asRecord(spec["template"])["spec"])["volumes"]).map(
+    (volume) => asRecord(volume)["name"],
+  );
+  // A claim takes the place of a volume of its name.
+  const claims = asArray(spec["volumeClaimTemplates"])
+    .map((claim) => ({ name: asRecord(asRecord(claim)["metadata"])["name"] }))
+    .filter(({ name }) => !own.includes(name));
+  validateWithVolumes(object, stored, problems, claims);
   oneOf(spec["podManagementPolicy"], ["OrderedReady", "Parallel"], "spec.podManagementPolicy", problems);
   oneOf(asRecord(spec["updateStrategy"])["type"], ["RollingUpdate", "OnDelete"], "spec.updateStrategy.type", problems);
   alwaysRestarts(spec, problems);
