@@ -73,6 +73,11 @@ export type LogDetail =
   | "upstreamTlsCipher"
   | "upstreamTlsVersion";
 
+export type PeerSide = "downstream" | "upstream";
+
+/** A workload on the other side, by Istio's names: workload, namespace, cluster, service, revision, app, version. */
+export type PeerFields = Readonly<Record<string, string>>;
+
 /** All that a format operator can ask for, for one stream or one connection. Absent values render as `-`. */
 export interface AccessLogEntry {
   startTimeMs: number;
@@ -105,6 +110,8 @@ export interface AccessLogEntry {
   localReplyBody?: string;
   /** Dynamic metadata by namespace, as JSON. */
   metadata?: (namespace: string) => unknown;
+  /** Null where nobody said who it is. */
+  peer?: (side: PeerSide) => PeerFields | null;
   /** What few formats ask for, looked up only then. */
   detail?: (what: LogDetail) => string | number | undefined;
   moment?: (what: LogMoment) => number | undefined;

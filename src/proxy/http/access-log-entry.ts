@@ -6,7 +6,7 @@ import type { Stream } from "./stream.ts";
 
 export function accessLogEntry(stream: Stream): AccessLogEntry {
   const { connection } = stream;
-  const { loop, hostEnvironment } = stream.manager.environment;
+  const { loop, hostEnvironment, observer } = stream.manager.environment;
   return {
     startTimeMs: stream.startTimeMs,
     durationMs: Math.round(stream.durationMs),
@@ -35,6 +35,7 @@ export function accessLogEntry(stream: Stream): AccessLogEntry {
     responseHeader: (name) => stream.responseHeaders?.get(name.toLowerCase()),
     metadata: (namespace) => stream.metadata(namespace),
     responseTrailer: (name) => stream.responseTrailers?.get(name.toLowerCase()),
+    peer: (side) => observer.peerOf(stream, side),
     detail: (what) => streamDetail(stream, what),
     moment: (what) => {
       const us = momentUs(stream, what);

@@ -1,6 +1,7 @@
 // What metrics need to know of requests and TCP connections. `observe/` implements it; the data path calls it once per
 // request, and for TCP once at the start, at intervals, and at the end.
 import type { Headers } from "#wire/http/headers.ts";
+import type { PeerFields, PeerSide } from "../config/access-log.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import type { MetricRules } from "../config/metric-rules.ts";
 import type { ConnectionInfo } from "../transport/connection-info.ts";
@@ -59,6 +60,8 @@ export interface TcpFacts {
 }
 
 export interface TrafficObserver {
+  /** Who is on a side of a request; null where nobody said it. */
+  peerOf(facts: RequestFacts, side: PeerSide): PeerFields | null;
   onRequestComplete(facts: RequestFacts, rules: MetricRules): void;
   onTcpOpened(facts: TcpFacts): void;
   /** Every few seconds while bytes flow, so that long connections are seen. */

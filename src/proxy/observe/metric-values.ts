@@ -4,7 +4,7 @@ import type { Headers } from "#wire/http/headers.ts";
 import { flagBits } from "../config/flag-names.ts";
 import type { MetricValues } from "../config/metric-rules.ts";
 import type { RequestFacts, TcpFacts } from "../http/observer.ts";
-import type { PeerMetadata } from "./peer-metadata.ts";
+import { type PeerMetadata, peerFields } from "./peer-metadata.ts";
 
 /** Who is on the other side of each direction; null: not known. */
 interface Peers {
@@ -75,21 +75,15 @@ export function connectionValues(facts: RequestFacts | TcpFacts, { downstream, u
     filter_state: peers(downstream, upstream),
     // By themselves too, as older configuration names them.
     ...peers(downstream, upstream),
-    node: peerValues(node),
+    node: peerFields(node),
   };
 }
 
 function peers(downstream: PeerMetadata | null, upstream: PeerMetadata | null): MetricValues {
   return {
-    ...(downstream !== null && { downstream_peer: peerValues(downstream) }),
-    ...(upstream !== null && { upstream_peer: peerValues(upstream) }),
+    ...(downstream !== null && { downstream_peer: peerFields(downstream) }),
+    ...(upstream !== null && { upstream_peer: peerFields(upstream) }),
   };
-}
-
-/** Names as Istio's peer object has them. */
-function peerValues(peer: PeerMetadata): MetricValues {
-  const { workload, namespace, cluster, canonicalService, canonicalRevision, app, version } = peer;
-  return { workload, namespace, cluster, service: canonicalService, revision: canonicalRevision, app, version };
 }
 
 function present(name: string, value: string | undefined): MetricValues {

@@ -3,6 +3,7 @@
 import { fromBinary, fromJson, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import { StructSchema, type Value } from "@bufbuild/protobuf/wkt";
 import { LRUCache } from "lru-cache";
+import type { PeerFields } from "../config/access-log.ts";
 
 /** A workload as its peers know it. Empty strings mean unknown. */
 export interface PeerMetadata {
@@ -13,6 +14,12 @@ export interface PeerMetadata {
   readonly canonicalRevision: string;
   readonly app: string;
   readonly version: string;
+}
+
+/** By the names of Istio's peer object. */
+export function peerFields(peer: PeerMetadata): PeerFields {
+  const { workload, namespace, cluster, canonicalService, canonicalRevision, app, version } = peer;
+  return { workload, namespace, cluster, service: canonicalService, revision: canonicalRevision, app, version };
 }
 
 /** Longest header value that is decoded; Istio's own are below 1 KiB. */

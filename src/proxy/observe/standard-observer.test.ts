@@ -272,3 +272,29 @@ test("a TCP connection counts its start, its bytes as they move, and its end", (
   assert.equal(labels["request_protocol"], "tcp");
   assert.equal(labels["response_code"], undefined);
 });
+
+test("the sides of a request are who they said they are, else who the endpoint is known to be", () => {
+  const observer = new StandardObserver(localMetadata(metadata("reviews-v2")));
+  const { metadata: header } = encodePeerMetadata({ id: "x", metadata: metadata("reviews-v2") });
+  const peers = (change: Partial<RequestFacts>): unknown[] =>
+    (["downstream", "upstream"] as const).map((side) => observer.peerOf(request(change), side));
+  const reviews = {
+    workload: "reviews-v2",
+    namespace: "default",
+    cluster: "Kubernetes",
+    service: "reviews",
+    revision: "v2",
+    app: "reviews",
+    version: "v2",
+  };
+  const ratings = {
+    workload: "ratings-v1",
+    namespace: "default",
+    cluster: "Kubernetes",
+    service: "ratings",
+    revision: "v1",
+  };
+  assert.deepEqual(peers({ downstreamPeerMetadata: header }), [reviews, { ...ratings, app: "", version: "" }]);
+  assert.deepEqual(peers({ upstreamPeerMetadata: header }), [null, reviews]);
+  assert.deepEqual(peers({ endpointConfig: null }), [null, null]);
+});

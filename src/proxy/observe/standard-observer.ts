@@ -1,6 +1,8 @@
 // HOT: per request. Istio's standard metrics. The label set of a request is found by identity: by cluster, then by
 // endpoint or by what the peer says of itself, then by certificate and response class; only a new combination builds
 // strings.
+
+import type { PeerFields, PeerSide } from "../config/access-log.ts";
 import type { ClusterConfig, EndpointConfig } from "../config/cluster.ts";
 import { TrafficDirection } from "../config/listener.ts";
 import { type MetricRules, type StandardMetric, standardMetrics } from "../config/metric-rules.ts";
@@ -10,7 +12,7 @@ import { CustomMetrics, type MetricAmounts } from "./custom-metrics.ts";
 import { serviceOfAuthority, serviceOfCluster } from "./destination-service.ts";
 import { type Label, type LabelFacts, renderLabels, standardLabels } from "./labels.ts";
 import { connectionValues, requestValues } from "./metric-values.ts";
-import { metadataOfEndpoint, type PeerMetadata, PeerMetadataCache } from "./peer-metadata.ts";
+import { metadataOfEndpoint, type PeerMetadata, PeerMetadataCache, peerFields } from "./peer-metadata.ts";
 import { CounterColumn, type HistogramBounds, HistogramColumn, LabelRows, standardBounds } from "./series-table.ts";
 
 /** Bound on label sets of HTTP and of TCP, and on those that a Host header made. */
@@ -102,6 +104,14 @@ export class StandardObserver implements TrafficObserver {
     if (!facts.isGrpc) return;
     this.#requestMessages.add(row, facts.requestMessages);
     this.#responseMessages.add(row, facts.responseMessages);
+  }
+
+  peerOf(facts: RequestFacts, side: PeerSide): PeerFields | null {
+    const peer =
+      side === "downstream"
+        ? this.#peers.get(facts.downstreamPeerMetadata)
+        : (this.#peers.get(facts.upstreamPeerMetadata) ?? metadataOfEndpoint(facts.endpointConfig?.workload ?? ""));
+    return peer === null ? null : peerFields(peer);
   }
 
   /** Metrics whose labels are changed have rows of their own; the others stay with the standard ones. */

@@ -422,6 +422,7 @@ export function dataPath(
   const requests: RequestFacts[] = [];
   const tcp = { opened: 0, closed: 0, facts: [] as TcpFacts[] };
   const observer: TrafficObserver = {
+    peerOf: () => null,
     onRequestComplete: (facts) => void requests.push(facts),
     onTcpOpened: () => void tcp.opened++,
     onTcpProgress: () => {},

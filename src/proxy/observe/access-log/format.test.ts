@@ -56,6 +56,18 @@ const entry: AccessLogEntry = {
   localUriSan: undefined,
   requestHeader: (name) => requestHeaders[name],
   responseHeader: (name) => (name === "x-envoy-upstream-service-time" ? "11" : undefined),
+  peer: (side) =>
+    side === "downstream"
+      ? {
+          workload: "web-v1",
+          namespace: "shop",
+          cluster: "Kubernetes",
+          service: "web",
+          revision: "v1",
+          app: "",
+          version: "",
+        }
+      : null,
   metadata: (namespace) => (namespace === "filter" ? { text: "words", nested: { list: [1, 2] } } : undefined),
   responseTrailer: (name) => (name === "grpc-status" ? "7" : undefined),
   detail: (what) =>
@@ -119,6 +131,21 @@ const operators: readonly [string, string][] = [
   ["%DYNAMIC_METADATA(filter:none)%", "-"],
   ["%DYNAMIC_METADATA(filter:text:deeper)%", "-"],
   ["%FILTER_STATE(x)%", "-"],
+  [
+    "%FILTER_STATE(downstream_peer:PLAIN)%",
+    "workload=web-v1,cluster=Kubernetes,namespace=shop,service=web,revision=v1",
+  ],
+  [
+    "%FILTER_STATE(downstream_peer)%",
+    '{"workload":"web-v1","cluster":"Kubernetes","namespace":"shop","service":"web","revision":"v1"}',
+  ],
+  ["%FILTER_STATE(downstream_peer:FIELD:namespace)% %FILTER_STATE(downstream_peer:FIELD:app)%", "shop -"],
+  ["%FILTER_STATE(downstream_peer:FIELD:namespace):2%", "sh"],
+  ["%UPSTREAM_FILTER_STATE(upstream_peer)% %FILTER_STATE(io.istio.peer_principal:PLAIN)%", "- -"],
+  [
+    "%FILTER_STATE(downstream_peer:FIELD)%",
+    '"downstream_peer:FIELD" is not KEY, KEY:PLAIN, KEY:TYPED or KEY:FIELD:name of %FILTER_STATE%',
+  ],
   ["%TRAILER(GRPC-STATUS)% %TRAILER(X-NONE)%", "7 -"],
   ["%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%", "PermissionDenied PERMISSION_DENIED 7"],
   ["%GRPC_STATUS(LOUD)%", '"LOUD" is not CAMEL_STRING, SNAKE_STRING or NUMBER'],
@@ -165,7 +192,11 @@ test("an operator that never has a value here is told", () => {
   const told: string[] = [];
   const options = { omitEmptyValues: false, onValueless: (name: string) => told.push(name) };
   compileTextFormat("%CUSTOM_FLAGS% %METHOD%", options, assert.fail);
-  compileJsonFormat({ a: "%FILTER_STATE(y)%", b: "x %VIRTUAL_CLUSTER_NAME%" }, options, assert.fail);
+  compileJsonFormat(
+    { a: "%FILTER_STATE(y)%", b: "x %VIRTUAL_CLUSTER_NAME%", c: "%FILTER_STATE(upstream_peer)%" },
+    options,
+    assert.fail,
+  );
   assert.deepEqual(told, ["CUSTOM_FLAGS", "FILTER_STATE", "VIRTUAL_CLUSTER_NAME"]);
 });
 

@@ -164,7 +164,7 @@ function parseFormat(
       onProblem(operator);
       continue;
     }
-    if (hasNoValue(name)) onValueless?.(name);
+    if (hasNoValue(name, argument)) onValueless?.(name);
     if (literal !== "") parts.push(literal);
     literal = "";
     const cut = length === undefined ? operator : limited(operator, Number(length));

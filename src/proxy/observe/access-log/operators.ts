@@ -5,6 +5,7 @@ import { hostname as readHostname } from "node:os";
 import type { AccessLogEntry, LogDetail, MetadataOwner } from "../../config/access-log.ts";
 import { longFlags } from "../../config/flag-names.ts";
 import { between, commonDuration } from "./durations.ts";
+import { filterState, isUnknownState } from "./filter-state.ts";
 import { formatStartTime } from "./start-time.ts";
 
 export type Operator = (entry: AccessLogEntry) => string | number | undefined;
@@ -135,11 +136,11 @@ const valueless: readonly string[] = [
   "UPSTREAM_HEADER_BYTES_RECEIVED",
   "CUSTOM_FLAGS",
 ];
-const valuelessWithArgument: ReadonlySet<string> = new Set(["FILTER_STATE", "UPSTREAM_FILTER_STATE"]);
+const ofFilterState: ReadonlySet<string> = new Set(["FILTER_STATE", "UPSTREAM_FILTER_STATE"]);
 
 /** Whether an operator is known and always `-`. */
-export function hasNoValue(name: string): boolean {
-  return valueless.includes(name) || valuelessWithArgument.has(name);
+export function hasNoValue(name: string, argument = ""): boolean {
+  return valueless.includes(name) || (ofFilterState.has(name) && isUnknownState(argument));
 }
 
 const simpleOperators: Readonly<Record<string, Operator>> = {
@@ -265,7 +266,7 @@ const argumentOperators: Readonly<Record<string, (argument: string) => Operator 
       argumentOperators[metadataKinds[kind] ?? ""] ?? (kind === "ROUTE" ? configuredMetadata("route") : undefined);
     return operator?.(argument.slice(kind.length + 1)) ?? `"${kind}" is no metadata that is known here`;
   },
-  ...Object.fromEntries([...valuelessWithArgument].map((name) => [name, () => absent])),
+  ...Object.fromEntries([...ofFilterState].map((name) => [name, filterState])),
 };
 
 const metadataKinds: Readonly<Record<string, string>> = {

@@ -100,6 +100,7 @@ test("the metrics hear how many messages a call had, and its status from the tra
       observer: {
         onRequestComplete: ({ requestMessages, responseMessages, grpcStatus }) =>
           void facts.push([requestMessages, responseMessages, grpcStatus]),
+        peerOf: () => null,
         onTcpOpened: () => {},
         onTcpProgress: () => {},
         onTcpClosed: () => {},
