@@ -205,6 +205,7 @@ describe("gateway-api", { timeout: 600_000 }, () => {
           ["tls", 1, "Programmed=True ResolvedRefs=True"],
           ["tcp", 1, "Programmed=True ResolvedRefs=True"],
           ["https", 1, "Programmed=True ResolvedRefs=True"],
+          ["ended", 1, "Programmed=True ResolvedRefs=True"],
           ["mutual", 1, "Programmed=True ResolvedRefs=True"],
           ["open", 1, "Programmed=True ResolvedRefs=True"],
           ["foreign", 1, "Programmed=False(Invalid) ResolvedRefs=False(RefNotPermitted)"],
@@ -325,6 +326,10 @@ describe("gateway-api", { timeout: 600_000 }, () => {
   test("TLSRoute: TLS goes on by its server name, and is ended by the backend", async () => {
     assert.equal(seen(await getOverTls("secure.example.com", backendPair)).version, "v2");
     assert.equal((await getOverTls("other.example.com", backendPair)).status, 0);
+  });
+
+  test("TLSRoute: TLS that the listener ends goes on as bytes, by its server name", async () => {
+    assert.equal(seen(await getOverTls("mutual.example.com", mutualPair)).version, "v2");
   });
 
   test("HTTPS: TLS ends at the gateway, with the certificate of the listener that the server name chooses", async () => {

@@ -114,7 +114,7 @@ const kindsByProtocol: Readonly<Record<string, readonly string[]>> = {
   HTTP: ["HTTPRoute", "GRPCRoute"],
   HTTPS: ["HTTPRoute", "GRPCRoute"],
   TCP: ["TCPRoute"],
-  TLS: ["TCPRoute"],
+  TLS: ["TLSRoute", "TCPRoute"],
 };
 
 function unsupportedProtocol(protocol: string): ApiProblem | undefined {

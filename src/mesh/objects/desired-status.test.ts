@@ -42,3 +42,19 @@ test("the parents that another controller wrote stay, our own are replaced", () 
   const earlier = { parentRef: { name: "gone" }, controllerName: "istio.io/gateway-controller", conditions: [] };
   assert.deepEqual(joinStatus({ parents: [other, earlier] }, { parents: [] }, "now"), { parents: [other] });
 });
+
+test("conditions of types that are never written here stay, those of ours that are not wanted any more go", () => {
+  const condition = (type: string, status = "True"): object => ({ type, status, lastTransitionTime: "then" });
+  const current = {
+    conditions: [condition("example.com/Scanned"), condition("Accepted"), condition("InsecureFrontendValidationMode")],
+    listeners: [{ name: "http", conditions: [condition("example.com/Scanned"), condition("Accepted", "False")] }],
+  };
+  const accepted = { type: "Accepted", status: "True" };
+  const desired = { conditions: [accepted], listeners: [{ name: "http", conditions: [accepted] }] };
+  assert.deepEqual(joinStatus(current, desired, "now"), {
+    conditions: [condition("example.com/Scanned"), condition("Accepted")],
+    listeners: [
+      { name: "http", conditions: [condition("example.com/Scanned"), { ...accepted, lastTransitionTime: "now" }] },
+    ],
+  });
+});

@@ -7,8 +7,8 @@ export interface DesiredStatus {
   readonly namespace: string;
   readonly name: string;
   /**
-   * The fields of `status` that are ours; other fields stay as they are. Conditions carry no `lastTransitionTime`: pure
-   * answers know no clock. Lists of `{ controllerName }` (`parents` of a route, `ancestors` of a policy) are shared with
+   * The fields of `status` that are ours; other fields stay as they are, and so do conditions of other types.
+   * Conditions carry no `lastTransitionTime`: pure answers know no clock. Lists of `{ controllerName }` (`parents` of a route, `ancestors` of a policy) are shared with
    * other controllers, whose items stay.
    */
   readonly status: Readonly<Record<string, unknown>>;
@@ -31,7 +31,7 @@ function joinValue(before: unknown, after: unknown, now: string): unknown {
   const items = after.map((item: unknown) => joinItem(known, item, now));
   const controllers = new Set(after.flatMap((item: unknown) => controllerOf(item) ?? []));
   const foreign = known.filter((item) => {
-    if (writtenElsewhere.has(String(asRecord(item)["type"]))) return true;
+    if (isForeignCondition(item)) return true;
     const controller = controllerOf(item);
     return controller !== undefined && !controllers.has(controller) && !ours.has(controller);
   });
@@ -62,8 +62,21 @@ function controllerOf(item: unknown): string | undefined {
   return typeof name === "string" ? name : undefined;
 }
 
-/** Conditions that are written where they are found out, as the health of a workload. */
-const writtenElsewhere: ReadonlySet<string> = new Set(["Healthy"]);
+/** A condition of a type that is never written here: of another controller, or of another part, as a workload's health. */
+function isForeignCondition(item: unknown): boolean {
+  const { type, status } = asRecord(item);
+  return typeof type === "string" && typeof status === "string" && !ourConditions.has(type);
+}
+
+const ourConditions: ReadonlySet<string> = new Set([
+  "Accepted",
+  "Conflicted",
+  "InsecureFrontendValidationMode",
+  "Programmed",
+  "Reconciled",
+  "ResolvedRefs",
+  "outrigger.dev/InForce",
+]);
 
 /** Items of these controllers are replaced, also by none. */
 const ours: ReadonlySet<string> = new Set(["istio.io/gateway-controller", "istio.io/mesh-controller"]);

@@ -132,7 +132,11 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
   if (mode === "AUTO_PASSTHROUGH") return sniChains(context, server);
   const isHttpServer = isHttp(server.protocol) || server.protocol === "HTTPS";
   const socket = serverTls(tls, isHttpServer ? "http" : "tcp", context.snapshot.meshConfig);
-  if (!isHttpServer) return tcpChains(context, server, tcpChoices, socket);
+  if (!isHttpServer) {
+    // A TLSRoute may lead on what a listener of the Gateway API has ended; Istio's kinds have `tcp` for that.
+    const isOfGatewayApi = server.gateway.madeFrom !== undefined;
+    return tcpChains(context, server, isOfGatewayApi ? allChoices : tcpChoices, socket);
+  }
   return [
     filterChain({
       match: { serverNames: serverNames(server.hosts) },
@@ -144,6 +148,8 @@ function tlsChains(context: GatewayContext, listener: GatewayListener, server: G
     }),
   ];
 }
+
+const allChoices: typeof tcpChoices = (object, place) => [...tlsChoices(object, place), ...tcpChoices(object, place)];
 
 /** A chain per service, port and subset, for mutual TLS of the mesh that is meant for them. */
 function sniChains({ snapshot, proxy, scope, authorization }: GatewayContext, server: GatewayServer): FilterChain[] {
