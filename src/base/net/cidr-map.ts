@@ -19,8 +19,7 @@ export function cidrMap<M, T>(
     if (ranges.length === 0) anywhere.push(member);
     for (const range of ranges) {
       const block = parseBlock(range);
-      // Bits outside the block say nothing: 10.1.2.3/8 is 10.0.0.0/8.
-      const key = `${block.bytes.join(".")}/${block.bits}`;
+      const key = keyOf(block);
       const same = byBlock.get(key);
       if (same === undefined) byBlock.set(key, { block, members: [member] });
       else if (!same.members.includes(member)) same.members.push(member);
@@ -39,6 +38,16 @@ export function cidrMap<M, T>(
       return fallback;
     },
   };
+}
+
+/** The same for two ways to write one block. */
+export function blockKey(range: string): string {
+  return keyOf(parseBlock(range));
+}
+
+/** Bits outside the block say nothing: 10.1.2.3/8 is 10.0.0.0/8. */
+function keyOf({ bytes, bits }: Block): string {
+  return `${bytes.join(".")}/${bits}`;
 }
 
 interface Block {

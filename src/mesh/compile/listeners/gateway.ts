@@ -2,6 +2,7 @@
 // server name, and TCP servers.
 
 import { create } from "@bufbuild/protobuf";
+import { blockKey } from "#base/net/cidr-map.ts";
 import { TrafficDirection } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
 import type { Filter, FilterChain } from "#wire/gen/envoy/config/listener/v3/listener_components_pb.ts";
 import { type Listener, ListenerSchema } from "#wire/gen/envoy/config/listener/v3/listener_pb.ts";
@@ -215,8 +216,8 @@ function withoutRepeatedMatches(chains: readonly FilterChain[]): FilterChain[] {
   const taken = new Set<string>();
   return chains.filter(({ filterChainMatch: match }) => {
     const names = match === undefined || match.serverNames.length === 0 ? ["*"] : match.serverNames;
-    const ranges = (match?.prefixRanges ?? []).map((range) => `${range.addressPrefix}/${range.prefixLen}`).join();
-    const keys = names.map((name) => `${name} ${ranges}`);
+    const ranges = (match?.prefixRanges ?? []).map((range) => blockKey(`${range.addressPrefix}/${range.prefixLen}`));
+    const keys = names.flatMap((name) => (ranges.length === 0 ? [""] : ranges).map((range) => `${name} ${range}`));
     if (keys.some((key) => taken.has(key))) return false;
     for (const key of keys) taken.add(key);
     return true;

@@ -20,6 +20,17 @@ test("a server name belongs to the chain that had it first", () => {
   );
 });
 
+test("a block of addresses belongs to the chain that had it first, however it is written", () => {
+  const plan = new OutboundPlan();
+  plan.addTcp(place, [chain([], ["40.1.2.3/29"]), chain([], ["40.1.2.4/29"]), chain([], ["40.1.2.8/29"])], false);
+  plan.addTcp(place, [chain([], ["40.1.2.5/29", "50.0.0.0/8", "50.1.0.0/8"])], false);
+  plan.addTcp(place, [chain([], ["1234:1f1:1::1/32"]), chain([], ["1234:1F1:2::2/32"])], false);
+  assert.deepEqual(
+    plan.listeners()[0]?.tcp.map(({ destinationRanges }) => destinationRanges.join()),
+    ["40.1.2.3/29", "40.1.2.8/29", "50.0.0.0/8", "1234:1f1:1::1/32"],
+  );
+});
+
 test("a port whose server speaks first is never sniffed", () => {
   const first = new OutboundPlan();
   first.addTcp(place, [chain([])], true);

@@ -2,6 +2,7 @@
 // want the same address and port, an HTTP port is shared, HTTP and TCP together are told apart by the first bytes,
 // and of two that cannot be told apart the older one stays.
 import type { Origin } from "#base/issue.ts";
+import { blockKey } from "#base/net/cidr-map.ts";
 import { isIpAddress } from "../envoy-values.ts";
 import { listenerName } from "../names.ts";
 import type { TcpRouteChoice } from "./tcp-destinations.ts";
@@ -86,22 +87,36 @@ export interface ListenerPlace {
  * the server names, among which an empty one stands for any name.
  */
 class TakenMatches {
+  /** By block: texts of the same block differ. */
   readonly #namesByRange = new Map<string, Set<string>>();
 
   /** The chain without what earlier ones match; undefined when nothing is left of it. */
   claim(chain: PlannedTcpChain): PlannedTcpChain | undefined {
-    const ranges = chain.destinationRanges.length === 0 ? [""] : chain.destinationRanges;
-    const taken = ranges.flatMap((range) => this.#namesByRange.get(range) ?? []);
-    const isFree = (name: string): boolean => taken.every((names) => !names.has(name));
     const wanted = chain.serverNames.length === 0 ? [""] : [...new Set(chain.serverNames)];
-    const free = wanted.filter(isFree);
-    if (free.length === 0) return undefined;
-    for (const range of ranges) {
-      const names = this.#namesByRange.get(range) ?? new Set();
-      for (const name of free) names.add(name);
-      this.#namesByRange.set(range, names);
+    const ranges = new Map<string, string>();
+    for (const range of chain.destinationRanges) {
+      const key = blockKey(range);
+      if (!ranges.has(key) && this.#isLeft(wanted, key)) ranges.set(key, range);
     }
-    return chain.serverNames.length === 0 ? chain : { ...chain, serverNames: free };
+    if (ranges.size === 0 && chain.destinationRanges.length > 0) return undefined;
+    const keys = ranges.size === 0 ? [""] : [...ranges.keys()];
+    const free = wanted.filter((name) => keys.every((key) => this.#namesByRange.get(key)?.has(name) !== true));
+    if (free.length === 0) return undefined;
+    for (const key of keys) {
+      const names = this.#namesByRange.get(key) ?? new Set();
+      for (const name of free) names.add(name);
+      this.#namesByRange.set(key, names);
+    }
+    return {
+      ...chain,
+      destinationRanges: [...ranges.values()],
+      serverNames: chain.serverNames.length === 0 ? chain.serverNames : free,
+    };
+  }
+
+  #isLeft(names: readonly string[], key: string): boolean {
+    const taken = this.#namesByRange.get(key);
+    return taken === undefined || names.some((name) => !taken.has(name));
   }
 }
 
