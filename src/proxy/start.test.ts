@@ -382,3 +382,23 @@ test("a proxy needs exactly one source of configuration", async () => {
   const { bootstrap: _, ...rest } = options(bootstrap(1));
   await assert.rejects(startProxy(rest), /either a control plane or a bootstrap/);
 });
+
+test("Prometheus is shown what the workload's settings include", async (t) => {
+  const settings = options(bootstrap((upstream.address() as AddressInfo).port));
+  const including = await startProxy({
+    ...settings,
+    node: {
+      ...settings.node,
+      metadata: {
+        ...settings.node.metadata,
+        PROXY_CONFIG: { proxyStatsMatcher: { inclusionSuffixes: ["upstream_rq_total"] } },
+      },
+    },
+  });
+  t.after(() => including.stop());
+  const shown = (await ask(including.prometheusPort, "/stats/prometheus")).text;
+  assert.match(shown, /^envoy_cluster_upstream_rq_total\{/m);
+  assert.match(shown, /^envoy_server_live/m);
+  assert.doesNotMatch(shown, /upstream_rq_retry/);
+  assert.doesNotMatch((await ask(proxy.prometheusPort, "/stats/prometheus")).text, /upstream_rq_total/);
+});

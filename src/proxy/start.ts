@@ -13,6 +13,7 @@ import { type Address, type AdminServer, startAdmin, startPrometheus, startReadi
 import { CounterReset } from "./admin/counter-reset.ts";
 import type { ListenerDrain, ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
+import { statsInclusion } from "./admin/stats-inclusion.ts";
 import { ExtensionStore } from "./config/extension.ts";
 import { type LocalNode, selfDiscovery, selfDiscoveryCluster } from "./config/local-node.ts";
 import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
@@ -367,6 +368,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     runtime,
     modifyRuntime,
     counterReset: new CounterReset(),
+    includesStat: statsInclusion(options.node.metadata, (message) => log.warn(message)),
     quit: options.quit ?? (() => {}),
   };
   let servers: Servers;

@@ -61,6 +61,8 @@ export interface ProxyState {
   /** Sets values of the admin layer; empty text takes one away. */
   readonly modifyRuntime: (changes: RuntimeChanges) => void;
   readonly counterReset: CounterReset;
+  /** What Prometheus is shown beside the minimal list; null: nothing. */
+  readonly includesStat: ((name: string) => boolean) | null;
   /** Stops the process that the proxy runs in. */
   readonly quit: () => void;
 }

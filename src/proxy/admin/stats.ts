@@ -1,6 +1,6 @@
 // `/stats` and `/stats/prometheus`: Istio's traffic metrics, and Envoy's own statistics by Istio's minimal allowlist
-// (server, cluster manager, listener manager, control plane). The others are in `/stats`, and in Prometheus' format where
-// a filter asks for them.
+// (server, cluster manager, listener manager, control plane) with what the workload's settings add. The others are in
+// `/stats`, and in Prometheus' format where a filter asks for them.
 import { getHeapStatistics } from "node:v8";
 import type { StatValue } from "../stats/stats.ts";
 import { clusterStats, statNameOf } from "./cluster-stats.ts";
@@ -31,9 +31,19 @@ export function statsJson(state: ProxyState, { accepts, buckets }: StatsQuestion
 
 /** `accepts` null: Istio's traffic metrics, and of the others those of Istio's minimal list. */
 export function prometheusText(state: ProxyState, accepts: StatsQuestion["accepts"] | null = null): string {
-  if (accepts === null)
-    return state.trafficMetrics() + prometheusStats(state.counterReset.shown(serverStats(state)), []);
+  if (accepts === null) return state.trafficMetrics() + scrapedStats(state);
   return prometheusStats(allStats(state, accepts), state.clusters().map(statNameOf));
+}
+
+function scrapedStats(state: ProxyState): string {
+  const { includesStat } = state;
+  const minimal = state.counterReset.shown(serverStats(state));
+  if (includesStat === null) return prometheusStats(minimal, []);
+  const names = new Set(minimal.map(({ name }) => name));
+  return prometheusStats(
+    allStats(state, ({ name }) => names.has(name) || includesStat(name)),
+    state.clusters().map(statNameOf),
+  );
 }
 
 function allStats(state: ProxyState, accepts: StatsQuestion["accepts"]): StatValue[] {

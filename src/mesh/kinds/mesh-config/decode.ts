@@ -271,6 +271,7 @@ const usedFromRest: ReadonlySet<string> = new Set([
   "defaultProviders",
   "tracing",
   "tracingServiceName",
+  "proxyStatsMatcher",
   "serviceSettings",
   "serviceScopeConfigs",
 ]);
@@ -294,7 +295,6 @@ const acceptedOnlyInProxyConfig: ReadonlySet<string> = new Set([
   "controlPlaneAuthPolicy",
   "statNameLength",
   "runtimeValues",
-  "proxyStatsMatcher",
   "caCertificatesPem",
   "image",
   "privateKeyProvider",
