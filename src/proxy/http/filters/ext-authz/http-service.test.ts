@@ -407,3 +407,40 @@ test("what is not understood refuses the configuration", async (t) => {
   const nobody = `[{ name: a, typed_config: { "@type": ${types}.ext_authz.v3.ExtAuthz } }]`;
   await assert.rejects(filterBench({ filters: nobody, upstream: () => {} }), /names no service to ask/);
 });
+
+test("of several services each is asked about what its own policies have marked", async (t) => {
+  const marks = (name: string, path: string): string => `
+- name: rbac-${name}
+  typed_config:
+    "@type": ${types}.rbac.v3.RBAC
+    shadow_rules:
+      action: DENY
+      policies: { "istio-ext-authz-${name}-p": { permissions: [{ url_path: { path: { prefix: ${path} } } }], principals: [{ any: true }] } }
+    shadow_rules_stat_prefix: istio_ext_authz_`;
+  const enabledFor = (name: string): string => `filter_enabled_metadata:
+      filter: envoy.filters.http.rbac
+      path: [{ key: istio_ext_authz_shadow_effective_policy_id }]
+      value: { string_match: { prefix: istio-ext-authz-${name} } }`;
+  const one = `
+- name: ext-authz-one
+  typed_config:
+    "@type": ${types}.ext_authz.v3.ExtAuthz
+    http_service: { path_prefix: /one, server_uri: { uri: "http://authz", cluster: authz, timeout: 0.5s } }
+    ${enabledFor("one")}`;
+  const it = await bench(t, {
+    before: `${marks("one", "/a")}${one}${marks("two", "/a/b")}`,
+    http: "path_prefix: /two",
+    filter: enabledFor("two"),
+  });
+  const askedFor = async (path: string): Promise<string[]> => {
+    it.asked.length = 0;
+    assert.equal((await ask(it.path, path)).status, 200);
+    return it.asked.map(({ url }) => url);
+  };
+  assert.deepEqual(await askedFor("/c"), []);
+  assert.deepEqual(await askedFor("/a"), ["/one/a"]);
+  assert.deepEqual(await askedFor("/a/b"), ["/one/a/b", "/two/a/b"]);
+  it.answer = (response, { url }) => response.writeHead(url.startsWith("/two") ? 403 : 200).end();
+  assert.equal((await ask(it.path, "/a")).status, 200);
+  assert.equal((await ask(it.path, "/a/b")).status, 403);
+});
