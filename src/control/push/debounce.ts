@@ -1,6 +1,6 @@
 // Collects changes until it is quiet for a moment, or the first has waited long enough. Changes of endpoints alone wait
 // less: they come in bursts of one, and traffic is waiting for them. What is done for a batch takes a bounded share of the
-// time: the next one waits for its end, and then as long as it took, so that a steady stream comes in larger batches.
+// time: the next one waits for its end, and then half as long as it took, so that a steady stream comes in larger batches.
 import type { Clock } from "#base/time/clock.ts";
 
 export interface DebounceSettings {
@@ -9,9 +9,10 @@ export interface DebounceSettings {
   readonly maxMs: number;
 }
 
-/** Of the time at most half is spent on what batches are for. */
-const restFactor = 1;
-const maxRestMs = 1000;
+/** Of the time at most two thirds are spent on what batches are for. */
+const restFactor = 0.5;
+/** A machine that is busy with other things makes it no shorter to rest. */
+const maxRestMs = 250;
 
 /** Istio's PILOT_DEBOUNCE_AFTER and PILOT_DEBOUNCE_MAX. */
 export const defaultDebounce: DebounceSettings = { quietMs: 100, urgentQuietMs: 10, maxMs: 10_000 };
