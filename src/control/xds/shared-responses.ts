@@ -92,7 +92,7 @@ class RecentMessages {
 }
 
 /** Compressed. */
-const maxRecentBytes = 16 * 1024 * 1024;
+const maxRecentBytes = 8 * 1024 * 1024;
 const recent = new RecentMessages();
 
 function sizeOf({ resources }: DeltaResponseContent): number {
