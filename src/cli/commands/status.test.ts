@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ObjectStatus } from "#control/status/object-status.ts";
 import { ForceState } from "#mesh/snapshot/snapshot.ts";
-import { joinReplicas, resourceTable, type Status, selected, summary } from "./status.ts";
+import { joinReplicas, resourceTable, type Status, selected, summary, tables } from "./status.ts";
 
 const status = (name: string, proxies: number, current: number): ObjectStatus => ({
   origin: { kind: "VirtualService", namespace: "default", name },
@@ -102,4 +102,14 @@ test("flags leave what is in one namespace, and what needs a look", () => {
   assert.equal(names(selected(all, { namespace: "other" })), "far");
   assert.equal(selected(all, { namespace: "other" }).workloads.length, 1);
   assert.deepEqual(selected(all, {}), all);
+});
+
+test("what there is nothing of has no heading, and a control plane that is not ready is named", () => {
+  const nothing: Status = { workloads: [], resources: [], issues: [], silent: [] };
+  assert.equal(tables(nothing), "0 resources\n");
+  const unknown = tables({ ...nothing, resources: [status("one", 1, 1)], silent: ["istiod-2"] });
+  assert.match(
+    unknown,
+    /^KIND .*\nVirtualService .*\n\nnothing is known of proxies .* istiod-2: not ready\n\n1 resource: 1 in force\n$/,
+  );
 });

@@ -118,7 +118,8 @@ function isHealthy(status: Status): boolean {
   );
 }
 
-function tables(status: Status): string {
+/** What there is nothing of has no heading. */
+export function tables(status: Status): string {
   const workloads = renderTable(
     ["NAMESPACE", "POD", "READY", "RESTARTS", "PROXY", "ADDRESS"],
     status.workloads.map((row) => [
@@ -130,12 +131,15 @@ function tables(status: Status): string {
       row.address,
     ]),
   );
-  const issues = status.issues.length === 0 ? "" : `\n${status.issues.map(formatIssue).join("\n")}\n`;
-  const unknown =
-    status.silent.length === 0
-      ? ""
-      : `\nnothing is known of proxies that are connected to ${status.silent.join(", ")}: not ready\n`;
-  return `${workloads}\n${resourceTable(status.resources)}${issues}\n${summary(status.resources)}\n${unknown}`;
+  const silent = status.silent.join(", ");
+  const blocks = [
+    ...(status.workloads.length > 0 ? [workloads.trimEnd()] : []),
+    ...(status.resources.length > 0 ? [resourceTable(status.resources).trimEnd()] : []),
+    ...(status.issues.length > 0 ? [status.issues.map(formatIssue).join("\n")] : []),
+    ...(silent === "" ? [] : [`nothing is known of proxies that are connected to ${silent}: not ready`]),
+    summary(status.resources),
+  ];
+  return `${blocks.join("\n\n")}\n`;
 }
 
 /** From good to bad: what needs a look stands next to the prompt. */
