@@ -2,21 +2,14 @@
 // serving when the control plane dies, and catches up with the next one.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { endpointSlice, startTestControlPlane, type TestControlPlane } from "#control/testing/test-control-plane.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { type RunningProxy, startProxy } from "./start.ts";
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 const upstream = createServer((request, response) => response.end(`${request.url} for ${request.headers.host}`));
 await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));

@@ -2,20 +2,13 @@
 // put such filters into its chains.
 import assert from "node:assert/strict";
 import { Agent, createServer, request } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { after, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { endpointSlice, metricValue, startTestControlPlane } from "#control/testing/test-control-plane.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { startProxy } from "./start.ts";
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 const upstream = createServer((incoming, response) => response.end(incoming.headers["x-settings"] ?? "none"));
 await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));

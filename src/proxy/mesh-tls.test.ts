@@ -9,13 +9,14 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { systemClock } from "#base/time/clock.ts";
 import { CertificateAuthority } from "#control/ca/authority.ts";
 import { createSelfSignedMaterial } from "#control/ca/material.ts";
 import type { TestControlPlane } from "#control/testing/test-control-plane.ts";
 import type { TlsCertificate } from "#wire/tls/secrets.ts";
 import { buildCertificateRequest } from "#wire/x509/certificate-request.ts";
-import { certify, freePort, meshConfig, meshedSidecar, plane, proxyOf } from "./testing/meshed-proxy.ts";
+import { certify, meshConfig, meshedSidecar, plane, proxyOf } from "./testing/meshed-proxy.ts";
 
 /** What `openssl s_client` tells and gets, with a request sent when the handshake is done. */
 function client(port: number, args: string, identity?: TlsCertificate): Promise<string> {

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { type RunningProxy, startProxy } from "./start.ts";
 
@@ -90,15 +91,6 @@ ${tcpListener("paced", `{ name: limit, typed_config: { "@type": ${network}.local
     outlier_detection: { consecutive_5xx: 3, base_ejection_time: 600s, max_ejection_percent: 50 }`,
   )}
 `;
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = Date.now() + 20_000;

@@ -3,21 +3,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
-import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import { type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { endpointSlice, metricValue, startTestControlPlane } from "#control/testing/test-control-plane.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { EchoClient, grpcServer } from "./listener/testing/grpc-echo.ts";
 import { startProxy } from "./start.ts";
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 interface Ports {
   readonly gateway: number;

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, createServer, request } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { type RunningProxy, startProxy } from "./start.ts";
 
@@ -15,14 +16,6 @@ const upstream = createServer((request, response) => response.end(`hello ${reque
 const logged: string[] = [];
 let port = 0;
 let proxy: RunningProxy;
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 const bootstrap = (listenerPort: number, upstreamPort: number): string => `
 static_resources:

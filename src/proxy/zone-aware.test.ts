@@ -5,7 +5,8 @@ import { once } from "node:events";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
-import { freePort, plane, proxyOf } from "./testing/meshed-proxy.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
+import { plane, proxyOf } from "./testing/meshed-proxy.ts";
 
 const zones = ["a", "b", "c"] as const;
 

@@ -8,18 +8,12 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { freePort } from "#base/net/testing/free-port.ts";
 
 async function listening<T extends Server>(server: T): Promise<number> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  const port = await listening(server);
-  server.close();
-  return port;
 }
 
 const cluster = (name: string, port: number): string =>

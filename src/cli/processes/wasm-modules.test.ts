@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -13,20 +13,13 @@ import { ModuleStore } from "#agent/wasm/module-store.ts";
 import { registryFake, types } from "#agent/wasm/registry/testing/registry-fake.ts";
 import { LogRegistry, silentLogger } from "#base/log/log.ts";
 import { addressFilter } from "#base/net/address-filter.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { systemClock } from "#base/time/clock.ts";
 import { endpointSlice, startTestControlPlane, type TestControlPlane } from "#control/testing/test-control-plane.ts";
 import { type RunningProxy, startProxy } from "#proxy/start.ts";
 import { compilePlugin } from "#proxy/wasm/testing/compile.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { typeUrl } from "#wire/xds/type-urls.ts";
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 let module: Buffer;
 const asked: string[] = [];

@@ -1,23 +1,15 @@
 // A proxy under the real control plane, in the test's own process and certified by it, with objects from YAML text.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import type { TestContext } from "node:test";
 import { CertificateClient } from "#agent/identity/certificate-client.ts";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { startTestControlPlane, type TestControlPlane } from "#control/testing/test-control-plane.ts";
 import { SecretStore, type TlsCertificate } from "#wire/tls/secrets.ts";
 import { parseCertificate } from "#wire/x509/certificate.ts";
 import { buildCertificateRequest } from "#wire/x509/certificate-request.ts";
 import { startProxy } from "../start.ts";
-
-export async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** The mesh's settings as an object. */
 export const meshConfig = (text: string): string => `

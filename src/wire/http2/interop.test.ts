@@ -10,11 +10,12 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import fc from "fast-check";
+import { freePort } from "#base/net/testing/free-port.ts";
 import { Headers } from "../http/headers.ts";
 import { CLIENT, type Http2Connection } from "./connection.ts";
 import { edgeSettings, type Http2Settings, meshSettings } from "./settings.ts";
 import { EchoServer } from "./testing/echo-server.ts";
-import { freePort, listening, missing, programEnvironment } from "./testing/programs.ts";
+import { listening, missing, programEnvironment } from "./testing/programs.ts";
 import { EventRecorder, lines, StreamRecorder } from "./testing/recorder.ts";
 import { connectOver } from "./testing/socket-sink.ts";
 

@@ -1,6 +1,6 @@
 // Programs that judge or drive HTTP/2 from outside: where they are, and what is needed to run them.
 import { accessSync, constants } from "node:fs";
-import { createConnection, createServer } from "node:net";
+import { createConnection } from "node:net";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 
@@ -21,14 +21,6 @@ export function missing(program: string): string | false {
     }
   });
   return found ? false : `${program} is not installed`;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** Waits until something listens on the port. */

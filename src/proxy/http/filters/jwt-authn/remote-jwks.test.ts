@@ -2,10 +2,11 @@
 // tokens of its key.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { LogRegistry } from "#base/log/log.ts";
+import { freePort } from "#base/net/testing/free-port.ts";
 import type { ControlPlaneOptions } from "#control/options.ts";
 import { endpointSlice, startTestControlPlane } from "#control/testing/test-control-plane.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
@@ -17,14 +18,6 @@ const token = await new SignJWT({ iss: "issuer", sub: "ann" })
   .setProtectedHeader({ alg: "ES256", kid: "one" })
   .setExpirationTime("10m")
   .sign(pair.privateKey);
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 interface Mesh {
   /** Asks with the token, or without. */
