@@ -14,7 +14,7 @@ import {
 import { type Endpoint, type Locality, noLocality } from "../../snapshot/endpoint.ts";
 import type { Service, ServicePort } from "../../snapshot/service.ts";
 import type { MergedSubset, MeshSnapshot } from "../../snapshot/snapshot.ts";
-import { endpointAddress } from "../envoy-values.ts";
+import { endpointAddress, isIpAddress, isUnixSocket } from "../envoy-values.ts";
 import { outboundClusterName } from "../names.ts";
 import { type LocalityClient, type LocalityGroup, type LocalityPlan, preferLocalities } from "./locality.ts";
 import { type NetworkView, reachableGroups } from "./networks.ts";
@@ -45,14 +45,28 @@ export function loadAssignment(snapshot: MeshSnapshot, target: AssignmentTarget)
     .filter(({ health }) => sendsUnhealthy || health !== "unhealthy")
     .filter(({ workload }) => node === undefined || workload.nodeName === node)
     .filter(({ workload }) => !needsMutualTls || workload.tlsMode === "istio");
-  const groups =
+  const reachable =
     view === undefined
       ? byLocality(endpoints.filter(({ address }) => address !== ""))
       : reachableGroups(byLocality(endpoints), snapshot.networks, view, snapshot.clusterId);
+  const groups = resolvesNames.has(service.resolution) ? reachable : withoutNames(reachable);
   const preferred = plan === undefined || client === undefined ? groups : preferLocalities(groups, plan, client);
   return create(ClusterLoadAssignmentSchema, {
     clusterName: target.clusterName ?? outboundClusterName(port.number, subset?.name ?? "", service.hostname),
     endpoints: preferred.map(localityEndpoints),
+  });
+}
+
+const resolvesNames: ReadonlySet<Service["resolution"]> = new Set(["dns-lb", "dns-round-robin-lb"]);
+
+/** Envoy takes no endpoints at all where one that is sent to it has a name for its address. */
+function withoutNames(groups: readonly LocalityGroup[]): readonly LocalityGroup[] {
+  const isUsable = ({ address }: Endpoint): boolean => isIpAddress(address) || isUnixSocket(address);
+  if (groups.every(({ endpoints }) => endpoints.every(isUsable))) return groups;
+  return groups.flatMap((group) => {
+    const endpoints = group.endpoints.filter(isUsable);
+    if (endpoints.length === 0) return [];
+    return [{ ...group, endpoints, weight: endpoints.reduce((sum, { weight }) => sum + weight, 0) }];
   });
 }
 
