@@ -253,6 +253,7 @@ describe("end users", { timeout: 600_000 }, () => {
   }
 
   // What the sidecar itself says when it refuses, to the client and in its log.
+  const lines: RegExp[] = [];
   for (const [provider, pass, expected, details, words] of [
     ["over-http", "no", 403, "ext_authz_denied", "(HTTP) denies it with 403 for RULE [PLACE]"],
     ["over-grpc", "no", 403, "ext_authz_denied", "(gRPC) denies it with 403 for RULE [PLACE]"],
@@ -293,19 +294,26 @@ describe("end users", { timeout: 600_000 }, () => {
           .replace("RULE", RegExp.escape(`istio-ext-authz-${provider}-ns[default]-policy[ask]-rule[0]${suffix}`))
           .replace("PLACE", RegExp.escape("AuthorizationPolicy default/ask (config/ask.yaml:8)"));
       const said = new RegExp(written(words));
-      const answer = await atBothPods(String(said), async () => {
+      const answer = await eventually(String(said), async () => {
         const refused = await ask(undefined, `-H 'x-pass: ${pass}' ${echo}/for-${provider}`);
         return said.test(refused.headers["x-outrigger-explain"] ?? "") ? refused : undefined;
       });
       assert.equal(answer.status, expected);
-      const line = new RegExp(`GET /for-${provider} .* ${expected} .*${written(details)}.*${written(words)}`);
-      await eventually(String(line), async () => (line.test(await echoLogs()) ? true : undefined));
+      lines.push(new RegExp(`GET /for-${provider} .* ${expected} .*${written(details)}.*${written(words)}`));
       if (provider === "nobody") {
         const shown = await mesh.run("status");
         assert.match(shown.stdout, /no external authorization provider "nobody"/);
       }
     });
   }
+
+  test("CUSTOM with the provider in the log: each of these refusals has its line", async () => {
+    assert.ok(lines.length > 0);
+    await eventually("the refusals in the log", async () => {
+      const log = await echoLogs();
+      return lines.every((line) => line.test(log)) ? true : undefined;
+    });
+  });
 
   for (const protocol of ["http", "grpc"]) {
     test(`CUSTOM over ${protocol} with failOpen lets through what nobody could be asked about`, async () => {

@@ -1,12 +1,13 @@
 // Who may speak to whom, and how: PeerAuthentication at every level and in every mode, certificates that are refused on
 // either side, and identities as peers see them. One mesh for all tests, in order; policies come and go through --watch.
 import assert from "node:assert/strict";
-import { globSync, readFileSync, statSync } from "node:fs";
+import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { MtlsReport } from "#cli/commands/mtls/report.ts";
 import { descendantsOf } from "../support/host.ts";
 import { eventually, TestMesh } from "../support/mesh.ts";
+import { mutualTlsMatrix } from "../support/mutual-tls-matrix.ts";
 import { type Certificate, meshRoot, selfMadeRoot, signedBy } from "../support/openssl.ts";
 import { curl, PodShell, seen } from "../support/pod-shell.ts";
 
@@ -627,6 +628,13 @@ ${rest}`;
       );
       assert.match(old.stdout, /Cipher is \(NONE\)/);
     });
+  });
+
+  describe("every client, mode and DestinationRule", () => {
+    before(() => {
+      if (existsSync(join(mesh.folder, "config/strict.yaml"))) mesh.removeConfig("strict.yaml");
+    });
+    mutualTlsMatrix(() => ({ mesh, client, outside }));
   });
 });
 

@@ -1,10 +1,10 @@
 // Every client against every mode of PeerAuthentication and every TLS mode of a DestinationRule, over real sockets. The
 // table below is what Istio does.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import { eventually, TestMesh } from "../support/mesh.ts";
-import { type Certificate, meshRoot, selfMadeRoot, signedBy } from "../support/openssl.ts";
-import { curl, PodShell, seen } from "../support/pod-shell.ts";
+import { before, test } from "node:test";
+import { eventually, type TestMesh } from "./mesh.ts";
+import { type Certificate, meshRoot, selfMadeRoot, signedBy } from "./openssl.ts";
+import { curl, type PodShell, seen } from "./pod-shell.ts";
 
 const modes = ["STRICT", "UNSET", "DISABLE", "PERMISSIVE"] as const;
 type Mode = (typeof modes)[number];
@@ -75,17 +75,21 @@ spec: { selector: { app: echo }, ports: [{ name: http, port: 8000 }] }
 ${tls}`;
 }
 
-describe("the matrix of mutual TLS", { timeout: 600_000 }, () => {
+/** A mesh with test/fixtures/workloads and without PeerAuthentications, and shells of a client and of the pod outside of it. */
+export interface MatrixMesh {
+  readonly mesh: TestMesh;
+  readonly client: PodShell;
+  readonly outside: PodShell;
+}
+
+/** Tests to be declared in a suite whose mesh has started when they run. */
+export function mutualTlsMatrix(started: () => MatrixMesh): void {
   let mesh: TestMesh;
   let client: PodShell;
   let outside: PodShell;
 
   before(async () => {
-    mesh = await TestMesh.start({ copy: ["test/fixtures/workloads"] });
-    [client, outside] = await Promise.all([
-      PodShell.open(mesh, "client", "client"),
-      PodShell.open(mesh, "external.outside", "external"),
-    ]);
+    ({ mesh, client, outside } = started());
     const root = await meshRoot(mesh);
     const own = signedBy(root, "spiffe://cluster.local/ns/default/sa/own");
     const put = ({ chain, key }: Certificate, name: string): string =>
@@ -96,11 +100,6 @@ describe("the matrix of mutual TLS", { timeout: 600_000 }, () => {
     await outside.run(`${put(own, "own")}${put(stranger, "stranger")}`);
     mesh.writeConfig("services.yaml", rules.map(serviceWith).join(""));
   });
-  after(async () => {
-    await Promise.all([client?.close(), outside?.close()]);
-    await mesh?.stop();
-  });
-
   async function overHttp(shell: PodShell, rule: Rule): Promise<Outcome> {
     const answer = await curl(shell, `http://${hostOf(rule)}.default:8000/`);
     return answer.status === 200 ? byCertificate(seen(answer).headers["x-forwarded-client-cert"]) : "refused";
@@ -131,19 +130,6 @@ describe("the matrix of mutual TLS", { timeout: 600_000 }, () => {
     "own certificate, of another root": (rule) => overTls("stranger", rule),
   };
 
-  /** One row per client and rule: what became of it at both workloads. */
-  async function found(): Promise<Record<string, string>> {
-    const rows: Record<string, string> = {};
-    for (const [who, ask] of Object.entries(askAs)) {
-      for (const rule of rules) {
-        const seenOutcomes = new Set<Outcome>();
-        for (let i = 0; i < 3; i++) seenOutcomes.add(await ask(rule));
-        rows[`${who}, DestinationRule ${rule}`] = [...seenOutcomes].join(" or ");
-      }
-    }
-    return rows;
-  }
-
   for (const mode of modes) {
     test(`PeerAuthentication ${mode}: all clients, with all DestinationRules`, async () => {
       mesh.writeConfig(
@@ -154,20 +140,41 @@ metadata: { name: mode, namespace: default }
 spec: { mtls: { mode: ${mode} } }
 `,
       );
-      const expected = Object.fromEntries(
-        Object.entries(table).flatMap(([who, byRule]) =>
-          rules.map((rule) => [`${who}, DestinationRule ${rule}`, byRule[rule][mode] as string]),
+      const cells = Object.entries(askAs).flatMap(([who, ask]) =>
+        rules.map((rule) => ({ name: `${who}, ${rule}`, ask: () => ask(rule), expected: table[who]?.[rule][mode] })),
+      );
+      const ofClient = cells.slice(0, rules.length);
+      const ofOthers = cells.slice(rules.length);
+      // Each shell does one thing after the other; there are two.
+      await Promise.all(
+        [ofClient, ofOthers].map(async (all) => {
+          for (const { name, ask, expected } of all) {
+            let last: Outcome | undefined;
+            await eventually(`${name}: ${expected}`, async () => {
+              last = await ask();
+              return last === expected ? true : undefined;
+            }).catch((error: unknown) => {
+              if (last !== undefined) assert.equal(last, expected, name);
+              throw error;
+            });
+          }
+        }),
+      );
+      // What has changed stays so, at both workloads.
+      const found: Record<string, unknown> = {};
+      for (const round of [1, 2]) {
+        await Promise.all(
+          [ofClient, ofOthers].map(async (all) => {
+            for (const { name, ask } of all) found[`${name} (${round})`] = await ask();
+          }),
+        );
+      }
+      assert.deepEqual(
+        found,
+        Object.fromEntries(
+          [1, 2].flatMap((round) => cells.map(({ name, expected }) => [`${name} (${round})`, expected])),
         ),
       );
-      let last: Record<string, string> | undefined;
-      await eventually(mode, async () => {
-        const rows = await found();
-        last = rows;
-        return Object.entries(expected).every(([cell, outcome]) => rows[cell] === outcome) ? true : undefined;
-      }).catch((error: unknown) => {
-        if (last !== undefined) assert.deepEqual(last, expected);
-        throw error;
-      });
     });
   }
-});
+}
