@@ -24,8 +24,16 @@ test("a mesh starts over the remains of one that was killed", { timeout: 300_000
   await mesh.stop();
 });
 
-test("a second mesh with the same state directory is refused with a sentence", { timeout: 300_000 }, async () => {
+test("a second mesh with the same state directory is refused with a sentence; with --no-egress nothing outside is reached", {
+  timeout: 300_000,
+}, async () => {
   const mesh = await TestMesh.start({ copy: ["test/fixtures/echo"] });
+  // Tests run with --no-egress: what is outside fails at once, and the machine has no name.
+  const [outside, name] = await Promise.all([
+    mesh.exec("shell.outside", "shell", "curl", "-sS", "-m", "5", "http://203.0.113.10:8000/"),
+    mesh.exec("shell.outside", "shell", "getent", "hosts", "host.outrigger.internal"),
+  ]);
+  assert.deepEqual([outside.code, name.code], [7, 2], outside.stderr);
   const second = await mesh.run("up", "-f", "config", "--gateway-port", "0");
   assert.equal(second.code, 1);
   assert.match(second.stderr, /runs already \(process \d+\); stop it with: outrigger down/);

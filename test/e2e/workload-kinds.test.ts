@@ -78,7 +78,7 @@ describe("kinds of workloads", { timeout: 300_000 }, () => {
     assert.match(echo.stdout, /store-1 got 11 bytes/);
     await peer.close();
     await eventually("mutual TLS in the log of the peer", async () => {
-      const { stdout } = await mesh.run("logs", "store-1", "-c", "istio-proxy");
+      const stdout = await mesh.log("statefulset.kubernetes.io/pod-name=store-1", "istio-proxy");
       return /"- - -" 0 - .*outbound_\.9000_\._\.store\.default|inbound\|9000\|\|.*outbound_\.9000/.test(stdout)
         ? true
         : undefined;
@@ -109,12 +109,8 @@ describe("kinds of workloads", { timeout: 300_000 }, () => {
       pods.map(({ status }) => status.phase),
       ["Succeeded", "Succeeded"],
     );
-    for (const { metadata } of pods) {
-      const { stdout } = await mesh.run("logs", metadata.name, "-c", "migrate");
-      assert.match(stdout, /"path":"\/migrated"/);
-    }
-    const logs = await Promise.all(["echo-v1", "echo-v2"].map((name) => mesh.run("logs", name, "-c", "istio-proxy")));
-    const lines = logs.flatMap(({ stdout }) => stdout.split("\n")).filter((line) => line.includes("/migrated"));
+    assert.equal((await mesh.log("job-name=migrate", "migrate")).match(/"path":"\/migrated"/g)?.length, 2);
+    const lines = (await mesh.log("app=echo", "istio-proxy")).split("\n").filter((line) => line.includes("/migrated"));
     assert.ok(
       lines.some((line) => line.includes("inbound|8000")),
       "the request passed through sidecars",
@@ -135,7 +131,7 @@ describe("kinds of workloads", { timeout: 300_000 }, () => {
   test("a slow application is served from its first moment, and its liveness probe waits for the startup probe", async () => {
     const [pod] = await podsOf("app=slow");
     assert.equal(containerOf(pod, "slow")?.restartCount, 0);
-    const { stdout } = await mesh.run("logs", "slow", "-c", "slow");
+    const stdout = await mesh.log("app=slow", "slow");
     assert.match(stdout, /^at the start 200$/m);
   });
 
@@ -165,7 +161,16 @@ describe("kinds of workloads", { timeout: 300_000 }, () => {
       const [pod] = await podsOf("app=unknown");
       return /Image/.test(containerOf(pod, "app")?.state.waiting?.reason ?? "") ? true : undefined;
     });
-    const { stdout } = await mesh.run("logs", "crashing", "-c", "app");
+    await eventually("a word about both", () =>
+      /! pod unknown-\S+: .*app waits \(\w*Image\w*: .*example\.com\/nobody\/knows/.test(mesh.output) &&
+      /! pod crashing-\S+: .*app waits \(CrashLoopBackOff/.test(mesh.output)
+        ? true
+        : undefined,
+    );
+    const status = await mesh.run("status");
+    assert.match(status.stdout, /^pod unknown-\S+: .*app waits \(\w*Image/m);
+    assert.match(status.stdout, /^default +migrate-\S+ +yes /m);
+    const stdout = await mesh.log("app=crashing", "app");
     assert.equal(stdout, "crash\n");
     assert.equal((await curl(client, "http://echo:8000/still")).status, 200);
     mesh.removeConfig("broken.yaml");

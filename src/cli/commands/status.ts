@@ -7,6 +7,7 @@ import { ForceState } from "#mesh/snapshot/snapshot.ts";
 import { type CliContext, print } from "../context.ts";
 import { withMesh } from "../mesh/connection.ts";
 import { askIstiods, silentIstiods } from "../mesh/istiod.ts";
+import { hasSucceeded, podProblem } from "../mesh/pod-problem.ts";
 import { hasProxy, isReady, listPods, type Pod } from "../mesh/pods.ts";
 import { parseOutputFormat, renderOutput } from "../render/output.ts";
 import { renderTable } from "../render/table.ts";
@@ -14,7 +15,10 @@ import { renderTable } from "../render/table.ts";
 interface WorkloadRow {
   readonly namespace: string;
   readonly pod: string;
+  /** Also when it has done its work. */
   readonly ready: boolean;
+  /** Why it is not. */
+  readonly problem?: string;
   readonly restarts: number;
   readonly sidecar: boolean;
   readonly address: string;
@@ -100,11 +104,13 @@ function keyOf({ apiVersion, origin }: ObjectStatus): string {
 }
 
 function workloadRow(pod: Pod): WorkloadRow {
+  const problem = podProblem(pod);
   const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
   return {
     namespace: pod.metadata.namespace ?? "default",
     pod: pod.metadata.name,
-    ready: isReady(pod),
+    ready: isReady(pod) || hasSucceeded(pod),
+    ...(problem !== undefined && { problem }),
     restarts: statuses.reduce((sum, status) => sum + (status.restartCount ?? 0), 0),
     sidecar: hasProxy(pod),
     address: pod.status?.podIP ?? "-",
@@ -131,9 +137,11 @@ export function tables(status: Status): string {
       row.address,
     ]),
   );
+  const problems = status.workloads.flatMap(({ problem }) => problem ?? []);
   const silent = status.silent.join(", ");
   const blocks = [
     ...(status.workloads.length > 0 ? [workloads.trimEnd()] : []),
+    ...(problems.length > 0 ? [problems.join("\n")] : []),
     ...(status.resources.length > 0 ? [resourceTable(status.resources).trimEnd()] : []),
     ...(status.issues.length > 0 ? [status.issues.map(formatIssue).join("\n")] : []),
     ...(silent === "" ? [] : [`nothing is known of proxies that are connected to ${silent}: not ready`]),

@@ -2,7 +2,8 @@
 import type { KubernetesClient } from "#control/sources/kubernetes/client.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { deploymentKind, kind } from "../../mesh/connection.ts";
-import { type ContainerStatus, listPods, type Pod } from "../../mesh/pods.ts";
+import { podProblem } from "../../mesh/pod-problem.ts";
+import { listPods } from "../../mesh/pods.ts";
 
 export interface Readiness {
   readonly ready: number;
@@ -44,29 +45,11 @@ function isAvailable({ metadata, spec, status = {} }: Workload): boolean {
 
 /** One sentence for each pod that is not ready, and the warnings that the cluster recorded. */
 export async function explainWaiting(client: KubernetesClient): Promise<string[]> {
-  const pods = (await listPods(client)).filter((pod) => pod.status?.phase !== "Succeeded");
-  const sentences = pods.flatMap((pod) => {
-    const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
-    const stuck = statuses.filter((status) => status.ready !== true).map(describeContainer);
-    return stuck.length === 0 ? [] : [`pod ${podName(pod)}: ${stuck.join("; ")}`];
-  });
+  const sentences = (await listPods(client)).flatMap((pod) => podProblem(pod) ?? []);
   const { items } = await client.list(kind("v1", "Event"));
   const warnings = items
     .filter((event) => event["type"] === "Warning")
     .slice(-5)
     .map((event) => String(event["message"] ?? ""));
   return [...sentences, ...new Set(warnings)];
-}
-
-function podName(pod: Pod): string {
-  return `${pod.metadata.name}.${pod.metadata.namespace ?? "default"}`;
-}
-
-function describeContainer({ name, state, restartCount }: ContainerStatus): string {
-  const restarts = (restartCount ?? 0) > 0 ? `, ${restartCount} restarts` : "";
-  if (state?.waiting !== undefined)
-    return `${name} waits (${[state.waiting.reason, state.waiting.message].filter(Boolean).join(": ")}${restarts})`;
-  if (state?.terminated !== undefined)
-    return `${name} ended (${state.terminated.reason ?? ""}, exit code ${state.terminated.exitCode ?? "?"}${restarts})`;
-  return `${name} is not ready${restarts}`;
 }

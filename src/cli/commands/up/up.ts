@@ -23,6 +23,8 @@ import {
   loadConfiguration,
 } from "../../apply/load.ts";
 import { type CliContext, print, printError, UsageError } from "../../context.ts";
+import { isStuck, podProblem } from "../../mesh/pod-problem.ts";
+import { listPods } from "../../mesh/pods.ts";
 import { readMeshIssues } from "../../mesh/snapshot.ts";
 import type { ClusterEvent, ClusterProcessOptions } from "../../processes/cluster.ts";
 import { Progress } from "../../render/progress.ts";
@@ -36,6 +38,7 @@ import { systemObjects } from "./system-objects.ts";
 
 const readyTimeoutMs = 120_000;
 const pollMs = 50;
+const stuckPollMs = 1_000;
 const httpProxyVariables = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 export async function up(options: UpOptions, context: CliContext): Promise<number> {
@@ -126,6 +129,7 @@ class UpSession {
   readonly #lifecycle: Lifecycle;
   #applying: Promise<void> = Promise.resolve();
   #shownIssues = "";
+  #stuckPodWatch: NodeJS.Timeout | undefined;
 
   constructor(options: UpOptions, context: CliContext, sandbox: Sandbox, progress: Progress, lifecycle: Lifecycle) {
     this.#options = options;
@@ -135,6 +139,7 @@ class UpSession {
     this.#gatewayUrl = `http://${options.gateway.host}:${sandbox.ports[0] ?? options.gateway.port}`;
     this.#client = new KubernetesClient({ socketPath: join(options.stateDirectory, "api.sock") });
     lifecycle.onStop(() => this.#client.close());
+    lifecycle.onStop(() => clearInterval(this.#stuckPodWatch));
     this.#applier = new Applier(this.#client, "up");
   }
 
@@ -304,7 +309,27 @@ class UpSession {
     ];
     if (changes.length === 0) return;
     this.#progress.done(changes.join(", "));
+    if (result.applied.some(({ kind }) => workloadKinds.includes(kind))) this.#watchForStuckPods();
     this.#showIssues(await readMeshIssues(this.#client));
+  }
+
+  /** Says of pods that do not come up by themselves why, for some time after a change of workloads; of each once. */
+  #watchForStuckPods(): void {
+    clearInterval(this.#stuckPodWatch);
+    const end = Date.now() + readyTimeoutMs;
+    const told = new Set<string>();
+    this.#stuckPodWatch = setInterval(() => {
+      if (Date.now() > end) clearInterval(this.#stuckPodWatch);
+      void listPods(this.#client)
+        .then((pods) => {
+          for (const pod of pods.filter(isStuck)) {
+            const uid = pod.metadata.uid ?? "";
+            if (!told.has(uid)) this.#progress.warn(podProblem(pod) ?? "");
+            told.add(uid);
+          }
+        })
+        .catch(() => {}); // the cluster ends meanwhile
+    }, stuckPollMs);
   }
 
   async #waitFor(what: string, condition: () => Promise<boolean>): Promise<void> {
