@@ -278,6 +278,25 @@ spec:
   assert.equal(stateOf(snapshot.resourceStates(), "DestinationRule default/ratings")?.state, ForceState.Partly);
 });
 
+test("a WorkloadEntry with a name is told where a ServiceEntry resolves none", () => {
+  const issues = (resolution: string): string[] =>
+    meshFromYaml(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: s }
+spec: { hosts: [s.example], ports: [{ number: 80, name: http }], resolution: ${resolution}, workloadSelector: { labels: { app: a } } }
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: { name: w }
+spec: { address: vm.example, labels: { app: a } }
+`).issues.map(formatIssue);
+  assert.deepEqual(issues("STATIC"), [
+    "mesh.yaml:10:9 warning OUT0003 spec.address: ServiceEntry default/s resolves no names: this endpoint is left out (fix: give an IP address, or set resolution: DNS)",
+  ]);
+  assert.deepEqual(issues("DNS"), []);
+});
+
 test("zone aware routing without a sidecar that knows its peers is told", () => {
   const rule = `${reviews}---
 apiVersion: networking.istio.io/v1

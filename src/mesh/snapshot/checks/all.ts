@@ -13,6 +13,7 @@ import { checkRequestAuthentications } from "./request-authentications.ts";
 import { checkSidecars } from "./sidecars.ts";
 import { checkTelemetries } from "./telemetries.ts";
 import { checkVirtualServices } from "./virtual-services.ts";
+import { checkWorkloadEntries } from "./workload-entries.ts";
 import { checkZoneAware } from "./zone-aware.ts";
 
 export function checkAll(context: CheckContext): Finding[] {
@@ -31,5 +32,6 @@ export function checkAll(context: CheckContext): Finding[] {
     checkExtensions,
     checkFieldsInForce,
     checkZoneAware,
+    checkWorkloadEntries,
   ].flatMap((check) => check(context));
 }
