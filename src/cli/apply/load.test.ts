@@ -36,6 +36,15 @@ test("files, and standard input, are read in the order they are named", () => {
   assert.deepEqual(names(["config/deep/a.yml", "-", "config/c.json"], object("stdin")), ["a", "stdin", "c"]);
 });
 
+test("a file that is not UTF-8 is told with the place of the first other byte", () => {
+  writeFileSync(join(folder, "latin1.yaml"), Buffer.from(`${object("x")}data: {a: "caf\xe9"}\n`, "latin1"));
+  const { objects, issues } = loadConfiguration(["latin1.yaml"], folder);
+  assert.deepEqual(
+    [objects.length, ...issues.map(({ code, message, position }) => [code, message, position])],
+    [0, ["OUT0001", "the file is not UTF-8", { file: "latin1.yaml", line: 4, column: 15 }]],
+  );
+});
+
 test("places are told relative to the working directory", () => {
   const [, second] = loadConfiguration(["config/b.yaml"], folder).objects;
   const { file, line } = second?.position("") ?? {};

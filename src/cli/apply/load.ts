@@ -1,5 +1,6 @@
 // Reads what `-f` names: files and directories (recursively) of YAML or JSON, `-` for standard input. `images.yaml`
 // files among them are kept apart: they are for the embedded cluster, not for its API.
+import { isUtf8 } from "node:buffer";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, relative, resolve } from "node:path";
 import { type Issue, Severity } from "#base/issue.ts";
@@ -31,10 +32,27 @@ export function loadConfiguration(paths: readonly string[], cwd: string, stdin?:
     const absolute = resolve(cwd, path);
     for (const file of configurationFiles(absolute, path)) {
       if (isImagesFile(file)) imageFiles.push(file);
-      else read(displayName(file, cwd), readFileSync(file, "utf8"), file !== absolute);
+      else {
+        const bytes = readFileSync(file);
+        if (!isUtf8(bytes)) issues.push(notUtf8(displayName(file, cwd), bytes));
+        else read(displayName(file, cwd), bytes.toString("utf8"), file !== absolute);
+      }
     }
   }
   return { objects, issues, imageFiles };
+}
+
+/** Other bytes would silently become other text. */
+function notUtf8(file: string, bytes: Buffer): Issue {
+  const text = bytes.toString("utf8");
+  const before = text.slice(0, Math.max(0, text.indexOf("\uFFFD"))).split("\n");
+  return {
+    code: "OUT0001",
+    severity: Severity.Error,
+    message: "the file is not UTF-8",
+    fix: "save it as UTF-8",
+    position: { file, line: before.length, column: (before.at(-1) ?? "").length + 1 },
+  };
 }
 
 /** What belongs to other tools is passed over in a directory; a file that is named is to hold objects. */
