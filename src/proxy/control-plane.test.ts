@@ -9,7 +9,8 @@ import { freePort } from "#base/net/testing/free-port.ts";
 import type { Clock } from "#base/time/clock.ts";
 import { endpointSlice, startTestControlPlane, type TestControlPlane } from "#control/testing/test-control-plane.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
-import { type RunningProxy, startProxy } from "./start.ts";
+import type { RunningProxy } from "./options.ts";
+import { startProxy } from "./start.ts";
 
 const upstream = createServer((request, response) => response.end(`${request.url} for ${request.headers.host}`));
 await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));

@@ -11,7 +11,8 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { LogRegistry } from "#base/log/log.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 import { until } from "./listener/testing/requests.ts";
-import { type RunningProxy, startProxy } from "./start.ts";
+import type { RunningProxy } from "./options.ts";
+import { startProxy } from "./start.ts";
 
 const types = "type.googleapis.com/envoy";
 

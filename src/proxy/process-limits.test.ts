@@ -10,7 +10,8 @@ import { after, before, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
 import { freePort } from "#base/net/testing/free-port.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
-import { type RunningProxy, startProxy } from "./start.ts";
+import type { RunningProxy } from "./options.ts";
+import { startProxy } from "./start.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-limits-"));
 const held: ServerResponse[] = [];

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
-import { type ProxyOptions, type RunningProxy, startProxy } from "./start.ts";
+import type { ProxyOptions, RunningProxy } from "./options.ts";
+import { startProxy } from "./start.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-start-"));
 const upstream = createServer((request, response) => response.end(`hello ${request.url}`));

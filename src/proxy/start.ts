@@ -2,32 +2,32 @@
 // the admin servers. What this starts, `stop` ends.
 import { create } from "@bufbuild/protobuf";
 import { describeError, OutriggerError } from "#base/error.ts";
-import { Lifecycle, type Running } from "#base/lifecycle.ts";
-import type { LogRegistry } from "#base/log/log.ts";
+import { Lifecycle } from "#base/lifecycle.ts";
 import { Compaction } from "#base/memory/compaction.ts";
 import { ProcessCells, type ProcessCellsMemory, processCellsMemory } from "#base/threads/process-cells.ts";
-import { type Clock, systemClock } from "#base/time/clock.ts";
+import { systemClock } from "#base/time/clock.ts";
 import { type Node, NodeSchema } from "#wire/gen/envoy/config/core/v3/base_pb.ts";
-import type { SecretStore } from "#wire/tls/secrets.ts";
 import { type Address, type AdminServer, startAdmin, startPrometheus, startReadiness } from "./admin/admin-server.ts";
 import { CounterReset } from "./admin/counter-reset.ts";
 import type { ListenerDrain, ProxyNode, ProxyState, ServerState } from "./admin/proxy-state.ts";
 import { prometheusText } from "./admin/stats.ts";
 import { statsInclusion } from "./admin/stats-inclusion.ts";
+import { loadBootstrap } from "./bootstrap-file.ts";
 import { ExtensionStore } from "./config/extension.ts";
-import { type LocalNode, selfDiscovery, selfDiscoveryCluster } from "./config/local-node.ts";
-import { defaultOverload, type OverloadConfig } from "./config/overload.ts";
+import { selfDiscovery, selfDiscoveryCluster } from "./config/local-node.ts";
+import { defaultOverload } from "./config/overload.ts";
 import { Runtime, type RuntimeChanges } from "./config/runtime.ts";
-import type { ProxyView } from "./decide/view.ts";
 import { type DrainScope, ListenerManager } from "./listener/listener-manager.ts";
 import { AccessLogSink } from "./observe/access-log/sink.ts";
 import { histogramBounds } from "./observe/histogram-bounds.ts";
 import { encodePeerMetadata, localMetadata } from "./observe/peer-metadata.ts";
 import { StandardObserver } from "./observe/standard-observer.ts";
+import type { ProxyOptions, RunningProxy } from "./options.ts";
 import { LoadShedding } from "./overload/load-shedding.ts";
 import { OverloadManager } from "./overload/overload-manager.ts";
-import { processReadings, type Readings } from "./overload/readings.ts";
+import { processReadings } from "./overload/readings.ts";
 import { memoryReleaser } from "./overload/release-memory.ts";
+import { Readiness } from "./readiness.ts";
 import { RouteStore } from "./route/route-store.ts";
 import { InboundTraffic, mergeCallers } from "./stats/inbound-traffic.ts";
 import { Stats } from "./stats/stats.ts";
@@ -39,99 +39,12 @@ import { propertyFromMessage } from "./wasm/properties.ts";
 import { WasmHost } from "./wasm/wasm-host.ts";
 import { reportOf, sumClusters, sumListeners, sumMetrics, sumStats, type WorkerReport } from "./worker/report.ts";
 import type { WorkerPool, WorkerPoolOptions } from "./worker/worker-pool.ts";
-import type { AdsClient, AdsOptions, AdsStatus, WorkloadHealth } from "./xds/ads-client.ts";
+import type { AdsClient } from "./xds/ads-client.ts";
 import { Configuration } from "./xds/configuration.ts";
 import type { ConnectionLimits } from "./xds/connection-limits.ts";
-import { type OwnTracer, zipkinOfNode } from "./xds/own-tracer.ts";
+import { zipkinOfNode } from "./xds/own-tracer.ts";
 import { peersCluster } from "./xds/peers-cluster.ts";
 import type { RuntimeLayers } from "./xds/runtime-layers.ts";
-
-export interface ProxyOptions {
-  /** As the xDS node: id, cluster, locality and Istio's metadata keys. */
-  readonly node: ProxyNode;
-  readonly role: "sidecar" | "router";
-  /** Shown by the admin API, as `1.31.0`. */
-  readonly version: string;
-  /** Exactly one of the three. */
-  readonly ads?: Pick<AdsOptions, "address" | "tls" | "token" | "otherTypes" | "preparations">;
-  readonly bootstrap?: { readonly path: string };
-  /** Gets the configuration and fills it: how a worker thread is told. */
-  readonly feed?: (configuration: Configuration) => void;
-  /** Where they come from no bootstrap; our defaults unless given. */
-  readonly overload?: OverloadConfig;
-  readonly connectionLimits?: ConnectionLimits;
-  readonly runtime?: RuntimeLayers;
-  readonly tracer?: OwnTracer | null;
-  readonly local?: LocalNode | null;
-  /** For a thread: what all of them count together, and how the others hear that it ejected an endpoint. */
-  readonly cells?: ProcessCells;
-  readonly onEjected?: (ejected: EjectedEndpoint) => void;
-  /** Event loops that serve traffic; each one above the first is a worker thread. */
-  readonly concurrency?: number;
-  /** Other threads listen on the same ports. */
-  readonly sharesPorts?: boolean;
-  /** For a thread: event loops of the whole proxy. */
-  readonly loops?: number;
-  /** Filled by the agent's identity part, or from the bootstrap. */
-  readonly secrets: SecretStore;
-  readonly log: LogRegistry;
-  /** Each can be left out; port 0 takes a free one. */
-  readonly servers: {
-    readonly admin?: Address;
-    readonly prometheus?: Address;
-    readonly readiness?: Address;
-  };
-  /** Adds the cause of local replies to their headers and body; for development. */
-  readonly explainToClients?: boolean;
-  /** `/quitquitquit`: ends the process. */
-  readonly quit?: () => void;
-  readonly clock?: Clock;
-  /** From a graceful `/drain_listeners` to the end of accepting; 600 s unless given. */
-  readonly drainTimeMs?: number;
-  /** How a graceful drain asks clients to leave; Istio starts Envoy with "immediate". */
-  readonly drainStrategy?: "immediate" | "gradual";
-  /** How long first endpoints and routes are waited for; 15 s unless given. */
-  readonly initialFetchTimeoutMs?: number;
-  /** From which Wasm plugins may be given variables. */
-  readonly hostEnvironment?: Readonly<Record<string, string | undefined>>;
-  /** For tests: instead of asking the process. */
-  readonly readings?: Partial<Readings>;
-  /** For tests: instead of asking the kernel. */
-  readonly originalDestination?: NonNullable<ConstructorParameters<typeof ListenerManager>[0]["originalDestination"]>;
-}
-
-export interface RunningProxy extends Running {
-  /** True from the first complete configuration until draining begins. */
-  ready(): boolean;
-  /** What runs now, for the evaluator. */
-  view(): ProxyView;
-  /** Null without a control plane. */
-  adsStatus(): AdsStatus | null;
-  /** Tells the control plane how the workload is. */
-  reportHealth(health: WorkloadHealth): void;
-  /** The whole `/stats/prometheus`. */
-  metrics(): Promise<string>;
-  /** What this event loop has counted, without its workers. */
-  report(): WorkerReport;
-  connectionCount(): number;
-  /** Asks clients to leave; goes on accepting. Readiness ends. */
-  startDraining(scope?: DrainScope): void;
-  /** Closes the sockets that accept; open connections go on. */
-  stopAccepting(scope: DrainScope): void;
-  /** While it fails, clients are asked to leave and the proxy is not ready. */
-  failHealthChecks(isFailed: boolean): void;
-  /** As `/runtime_modify`. */
-  modifyRuntime(changes: RuntimeChanges): void;
-  /** Another thread ejected an endpoint. */
-  adoptEjection(ejected: EjectedEndpoint): void;
-  /** Stops accepting, waits for connections to end, and cuts what is left at the deadline: their number. */
-  drain(deadlineMs: number): Promise<number>;
-  /** The port that a listener is bound to. */
-  listenerPort(name: string): number | undefined;
-  readonly adminPort: number | undefined;
-  readonly prometheusPort: number | undefined;
-  readonly readinessPort: number | undefined;
-}
 
 /** Envoy's. */
 const defaultDrainMs = 600_000;
@@ -435,37 +348,6 @@ function shareOf(
   return [share(total), new Map([...byListener].map(([name, limit]) => [name, share(limit)]))];
 }
 
-interface LoadedBootstrap {
-  readonly json: ProxyState["bootstrap"];
-  readonly overload: OverloadConfig;
-  readonly runtime: RuntimeLayers;
-  readonly connectionLimits: ConnectionLimits;
-  /** Null: the file names none. */
-  readonly tracer: OwnTracer | null;
-  readonly local: LocalNode | null;
-  apply(secrets: SecretStore, configuration: Configuration): void;
-}
-
-/** Imported where there is a file only. Throws what is wrong with it before anything has started. */
-async function loadBootstrap(path: string, registry: LogRegistry): Promise<LoadedBootstrap> {
-  const { applyBootstrap, bootstrapJson, localNodeOf, overloadOf, readBootstrap, tracerOf } = await import(
-    "./xds/bootstrap.ts"
-  );
-  const { connectionLimits } = await import("./xds/connection-limits.ts");
-  const { runtimeLayers } = await import("./xds/runtime-layers.ts");
-  const parsed = await readBootstrap(path);
-  const runtime = runtimeLayers(parsed, registry.scope("runtime"));
-  return {
-    runtime,
-    connectionLimits: connectionLimits(parsed, runtime.layers),
-    json: bootstrapJson(parsed),
-    overload: overloadOf(parsed, path, registry.scope("xds")),
-    tracer: tracerOf(parsed, path, registry.scope("xds")),
-    local: localNodeOf(parsed),
-    apply: (secrets, configuration) => applyBootstrap(parsed, path, secrets, configuration),
-  };
-}
-
 /** Imported where there are workers only. */
 async function startWorkers(
   options: ProxyOptions &
@@ -524,38 +406,6 @@ async function startServers(
     prometheus: await start(wanted.prometheus, startPrometheus),
     readiness: await start(wanted.readiness, startReadiness),
   };
-}
-
-/** Secrets of the workload itself; those that a gateway's user names may be missing without making the proxy useless. */
-const workloadSecrets = new Set(["default", "ROOTCA"]);
-
-/** The proxy is ready when its first configuration runs and the workload's own secrets are there; once is enough. */
-class Readiness {
-  readonly #configuration: Configuration;
-  readonly #secrets: SecretStore;
-  #isReached = false;
-
-  constructor(configuration: Configuration, secrets: SecretStore) {
-    this.#configuration = configuration;
-    this.#secrets = secrets;
-  }
-
-  isReached(): boolean {
-    this.#isReached ||= this.#configuration.isReady && !this.#isSecretMissing();
-    return this.#isReached;
-  }
-
-  #isSecretMissing(): boolean {
-    for (const listener of this.#configuration.view().listeners.values()) {
-      for (const { tls } of listener.filterChains) {
-        if (tls === null) continue;
-        const certificate = tls.certificateNames.find((name) => workloadSecrets.has(name));
-        if (certificate !== undefined && this.#secrets.certificate(certificate) === undefined) return true;
-        if (tls.validationName === "ROOTCA" && this.#secrets.trustedRoots("ROOTCA") === undefined) return true;
-      }
-    }
-    return false;
-  }
 }
 
 function xdsNode(node: ProxyNode): Node {

@@ -4,7 +4,8 @@ import { describeError } from "#base/error.ts";
 import { type LogLevel, LogRegistry } from "#base/log/log.ts";
 import { ProcessCells } from "#base/threads/process-cells.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
-import { type RunningProxy, startProxy } from "./start.ts";
+import type { RunningProxy } from "./options.ts";
+import { startProxy } from "./start.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker/messages.ts";
 import type { Configuration } from "./xds/configuration.ts";
 

@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { LogRegistry } from "#base/log/log.ts";
-import { type RunningProxy, startProxy } from "#proxy/start.ts";
+import type { RunningProxy } from "#proxy/options.ts";
+import { startProxy } from "#proxy/start.ts";
 import { SecretStore } from "#wire/tls/secrets.ts";
 
 async function listen(t: TestContext, server: Server): Promise<number> {
