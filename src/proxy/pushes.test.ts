@@ -97,7 +97,7 @@ spec:
   selector: {istio: ingressgateway}
   servers:
   - {port: {number: ${ports.gateway}, name: http, protocol: HTTP}, hosts: ["*"]}
-${round % 2 === 0 ? "" : `  - {port: {number: ${ports.other}, name: http-other, protocol: HTTP}, hosts: ["other"]}`}
+${round % 2 === 0 ? "" : `  - {port: {number: ${ports.other}, name: http-other, protocol: HTTP}, hosts: [other.example]}`}
 `,
 ];
 
