@@ -197,8 +197,8 @@ export class ActiveListener {
     }
     info.destinationIp = plainIp(socket.localAddress);
     info.destinationPort = socket.localPort ?? 0;
-    if (!this.config.useOriginalDst && !this.config.originalDst) return info;
     info.isOwnAddress = true;
+    if (!this.config.useOriginalDst && !this.config.originalDst) return info;
     // TPROXY changes no address: what the client aimed at is our end of the connection.
     if (this.config.isTransparent && info.destinationPort !== this.boundPort) {
       info.isRedirected = true;

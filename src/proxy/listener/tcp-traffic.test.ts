@@ -265,6 +265,23 @@ test("a redirected connection goes to the listener of its destination, else it s
   web.stop();
 });
 
+test("a listener that no traffic is redirected to is never gone through again by ORIGINAL_DST, over TCP and HTTP", async () => {
+  const path = dataPath();
+  path.clusters.update(
+    clusterConfig({ name: "PassthroughCluster", type: "original_dst", loadBalancing: originalDestination }),
+  );
+  await path.listeners.update(listenerConfig([chain([tcpFilter("PassthroughCluster")])]));
+  assert.equal(await sendRaw(path.port(), "loop"), "");
+  await until(() => path.logs.length === 1);
+  assert.match(String(path.logs.at(-1)?.["cause"]), /is this proxy itself/);
+  const http = httpFilter(managerConfig([routeEntry("/", forward("PassthroughCluster"))]));
+  await path.listeners.update(listenerConfig([chain([http])]));
+  const answer = await ask(path, "/");
+  assert.equal(answer.status, 503);
+  assert.match(String(path.logs.at(-1)?.["cause"]), /is this proxy itself/);
+  path.stop();
+});
+
 test("upstream connections come from the bind address", async () => {
   let source = "";
   const server = await tcpServer((socket) => {
