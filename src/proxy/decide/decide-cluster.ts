@@ -34,7 +34,7 @@ export function decideCluster(
   const context = { ...contextOf(draft, question, trace), dynamicHost: hostIn(cluster) ?? null };
   const { endpoints, endpoint } = chooseEndpoint(view, cluster, context, question.random);
   if (endpoint === null) {
-    const why = cluster.forwardProxy === null ? "has no healthy endpoint" : "is told no host";
+    const why = whyNoEndpoint(cluster);
     const note = question.http === null ? noteText(draft.chain?.provenance) : "";
     return refuse({ ...draft, cluster }, status, `the cluster ${name} ${why}${note}`, trace);
   }
@@ -48,9 +48,20 @@ export function decideCluster(
   return complete({ ...draft, outcome: "forwarded", cluster, endpoints, endpoint, transport, upstreamAlpn });
 }
 
+function whyNoEndpoint({ forwardProxy, type }: ClusterConfig): string {
+  if (type === "original_dst") return "leads back to this proxy itself";
+  return forwardProxy === null ? "has no healthy endpoint" : "is told no host";
+}
+
+/** A listener on a port of its own, to which nothing is redirected: who connects there wants to go nowhere else. */
+function isDestination({ listener }: Draft): boolean {
+  return listener !== null && listener.bindToPort && !listener.useOriginalDst && !listener.originalDst;
+}
+
 /** What a balancer may look at. */
-function contextOf({ route }: Draft, question: Question, trace: Trace | null): ChoiceContext {
+function contextOf(draft: Draft, question: Question, trace: Trace | null): ChoiceContext {
   const { destinationIp: ip, destinationPort: port, http, sourceIp } = question;
+  const { route } = draft;
   const action = route?.route.action;
   const hash =
     action?.type !== "forward" || http === null
@@ -58,7 +69,7 @@ function contextOf({ route }: Draft, question: Question, trace: Trace | null): C
       : requestHash(action.forward.hashPolicies, { path: http.path, header: requestOf(http).header, sourceIp }, trace);
   return {
     ...anyHost,
-    destination: { ip, port },
+    destination: isDestination(draft) ? null : { ip, port },
     hash,
     metadataMatch: route?.cluster?.metadataMatch ?? null,
     headers: http === null ? null : { get: requestOf(http).header },

@@ -69,8 +69,8 @@ spec:
 
 const snapshot = mesh(bookinfo, configuration);
 
-function viewOf(proxy: Parameters<typeof compileProxy>[1]): ProxyView {
-  const { listeners, routes, clusters, endpoints, extensions } = compileProxy(snapshot, proxy);
+function viewOf(proxy: Parameters<typeof compileProxy>[1], within = snapshot): ProxyView {
+  const { listeners, routes, clusters, endpoints, extensions } = compileProxy(within, proxy);
   const { view, issues } = decodeView({
     listeners: listeners.values(),
     routes: routes.values(),
@@ -183,4 +183,44 @@ test("unknown destinations pass through to where they were going", () => {
   assert.equal(decision.cluster?.name, "PassthroughCluster");
   assert.equal(decision.endpoint?.key, "1.2.3.4:443");
   assert.equal(decision.transport?.tls, null);
+});
+
+test("a listener on a port of its own is not gone through again by ORIGINAL_DST", () => {
+  const outside = mesh(
+    bookinfo,
+    `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: anything}
+spec:
+  hosts: ["*.example.com"]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: NONE
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: out}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example.com"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: out}
+spec:
+  hosts: ["*.example.com"]
+  gateways: [out]
+  http: [{route: [{destination: {host: "*.example.com"}}]}]
+`,
+  );
+  const question: Question = {
+    ...toReviews(),
+    destinationIp: "10.244.0.2",
+    destinationPort: 8080,
+    http: { method: "GET", authority: "a.example.com", path: "/", headers: {} },
+  };
+  const decision = decideGateway(viewOf(ingressGateway(), outside), question, null);
+  assert.equal(decision.cluster?.type, "original_dst");
+  assert.deepEqual([decision.outcome, decision.status], ["refused", 503]);
+  assert.match(decision.reason, /leads back to this proxy itself/);
 });
