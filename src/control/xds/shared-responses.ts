@@ -83,16 +83,27 @@ function messageOf(content: DeltaResponseContent): ResponseMessage {
 class RecentMessages {
   readonly #held: { readonly message: ResponseMessage; readonly size: number }[] = [];
   #size = 0;
+  #isEnding = false;
 
   hold(message: ResponseMessage, size: number): void {
     this.#held.push({ message, size });
     this.#size += size;
     while (this.#size > maxRecentBytes) this.#size -= this.#held.shift()?.size ?? this.#size;
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    setTimeout(() => this.#forget(), recentMs).unref();
+  }
+
+  #forget(): void {
+    this.#held.length = 0;
+    this.#size = 0;
+    this.#isEnding = false;
   }
 }
 
 /** Compressed. */
 const maxRecentBytes = 8 * 1024 * 1024;
+const recentMs = 1000;
 const recent = new RecentMessages();
 
 function sizeOf({ resources }: DeltaResponseContent): number {
