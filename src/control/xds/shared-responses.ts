@@ -27,7 +27,9 @@ interface SharedResponse {
 
 /** Smaller ones cost less than looking for them. */
 const minShared = 512;
-const minCompressed = 8 * 1024;
+/** Below it the compressed forms that are kept cost more memory than they save on the wire: 50 KiB for each of 1000 proxies
+ * with Sidecars. */
+const minCompressed = 32 * 1024;
 
 const byFirstResource = new WeakMap<EncodedResource, SharedResponse>();
 let count = 0;
