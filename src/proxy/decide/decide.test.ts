@@ -5,9 +5,10 @@ import { formatOrigin, type Origin } from "#base/issue.ts";
 import { compileProxy } from "#mesh/compile/compile.ts";
 import { bookinfo, ingressGateway, mesh, sidecarOf } from "#mesh/compile/testing/mesh.ts";
 import { decodeView } from "../config/decode-view.ts";
+import { clusterConfig, listenerConfig, tcpTo } from "../config/testing/resources.ts";
 import { newTrace, type Trace } from "../config/trace.ts";
 import { decideGateway, decideInbound, decideOutbound } from "./decide.ts";
-import type { Question } from "./decision.ts";
+import type { Decision, Question } from "./decision.ts";
 import type { ProxyView } from "./view.ts";
 
 const configuration = `
@@ -69,8 +70,8 @@ spec:
 
 const snapshot = mesh(bookinfo, configuration);
 
-function viewOf(proxy: Parameters<typeof compileProxy>[1], within = snapshot): ProxyView {
-  const { listeners, routes, clusters, endpoints, extensions } = compileProxy(within, proxy);
+function viewOf(proxy: Parameters<typeof compileProxy>[1]): ProxyView {
+  const { listeners, routes, clusters, endpoints, extensions } = compileProxy(snapshot, proxy);
   const { view, issues } = decodeView({
     listeners: listeners.values(),
     routes: routes.values(),
@@ -186,41 +187,24 @@ test("unknown destinations pass through to where they were going", () => {
 });
 
 test("a listener on a port of its own is not gone through again by ORIGINAL_DST", () => {
-  const outside = mesh(
-    bookinfo,
-    `
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: anything}
-spec:
-  hosts: ["*.example.com"]
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  resolution: NONE
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: out}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example.com"]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: out}
-spec:
-  hosts: ["*.example.com"]
-  gateways: [out]
-  http: [{route: [{destination: {host: "*.example.com"}}]}]
-`,
-  );
-  const question: Question = {
-    ...toReviews(),
-    destinationIp: "10.244.0.2",
-    destinationPort: 8080,
-    http: { method: "GET", authority: "a.example.com", path: "/", headers: {} },
+  const passthrough = clusterConfig("{ name: PassthroughCluster, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED }");
+  const decide = (redirected: boolean): Decision => {
+    const listener = listenerConfig(`
+name: own
+address: { socket_address: { address: 0.0.0.0, port_value: 8080 } }
+use_original_dst: ${redirected}
+filter_chains:
+- filters: ${tcpTo("PassthroughCluster")}
+`);
+    const view: ProxyView = {
+      ...productpage,
+      listeners: new Map([["own", listener]]),
+      clusters: new Map([["PassthroughCluster", passthrough]]),
+    };
+    return decideGateway(view, { ...toReviews(), destinationPort: 8080, http: null }, null);
   };
-  const decision = decideGateway(viewOf(ingressGateway(), outside), question, null);
-  assert.equal(decision.cluster?.type, "original_dst");
-  assert.deepEqual([decision.outcome, decision.status], ["refused", 503]);
-  assert.match(decision.reason, /leads back to this proxy itself/);
+  assert.equal(decide(true).endpoint?.key, "10.96.0.13:8080");
+  const own = decide(false);
+  assert.equal(own.outcome, "refused");
+  assert.match(own.reason, /leads back to this proxy itself/);
 });
