@@ -122,13 +122,22 @@ async function spreadSidecars(): Promise<Map<string, number>> {
       return [...found.values()].reduce((sum, count) => sum + count, 0) === 6 ? found : undefined;
     });
     if (counts.size === 2) return counts;
-    killContainer(app, "proxy sidecar");
-    await eventually("that its sidecars are gone", async () => {
-      const found = await sidecarsByReplica();
-      return [...found.values()].reduce((sum, count) => sum + count, 0) < 6 ? true : undefined;
+    const before = sidecarsOf(app);
+    killContainer(app, sidecarCommand);
+    await eventually("its sidecars, started again", () => {
+      const now = sidecarsOf(app);
+      return now.size === before.size && now.isDisjointFrom(before) ? true : undefined;
     });
   }
   throw new Error("all sidecars are connected to one control plane");
+}
+
+const sidecarCommand = "proxy sidecar";
+
+/** Processes of the sidecars of pods whose names begin so. */
+function sidecarsOf(app: string): Set<number> {
+  const processes = processesWith(`POD_NAME=${app}`).filter(({ command }) => command.includes(sidecarCommand));
+  return new Set(processes.map(({ pid }) => pid));
 }
 
 /** The replica that writes statuses, and the other. */
