@@ -3,12 +3,12 @@ import type { Running } from "#base/lifecycle.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { systemUser } from "../../admission/attributes.ts";
 import { asRecord, fieldAt, jsonEqual } from "../../store/json.ts";
-import { daemonSets, pods } from "../../store/resources.ts";
-import { keyOf, ownerKeys, runController, splitKey } from "../controller.ts";
+import { daemonSets } from "../../store/resources.ts";
+import { splitKey } from "../controller.ts";
 import { templateHash } from "../deployment/revision.ts";
-import { eventRecorder, type RecordEvent } from "../event-recorder.ts";
+import type { RecordEvent } from "../event-recorder.ts";
 import type { ControllerContext } from "../options.ts";
-import { createOwnedPod, ownedPods, removeOwnedPod, retryWithWebhooks } from "../owned-pods.ts";
+import { createOwnedPod, ownedPods, removeOwnedPod, runPodOwner } from "../owned-pods.ts";
 import { availableInMs, hasEnded, isReady, isTerminating } from "../pod-state.ts";
 import { podFromTemplate } from "../pod-template.ts";
 
@@ -16,25 +16,7 @@ const user = systemUser("serviceaccount:kube-system:daemon-set-controller");
 const revisionLabel = "controller-revision-hash";
 
 export function startDaemonSetController(context: ControllerContext): Running {
-  const record = eventRecorder(context.store, context.clock, "daemonset-controller");
-  const running = runController(context, {
-    name: "daemonset-controller",
-    triggers: [
-      { resource: daemonSets, keys: (object) => [keyOf(object)] },
-      { resource: pods, keys: ownerKeys("DaemonSet") },
-    ],
-    reconcile: async (key, queue) => {
-      const delayMs = await reconcile(context, key, record);
-      if (delayMs !== undefined) queue.addAfter(key, delayMs);
-    },
-  });
-  const endRetries = retryWithWebhooks(context.store, running.queue);
-  return {
-    stop: async () => {
-      endRetries();
-      await running.stop();
-    },
-  };
+  return runPodOwner(context, { name: "daemonset-controller", resource: daemonSets, kind: "DaemonSet", reconcile });
 }
 
 /** Returns after how many milliseconds to look again, when the ready pod is not yet available. */

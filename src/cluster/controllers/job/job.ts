@@ -3,11 +3,11 @@ import type { Running } from "#base/lifecycle.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { systemUser } from "../../admission/attributes.ts";
 import { fieldAt } from "../../store/json.ts";
-import { jobs, pods } from "../../store/resources.ts";
-import { keyOf, ownerKeys, runController, splitKey } from "../controller.ts";
-import { eventRecorder, type RecordEvent } from "../event-recorder.ts";
+import { jobs } from "../../store/resources.ts";
+import { splitKey } from "../controller.ts";
+import type { RecordEvent } from "../event-recorder.ts";
 import type { ControllerContext } from "../options.ts";
-import { createOwnedPod, ownedPods, removeOwnedPod, retryWithWebhooks } from "../owned-pods.ts";
+import { createOwnedPod, ownedPods, removeOwnedPod, runPodOwner } from "../owned-pods.ts";
 import { isTerminating } from "../pod-state.ts";
 import { podFromTemplate } from "../pod-template.ts";
 import { podsToRemove } from "../replica-set/removal-order.ts";
@@ -17,25 +17,7 @@ import { finishedAtMs, type Outcome, writeJobStatus } from "./status.ts";
 const user = systemUser("serviceaccount:kube-system:job-controller");
 
 export function startJobController(context: ControllerContext): Running {
-  const record = eventRecorder(context.store, context.clock, "job-controller");
-  const running = runController(context, {
-    name: "job-controller",
-    triggers: [
-      { resource: jobs, keys: (object) => [keyOf(object)] },
-      { resource: pods, keys: ownerKeys("Job") },
-    ],
-    reconcile: async (key, queue) => {
-      const delayMs = await reconcile(context, key, record);
-      if (delayMs !== undefined) queue.addAfter(key, delayMs);
-    },
-  });
-  const endRetries = retryWithWebhooks(context.store, running.queue);
-  return {
-    stop: async () => {
-      endRetries();
-      await running.stop();
-    },
-  };
+  return runPodOwner(context, { name: "job-controller", resource: jobs, kind: "Job", reconcile });
 }
 
 /** Returns after how many milliseconds to look again: back-off, deadline, or the end of its life after its end. */

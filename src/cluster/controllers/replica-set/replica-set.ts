@@ -1,6 +1,5 @@
 // Keeps as many pods as a ReplicaSet wants. Pods are made through admission; what fails is told in an event and tried
 // again, at once when a webhook's endpoints change.
-
 import { describeError } from "#base/error.ts";
 import type { Running } from "#base/lifecycle.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
@@ -10,10 +9,10 @@ import { asArray, asRecord, fieldAt, jsonEqual } from "../../store/json.ts";
 import { pods, replicaSets } from "../../store/resources.ts";
 import type { ObjectStore } from "../../store/store.ts";
 import { withCondition, withoutCondition } from "../conditions.ts";
-import { keyOf, ownerKeys, runController, splitKey } from "../controller.ts";
-import { eventRecorder, type RecordEvent } from "../event-recorder.ts";
+import { splitKey } from "../controller.ts";
+import type { RecordEvent } from "../event-recorder.ts";
 import type { ControllerContext } from "../options.ts";
-import { ownedPods, removeOwnedPod, retryWithWebhooks } from "../owned-pods.ts";
+import { ownedPods, removeOwnedPod, runPodOwner } from "../owned-pods.ts";
 import { availableInMs, isActive, isReady } from "../pod-state.ts";
 import { podFromTemplate } from "../pod-template.ts";
 import { podsToRemove } from "./removal-order.ts";
@@ -22,26 +21,7 @@ const podEntry = builtInEntry(pods);
 const user = systemUser("serviceaccount:kube-system:replicaset-controller");
 
 export function startReplicaSetController(context: ControllerContext): Running {
-  const { store, clock } = context;
-  const record = eventRecorder(store, clock, "replicaset-controller");
-  const running = runController(context, {
-    name: "replicaset-controller",
-    triggers: [
-      { resource: replicaSets, keys: (object) => [keyOf(object)] },
-      { resource: pods, keys: ownerKeys("ReplicaSet") },
-    ],
-    reconcile: async (key, queue) => {
-      const delayMs = await reconcile(context, key, record);
-      if (delayMs !== undefined) queue.addAfter(key, delayMs);
-    },
-  });
-  const endRetries = retryWithWebhooks(store, running.queue);
-  return {
-    stop: async () => {
-      endRetries();
-      await running.stop();
-    },
-  };
+  return runPodOwner(context, { name: "replicaset-controller", resource: replicaSets, kind: "ReplicaSet", reconcile });
 }
 
 /** Returns after how many milliseconds to look again, when a ready pod is not yet available. */

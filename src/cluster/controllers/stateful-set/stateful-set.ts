@@ -5,13 +5,13 @@ import type { Running } from "#base/lifecycle.ts";
 import type { KubernetesObject } from "#mesh/objects/kubernetes-object.ts";
 import { systemUser } from "../../admission/attributes.ts";
 import { asArray, asRecord, fieldAt, jsonEqual } from "../../store/json.ts";
-import { pods, statefulSets } from "../../store/resources.ts";
+import { statefulSets } from "../../store/resources.ts";
 import type { ObjectStore } from "../../store/store.ts";
-import { keyOf, ownerKeys, runController, splitKey } from "../controller.ts";
+import { splitKey } from "../controller.ts";
 import { templateHash } from "../deployment/revision.ts";
-import { eventRecorder, type RecordEvent } from "../event-recorder.ts";
+import type { RecordEvent } from "../event-recorder.ts";
 import type { ControllerContext } from "../options.ts";
-import { createOwnedPod, ownedPods, removeOwnedPod, retryWithWebhooks } from "../owned-pods.ts";
+import { createOwnedPod, ownedPods, removeOwnedPod, runPodOwner } from "../owned-pods.ts";
 import { availableInMs, hasEnded, isReady, isTerminating } from "../pod-state.ts";
 import { podFromTemplate } from "../pod-template.ts";
 
@@ -19,25 +19,12 @@ const user = systemUser("serviceaccount:kube-system:statefulset-controller");
 const revisionLabel = "controller-revision-hash";
 
 export function startStatefulSetController(context: ControllerContext): Running {
-  const record = eventRecorder(context.store, context.clock, "statefulset-controller");
-  const running = runController(context, {
+  return runPodOwner(context, {
     name: "statefulset-controller",
-    triggers: [
-      { resource: statefulSets, keys: (object) => [keyOf(object)] },
-      { resource: pods, keys: ownerKeys("StatefulSet") },
-    ],
-    reconcile: async (key, queue) => {
-      const delayMs = await reconcile(context, key, record);
-      if (delayMs !== undefined) queue.addAfter(key, delayMs);
-    },
+    resource: statefulSets,
+    kind: "StatefulSet",
+    reconcile,
   });
-  const endRetries = retryWithWebhooks(context.store, running.queue);
-  return {
-    stop: async () => {
-      endRetries();
-      await running.stop();
-    },
-  };
 }
 
 /** Returns after how many milliseconds to look again, when a ready pod is not yet available. */

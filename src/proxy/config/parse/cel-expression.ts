@@ -14,7 +14,7 @@ export interface CelExpression {
 }
 
 /** What expressions may begin with. */
-const roots: readonly string[] = [
+export const celRoots: readonly string[] = [
   "request",
   "response",
   "source",
@@ -46,7 +46,7 @@ export function compileLenientExpression(
 ): CelExpression | null {
   const ast = parseExpression(text, path, problems);
   if (ast === null) return null;
-  const others = [...new Set(identifiers(ast))].filter((name) => !roots.includes(name));
+  const others = [...new Set(identifiers(ast))].filter((name) => !celRoots.includes(name));
   const complain: Complain = (message) => problems.replaced(path, `the expression (${message})`, instead);
   return compile(text, ast, others, path, complain) ?? { attributes: [], evaluate: () => undefined };
 }
@@ -92,7 +92,7 @@ function compile(
       return patterns[Number(pattern)]?.(value) === true;
     },
   );
-  for (const root of [...roots, ...others]) environment = environment.registerVariable(root, "dyn");
+  for (const root of [...celRoots, ...others]) environment = environment.registerVariable(root, "dyn");
   const found = new Reading(text);
   found.read(ast);
   if (found.hasDynamicPattern) {

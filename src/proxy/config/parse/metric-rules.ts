@@ -16,7 +16,7 @@ import {
   standardRules,
 } from "../metric-rules.ts";
 import type { Problems } from "../problems.ts";
-import { compileLenientExpression, syntaxProblem } from "./cel-expression.ts";
+import { celRoots, compileLenientExpression, syntaxProblem } from "./cel-expression.ts";
 import { milliseconds } from "./values.ts";
 
 export function decodeMetricRules(message: PluginConfig, path: string, problems: Problems): MetricRules {
@@ -128,21 +128,7 @@ function labelName(name: string): string {
 }
 
 /** What `connectionValues` and the values of requests are known by. */
-const knownRoots: ReadonlySet<string> = new Set([
-  "request",
-  "response",
-  "source",
-  "destination",
-  "connection",
-  "upstream",
-  "xds",
-  "metadata",
-  "filter_state",
-  "upstream_filter_state",
-  "node",
-  "downstream_peer",
-  "upstream_peer",
-]);
+const knownRoots: ReadonlySet<string> = new Set([...celRoots, "downstream_peer", "upstream_peer"]);
 
 /**
  * The evaluator answers undefined where the expression reads what is not there, or what nobody knows, as Envoy's. Null
